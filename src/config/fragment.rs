@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A fragment: what one source says, each value with where it was said. Fragments are laid over one another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// Worked out from something else, named here.
+    Derived(String),
+    /// A file and a line.
+    File(String, u64),
+    /// An environment variable.
+    Env(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("built-in default"),
+            Origin::Derived(from) => write!(f, "from {from}"),
+            Origin::File(path, line) => write!(f, "{path}:{line}"),
+            Origin::Env(name) => write!(f, "environment variable {name}"),
+            Origin::Flag(name) => write!(f, "flag --{name}"),
+        }
+    }
+}
+
+/// The values of one option, all from one place; several where the option is a list.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// As text, in order.
+    pub values: Vec<String>,
+    /// Where the last of them was said.
+    pub origin: Origin,
+}
+
+/// Values may be secret, so none is printed by accident.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} value(s) from {}", self.values.len(), self.origin)
+    }
+}
+
+/// Option name to its values.
+#[derive(Debug, Clone, Default)]
+pub struct Fragment(BTreeMap<&'static str, Entry>);
+
+impl Fragment {
+    /// Sets an option, replacing what was there.
+    pub fn set(&mut self, key: &'static str, values: Vec<String>, origin: Origin) {
+        self.0.insert(key, Entry { values, origin });
+    }
+
+    /// Adds to an option, as K3s's `key+` does.
+    pub fn append(&mut self, key: &'static str, values: Vec<String>, origin: Origin) {
+        let entry = self.0.entry(key).or_insert_with(|| Entry { values: vec![], origin: origin.clone() });
+        entry.values.extend(values);
+        entry.origin = origin;
+    }
+
+    /// Lays `over` on top: what it says wins, whole.
+    pub fn overlay(&mut self, over: Fragment) {
+        self.0.extend(over.0);
+    }
+
+    /// The entry of an option. An empty text counts as not said.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.0.get(key).filter(|e| e.values.iter().any(|v| !v.is_empty()))
+    }
+
+    /// The one value of an option; of several the last, as K3s's flags do.
+    pub fn last(&self, key: &str) -> Option<(&str, &Origin)> {
+        let entry = self.get(key)?;
+        Some((entry.values.last()?.as_str(), &entry.origin))
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The table of options: one row each, for flags, configuration files and environment alike.
+//!
+//! A new option is a row here, a field in `settings.rs`, a flag in `cli.rs` and a paragraph in k3s-snapshot.conf(5);
+//! tests hold the four together.
+
+/// One option.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name: flag, configuration key and (upper case, with `_`) environment variable.
+    pub name: &'static str,
+    /// Other spellings in our own configuration and on the command line.
+    pub aliases: &'static [&'static str],
+    /// The keys of K3s's config.yaml that mean it.
+    pub k3s: &'static [&'static str],
+    /// The environment variables of K3s that mean it.
+    pub k3s_env: &'static [&'static str],
+    /// Whether it may be set in our own configuration and by `K3S_SNAPSHOT_*`; else it is only read from K3s.
+    pub ours: bool,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+    /// Its value where nothing sets it.
+    pub default: Option<&'static str>,
+}
+
+const fn key(name: &'static str) -> Key {
+    Key { name, aliases: &[], k3s: &[], k3s_env: &[], ours: true, secret: false, default: None }
+}
+
+const fn k3s_only(name: &'static str, k3s: &'static [&'static str], k3s_env: &'static [&'static str]) -> Key {
+    Key { k3s, k3s_env, ours: false, ..key(name) }
+}
+
+/// Every option, in the order of `--explain`.
+pub const KEYS: &[Key] = &[
+    Key { k3s: &["data-dir", "d"], k3s_env: &["K3S_DATA_DIR"], ..key("data-dir") },
+    Key { k3s: &["node-name"], k3s_env: &["K3S_NODE_NAME"], ..key("node-name") },
+    Key { aliases: &["etcd-snapshot-dir"], k3s: &["etcd-snapshot-dir"], ..key("dir") },
+    Key { default: Some("on-demand"), ..key("name") },
+    Key {
+        aliases: &["etcd-snapshot-compress"],
+        k3s: &["etcd-snapshot-compress", "snapshot-compress"],
+        default: Some("false"),
+        ..key("snapshot-compress")
+    },
+    Key { default: Some("30s"), ..key("stall-timeout") },
+    key("etcd-endpoints"),
+    key("etcd-cacert"),
+    key("etcd-cert"),
+    key("etcd-key"),
+    key("max-age"),
+    Key { default: Some("/var/lib/k3s-snapshot"), ..key("state-dir") },
+    Key { default: Some("/run/k3s-snapshot"), ..key("run-dir") },
+    Key { k3s: &["token-file"], k3s_env: &["K3S_TOKEN_FILE"], ..key("token-file") },
+    Key { secret: true, ..k3s_only("token", &["token", "t"], &["K3S_TOKEN"]) },
+    Key {
+        secret: true, // its URL may hold a password
+        ..k3s_only("datastore-endpoint", &["datastore-endpoint"], &["K3S_DATASTORE_ENDPOINT"])
+    },
+    k3s_only("etcd-snapshot-name", &["etcd-snapshot-name"], &[]),
+];
+
+/// The row of a key by its name; `None` is a programming error that the tests find.
+pub fn by_name(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|k| k.name == name)
+}
+
+/// The row that a key of our own configuration means.
+pub fn by_our_spelling(spelling: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|k| k.ours && (k.name == spelling || k.aliases.contains(&spelling)))
+}
+
+/// The row that a key of K3s's config.yaml means.
+pub fn by_k3s_spelling(spelling: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|k| k.k3s.contains(&spelling))
+}
+
+impl Key {
+    /// Our own environment variable.
+    pub fn env(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+}
+
+/// What our environment variables begin with.
+pub const ENV_PREFIX: &str = "K3S_SNAPSHOT_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_spelling_means_two_things() {
+        let mut ours: Vec<&str> = KEYS.iter().flat_map(|k| k.aliases.iter().copied().chain([k.name])).collect();
+        let mut k3s: Vec<&str> = KEYS.iter().flat_map(|k| k.k3s.iter().copied()).collect();
+        for all in [&mut ours, &mut k3s] {
+            let before = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), before);
+        }
+        assert_eq!(by_name("dir").unwrap().env(), "K3S_SNAPSHOT_DIR");
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Settings from all their sources: gathered as fragments, laid over one another, validated into types.
+//!
+//! Later wins: built-in defaults; K3s's config.yaml and its drop-ins; ours and its drop-ins; the environment; flags.
+
+pub mod fragment;
+pub mod key;
+pub mod load;
+pub mod settings;
+pub mod yaml;

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Settings: the merged fragments, validated and typed. Each value can still tell where it was said.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::fragment::{Fragment, Origin};
+use super::key::KEYS;
+use super::load::under;
+use crate::error::{Fault, Kind};
+use crate::host::flavour::{self, Flavour};
+use crate::model::name::check_part;
+
+/// A text that is never shown: no `Display`, no `Serialize`, a redacted `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// What the run goes by. Paths are below `root` already.
+#[derive(Debug)]
+pub struct Settings {
+    /// `/`, or the foreign root.
+    pub root: PathBuf,
+    /// K3s's data-dir.
+    pub data_dir: PathBuf,
+    /// The snapshot folder.
+    pub dir: PathBuf,
+    /// Whether the snapshot folder is K3s's default one, which may be created.
+    pub dir_is_default: bool,
+    /// The base of new names.
+    pub name: String,
+    /// The node in new names.
+    pub node_name: String,
+    /// Whether to store a zip.
+    pub compress: bool,
+    /// How long a stream may stand still.
+    pub stall_timeout: Duration,
+    /// Where etcd is said to listen; empty where nobody said it.
+    pub etcd_endpoints: Vec<String>,
+    /// etcd's certificate authority.
+    pub etcd_cacert: PathBuf,
+    /// The client certificate.
+    pub etcd_cert: PathBuf,
+    /// Its key.
+    pub etcd_key: PathBuf,
+    /// How old the newest proven snapshot may be.
+    pub max_age: Option<Duration>,
+    /// Where manifests are kept.
+    pub state_dir: PathBuf,
+    /// Where locks are kept.
+    pub run_dir: PathBuf,
+    /// The server token, where the configuration says it.
+    pub token: Option<Secret>,
+    /// The file that holds the server token.
+    pub token_file: PathBuf,
+    /// An external datastore: its scheme, the rest may hold a password.
+    pub datastore_scheme: Option<String>,
+    /// The base of K3s's scheduled snapshots.
+    pub scheduled_base: String,
+    merged: Fragment,
+}
+
+impl Settings {
+    /// Validates what was merged. `host_name` is this machine's.
+    pub fn new(mut merged: Fragment, flavour: &Flavour, root: &Path, host_name: &str) -> Result<Settings> {
+        let mut derive = |key: &'static str, value: String, from: &str| {
+            if merged.get(key).is_none() {
+                merged.set(key, vec![value], Origin::Derived(from.to_owned()));
+            }
+        };
+        derive("data-dir", flavour.data_dir.to_owned(), &format!("the default of {}", flavour.name));
+        derive("node-name", host_name.to_ascii_lowercase(), "the host name");
+        derive("etcd-snapshot-name", flavour.scheduled_base.to_owned(), &format!("the default of {}", flavour.name));
+        let dir_is_default = merged.get("dir").is_none();
+        let data_dir = text(&merged, "data-dir").unwrap_or_default();
+        for (key, below) in [
+            ("dir", flavour::SNAPSHOTS),
+            ("etcd-cacert", flavour::ETCD_CA),
+            ("etcd-cert", flavour::ETCD_CERT),
+            ("etcd-key", flavour::ETCD_KEY),
+            ("token-file", flavour::TOKEN),
+        ] {
+            if merged.get(key).is_none() {
+                let path = Path::new(&data_dir).join(below).display().to_string();
+                merged.set(key, vec![path], Origin::Derived("data-dir".to_owned()));
+            }
+        }
+        let path = |key: &str| -> Result<PathBuf> {
+            let text = text(&merged, key).unwrap_or_default();
+            let path = Path::new(&text);
+            // A relative path is the caller's on this machine, and below the root on a foreign one.
+            if path.is_relative() && root == Path::new("/") {
+                return std::path::absolute(path).map_err(|e| bad(&merged, key, &e.to_string()));
+            }
+            Ok(under(root, path))
+        };
+        let part = |key: &str| -> Result<String> {
+            let value = text(&merged, key).unwrap_or_default();
+            check_part(&value).map_err(|why| bad(&merged, key, &why))?;
+            Ok(value)
+        };
+        Ok(Settings {
+            root: root.to_owned(),
+            data_dir: path("data-dir")?,
+            dir: path("dir")?,
+            dir_is_default,
+            name: part("name")?,
+            node_name: part("node-name")?,
+            compress: boolean(&merged, "snapshot-compress")?,
+            stall_timeout: duration(&merged, "stall-timeout")?.unwrap_or(Duration::from_secs(30)),
+            etcd_endpoints: endpoints(&merged)?,
+            etcd_cacert: path("etcd-cacert")?,
+            etcd_cert: path("etcd-cert")?,
+            etcd_key: path("etcd-key")?,
+            max_age: duration(&merged, "max-age")?,
+            state_dir: path("state-dir")?,
+            run_dir: path("run-dir")?,
+            token: text(&merged, "token").map(Secret::new),
+            token_file: path("token-file")?,
+            datastore_scheme: text(&merged, "datastore-endpoint")
+                .map(|url| url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())),
+            scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
+            merged,
+        })
+    }
+
+    /// Every option with its effective value and where that was said; secrets hidden.
+    pub fn explain(&self) -> Vec<(&'static str, String, String)> {
+        KEYS.iter()
+            .map(|key| match self.merged.get(key.name) {
+                None => (key.name, "-".to_owned(), "not set".to_owned()),
+                Some(e) if key.secret => (key.name, "(hidden)".to_owned(), e.origin.to_string()),
+                Some(e) => (key.name, e.values.join(","), e.origin.to_string()),
+            })
+            .collect()
+    }
+}
+
+fn text(merged: &Fragment, key: &str) -> Option<String> {
+    merged.last(key).map(|(value, _)| value.to_owned())
+}
+
+fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
+    let Some((value, origin)) = merged.last(key) else {
+        return Fault::new(Kind::Config, format!("option '{key}' {why}")).into();
+    };
+    let kind = if matches!(origin, Origin::Flag(_)) { Kind::Usage } else { Kind::Config };
+    let fault = Fault::new(kind, format!("option '{key}' (value '{}', {origin}) {why}", value.escape_debug()));
+    match key {
+        "node-name" => fault.hint("Set one with --node-name."),
+        _ => fault,
+    }
+    .into()
+}
+
+/// As Go's ParseBool, which K3s uses, and the other words that YAML knows.
+fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
+    let Some((value, _)) = merged.last(key) else { return Ok(false) };
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "yes" | "on" => Ok(true),
+        "0" | "f" | "false" | "no" | "off" => Ok(false),
+        _ => Err(bad(merged, key, "is not true or false")),
+    }
+}
+
+fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
+    let Some((value, _)) = merged.last(key) else { return Ok(None) };
+    match parse_duration(value) {
+        Some(d) => Ok(Some(d)),
+        None => Err(bad(merged, key, "is not a duration like 30s, 90m, 25h, 7d or 1h30m, longer than none")),
+    }
+}
+
+/// Go's durations (`1h30m`) and, beyond them, days and weeks. Days are 24 hours.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let span: jiff::Span = text.parse().ok()?;
+    let relative = jiff::SpanRelativeTo::days_are_24_hours();
+    Duration::try_from(span.to_duration(relative).ok()?).ok().filter(|d| !d.is_zero())
+}
+
+fn endpoints(merged: &Fragment) -> Result<Vec<String>> {
+    let Some(entry) = merged.get("etcd-endpoints") else { return Ok(vec![]) };
+    let list: Vec<String> =
+        entry.values.iter().flat_map(|v| v.split(',')).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()).collect();
+    for url in &list {
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+        if rest.is_empty() || rest.contains(['/', '@', ' ']) {
+            return Err(bad(merged, "etcd-endpoints", "is not a list of URLs like https://127.0.0.1:2379"));
+        }
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::kind_of;
+
+    fn settings(rows: &[(&'static str, &str)]) -> Result<Settings> {
+        let mut f = Fragment::default();
+        for (key, value) in rows {
+            f.set(key, vec![(*value).to_owned()], Origin::Flag((*key).to_owned()));
+        }
+        if f.get("name").is_none() {
+            f.set("name", vec!["on-demand".into()], Origin::Default);
+        }
+        Settings::new(f, &flavour::K3S, Path::new("/r"), "Host-1.Lan")
+    }
+
+    #[test]
+    fn paths_follow_the_data_dir_and_the_root() {
+        let s = settings(&[("data-dir", "/d")]).unwrap();
+        assert_eq!(s.dir, Path::new("/r/d/server/db/snapshots"));
+        assert!(s.dir_is_default);
+        assert_eq!(s.etcd_key, Path::new("/r/d/server/tls/etcd/client.key"));
+        assert_eq!(s.node_name, "host-1.lan");
+        let s = settings(&[("dir", "backups")]).unwrap();
+        assert_eq!((s.dir.as_path(), s.dir_is_default), (Path::new("/r/backups"), false));
+    }
+
+    #[test]
+    fn durations_are_go_s_and_days() {
+        for (text, seconds) in [("30s", 30), ("1h30m", 5400), ("25h", 90000), ("7d", 604800), ("1w", 604800)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "0s", "-5m", "5", "soon", "1mo"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_values_name_the_option_the_value_and_the_origin() {
+        for (key, value) in [
+            ("name", "a/b"),
+            ("node-name", "a b"),
+            ("snapshot-compress", "maybe"),
+            ("stall-timeout", "soon"),
+            ("max-age", "-1h"),
+            ("etcd-endpoints", "127.0.0.1:2379"),
+        ] {
+            let e = settings(&[(key, value)]).unwrap_err();
+            let said = e.to_string();
+            assert!(said.contains(key) && said.contains(value) && said.contains("flag"), "{said}");
+            assert_eq!(kind_of(&e), Kind::Usage);
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden_everywhere() {
+        let s =
+            settings(&[("token", "geheim"), ("datastore-endpoint", "postgres://u:geheim@h/db")]).unwrap();
+        assert_eq!(s.datastore_scheme.as_deref(), Some("postgres"));
+        let shown = format!("{s:?} {:?}", s.explain());
+        assert!(!shown.contains("geheim"), "{shown}");
+        assert!(s.explain().iter().any(|(k, v, _)| *k == "token" && v == "(hidden)"));
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The table of distributions: the only place where their names and paths are written down.
+//!
+//! Another distribution is another row.
+
+/// Where a distribution keeps what.
+#[derive(Debug, Clone, Copy)]
+pub struct Flavour {
+    /// Its name, as an operator says it.
+    pub name: &'static str,
+    /// Its unit on a server.
+    pub unit: &'static str,
+    /// Its configuration file; drop-ins lie in a folder of the same name with `.d`.
+    pub config: &'static str,
+    /// Its data-dir.
+    pub data_dir: &'static str,
+    /// The base name of its scheduled snapshots.
+    pub scheduled_base: &'static str,
+}
+
+/// K3s.
+pub const K3S: Flavour = Flavour {
+    name: "K3s",
+    unit: "k3s.service",
+    config: "/etc/rancher/k3s/config.yaml",
+    data_dir: "/var/lib/rancher/k3s",
+    scheduled_base: "etcd-snapshot",
+};
+
+/// Below the data-dir: snapshots, unless `etcd-snapshot-dir` says otherwise.
+pub const SNAPSHOTS: &str = "server/db/snapshots";
+/// Below the data-dir: the configuration that etcd was started with.
+pub const ETCD_CONFIG: &str = "server/db/etcd/config";
+/// Below the data-dir: a folder that exists once embedded etcd was initialised.
+pub const ETCD_WAL: &str = "server/db/etcd/member/wal";
+/// Below the data-dir: the SQLite datastore.
+pub const SQLITE: &str = "server/db/state.db";
+/// Below the data-dir: the server token.
+pub const TOKEN: &str = "server/token";
+/// Below the data-dir: present on a server.
+pub const SERVER: &str = "server";
+/// Below the data-dir: present where only an agent runs, and on servers.
+pub const AGENT: &str = "agent";
+/// Below the data-dir: the certificate authority of etcd's servers.
+pub const ETCD_CA: &str = "server/tls/etcd/server-ca.crt";
+/// Below the data-dir: the client certificate for etcd.
+pub const ETCD_CERT: &str = "server/tls/etcd/client.crt";
+/// Below the data-dir: the key of the client certificate.
+pub const ETCD_KEY: &str = "server/tls/etcd/client.key";
+/// Where etcd listens when its configuration cannot be read.
+pub const ETCD_ENDPOINTS: [&str; 2] = ["https://127.0.0.1:2379", "https://[::1]:2379"];

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files: [`Draft`], the only durable write of the program, and reading by position.
+//!
+//! A draft has no name until it is published, so nobody can list it, prune it or mistake it for a snapshot, and a
+//! process that dies leaves nothing. Another way to write a file that must last does not belong anywhere.
+
+use std::ffi::{CString, OsStr};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, renameat2};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+
+use crate::error::{Fault, Kind};
+use crate::inspect::ReadAt;
+use crate::model::snapshot::FileId;
+
+/// An unnamed 0600 file in the folder where it may get a name.
+pub struct Draft {
+    file: File,
+    folder: File,
+    path: PathBuf,
+    /// Its dot name, where the file system knows no unnamed files.
+    dot_name: Option<CString>,
+}
+
+/// What came of publishing.
+pub enum Published {
+    /// The draft has its name now, and name and content survive a power cut.
+    Done(FileId),
+    /// The name is taken; the draft is as it was.
+    Taken(Draft),
+}
+
+impl Draft {
+    /// A new draft in `folder`, which must exist.
+    pub fn new(folder: &Path) -> Result<Draft> {
+        let context = || format!("creating a file in '{}'", folder.display());
+        let dir = File::open(folder).with_context(context)?;
+        let unnamed = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(OFlag::O_TMPFILE.bits())
+            .open(folder);
+        let (file, dot_name) = match unnamed {
+            Ok(file) => (file, None),
+            // The kernel answers EISDIR where it is older than O_TMPFILE, the others come from file systems.
+            Err(e) if matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL)) => {
+                let name = format!(".k3s-snapshot-{}.part", std::process::id());
+                let path = folder.join(&name);
+                let file = OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(&path)
+                    .with_context(context)?;
+                (file, Some(CString::new(name).context("naming a draft")?))
+            }
+            Err(e) => return Err(e).with_context(context),
+        };
+        Ok(Draft { file, folder: dir, path: folder.to_owned(), dot_name })
+    }
+
+    /// The file to write to.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The folder it lies in.
+    pub fn folder(&self) -> &Path {
+        &self.path
+    }
+
+    /// The content so far, to read by position.
+    pub fn reader(&self) -> Result<FileAt> {
+        FileAt::new(self.file.try_clone().context("reading a draft")?)
+    }
+
+    /// Fails with words where the file system has not `bytes` left for it.
+    pub fn room_for(&self, bytes: u64) -> Result<()> {
+        let stat = nix::sys::statvfs::fstatvfs(&self.file)
+            .with_context(|| format!("asking for the free space of '{}'", self.path.display()))?;
+        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+        if free < bytes {
+            return Err(Fault::new(
+                Kind::Failed,
+                format!("no room in '{}': {free} bytes are free, {bytes} are needed", self.path.display()),
+            )
+            .hint("Free some space, or name a folder on another file system with --dir.")
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Waits until the content is on disk.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_all().with_context(|| format!("writing to '{}'", self.path.display()))
+    }
+
+    /// Gives it a name, never over an existing one. The content is synced first, then the folder: a name that can
+    /// be seen after a power cut has its whole content.
+    pub fn publish(mut self, name: &str) -> Result<Published> {
+        self.sync()?;
+        let context = || format!("publishing '{}'", self.path.join(name).display());
+        let linked = match &self.dot_name {
+            None => linkat(
+                AT_FDCWD,
+                format!("/proc/self/fd/{}", self.file.as_raw_fd()).as_str(),
+                &self.folder,
+                name,
+                AtFlags::AT_SYMLINK_FOLLOW,
+            ),
+            Some(dot) => match linkat(&self.folder, dot.as_c_str(), &self.folder, name, AtFlags::empty()) {
+                Ok(()) => unlinkat(&self.folder, dot.as_c_str(), UnlinkatFlags::NoRemoveDir),
+                // A file system without hard links.
+                Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS) => renameat2(
+                    &self.folder,
+                    dot.as_c_str(),
+                    &self.folder,
+                    OsStr::new(name),
+                    RenameFlags::RENAME_NOREPLACE,
+                ),
+                Err(e) => Err(e),
+            },
+        };
+        match linked {
+            Ok(()) => {
+                self.dot_name = None;
+                self.folder.sync_all().with_context(context)?;
+                Ok(Published::Done(file_id(&self.file).with_context(context)?))
+            }
+            Err(Errno::EEXIST) => Ok(Published::Taken(self)),
+            Err(e) => Err(e).with_context(context),
+        }
+    }
+
+    /// Gives it a name in place of what has it, for our own records. Same promise: old or new, never half.
+    pub fn replace(mut self, name: &str) -> Result<()> {
+        self.sync()?;
+        let context = || format!("writing '{}'", self.path.join(name).display());
+        let dot = match self.dot_name.take() {
+            Some(dot) => dot,
+            None => {
+                let dot = CString::new(format!(".{name}.{}", std::process::id())).with_context(context)?;
+                let unnamed = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                // A process of the same number may have died here.
+                match unlinkat(&self.folder, dot.as_c_str(), UnlinkatFlags::NoRemoveDir) {
+                    Ok(()) | Err(Errno::ENOENT) => {}
+                    Err(e) => return Err(e).with_context(context),
+                }
+                linkat(AT_FDCWD, unnamed.as_str(), &self.folder, dot.as_c_str(), AtFlags::AT_SYMLINK_FOLLOW)
+                    .with_context(context)?;
+                dot
+            }
+        };
+        nix::fcntl::renameat(&self.folder, dot.as_c_str(), &self.folder, OsStr::new(name)).with_context(context)?;
+        self.folder.sync_all().with_context(context)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(dot) = &self.dot_name {
+            let _ = unlinkat(&self.folder, dot.as_c_str(), UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
+
+impl Write for &Draft {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&self.file).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file read by position.
+pub struct FileAt {
+    file: File,
+    size: u64,
+}
+
+impl FileAt {
+    /// Reads `file` as long as it is now.
+    pub fn new(file: File) -> Result<FileAt> {
+        let size = file.metadata().context("asking for the size of a file")?.len();
+        Ok(FileAt { file, size })
+    }
+
+    /// Which file it is.
+    pub fn id(&self) -> io::Result<FileId> {
+        file_id(&self.file)
+    }
+}
+
+impl ReadAt for FileAt {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+}
+
+/// What tells one file, and one version of it, from another.
+fn file_id(file: &File) -> io::Result<FileId> {
+    Ok(id_of(&file.metadata()?))
+}
+
+/// The same from what `stat` gave.
+pub fn id_of(meta: &std::fs::Metadata) -> FileId {
+    let ns = |s: i64, n: i64| s.saturating_mul(1_000_000_000).saturating_add(n);
+    FileId {
+        dev: meta.dev(),
+        ino: meta.ino(),
+        size: meta.size(),
+        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+    }
+}
+
+/// Makes a folder of ours, 0700, with its parents.
+pub fn make_folder(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("creating the folder '{}'", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_draft_cannot_be_seen_until_it_is_published_and_never_overwrites() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::new(dir.path()).unwrap();
+        (&draft).write_all(b"one").unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let Published::Done(id) = draft.publish("a").unwrap() else { panic!("taken") };
+        assert_eq!(id, id_of(&std::fs::metadata(dir.path().join("a")).unwrap()));
+        assert_eq!(id.size, 3);
+        let draft = Draft::new(dir.path()).unwrap();
+        (&draft).write_all(b"two").unwrap();
+        let Published::Taken(draft) = draft.publish("a").unwrap() else { panic!("overwrote") };
+        assert!(matches!(draft.publish("b").unwrap(), Published::Done(_)));
+        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
+        assert_eq!(std::fs::read(dir.path().join("b")).unwrap(), b"two");
+        let mode = std::fs::metadata(dir.path().join("a")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(Draft::new(dir.path()).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn the_dot_name_way_leaves_one_name_and_never_overwrites() {
+        let dir = tempfile::tempdir().unwrap();
+        let dotted = |content: &[u8]| {
+            let name = CString::new(".dot").unwrap();
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(dir.path().join(".dot")).unwrap();
+            let draft = Draft { file, folder: File::open(dir.path()).unwrap(), path: dir.path().into(), dot_name: Some(name) };
+            (&draft).write_all(content).unwrap();
+            draft
+        };
+        assert!(matches!(dotted(b"one").publish("a").unwrap(), Published::Done(_)));
+        assert!(matches!(dotted(b"two").publish("a").unwrap(), Published::Taken(_)));
+        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["a"]);
+        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
+        dotted(b"three").replace("a").unwrap();
+        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"three");
+    }
+
+    #[test]
+    fn replace_leaves_the_new_content_and_no_leftover() {
+        let dir = tempfile::tempdir().unwrap();
+        for content in ["one", "two"] {
+            // What a dead process of our number would have left.
+            std::fs::write(dir.path().join(format!(".m.json.{}", std::process::id())), b"old").unwrap();
+            let draft = Draft::new(dir.path()).unwrap();
+            (&draft).write_all(content.as_bytes()).unwrap();
+            draft.replace("m.json").unwrap();
+            assert_eq!(std::fs::read(dir.path().join("m.json")).unwrap(), content.as_bytes());
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn no_room_names_the_folder_and_both_figures() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::new(dir.path()).unwrap();
+        assert!(draft.room_for(1).is_ok());
+        let said = draft.room_for(u64::MAX).unwrap_err().to_string();
+        assert!(said.contains(&dir.path().display().to_string()) && said.contains("are free"), "{said}");
+    }
+}

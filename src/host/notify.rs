@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tells systemd how far we are: `STATUS=`, shown by `systemctl status`. Does nothing elsewhere, and never fails.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+use super::Progress;
+
+/// Progress as a status text, at most one a second.
+pub struct Status(Mutex<Step>);
+
+struct Step {
+    what: String,
+    total: Option<u64>,
+    done: u64,
+    told: Instant,
+}
+
+impl Status {
+    /// Nothing is told yet. `None` where no service manager listens.
+    pub fn new() -> Option<Status> {
+        std::env::var_os("NOTIFY_SOCKET")?;
+        Some(Status(Mutex::new(Step { what: String::new(), total: None, done: 0, told: Instant::now() })))
+    }
+}
+
+impl Progress for Status {
+    fn step(&self, what: &str, total: Option<u64>) {
+        if let Ok(mut step) = self.0.lock() {
+            *step = Step { what: what.to_owned(), total, done: 0, told: Instant::now() };
+            tell(what);
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        if let Ok(mut step) = self.0.lock() {
+            step.done += bytes;
+            if step.told.elapsed() >= Duration::from_secs(1) {
+                step.told = Instant::now();
+                let mib = |b: u64| b / (1024 * 1024);
+                match step.total {
+                    Some(total) => tell(&format!("{} ({} of {} MiB)", step.what, mib(step.done), mib(total))),
+                    None => tell(&format!("{} ({} MiB)", step.what, mib(step.done))),
+                }
+            }
+        }
+    }
+}
+
+fn tell(text: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Status(text)]);
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The judgement: names, snapshots, reports. Pure values and functions; no file, no clock, no environment, no socket.
+
+pub mod name;
+pub mod report;
+pub mod snapshot;

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a run has to say: the one interface outwards. Sinks print it, the exit code follows from it.
+//!
+//! `"version": 1`; fields are only added.
+
+use serde::Serialize;
+
+use super::snapshot::{Recency, Snapshot, State};
+use crate::error::{self, Kind};
+
+/// The result of one run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Version of this format: 1.
+    pub version: u32,
+    /// Which command it was: `save`, `list`, `verify`.
+    pub verb: &'static str,
+    /// `done`, or the kind of failure.
+    pub outcome: &'static str,
+    /// The exit code of the process.
+    pub exit_code: u8,
+    /// When the run began, RFC 3339.
+    pub started_at: String,
+    /// How long it took, milliseconds.
+    pub duration_ms: u64,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Trouble>,
+    /// What an operator should know besides.
+    pub warnings: Vec<String>,
+    /// The snapshots it is about.
+    pub snapshots: Vec<Row>,
+}
+
+/// Why a run did not come to a good end.
+#[derive(Debug, Serialize)]
+pub struct Trouble {
+    /// The kind, a stable word.
+    pub kind: &'static str,
+    /// The whole chain in one sentence.
+    pub message: String,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// One snapshot in a report or a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// File name.
+    pub name: String,
+    /// `file:///...`
+    pub location: String,
+    /// Bytes as stored.
+    pub size: u64,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// The node that saved it, where that is known.
+    pub node: Option<String>,
+    /// etcd's revision, where it was read.
+    pub revision: Option<i64>,
+    /// Keys of etcd's bucket `key`.
+    pub entries: Option<u64>,
+    /// What is known of it.
+    pub state: State,
+    /// `current` or `other`: whether it needs the token that this server has; `None` where that is not known.
+    pub token: Option<&'static str>,
+    /// First 12 hex digits of the SHA-256 of the token it needs.
+    pub token_hash: Vec<String>,
+    /// UID of the namespace kube-system.
+    pub cluster_id: Option<String>,
+    /// SHA-256 of the file as stored.
+    pub sha256: Option<String>,
+    /// When every byte was last read and checked, RFC 3339.
+    pub checked: Option<String>,
+    /// How far it reaches, where this tool saved it.
+    pub recency: Option<Recency>,
+    /// etcd's alarms when it was saved.
+    pub alarms: Vec<String>,
+    /// What is wrong with it.
+    pub findings: Vec<String>,
+}
+
+impl Row {
+    /// The row of a snapshot. `token` is the hash of this server's token, where it is known.
+    pub fn of(s: &Snapshot, token: Option<&str>) -> Row {
+        let m = s.manifest.as_ref();
+        let needs = m.map(|m| m.token_hash.clone()).unwrap_or_default();
+        Row {
+            name: s.file.clone(),
+            location: s.location.clone(),
+            size: s.size,
+            created: rfc3339(s.created_at),
+            node: m.and_then(|m| m.node.clone()),
+            revision: m.map(|m| m.revision),
+            entries: m.map(|m| m.entries),
+            state: s.state,
+            token: token
+                .filter(|_| !needs.is_empty())
+                .map(|t| if needs.iter().any(|n| n == t) { "current" } else { "other" }),
+            token_hash: needs,
+            cluster_id: m.and_then(|m| m.cluster_id.clone()),
+            sha256: m.map(|m| m.stored_sha256.to_string()),
+            checked: m.map(|m| rfc3339(m.checked_at)),
+            recency: m.and_then(|m| m.recency.clone()),
+            alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
+            findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Report {
+    /// An empty report of a run that began at `started_at` (seconds since the epoch).
+    pub fn new(verb: &'static str, started_at: u64) -> Report {
+        Report {
+            version: 1,
+            verb,
+            outcome: "done",
+            exit_code: 0,
+            started_at: rfc3339(started_at),
+            duration_ms: 0,
+            error: None,
+            warnings: Vec::new(),
+            snapshots: Vec::new(),
+        }
+    }
+
+    /// Notes something the operator should know, and says it at once.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        log::warn!("{text}");
+        self.warnings.push(text);
+    }
+
+    /// Ends the run badly. The first error wins; a later one is only logged.
+    pub fn fail(&mut self, error: &anyhow::Error) {
+        if self.error.is_some() {
+            log::error!("{error:#}");
+            return;
+        }
+        let kind: Kind = error::kind_of(error);
+        self.outcome = kind.label();
+        self.exit_code = kind.code();
+        self.error = Some(Trouble {
+            kind: kind.label(),
+            message: format!("{error:#}"),
+            hint: error::hint_of(error).map(str::to_owned),
+        });
+    }
+}
+
+/// Seconds since the epoch as RFC 3339 in UTC, as K3s prints it.
+pub fn rfc3339(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|s| jiff::Timestamp::from_second(s).ok())
+        .map_or_else(|| seconds.to_string(), |t| t.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Fault;
+
+    #[test]
+    fn times_are_printed_as_k3s_prints_them() {
+        assert_eq!(rfc3339(1795335110), "2026-11-22T08:11:50Z");
+        assert_eq!(rfc3339(u64::MAX), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn the_first_error_wins() {
+        let mut r = Report::new("save", 0);
+        r.fail(&Fault::new(Kind::Busy, "locked").hint("wait").into());
+        r.fail(&anyhow::anyhow!("cleaning up"));
+        assert_eq!((r.exit_code, r.outcome), (75, "busy"));
+        assert_eq!(r.error.unwrap().hint.as_deref(), Some("wait"));
+    }
+}
