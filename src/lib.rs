@@ -1,4 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! k3s-snapshot
+//! k3s-snapshot: save, list and verify the etcd snapshots of K3s.
+//!
+//! Facts in, judgement in the middle, deeds at the rim, one report out:
+//!
+//! ```text
+//! bin -> app, cli, wire -> cmd -> model, inspect, and the traits of source, store, host
+//!                                  ^ implemented by the rim: source/etcd, store/local, host/fs, sink/*
+//! ```
+//!
+//! `model` and `inspect` are pure. `wire` alone names concrete parts. CONTRIBUTING.md says where a change goes.
+
+pub mod app;
+pub mod cli;
+pub mod cmd;
+pub mod codec;
+pub mod config;
 pub mod error;
+pub mod host;
 pub mod inspect;
+pub mod model;
+pub mod sink;
+pub mod source;
+pub mod store;
+pub mod wire;

@@ -25,7 +25,8 @@ pub(super) trait Visit {
     fn bucket(&mut self, name: &[u8]);
 
     /// A key in a top-level bucket; `nested` if its value is a bucket again.
-    fn item(&mut self, key: &[u8], value: Value<'_>, nested: bool, findings: &mut Findings) -> io::Result<()>;
+    fn item(&mut self, key: &[u8], value: Value<'_>, nested: bool, findings: &mut Findings)
+    -> io::Result<()>;
 }
 
 /// A page on the way from the root to where the walk is.
@@ -61,7 +62,11 @@ struct Target {
 enum Place {
     Page(u64),
     /// Inside a value of page `page`, at `base` in the snapshot.
-    Inline { page: u64, base: u64, len: u64 },
+    Inline {
+        page: u64,
+        base: u64,
+        len: u64,
+    },
 }
 
 /// The state of one walk.
@@ -111,7 +116,9 @@ impl<'a> Walk<'a> {
 
     /// Marks a page as used; false if it was already.
     fn mark(&mut self, page: u64) -> bool {
-        let Some(word) = usize::try_from(page / 64).ok().and_then(|i| self.seen.get_mut(i)) else { return false };
+        let Some(word) = usize::try_from(page / 64).ok().and_then(|i| self.seen.get_mut(i)) else {
+            return false;
+        };
         let fresh = *word >> (page % 64) & 1 == 0;
         *word |= 1 << (page % 64);
         fresh
@@ -120,7 +127,10 @@ impl<'a> Walk<'a> {
     /// Takes possession of a page and its overflow: its header must name it, and no other page may have it.
     pub(super) fn claim(&mut self, id: u64, page: &mut Page) -> Result<Header, Halt> {
         if id < 2 || id >= self.pages {
-            let text = format!("a reference to page {id}, which is none of the pages 2 to {}", self.pages.saturating_sub(1));
+            let text = format!(
+                "a reference to page {id}, which is none of the pages 2 to {}",
+                self.pages.saturating_sub(1)
+            );
             return Err(Finding::new(Check::PageRange, text).into());
         }
         let base = id * self.page_size;
@@ -181,7 +191,9 @@ impl<'a> Walk<'a> {
     fn open(&mut self, target: Target) -> Result<Frame, Halt> {
         let mut frame = self.spare.pop().unwrap_or_default();
         if self.stack.len() >= DEPTH {
-            return Err(Finding::new(Check::Depth, format!("more than {DEPTH} pages one above the other")).into());
+            return Err(
+                Finding::new(Check::Depth, format!("more than {DEPTH} pages one above the other")).into()
+            );
         }
         let (header, inline) = match target.to {
             Place::Page(id) => (self.claim(id, &mut frame.page)?, false),
@@ -212,7 +224,18 @@ impl<'a> Walk<'a> {
         frame.key.clear();
         frame.before.clear();
         let Target { nest, low, high, .. } = target;
-        Ok(Frame { leaf, inline, nest, count, next: 0, expected: element_at(count), child: None, low, high, ..frame })
+        Ok(Frame {
+            leaf,
+            inline,
+            nest,
+            count,
+            next: 0,
+            expected: element_at(count),
+            child: None,
+            low,
+            high,
+            ..frame
+        })
     }
 
     /// Goes on in a page up to the next page below it, or to its end.
@@ -221,7 +244,8 @@ impl<'a> Walk<'a> {
             let i = frame.next;
             let element = self.element(frame, i)?;
             frame.next += 1;
-            let target = if frame.leaf { self.leaf(frame, i, element, visit)? } else { frame.branch(element.child) };
+            let target =
+                if frame.leaf { self.leaf(frame, i, element, visit)? } else { frame.branch(element.child) };
             if target.is_some() {
                 return Ok(target);
             }
@@ -240,7 +264,10 @@ impl<'a> Walk<'a> {
         let wrong = |check, text: String| Err(Finding::at(check, id, offset, text).into());
         let element = frame.page.element(self.data, i, frame.leaf)?;
         if at + u64::from(element.pos) != frame.expected {
-            return wrong(Check::ElementPosition, format!("the data of element {i} is not where it has to be"));
+            return wrong(
+                Check::ElementPosition,
+                format!("the data of element {i} is not where it has to be"),
+            );
         }
         if element.ksize == 0 || element.ksize > KEY_MAX {
             return wrong(Check::ElementSize, format!("element {i} has a key of {} bytes", element.ksize));
@@ -267,7 +294,13 @@ impl<'a> Walk<'a> {
         Ok(element)
     }
 
-    fn leaf(&mut self, frame: &mut Frame, i: u64, element: Element, visit: &mut dyn Visit) -> Result<Option<Target>, Halt> {
+    fn leaf(
+        &mut self,
+        frame: &mut Frame,
+        i: u64,
+        element: Element,
+        visit: &mut dyn Visit,
+    ) -> Result<Option<Target>, Halt> {
         let (id, base) = (frame.page.id, frame.page.base);
         let vsize = u64::from(element.vsize);
         let at = frame.expected - vsize;
@@ -278,7 +311,12 @@ impl<'a> Walk<'a> {
         }
         match frame.nest {
             0 => visit.bucket(&frame.key),
-            1 => visit.item(&frame.key, Value::new(self.data, &mut frame.page, at, vsize), nested, self.findings)?,
+            1 => visit.item(
+                &frame.key,
+                Value::new(self.data, &mut frame.page, at, vsize),
+                nested,
+                self.findings,
+            )?,
             _ => {}
         }
         if !nested {
@@ -295,7 +333,12 @@ impl<'a> Walk<'a> {
             0 if vsize >= BUCKET + HEADER => {
                 Place::Inline { page: id, base: base + at + BUCKET, len: vsize - BUCKET }
             }
-            0 => return wrong(Check::BucketHeader, "a bucket that has neither a root nor a page inlined".into()),
+            0 => {
+                return wrong(
+                    Check::BucketHeader,
+                    "a bucket that has neither a root nor a page inlined".into(),
+                );
+            }
             _ if vsize == BUCKET => Place::Page(root),
             _ => return wrong(Check::BucketHeader, format!("a bucket with a root and {vsize} bytes")),
         };

@@ -76,7 +76,8 @@ fn verify(walk: &mut Walk<'_>, list: &mut List) -> Result<(), Halt> {
     for i in 0..list.count {
         let at = list.first + i * 8;
         let free = u64_at(list.page.bytes(walk.data, at, 8)?, 0);
-        let wrong = |text: String| Err(Finding::at(Check::Freelist, list.page.id, list.page.base + at, text).into());
+        let wrong =
+            |text: String| Err(Finding::at(Check::Freelist, list.page.id, list.page.base + at, text).into());
         if free <= last || free >= walk.pages {
             return wrong(format!("free page {free} after {last}, of {}", walk.pages));
         }

@@ -6,9 +6,9 @@
 
 use std::io;
 
+use super::ReadAt;
 use super::finding::{Check, Finding, Findings, Halt};
 use super::page::{Header, META, u32_at, u64_at};
-use super::ReadAt;
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
@@ -141,10 +141,10 @@ mod tests {
     fn the_magic_is_looked_for_in_both_meta_pages_of_every_page_size() {
         for at in [0, 4096, 8192, 16384, 32768, 65536] {
             let mut data = vec![0_u8; 70_000];
-            assert!(!looks_like(&data[..]));
+            assert!(!looks_like(&&data[..]));
             data[at + 16..at + 20].copy_from_slice(&MAGIC.to_le_bytes());
-            assert!(looks_like(&data[..]), "at {at}");
+            assert!(looks_like(&&data[..]), "at {at}");
         }
-        assert!(!looks_like(&b"PK\x03\x04"[..]));
+        assert!(!looks_like(&&b"PK\x03\x04"[..]));
     }
 }

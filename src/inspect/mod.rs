@@ -57,6 +57,16 @@ impl ReadAt for [u8] {
     }
 }
 
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        (**self).read_exact_at(buf, offset)
+    }
+}
+
 /// What a snapshot says about itself. Worth something only next to an empty list of findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Facts {
@@ -86,8 +96,8 @@ pub struct Facts {
     pub cluster_id: Option<String>,
     /// The version the etcd cluster had agreed on.
     pub etcd_cluster_version: Option<String>,
-    /// Alarms that were raised when the snapshot was taken.
-    pub alarms: u64,
+    /// Alarms that were raised when the snapshot was taken, in etcd's words: `NOSPACE`, `CORRUPT`.
+    pub alarms: Vec<String>,
 }
 
 /// A member of the etcd cluster.
@@ -134,7 +144,8 @@ fn walk(data: &dyn ReadAt, db_len: u64, findings: &mut Findings) -> io::Result<F
     let Some(meta) = meta::newest(data, findings)? else { return Ok(Facts::default()) };
     let page_size = u64::from(meta.page_size);
     if meta.pages.checked_mul(page_size) != Some(db_len) {
-        let text = format!("{db_len} bytes of database, but {} pages of {page_size} bytes in use", meta.pages);
+        let text =
+            format!("{db_len} bytes of database, but {} pages of {page_size} bytes in use", meta.pages);
         findings.push(Finding::new(Check::Length, text));
     }
     // The mark may be a lie: nothing is sized after it that the file itself does not have.
@@ -145,7 +156,10 @@ fn walk(data: &dyn ReadAt, db_len: u64, findings: &mut Findings) -> io::Result<F
     walk.tree(meta.root, &mut etcd)?;
     free.verify(&mut walk)?;
     let pages_used = walk.used();
-    Ok(etcd.facts(findings, Facts { page_size: meta.page_size, pages, pages_used, txid: meta.txid, ..Facts::default() }))
+    Ok(etcd.facts(
+        findings,
+        Facts { page_size: meta.page_size, pages, pages_used, txid: meta.txid, ..Facts::default() },
+    ))
 }
 
 /// How long the database part of a plain snapshot of `size` bytes is.
@@ -154,7 +168,9 @@ pub fn split(size: u64) -> Result<u64, Finding> {
         Some(db_len) if db_len > 0 && db_len % SECTOR == 0 => Ok(db_len),
         _ => Err(Finding::new(
             Check::Size,
-            format!("{size} bytes are not a database followed by its {TRAILER} byte SHA-256: cut off or not a snapshot"),
+            format!(
+                "{size} bytes are not a database followed by its {TRAILER} byte SHA-256: cut off or not a snapshot"
+            ),
         )),
     }
 }

@@ -154,7 +154,8 @@ impl Page {
             self.table.get(data, self.base + at, 16, TABLE, self.base + self.len)?
         };
         Ok(if leaf {
-            let (flags, pos, ksize, vsize) = (u32_at(raw, 0), u32_at(raw, 4), u32_at(raw, 8), u32_at(raw, 12));
+            let (flags, pos, ksize, vsize) =
+                (u32_at(raw, 0), u32_at(raw, 4), u32_at(raw, 8), u32_at(raw, 12));
             Element { flags, pos, ksize, vsize, child: 0 }
         } else {
             let (pos, ksize, child) = (u32_at(raw, 0), u32_at(raw, 4), u64_at(raw, 8));

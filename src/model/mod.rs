@@ -4,3 +4,4 @@
 pub mod name;
 pub mod report;
 pub mod snapshot;
+pub mod token;

@@ -181,6 +181,9 @@ pub struct Manifest {
     pub saved_at: Option<u64>,
     /// When every byte was last read and checked: seconds since the epoch.
     pub checked_at: u64,
+    /// When that last ended without a finding. Until then the digests are those of an unproven file.
+    #[serde(default)]
+    pub proven_at: Option<u64>,
     /// What this reader does not know, kept as it was.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
@@ -269,6 +272,7 @@ mod tests {
             findings: vec![],
             saved_at: Some(5),
             checked_at: 6,
+            proven_at: Some(6),
             other: BTreeMap::new(),
         }
     }

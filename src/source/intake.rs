@@ -53,6 +53,17 @@ impl Intake {
     }
 }
 
+impl std::io::Write for Intake {
+    fn write(&mut self, chunk: &[u8]) -> std::io::Result<usize> {
+        self.take(chunk);
+        Ok(chunk.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,1 +1,3 @@
 mod layers;
+mod bolt_writer;
+mod corruption;

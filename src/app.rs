@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The frame around every verb: arguments, log, settings, lock, verb, report, exit code. The one place that exits.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use clap::parser::ValueSource;
+use clap::ArgMatches;
+
+use crate::cli::{Common, ReportFormat};
+use crate::config::fragment::{Fragment, Origin};
+use crate::config::key::KEYS;
+use crate::config::load::{self, Environment};
+use crate::config::settings::Settings;
+use crate::error::{Fault, Kind};
+use crate::host::flavour::{self, Flavour};
+use crate::host::lock::Lock;
+use crate::host::notify::Status;
+use crate::host::{Progress, Silent};
+use crate::model::report::Report;
+use crate::sink::bar::Bar;
+use crate::sink::stdout::{Format, Stdout, table};
+use crate::sink::{Sink, log as stderr};
+
+/// A verb as the frame needs to know it. `A` is its parsed command line.
+pub struct Verb<A> {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// Whether it changes something, so that only one at a time may run.
+    pub locks: bool,
+    /// The common part of its command line.
+    pub common: fn(&A) -> &Common,
+    /// How its rows are printed, where it has an option for that.
+    pub format: fn(&A) -> Format,
+    /// What it does.
+    pub run: fn(&Run<A>, &mut Report) -> Result<()>,
+}
+
+/// What a verb is given.
+pub struct Run<'a, A> {
+    /// Its command line.
+    pub args: &'a A,
+    /// What it goes by.
+    pub settings: &'a Settings,
+    /// The distribution.
+    pub flavour: &'a Flavour,
+    /// The one reading of the clock: seconds since the epoch.
+    pub now: u64,
+    /// Who hears how far it is.
+    pub progress: &'a dyn Progress,
+}
+
+/// Runs a verb as a process.
+pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> ExitCode {
+    let matches = match A::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { Kind::Usage.code() } else { 0 });
+        }
+    };
+    let args = match A::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(e) => e.exit(),
+    };
+    let common = (verb.common)(&args);
+    stderr::start(common.quiet, common.debug);
+    let (started, now) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
+    let mut report = Report::new(verb.name, now);
+    let explained = match frame(verb, &args, &matches, now, &mut report) {
+        Ok(explained) => explained,
+        Err(e) => {
+            report.fail(&e);
+            false
+        }
+    };
+    report.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let format = match common.report {
+        ReportFormat::Json => Format::Report,
+        ReportFormat::Text => (verb.format)(&args),
+    };
+    if !explained {
+        Stdout(format).emit(&report);
+    }
+    ExitCode::from(report.exit_code)
+}
+
+/// True where the settings were explained instead of the verb being run.
+fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &mut Report) -> Result<bool> {
+    let common = (verb.common)(args);
+    let root = match &common.root {
+        Some(root) => Path::new(root)
+            .canonicalize()
+            .with_context(|| Fault::new(Kind::Usage, format!("opening --root '{}'", root.escape_debug())))?,
+        None => PathBuf::from("/"),
+    };
+    let flavour = &flavour::K3S;
+    let env: Environment = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+        .collect();
+    let mut merged = load::gather(flavour, &root, common.config.as_deref(), &env)?;
+    merged.overlay(from_flags(matches));
+    let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+    let settings = Settings::new(merged, flavour, &root, &host_name)?;
+    if common.explain {
+        explain(&settings);
+        return Ok(true);
+    }
+    let _lock = if verb.locks { Some(Lock::take(&settings.run_dir, &settings.data_dir)?) } else { None };
+    let progress: Box<dyn Progress> = match (common.quiet, Status::new(), Bar::new()) {
+        (false, None, Some(bar)) => Box::new(bar),
+        (_, Some(status), _) => Box::new(status),
+        _ => Box::new(Silent),
+    };
+    (verb.run)(&Run { args, settings: &settings, flavour, now, progress: &*progress }, report)?;
+    Ok(false)
+}
+
+/// Every argument that was given and is a setting, whatever the verb.
+fn from_flags(matches: &ArgMatches) -> Fragment {
+    let mut flags = Fragment::default();
+    for key in KEYS.iter().filter(|k| k.ours) {
+        let id = key.name.replace('-', "_");
+        if !matches.try_contains_id(&id).unwrap_or(false)
+            || matches.value_source(&id) != Some(ValueSource::CommandLine)
+        {
+            continue;
+        }
+        if let Ok(Some(raw)) = matches.try_get_raw(&id) {
+            let values = raw.map(|v| v.to_string_lossy().into_owned()).collect();
+            flags.set(key.name, values, Origin::Flag(key.name.to_owned()));
+        }
+    }
+    flags
+}
+
+fn explain(settings: &Settings) {
+    let head = ["Option", "Value", "Origin"].map(str::to_owned).to_vec();
+    let rows = settings.explain().into_iter().map(|(k, v, o)| vec![k.to_owned(), stderr::printable(&v), stderr::printable(&o)]);
+    let text = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+    let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes());
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command lines of all verbs. No logic: what a flag means is decided where settings are.
+//!
+//! An argument whose id is a row of `config/key.rs` (with `_` for `-`) goes the way of every setting.
+
+use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum};
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// K3s's data-dir [default: /var/lib/rancher/k3s, or what K3s's config.yaml says]
+    #[arg(short = 'd', long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s's config.yaml says]
+    #[arg(long, alias = "etcd-snapshot-dir", value_name = "DIR")]
+    pub dir: Option<String>,
+    /// K3s's configuration file [default: /etc/rancher/k3s/config.yaml, or $K3S_CONFIG_FILE]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<String>,
+    /// The file that holds the server token, for the Token column [default: DATA-DIR/server/token]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<String>,
+    /// Work on the machine whose file system is mounted here; etcd is then contacted only if --etcd-endpoints names it
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<String>,
+    /// Where the manifests are kept, which remember what was proven [default: /var/lib/k3s-snapshot]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<String>,
+    /// Where the lock is kept [default: /run/k3s-snapshot]
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<String>,
+    /// Print every effective setting and where it was said, then end
+    #[arg(long)]
+    pub explain: bool,
+    /// How to report the result: text, or json with everything (see k3s-snapshot(7))
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub report: ReportFormat,
+    /// Say nothing but warnings and errors, and show no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Say more
+    #[arg(long)]
+    pub debug: bool,
+}
+
+/// Values of `--report`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Values of `list -o`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// K3s's columns and ours.
+    Table,
+    /// The rows as JSON.
+    Json,
+    /// The rows as YAML.
+    Yaml,
+}
+
+/// Save a snapshot of K3s's etcd, and prove it before it gets its name
+///
+/// The snapshot is streamed from the local etcd with the client certificate that K3s keeps, checked byte by byte,
+/// and only then appears in the snapshot folder, as <NAME>-<NODE>-<UNIX SECONDS>. K3s lists, prunes and restores it
+/// like its own. Needs neither the API server nor k3s's own command; needs root to read K3s's certificates.
+#[derive(Debug, Parser)]
+#[command(name = "k3s-snapshot-save", version, after_help = "\
+Examples:
+  k3s-snapshot-save                          save as on-demand-<node>-<time>
+  k3s-snapshot-save --name before-upgrade    save under another name
+  k3s-snapshot-save --snapshot-compress      save as a zip, as K3s does
+  k3s-snapshot-save --dir /mnt/backup        save to another folder
+  k3s-snapshot-save --explain                show the settings and where they come from
+
+Exit codes: 0 saved and proven; 1 failed, nothing was kept; 2 usage; 3 kept, but not current; 65 the database is
+damaged; 75 another run is at work; 77 refused; 78 configuration. See k3s-snapshot-save(8).")]
+pub struct Save {
+    /// What the name begins with
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The node in the name [default: K3s's node-name, else the host name in lower case]
+    #[arg(long, value_name = "NODE")]
+    pub node_name: Option<String>,
+    /// Store a zip, as K3s's option of this name does
+    #[arg(long, alias = "etcd-snapshot-compress", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub snapshot_compress: Option<String>,
+    /// How long etcd may send nothing before the save is given up [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub stall_timeout: Option<String>,
+    /// Where etcd listens [default: from DATA-DIR/server/db/etcd/config, else port 2379 on loopback]
+    #[arg(long, value_name = "URL", value_delimiter = ',', action = ArgAction::Append)]
+    pub etcd_endpoints: Vec<String>,
+    /// The authority of etcd's certificates [default: DATA-DIR/server/tls/etcd/server-ca.crt]
+    #[arg(long, value_name = "FILE")]
+    pub etcd_cacert: Option<String>,
+    /// The client certificate for etcd [default: DATA-DIR/server/tls/etcd/client.crt]
+    #[arg(long, value_name = "FILE")]
+    pub etcd_cert: Option<String>,
+    /// Its key [default: DATA-DIR/server/tls/etcd/client.key]
+    #[arg(long, value_name = "FILE")]
+    pub etcd_key: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// List the snapshots and what is known of them
+///
+/// K3s's columns come first, then the node, etcd's revision, the state and whether a snapshot needs the token that
+/// this server has. The state is "proven" where every byte was checked by save or verify and the file is unchanged
+/// since, "unchecked" where nobody has looked, "bad" where a check failed or the size alone says so, "partial" where
+/// a save was cut off, and "foreign" where it is not a snapshot. No snapshot is opened.
+#[derive(Debug, Parser)]
+#[command(name = "k3s-snapshot-list", version, after_help = "\
+Examples:
+  k3s-snapshot-list                     a table, oldest first
+  k3s-snapshot-list -o json             for programs
+  k3s-snapshot-list --max-age 25h       exit 1 unless a proven snapshot is at most 25 hours old
+
+Exit codes: 0 done; 1 too old; 2 usage; 77 refused; 78 configuration. See k3s-snapshot-list(8).")]
+pub struct List {
+    /// How to print the rows
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+    /// Fail unless the newest proven snapshot is at most this old: 90m, 25h, 7d
+    #[arg(long, value_name = "DURATION")]
+    pub max_age: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// Verify snapshots: read every byte and say what is wrong
+///
+/// Compares the SHA-256 with the snapshot's own and with what was written down when it was saved, and walks the
+/// database in it page by page. Takes K3s's snapshots and zips too. The verdict is remembered for k3s-snapshot-list.
+#[derive(Debug, Parser)]
+#[command(name = "k3s-snapshot-verify", version, after_help = "\
+Examples:
+  k3s-snapshot-verify --all                                verify the whole folder
+  k3s-snapshot-verify on-demand-server-1-1795339215        verify one snapshot of the folder
+  k3s-snapshot-verify /mnt/backup/server-1-1795339215      verify any file
+  k3s-snapshot-verify --quick --all                        compare checksums only
+
+Exit codes: 0 all are proven; 1 failed; 2 usage; 4 no such snapshot; 65 at least one is bad; 77 refused;
+78 configuration. See k3s-snapshot-verify(8).")]
+pub struct Verify {
+    /// Names of snapshots in the folder, or paths (anything with a slash)
+    #[arg(value_name = "NAME|PATH", required_unless_present_any = ["all", "explain"])]
+    pub snapshots: Vec<String>,
+    /// Verify everything in the snapshot folder
+    #[arg(short, long, conflicts_with = "snapshots")]
+    pub all: bool,
+    /// Compare the checksum only; quick, and less than a proof
+    #[arg(long)]
+    pub quick: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// The command lines of all verbs, for tests of the documents.
+pub fn commands() -> Vec<clap::Command> {
+    vec![Save::command(), List::command(), Verify::command()]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::key;
+
+    #[test]
+    fn the_command_lines_are_sound() {
+        super::commands().into_iter().for_each(clap::Command::debug_assert);
+    }
+
+    #[test]
+    fn every_setting_of_ours_has_a_flag_of_the_same_name_and_aliases() {
+        for key in key::KEYS.iter().filter(|k| k.ours) {
+            let found = super::commands().iter().any(|c| {
+                c.get_arguments().any(|a| {
+                    let mut names = a.get_all_aliases().unwrap_or_default();
+                    names.extend(a.get_long());
+                    names.contains(&key.name) && key.aliases.iter().all(|k| names.contains(k))
+                })
+            });
+            assert!(found, "no verb has --{} with its aliases", key.name);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//! list: what lies there and what is known of it. Opens no snapshot.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::error::{Fault, Kind};
+use crate::model::report::{Report, Row};
+use crate::model::snapshot::{Snapshot, State};
+use crate::store::Store;
+
+/// A snapshot may be this much younger than now before its date is not believed, in seconds.
+const SKEW: u64 = 300;
+
+/// Lists, oldest first. With `max_age`, fails unless a proven snapshot is that young.
+pub fn run(store: &dyn Store, token: Option<&str>, max_age: Option<Duration>, now: u64, report: &mut Report) -> Result<()> {
+    let mut listing = store.list()?;
+    listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
+    report.snapshots = listing.snapshots.iter().map(|s| Row::of(s, token)).collect();
+    if !listing.complete {
+        report.warn("not everything could be looked at; the list is incomplete");
+    }
+    match max_age {
+        Some(max_age) => fresh(&listing.snapshots, max_age, now),
+        None => Ok(()),
+    }
+}
+
+fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
+    let counts = |s: &&Snapshot| s.state == State::Proven && !s.manifest.as_ref().is_some_and(|m| m.is_behind());
+    let newest = all.iter().filter(counts).filter(|s| s.created_at <= now + SKEW).max_by_key(|s| s.created_at);
+    let (what, hint) = match newest {
+        Some(s) if now.saturating_sub(s.created_at) <= max_age.as_secs() => return Ok(()),
+        Some(s) => (
+            format!("the newest proven snapshot, '{}', is {} old", s.file.escape_debug(), words(now - s.created_at)),
+            "See 'systemctl status k3s-snapshot-save' and its journal.",
+        ),
+        None => (
+            "there is no proven snapshot".to_owned(),
+            "k3s-snapshot-save makes one; k3s-snapshot-verify --all proves those that are there.",
+        ),
+    };
+    Err(Fault::new(Kind::Failed, format!("{what}; at most {} is allowed", words(max_age.as_secs()))).hint(hint).into())
+}
+
+fn words(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86400),
+    }
+}

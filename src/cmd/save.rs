@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//! save: stream, prove, then name. Nothing has a name in the snapshot folder before it is proven.
+
+use anyhow::{Context, Result, anyhow};
+
+use super::examine::words;
+use crate::codec::zip;
+use crate::error::{Fault, Kind};
+use crate::host::{Draft, Progress};
+use crate::inspect::{self, Proof, ReadAt};
+use crate::model::name::{SnapshotName, Suffix};
+use crate::model::report::{Report, Row};
+use crate::model::snapshot::{ALARM_CORRUPT, Digest, FileId, MANIFEST_VERSION, Manifest, Recency};
+use crate::source::{Captured, Source};
+use crate::store::Store;
+
+/// What is to be saved, and how.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Base of the name.
+    pub base: &'a str,
+    /// Node in the name.
+    pub node: &'a str,
+    /// Seconds since the epoch.
+    pub now: u64,
+    /// Whether to store a zip.
+    pub compress: bool,
+    /// The base of K3s's scheduled snapshots.
+    pub scheduled_base: &'a str,
+    /// Hash of this server's token, where it is known.
+    pub token: Option<&'a str>,
+}
+
+/// Saves one snapshot.
+pub fn run(req: &Request, source: &dyn Source, home: &dyn Store, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+    if req.base.starts_with(req.scheduled_base) {
+        report.warn(format!(
+            "the name '{}' begins with '{}', which is K3s's own: its retention will count and delete this snapshot",
+            req.base, req.scheduled_base
+        ));
+    }
+    let draft = home.draft()?;
+    // A zip is written beside the plain draft; deflate does not grow what it cannot shrink by more than this.
+    let factor = if req.compress { 2 } else { 1 };
+    let room = |size: u64| draft.room_for(size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20));
+    let captured = source.fill(&draft, &room, progress)?;
+    let proof = prove(&draft, captured.bytes, progress)?;
+    let recency = recency(&captured, &proof);
+    let suffix = if req.compress { Suffix::Zip } else { Suffix::Plain };
+    let name = home.free(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
+    let (stored, stored_sha256) =
+        if req.compress { compress(home, &draft, &name, &captured, progress)? } else { (draft, captured.sha256) };
+    let manifest = manifest(req, &captured, &proof, recency.clone(), stored_sha256);
+    let saved = home.publish(stored, &name, manifest)?;
+    let row = Row::of(&saved, req.token);
+    tell(report, &captured, &recency, &row);
+    report.snapshots.push(row);
+    Ok(())
+}
+
+/// The walk runs while the disk is still writing.
+fn prove(draft: &Draft, bytes: u64, progress: &dyn Progress) -> Result<Proof> {
+    progress.step("proving the snapshot", None);
+    let reader = draft.reader()?;
+    let db_len = inspect::split(bytes).map_err(|f| anyhow!("{f}"))?;
+    let (synced, proof) = std::thread::scope(|scope| {
+        let sync = scope.spawn(|| draft.sync());
+        let proof = inspect::prove(&reader, db_len);
+        (sync.join(), proof)
+    });
+    synced.map_err(|_| anyhow!("the writing thread died"))??;
+    let proof = proof.context("proving the snapshot")?;
+    if !proof.is_clean() {
+        return Err(Fault::new(
+            Kind::Corrupt,
+            format!("the database that etcd sent is damaged: {}", words(&proof).join("; ")),
+        )
+        .hint("Nothing was kept. etcd's own database on this server is damaged: keep the older snapshots, try another server.")
+        .into());
+    }
+    Ok(proof)
+}
+
+fn recency(captured: &Captured, proof: &Proof) -> Recency {
+    match &captured.asked {
+        Err(why) => Recency::Unproven { why: why.clone() },
+        Ok(asked) if proof.facts.revision >= *asked => Recency::Current { asked: *asked },
+        Ok(asked) => Recency::Behind { asked: *asked },
+    }
+}
+
+/// Packs the draft into a second one, and reads that back: what is published is what was read.
+fn compress(
+    home: &dyn Store,
+    plain: &Draft,
+    name: &SnapshotName,
+    captured: &Captured,
+    progress: &dyn Progress,
+) -> Result<(Draft, Digest)> {
+    progress.step("compressing", Some(captured.bytes));
+    let zipped = home.draft()?;
+    zip::pack(&plain.reader()?, &name.plain().to_string(), name.at, zipped.file(), progress)
+        .with_context(|| format!("compressing into '{}'", zipped.folder().display()))?;
+    let packed = zipped.reader()?;
+    let stored = inspect::hash(&packed, packed.size(), &mut |_| {})?;
+    let mut back = crate::source::intake::Intake::default();
+    let unpacked = zip::unpack(&packed, &|_| Ok(()), &mut back)?;
+    let same = matches!(&unpacked, zip::Unpacked::Whole(_)) && back.finish().ok() == Some((captured.bytes, captured.sha256));
+    if !same {
+        return Err(anyhow!("the zip does not give back the snapshot that went into it; nothing was kept"));
+    }
+    Ok((zipped, Digest(stored.file)))
+}
+
+fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency, stored: Digest) -> Manifest {
+    let facts = &proof.facts;
+    Manifest {
+        version: MANIFEST_VERSION,
+        // Name, folder, file and time are known only once it is published; the store fills them in.
+        name: String::new(),
+        folder: String::new(),
+        file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
+        stored_sha256: stored,
+        plain_sha256: captured.sha256,
+        plain_size: captured.bytes,
+        revision: facts.revision,
+        entries: facts.entries,
+        token_hash: facts.token_hashes.clone(),
+        cluster_id: facts.cluster_id.clone(),
+        node: Some(req.node.to_owned()),
+        base: Some(req.base.to_owned()),
+        etcd_version: Some(captured.version.clone()),
+        members: facts.members.iter().map(|m| m.name.clone()).collect(),
+        alarms: captured.alarms.clone(),
+        recency: Some(recency),
+        findings: vec![],
+        saved_at: None,
+        checked_at: req.now,
+        proven_at: Some(req.now),
+        other: Default::default(),
+    }
+}
+
+/// What an operator should know of a snapshot that was kept. Not all of it is a success.
+fn tell(report: &mut Report, captured: &Captured, recency: &Recency, row: &Row) {
+    for alarm in &captured.alarms {
+        report.warn(match alarm.as_str() {
+            "NOSPACE" => "etcd's NOSPACE alarm is on: the cluster takes no writes until it is compacted, defragmented and disarmed".to_owned(),
+            other => format!("etcd's {other} alarm is on"),
+        });
+    }
+    if !captured.has_leader {
+        report.warn(format!("the etcd member at {} knows no leader", captured.endpoint));
+    }
+    if row.token_hash.is_empty() {
+        report.warn("the snapshot holds no bootstrap data: a restore needs this server's own tls folder, or is not of K3s");
+    }
+    log::info!("the server token is not in the snapshot: without it, it cannot be restored on another machine. Keep it elsewhere");
+    if captured.alarms.iter().any(|a| a == ALARM_CORRUPT) {
+        report.fail(
+            &Fault::new(
+                Kind::Corrupt,
+                format!("'{}' was kept but cannot be called proven: etcd says by its CORRUPT alarm that members differ", row.name),
+            )
+            .hint("Find the member that differs with 'etcdctl endpoint hashkv --cluster'; do not rely on this snapshot.")
+            .into(),
+        );
+        return;
+    }
+    match recency {
+        Recency::Current { .. } => {}
+        Recency::Unproven { why } => {
+            report.warn(format!("nobody could tell whether '{}' is up to date: {why}", row.name));
+        }
+        Recency::Behind { asked } => report.fail(
+            &Fault::new(
+                Kind::Partial,
+                format!(
+                    "'{}' was kept but is not current: this member is at revision {}, the cluster at {asked} or later",
+                    row.name,
+                    row.revision.unwrap_or_default()
+                ),
+            )
+            .hint("This member lags or is cut off from the others. Save on another server.")
+            .into(),
+        ),
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The log on stderr: plain for people, with `<priority>` in front where systemd reads it.
+
+use std::io::Write;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+struct Stderr {
+    priorities: bool,
+}
+
+impl Log for Stderr {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        // What libraries have to say is for their developers.
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME")) && metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let (priority, word) = match record.level() {
+            Level::Error => (3, "error: "),
+            Level::Warn => (4, "warning: "),
+            Level::Info => (6, ""),
+            Level::Debug | Level::Trace => (7, ""),
+        };
+        // One record is one line, whatever a file name or a server's answer put into it.
+        let text = printable(&record.args().to_string());
+        let mut err = std::io::stderr().lock();
+        let _ = if self.priorities { writeln!(err, "<{priority}>{word}{text}") } else { writeln!(err, "{word}{text}") };
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts the log. `quiet` leaves warnings and errors, `debug` shows everything.
+pub fn start(quiet: bool, debug: bool) {
+    let priorities = std::env::var_os("JOURNAL_STREAM").is_some();
+    log::set_max_level(match (debug, quiet) {
+        (true, _) => LevelFilter::Debug,
+        (_, true) => LevelFilter::Warn,
+        _ => LevelFilter::Info,
+    });
+    // A second start keeps the first log.
+    let _ = log::set_boxed_logger(Box::new(Stderr { priorities }));
+}
+
+/// A text without the characters that a terminal or a journal would obey.
+pub fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(super::printable("a\x1b[31m\nb ü"), "a\\u{1b}[31m\\nb ü");
+    }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The result on stdout: for people, as K3s's table, or as JSON and YAML for programs.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use super::Sink;
+use super::log::printable;
+use crate::model::report::{Report, Row};
+use crate::model::snapshot::State;
+
+/// How the result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Sentences and tables.
+    Text,
+    /// The whole report as JSON.
+    Report,
+    /// Only the rows, as JSON.
+    Json,
+    /// Only the rows, as YAML.
+    Yaml,
+}
+
+/// Stdout.
+pub struct Stdout(pub Format);
+
+impl Sink for Stdout {
+    fn emit(&self, report: &Report) {
+        // Who closed the pipe has read enough.
+        let _ = std::io::stdout().lock().write_all(render(report, self.0).as_bytes());
+        if let Some(error) = &report.error {
+            log::error!("{}", error.message);
+            if let Some(hint) = &error.hint {
+                let _ = writeln!(std::io::stderr().lock(), "hint: {}", printable(hint));
+            }
+        }
+    }
+}
+
+/// Prints rows of two or more columns, padded as K3s pads them.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        for (i, cell) in row.iter().enumerate() {
+            let width = cell.chars().count();
+            match widths.get_mut(i) {
+                Some(w) => *w = width.max(*w),
+                None => widths.push(width),
+            }
+        }
+    }
+    let mut out = String::new();
+    for row in rows {
+        let last = row.len().saturating_sub(1);
+        for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = if i == last { writeln!(out, "{cell}") } else { write!(out, "{cell:width$} ") };
+        }
+    }
+    out
+}
+
+fn render(report: &Report, format: Format) -> String {
+    match format {
+        Format::Report => json(report),
+        Format::Json => json(&report.snapshots),
+        Format::Yaml if report.snapshots.is_empty() => "[]\n".to_owned(),
+        Format::Yaml => serde_saphyr::to_string(&report.snapshots).unwrap_or_default(),
+        Format::Text => match report.verb {
+            "list" => list(&report.snapshots),
+            "save" => report.snapshots.iter().map(saved).collect(),
+            _ => report.snapshots.iter().map(verdict).collect(),
+        },
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).map(|t| t + "\n").unwrap_or_default()
+}
+
+fn list(rows: &[Row]) -> String {
+    let head = ["Name", "Location", "Size", "Created", "Node", "Revision", "State", "Token"];
+    let mut all = vec![head.map(str::to_owned).to_vec()];
+    let or_dash = |s: Option<String>| s.unwrap_or_else(|| "-".to_owned());
+    all.extend(rows.iter().map(|r| {
+        vec![
+            printable(&r.name),
+            printable(&r.location),
+            r.size.to_string(),
+            r.created.clone(),
+            or_dash(r.node.clone()),
+            or_dash(r.revision.map(|n| n.to_string())),
+            r.state.label().to_owned(),
+            or_dash(r.token.map(str::to_owned)),
+        ]
+    }));
+    table(&all)
+}
+
+fn saved(row: &Row) -> String {
+    let how = if row.state == State::Proven { "saved and proven" } else { "saved, not proven" };
+    format!(
+        "Snapshot {} {how}: {} bytes, revision {}, {} entries.\n",
+        printable(&row.name),
+        row.size,
+        row.revision.unwrap_or_default(),
+        row.entries.unwrap_or_default(),
+    )
+}
+
+fn verdict(row: &Row) -> String {
+    let name = printable(&row.name);
+    let mut out = match (row.state, row.revision) {
+        (State::Proven, Some(revision)) => {
+            format!("{name}: proven (revision {revision}, {} entries)\n", row.entries.unwrap_or_default())
+        }
+        (State::Foreign, _) => format!("{name}: not a snapshot\n"),
+        (state, _) => format!("{name}: {}\n", state.label()),
+    };
+    for finding in &row.findings {
+        let _ = writeln!(out, "  {}", printable(finding));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_padded_and_the_last_is_not() {
+        let rows = [vec!["Name".into(), "S".into()], vec!["a".into(), "12".into()]];
+        assert_eq!(table(&rows), "Name S\na    12\n");
+    }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A folder of snapshots on this machine: K3s's own, or any other.
+//!
+//! Whatever lies there is listed, as K3s does; what is not a snapshot is called foreign and left alone.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::manifests::Manifests;
+use super::{Opened, Store};
+use crate::error::{Fault, Kind};
+use crate::host::fs::{Published, id_of, make_folder};
+use crate::host::{Draft, FileAt};
+use crate::model::name::{SnapshotName, Suffix};
+use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
+
+/// A snapshot folder.
+pub struct Local {
+    folder: PathBuf,
+    may_create: bool,
+    manifests: Manifests,
+}
+
+impl Local {
+    /// The snapshots of `folder`, their manifests below `state_dir`. Only a folder that K3s itself would create may
+    /// be created: a missing one that somebody configured is a file system that is not mounted.
+    pub fn new(folder: &Path, state_dir: &Path, may_create: bool) -> Local {
+        // Manifests are keyed by the folder, so two ways to say it must be one.
+        let real = real_path(folder);
+        Local { manifests: Manifests::new(state_dir, &real), folder: real, may_create }
+    }
+
+    fn row(&self, file: String, meta: Option<&Metadata>, manifest: Option<Manifest>) -> Snapshot {
+        let partial = SnapshotName::parse_partial(&file);
+        let name = SnapshotName::parse(&file);
+        let regular = meta.filter(|m| m.is_file());
+        let manifest = manifest.filter(|m| regular.is_some_and(|r| m.file == id_of(r)));
+        let state = match (&name, regular, &manifest) {
+            (_, None, _) => State::Foreign,
+            (None, ..) if partial.is_some() => State::Partial,
+            (None, _, Some(m)) => m.state(),
+            (None, ..) => State::Foreign,
+            (Some(_), _, Some(m)) => m.state(),
+            (Some(n), Some(r), None) if n.suffix == Suffix::Plain && !plausible_size(r.len()) => State::Bad,
+            (Some(_), Some(r), None) if r.len() == 0 => State::Bad,
+            _ => State::Unchecked,
+        };
+        let mtime = meta.map_or(0, |m| u64::try_from(m.mtime()).unwrap_or(0));
+        Snapshot {
+            location: format!("file://{}", self.folder.join(&file).display()),
+            size: meta.map_or(0, Metadata::len),
+            created_at: name.as_ref().or(partial.as_ref()).map_or(mtime, |n| n.at),
+            name: name.or(partial),
+            state,
+            manifest,
+            file,
+        }
+    }
+
+    fn missing(&self, e: io::Error) -> anyhow::Error {
+        let (kind, hint) = match e.kind() {
+            io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root.".to_owned()),
+            _ => (Kind::Config, format!("Create it with 'install -d -m 0700 {}', or check that it is mounted.", self.folder.display())),
+        };
+        anyhow::Error::from(e)
+            .context(Fault::new(kind, format!("opening the snapshot folder '{}'", self.folder.display())).hint(hint))
+    }
+}
+
+/// The path without links, as far as it exists.
+fn real_path(path: &Path) -> PathBuf {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Ok(real), ..) => real,
+        (Err(_), Some(parent), Some(name)) => real_path(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+impl Store for Local {
+    fn list(&self) -> Result<Listing> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            // K3s creates its default folder at its first start: no folder, no snapshots.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && self.may_create => {
+                return Ok(Listing { snapshots: vec![], complete: true });
+            }
+            Err(e) => return Err(self.missing(e)),
+        };
+        let known = self.manifests.names();
+        let mut listing = Listing { snapshots: vec![], complete: true };
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => {
+                    log::warn!("reading '{}': {e}", self.folder.display());
+                    listing.complete = false;
+                    continue;
+                }
+            };
+            let name = entry.file_name();
+            let file = name.to_string_lossy().into_owned();
+            // Follows links, as K3s does; one that leads nowhere is foreign.
+            let meta = match std::fs::metadata(entry.path()) {
+                Ok(meta) => Some(meta),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => match std::fs::symlink_metadata(entry.path()) {
+                    Ok(link) => Some(link),
+                    Err(_) => continue, // gone since
+                },
+                Err(e) => {
+                    log::warn!("reading '{}': {e}", entry.path().display());
+                    listing.complete = false;
+                    None
+                }
+            };
+            let manifest = if known.contains(&file) { self.manifests.read(&file) } else { None };
+            listing.snapshots.push(self.row(file, meta.as_ref(), manifest));
+        }
+        Ok(listing)
+    }
+
+    fn open(&self, file: &str) -> Result<Opened> {
+        let path = self.folder.join(file);
+        let context = || format!("opening snapshot '{}'", path.display());
+        let opened = File::open(&path).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => anyhow::Error::from(
+                Fault::new(Kind::Missing, format!("no snapshot '{}' in '{}'", file.escape_debug(), self.folder.display()))
+                    .hint("k3s-snapshot-list shows what is there."),
+            ),
+            io::ErrorKind::PermissionDenied => anyhow::Error::from(e)
+                .context(Fault::new(Kind::Refused, context()).hint("Run it as root.")),
+            _ => anyhow::Error::from(e).context(context()),
+        })?;
+        let meta = opened.metadata().with_context(context)?;
+        if !meta.is_file() {
+            return Err(Fault::new(Kind::Corrupt, format!("'{}' is not a file, so not a snapshot", path.display())).into());
+        }
+        let recorded = self.manifests.read(file);
+        let snapshot = self.row(file.to_owned(), Some(&meta), recorded.clone());
+        Ok(Opened { id: id_of(&meta), data: Box::new(FileAt::new(opened)?), snapshot, recorded })
+    }
+
+    fn record(&self, manifest: &Manifest) -> Result<()> {
+        self.manifests.write(manifest)
+    }
+
+    fn draft(&self) -> Result<Draft> {
+        if let Err(e) = std::fs::metadata(&self.folder) {
+            if e.kind() == io::ErrorKind::NotFound && self.may_create {
+                make_folder(&self.folder)?;
+            } else {
+                return Err(self.missing(e));
+            }
+        }
+        Draft::new(&self.folder)
+    }
+
+    fn free(&self, name: &SnapshotName) -> Result<SnapshotName> {
+        let mut name = name.clone();
+        // Both forms of a name count as taken: K3s unpacks `x.zip` to `x`.
+        let taken = |n: &SnapshotName| {
+            let other = if n.suffix == Suffix::Zip { Suffix::Plain } else { Suffix::Zip };
+            let twin = SnapshotName { suffix: other, ..n.clone() };
+            [n, &twin].iter().any(|n| self.folder.join(n.to_string()).symlink_metadata().is_ok())
+        };
+        while taken(&name) {
+            name.at = name.at.checked_add(1).context("naming the snapshot: no later second is left")?;
+        }
+        Ok(name)
+    }
+
+    fn publish(&self, draft: Draft, name: &SnapshotName, manifest: Manifest) -> Result<Snapshot> {
+        let Published::Done(id) = draft.publish(&name.to_string())? else {
+            return Err(Fault::new(Kind::Busy, format!("another program has just made '{name}'; nothing was kept"))
+                .hint("Try again.")
+                .into());
+        };
+        let file = name.to_string();
+        let manifest = Manifest {
+            name: file.clone(),
+            folder: self.folder.display().to_string(),
+            file: id,
+            saved_at: Some(name.at),
+            ..manifest
+        };
+        // The snapshot stands. Without its manifest it is only "unchecked", so this is told, not fatal.
+        let recorded = self.manifests.write(&manifest);
+        if let Err(e) = &recorded {
+            log::warn!("{e:#}; the snapshot is kept and will be listed as unchecked");
+        }
+        let path = self.folder.join(&file);
+        let meta = std::fs::metadata(&path).with_context(|| format!("looking at '{}'", path.display()))?;
+        Ok(self.row(file, Some(&meta), recorded.is_ok().then_some(manifest)))
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where snapshots are kept. A store speaks of snapshots, not of files or objects.
+
+pub mod local;
+pub mod manifests;
+
+use anyhow::Result;
+
+use crate::host::Draft;
+use crate::inspect::ReadAt;
+use crate::model::name::SnapshotName;
+use crate::model::snapshot::{FileId, Listing, Manifest, Snapshot};
+
+/// A snapshot opened for reading.
+pub struct Opened {
+    /// Its bytes as stored.
+    pub data: Box<dyn ReadAt>,
+    /// Which file it was when it was opened.
+    pub id: FileId,
+    /// What the list knows of it.
+    pub snapshot: Snapshot,
+    /// A manifest under its name, valid or not: what it once was.
+    pub recorded: Option<Manifest>,
+}
+
+/// A place that can be looked through.
+pub trait Store {
+    /// Everything in it; opens no snapshot.
+    fn list(&self) -> Result<Listing>;
+    /// Opens the file of this name.
+    fn open(&self, file: &str) -> Result<Opened>;
+    /// Writes down what was found out about a snapshot.
+    fn record(&self, manifest: &Manifest) -> Result<()>;
+    /// An unnamed file in this place, for a snapshot to come or for scratch.
+    fn draft(&self) -> Result<Draft>;
+    /// This name, or that of the next second that is free.
+    fn free(&self, name: &SnapshotName) -> Result<SnapshotName>;
+    /// Names the draft, never over another file, and records it. Fails as busy where the name was taken meanwhile.
+    fn publish(&self, draft: Draft, name: &SnapshotName, manifest: Manifest) -> Result<Snapshot>;
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Puts the parts together: the only file that names concrete stores and sources.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::app::{Run, Verb};
+use crate::cli;
+use crate::cmd;
+use crate::config::etcd;
+use crate::config::settings::Settings;
+use crate::error::{Fault, Kind};
+use crate::host::{Draft, datastore, flavour};
+use crate::model::report::Report;
+use crate::model::token;
+use crate::sink::stdout::Format;
+use crate::source::etcd::Etcd;
+use crate::store::local::Local;
+
+/// k3s-snapshot-save
+pub const SAVE: Verb<cli::Save> =
+    Verb { name: "save", locks: true, common: |a| &a.common, format: |_| Format::Text, run: save };
+
+/// k3s-snapshot-list
+pub const LIST: Verb<cli::List> = Verb {
+    name: "list",
+    locks: false,
+    common: |a| &a.common,
+    format: |a| match a.output {
+        cli::Output::Table => Format::Text,
+        cli::Output::Json => Format::Json,
+        cli::Output::Yaml => Format::Yaml,
+    },
+    run: list,
+};
+
+/// k3s-snapshot-verify
+pub const VERIFY: Verb<cli::Verify> =
+    Verb { name: "verify", locks: false, common: |a| &a.common, format: |_| Format::Text, run: verify };
+
+fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
+    let s = run.settings;
+    let source = source(s)?;
+    let token = token_hash(s);
+    let request = cmd::save::Request {
+        base: &s.name,
+        node: &s.node_name,
+        now: run.now,
+        compress: s.compress,
+        scheduled_base: &s.scheduled_base,
+        token: token.as_deref(),
+    };
+    cmd::save::run(&request, &source, &home(s), run.progress, report)
+}
+
+fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
+    let s = run.settings;
+    cmd::list::run(&home(s), token_hash(s).as_deref(), s.max_age, run.now, report)
+}
+
+fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
+    let s = run.settings;
+    let token = token_hash(s);
+    let request = cmd::verify::Request {
+        targets: &run.args.snapshots,
+        quick: run.args.quick,
+        now: run.now,
+        token: token.as_deref(),
+        home: &home(s),
+        elsewhere: &|folder| Box::new(Local::new(folder, &s.state_dir, false)),
+        scratch: &|| Draft::new(Path::new("/var/tmp")),
+    };
+    cmd::verify::run(&request, run.progress, report)
+}
+
+fn home(s: &Settings) -> Local {
+    Local::new(&s.dir, &s.state_dir, s.dir_is_default)
+}
+
+/// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
+fn source(s: &Settings) -> Result<Etcd> {
+    let mut endpoints = s.etcd_endpoints.clone();
+    if endpoints.is_empty() {
+        if s.root != Path::new("/") {
+            return Err(Fault::new(Kind::Refused, "with --root, no etcd is contacted that was not named")
+                .hint("Name it with --etcd-endpoints.")
+                .into());
+        }
+        datastore::require_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
+        let config = std::fs::read_to_string(s.data_dir.join(flavour::ETCD_CONFIG)).unwrap_or_default();
+        endpoints = etcd::client_urls(&config);
+        if endpoints.is_empty() {
+            endpoints = flavour::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
+        }
+    }
+    Ok(Etcd {
+        endpoints,
+        cacert: s.etcd_cacert.clone(),
+        cert: s.etcd_cert.clone(),
+        key: s.etcd_key.clone(),
+        stall: s.stall_timeout,
+    })
+}
+
+/// The hash of this server's token: from its file, else from the configuration. Without it, nothing is marked.
+fn token_hash(s: &Settings) -> Option<String> {
+    let from_file = std::fs::read_to_string(&s.token_file).ok();
+    let text = from_file.or_else(|| s.token.as_ref().map(|t| t.expose().to_owned()))?;
+    (!text.trim().is_empty()).then(|| token::hash(&text))
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tells which bytes of a sound bbolt file are structure, and which structure.
+//!
+//! A reader of its own, so that the proof is not tested against itself. It trusts the file; damage is done afterwards.
+
+/// What a stretch of bytes is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    MetaHeader,
+    MetaRecord,
+    PageId,
+    PageFlags,
+    PageCount,
+    PageOverflow,
+    BranchPos,
+    BranchKeySize,
+    BranchChild,
+    BranchKey,
+    LeafFlags,
+    LeafPos,
+    LeafKeySize,
+    LeafValueSize,
+    LeafKey,
+    Value,
+    BucketRoot,
+    BucketSequence,
+    FreelistId,
+}
+
+/// A stretch of structure and where it belongs.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    pub part: Part,
+    pub at: usize,
+    pub len: usize,
+    /// The buckets around, without the nameless one: empty on the pages that list the top-level buckets.
+    pub path: Vec<String>,
+    /// The last element of its page.
+    pub last: bool,
+    pub inline: bool,
+    /// Element number.
+    pub index: usize,
+    pub page: u64,
+    pub leaf: bool,
+}
+
+pub fn u16_at(b: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(b[at..at + 2].try_into().unwrap())
+}
+
+pub fn u32_at(b: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(b[at..at + 4].try_into().unwrap())
+}
+
+pub fn u64_at(b: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(b[at..at + 8].try_into().unwrap())
+}
+
+/// A database and its pieces.
+pub struct Anatomy<'a> {
+    db: &'a [u8],
+    pub page_size: usize,
+    pub pieces: Vec<Piece>,
+}
+
+impl<'a> Anatomy<'a> {
+    pub fn of(db: &'a [u8]) -> Anatomy<'a> {
+        let page_size = u32_at(db, 24) as usize;
+        let mut anatomy = Anatomy { db, page_size, pieces: Vec::new() };
+        let newest = [0, page_size].into_iter().max_by_key(|at| u64_at(db, at + 64)).unwrap();
+        for page in 0..2 {
+            let at = page * page_size;
+            let mut add = |part, at, len| anatomy.piece(part, at, len, &Place::new(page as u64));
+            add(Part::MetaHeader, at, 16);
+            add(Part::MetaRecord, at + 16, 64);
+        }
+        anatomy.page(u64_at(db, newest + 32), &[]);
+        let freelist = u64_at(db, newest + 48);
+        if freelist != u64::MAX {
+            anatomy.freelist(freelist);
+        }
+        anatomy
+    }
+
+    /// The first piece of a kind that fits; a test without one is no test.
+    pub fn find(&self, part: Part, fits: impl Fn(&Piece) -> bool) -> &Piece {
+        self.pieces.iter().find(|p| p.part == part && fits(p)).unwrap_or_else(|| panic!("no {part:?}"))
+    }
+
+    fn piece(&mut self, part: Part, at: usize, len: usize, place: &Place) {
+        let Place { path, last, inline, index, page, leaf } = place.clone();
+        self.pieces.push(Piece { part, at, len, path, last, inline, index, page, leaf });
+    }
+
+    fn header(&mut self, base: usize, place: &Place) {
+        self.piece(Part::PageId, base, 8, place);
+        self.piece(Part::PageFlags, base + 8, 2, place);
+        self.piece(Part::PageCount, base + 10, 2, place);
+        self.piece(Part::PageOverflow, base + 12, 4, place);
+    }
+
+    fn freelist(&mut self, id: u64) {
+        let base = id as usize * self.page_size;
+        let place = Place::new(id);
+        self.header(base, &place);
+        let count = u16_at(self.db, base + 10) as usize;
+        let count = if count == 0xFFFF { u64_at(self.db, base + 16) as usize + 1 } else { count };
+        (0..count).for_each(|i| self.piece(Part::FreelistId, base + 16 + 8 * i, 8, &place));
+    }
+
+    fn page(&mut self, id: u64, path: &[String]) {
+        self.content(id as usize * self.page_size, id, path, false);
+    }
+
+    fn content(&mut self, base: usize, page: u64, path: &[String], inline: bool) {
+        let leaf = u16_at(self.db, base + 8) == 2;
+        let mut place = Place { path: path.to_vec(), inline, leaf, ..Place::new(page) };
+        self.header(base, &place);
+        let count = u16_at(self.db, base + 10) as usize;
+        for i in 0..count {
+            let at = base + 16 + 16 * i;
+            place.index = i;
+            place.last = i + 1 == count;
+            if leaf {
+                let (flags, pos) = (u32_at(self.db, at), u32_at(self.db, at + 4) as usize);
+                let (ksize, vsize) = (u32_at(self.db, at + 8) as usize, u32_at(self.db, at + 12) as usize);
+                self.piece(Part::LeafFlags, at, 4, &place);
+                self.piece(Part::LeafPos, at + 4, 4, &place);
+                self.piece(Part::LeafKeySize, at + 8, 4, &place);
+                self.piece(Part::LeafValueSize, at + 12, 4, &place);
+                self.piece(Part::LeafKey, at + pos, ksize, &place);
+                let value = at + pos + ksize;
+                if flags == 1 {
+                    self.piece(Part::BucketRoot, value, 8, &place);
+                    self.piece(Part::BucketSequence, value + 8, 8, &place);
+                    let name = String::from_utf8_lossy(&self.db[at + pos..value]).into_owned();
+                    let below = [path, &[name]].concat();
+                    match u64_at(self.db, value) {
+                        0 => self.content(value + 16, page, &below, true),
+                        root => self.page(root, &below),
+                    }
+                } else {
+                    self.piece(Part::Value, value, vsize, &place);
+                }
+            } else {
+                let (pos, ksize) = (u32_at(self.db, at) as usize, u32_at(self.db, at + 4) as usize);
+                self.piece(Part::BranchPos, at, 4, &place);
+                self.piece(Part::BranchKeySize, at + 4, 4, &place);
+                self.piece(Part::BranchChild, at + 8, 8, &place);
+                self.piece(Part::BranchKey, at + pos, ksize, &place);
+                self.page(u64_at(self.db, at + 8), path);
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Place {
+    path: Vec<String>,
+    last: bool,
+    inline: bool,
+    index: usize,
+    page: u64,
+    leaf: bool,
+}
+
+impl Place {
+    fn new(page: u64) -> Place {
+        Place { path: Vec::new(), last: false, inline: false, index: 0, page, leaf: false }
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The real parts that the tests stand on: etcd alone and in a cluster, our own programs, a network that misbehaves, a
+//! disk that is full. Nothing here judges; the tests do. `make setup` puts the parts in place. A new part is a new
+//! file here, with a proof in `parts.rs` that it does what it says.
+#![allow(dead_code, reason = "a theme takes what it needs")]
+
+pub(crate) mod certs;
+pub(crate) mod cluster;
+pub(crate) mod ctl;
+pub(crate) mod disk;
+pub(crate) mod etcd;
+pub(crate) mod k3s_root;
+pub(crate) mod objects;
+pub(crate) mod ports;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod require;
+pub(crate) mod tool;
+
+use std::time::{Duration, Instant};
+
+/// Asks again every 20 ms until the answer is yes; panics with `what` when `limit` has passed.
+pub(crate) fn eventually(what: &str, limit: Duration, mut ask: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !ask() {
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

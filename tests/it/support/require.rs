@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a test does when the machine lacks something: it says so aloud and ends, and with `REQUIRE_ALL=1` it fails.
+//! Aloud means past the test runner's capture of output, so that a skipped test is never mistaken for a passed one.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The value of a `Result<T, String>`; on an error the test is skipped with that reason.
+macro_rules! require {
+    ($what:expr) => {
+        match $what {
+            Ok(value) => value,
+            Err(why) => {
+                $crate::support::require::skipped(&why);
+                return;
+            }
+        }
+    };
+}
+pub(crate) use require;
+
+/// Says that this test is skipped, or panics where everything is required.
+pub(crate) fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    let all = std::env::var_os("REQUIRE_ALL").is_some_and(|v| v == "1");
+    assert!(!all, "REQUIRE_ALL=1, but {name} cannot run: {why}");
+    // Not eprintln!, which the test runner swallows when a test passes.
+    writeln!(std::io::stderr(), "SKIPPED: {name}: {why}").unwrap();
+}
+
+/// Are we root?
+pub(crate) fn root() -> Result<(), String> {
+    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err("needs root".into()) }
+}
+
+/// Where in PATH is this program?
+pub(crate) fn program(name: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+        .ok_or_else(|| format!("needs the program {name} in PATH"))
+}
+
+/// The folder with etcd, etcdctl and etcdutl: `ETCD_BIN_DIR`, else where tests/setup puts them.
+pub(crate) fn etcd_programs() -> Result<PathBuf, String> {
+    let dir = match std::env::var_os("ETCD_BIN_DIR") {
+        Some(dir) => PathBuf::from(dir),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/etcd/bin"),
+    };
+    match ["etcd", "etcdctl", "etcdutl"].iter().find(|name| !dir.join(name).exists()) {
+        None => Ok(dir),
+        Some(name) => Err(format!("needs '{}' (make setup)", dir.join(name).display())),
+    }
+}
