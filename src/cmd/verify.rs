@@ -155,6 +155,7 @@ fn conclude(req: &Request, store: &dyn Store, opened: Opened, checked: Checked) 
     row.sha256 = Some(checked.stored.to_string());
     if !checked.is_snapshot && snapshot.name.is_none() {
         row.state = State::Foreign;
+        row.findings.clear();
         return row;
     }
     if req.quick && findings.is_empty() {

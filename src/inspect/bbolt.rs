@@ -7,9 +7,9 @@
 use std::io;
 use std::mem;
 
-use super::ReadAt;
 use super::finding::{Check, Finding, Findings, Halt};
-use super::page::{BRANCH, Element, HEADER, Header, LEAF, Page, Value, element_at};
+use super::ledger::Ledger;
+use super::page::{BRANCH, Element, HEADER, LEAF, Page, Value, element_at, u64_at};
 
 /// Pages one above the other. bbolt has at least two children in a branch, and etcd no bucket in a bucket: real files
 /// have some five. It bounds the memory a hostile one can ask for.
@@ -37,6 +37,8 @@ struct Frame {
     inline: bool,
     /// Buckets around it: 0 for the bucket of the top-level buckets.
     nest: usize,
+    /// Branches above it in its bucket.
+    level: usize,
     count: u64,
     next: u64,
     /// Where the data of the next element has to begin.
@@ -55,6 +57,7 @@ struct Frame {
 struct Target {
     to: Place,
     nest: usize,
+    level: usize,
     low: Option<Vec<u8>>,
     high: Option<Vec<u8>>,
 }
@@ -70,96 +73,24 @@ enum Place {
 }
 
 /// The state of one walk.
-pub(super) struct Walk<'a> {
-    pub(super) data: &'a dyn ReadAt,
-    pub(super) page_size: u64,
-    pub(super) pages: u64,
-    pub(super) findings: &'a mut Findings,
-    seen: Vec<u64>,
+pub(super) struct Walk<'a, 'b> {
+    ledger: &'b mut Ledger<'a>,
+    findings: &'b mut Findings,
+    /// By nesting: how many branches are above the leaves of the bucket the walk is in, once it has come to one.
+    heights: Vec<Option<usize>>,
     stack: Vec<Frame>,
     spare: Vec<Frame>,
 }
 
-impl<'a> Walk<'a> {
-    /// A walk over `pages` pages, all of which lie in `data`.
-    pub(super) fn new(
-        data: &'a dyn ReadAt,
-        page_size: u64,
-        pages: u64,
-        findings: &'a mut Findings,
-    ) -> Walk<'a> {
-        let words = usize::try_from(pages.div_ceil(64)).unwrap_or(0);
-        let mut walk = Walk {
-            data,
-            page_size,
-            pages,
-            findings,
-            seen: vec![0; words],
-            stack: Vec::new(),
-            spare: Vec::new(),
-        };
-        walk.mark(0);
-        walk.mark(1);
-        walk
-    }
-
-    /// How many pages are in use.
-    pub(super) fn used(&self) -> u64 {
-        self.seen.iter().map(|word| u64::from(word.count_ones())).sum()
-    }
-
-    /// Whether a page is in use, as far as has been walked.
-    pub(super) fn is_used(&self, page: u64) -> bool {
-        let word = usize::try_from(page / 64).ok().and_then(|i| self.seen.get(i));
-        word.is_some_and(|word| word >> (page % 64) & 1 == 1)
-    }
-
-    /// Marks a page as used; false if it was already.
-    fn mark(&mut self, page: u64) -> bool {
-        let Some(word) = usize::try_from(page / 64).ok().and_then(|i| self.seen.get_mut(i)) else {
-            return false;
-        };
-        let fresh = *word >> (page % 64) & 1 == 0;
-        *word |= 1 << (page % 64);
-        fresh
-    }
-
-    /// Takes possession of a page and its overflow: its header must name it, and no other page may have it.
-    pub(super) fn claim(&mut self, id: u64, page: &mut Page) -> Result<Header, Halt> {
-        if id < 2 || id >= self.pages {
-            let text = format!(
-                "a reference to page {id}, which is none of the pages 2 to {}",
-                self.pages.saturating_sub(1)
-            );
-            return Err(Finding::new(Check::PageRange, text).into());
-        }
-        let base = id * self.page_size;
-        let wrong = |check, text: String| Err(Finding::at(check, id, base, text).into());
-        if self.is_used(id) {
-            return wrong(Check::PageTwice, "referenced twice, or part of another page".into());
-        }
-        let header = page.open(self.data, id, base, self.page_size)?;
-        if header.id != id {
-            return wrong(Check::PageId, format!("the page says that it is page {}", header.id));
-        }
-        let end = id + 1 + u64::from(header.overflow);
-        if end > self.pages {
-            return wrong(Check::PageOverflow, format!("{} pages of overflow pass the end", header.overflow));
-        }
-        // All or nothing: a wrong overflow must not take pages away from their owners as well.
-        if let Some(taken) = (id..end).find(|page| self.is_used(*page)) {
-            return wrong(Check::PageTwice, format!("its overflow covers page {taken}, which is in use"));
-        }
-        (id..end).for_each(|page| {
-            self.mark(page);
-        });
-        page.extend(self.data, (end - id) * self.page_size)?;
-        Ok(header)
+impl<'a, 'b> Walk<'a, 'b> {
+    /// A walk that takes its pages from `ledger`.
+    pub(super) fn new(ledger: &'b mut Ledger<'a>, findings: &'b mut Findings) -> Walk<'a, 'b> {
+        Walk { ledger, findings, heights: Vec::new(), stack: Vec::new(), spare: Vec::new() }
     }
 
     /// Walks all that can be reached from page `root`. A damaged page is reported and left out, with all below it.
     pub(super) fn tree(&mut self, root: u64, visit: &mut dyn Visit) -> io::Result<()> {
-        self.enter(Target { to: Place::Page(root), nest: 0, low: None, high: None })?;
+        self.enter(Target { to: Place::Page(root), nest: 0, level: 0, low: None, high: None })?;
         while let Some(mut frame) = self.stack.pop() {
             match self.advance(&mut frame, visit) {
                 Ok(Some(target)) => {
@@ -178,7 +109,7 @@ impl<'a> Walk<'a> {
 
     fn enter(&mut self, target: Target) -> io::Result<()> {
         let (page, offset) = match target.to {
-            Place::Page(page) => (page, page.saturating_mul(self.page_size)),
+            Place::Page(page) => (page, page.saturating_mul(self.ledger.page_size)),
             Place::Inline { page, base, .. } => (page, base),
         };
         match self.open(target) {
@@ -191,14 +122,13 @@ impl<'a> Walk<'a> {
     fn open(&mut self, target: Target) -> Result<Frame, Halt> {
         let mut frame = self.spare.pop().unwrap_or_default();
         if self.stack.len() >= DEPTH {
-            return Err(
-                Finding::new(Check::Depth, format!("more than {DEPTH} pages one above the other")).into()
-            );
+            let text = format!("more than {DEPTH} pages one above the other");
+            return Err(Finding::new(Check::Depth, text).into());
         }
         let (header, inline) = match target.to {
-            Place::Page(id) => (self.claim(id, &mut frame.page)?, false),
+            Place::Page(id) => (self.ledger.claim(id, &mut frame.page)?, false),
             Place::Inline { page, base, len } => {
-                let header = frame.page.open(self.data, page, base, len)?;
+                let header = frame.page.open(self.ledger.data, page, base, len)?;
                 if (header.id, header.flags, header.overflow) != (0, LEAF, 0) {
                     let text = "not the header of an inlined page";
                     return Err(Finding::at(Check::InlineBucket, page, base, text).into());
@@ -213,21 +143,23 @@ impl<'a> Walk<'a> {
             return Err(Finding::at(Check::PageFlags, page, base, text).into());
         }
         let count = u64::from(header.count);
-        // Only the root of an empty bucket may be empty.
-        if count == 0 && (!leaf || target.low.is_some()) {
+        // bbolt inlines an empty bucket; only the bucket of buckets always has a page of its own.
+        if count == 0 && !inline && !(leaf && target.nest == 0 && target.level == 0) {
             return Err(Finding::at(Check::PageCount, page, base, "no elements").into());
         }
         if element_at(count) > frame.page.len {
             let check = if inline { Check::InlineBucket } else { Check::PageCount };
             return Err(Finding::at(check, page, base, format!("{count} elements do not fit into it")).into());
         }
+        self.level(&target, leaf).map_err(|text| Finding::at(Check::LeafDepth, page, base, text))?;
         frame.key.clear();
         frame.before.clear();
-        let Target { nest, low, high, .. } = target;
+        let Target { nest, level, low, high, .. } = target;
         Ok(Frame {
             leaf,
             inline,
             nest,
+            level,
             count,
             next: 0,
             expected: element_at(count),
@@ -236,6 +168,26 @@ impl<'a> Walk<'a> {
             high,
             ..frame
         })
+    }
+
+    /// bbolt splits and joins pages beside each other only, and a root as a whole: leaves of a bucket are all equally deep.
+    fn level(&mut self, target: &Target, leaf: bool) -> Result<(), String> {
+        self.heights.truncate(target.nest + 1);
+        self.heights.resize(target.nest + 1, None);
+        let Some(height) = self.heights.last_mut() else { return Ok(()) };
+        if target.level == 0 {
+            *height = None;
+        }
+        match *height {
+            None if leaf => *height = Some(target.level),
+            Some(height) if leaf != (target.level == height) => {
+                let kind = if leaf { "leaf" } else { "branch" };
+                let level = target.level;
+                return Err(format!("a {kind} below {level} branches, where leaves are below {height}"));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Goes on in a page up to the next page below it, or to its end.
@@ -252,7 +204,7 @@ impl<'a> Walk<'a> {
         }
         if let Some(child) = frame.child.take() {
             let (low, high) = (Some(mem::take(&mut frame.key)), frame.high.clone());
-            return Ok(Some(Target { to: Place::Page(child), nest: frame.nest, low, high }));
+            return Ok(Some(frame.below(child, low, high)));
         }
         self.filled(frame).map(|()| None)
     }
@@ -262,7 +214,7 @@ impl<'a> Walk<'a> {
         let (id, at) = (frame.page.id, element_at(i));
         let offset = frame.page.base + at;
         let wrong = |check, text: String| Err(Finding::at(check, id, offset, text).into());
-        let element = frame.page.element(self.data, i, frame.leaf)?;
+        let element = frame.page.element(self.ledger.data, i, frame.leaf)?;
         if at + u64::from(element.pos) != frame.expected {
             return wrong(
                 Check::ElementPosition,
@@ -278,7 +230,7 @@ impl<'a> Walk<'a> {
         }
         mem::swap(&mut frame.key, &mut frame.before);
         frame.key.clear();
-        let key = frame.page.bytes(self.data, frame.expected, element.ksize as usize)?;
+        let key = frame.page.bytes(self.ledger.data, frame.expected, element.ksize as usize)?;
         frame.key.extend_from_slice(key);
         frame.expected = end;
         if i > 0 && frame.key <= frame.before {
@@ -313,7 +265,7 @@ impl<'a> Walk<'a> {
             0 => visit.bucket(&frame.key),
             1 => visit.item(
                 &frame.key,
-                Value::new(self.data, &mut frame.page, at, vsize),
+                Value::new(self.ledger.data, &mut frame.page, at, vsize),
                 nested,
                 self.findings,
             )?,
@@ -328,7 +280,7 @@ impl<'a> Walk<'a> {
         if vsize < BUCKET {
             return wrong(Check::BucketHeader, format!("a bucket of {vsize} bytes"));
         }
-        let root = super::page::u64_at(frame.page.bytes(self.data, at, BUCKET as usize)?, 0);
+        let root = u64_at(frame.page.bytes(self.ledger.data, at, BUCKET as usize)?, 0);
         let to = match root {
             0 if vsize >= BUCKET + HEADER => {
                 Place::Inline { page: id, base: base + at + BUCKET, len: vsize - BUCKET }
@@ -342,7 +294,7 @@ impl<'a> Walk<'a> {
             _ if vsize == BUCKET => Place::Page(root),
             _ => return wrong(Check::BucketHeader, format!("a bucket with a root and {vsize} bytes")),
         };
-        Ok(Some(Target { to, nest: frame.nest + 1, low: None, high: None }))
+        Ok(Some(Target { to, nest: frame.nest + 1, level: 0, low: None, high: None }))
     }
 
     /// bbolt gives a page the room its content needs, of which the rounding differs by version, and an inlined one no
@@ -356,8 +308,10 @@ impl<'a> Walk<'a> {
             let text = format!("{} bytes of content in an inlined page of {len}", frame.expected);
             return Err(Finding::at(Check::InlineBucket, id, base, text).into());
         }
-        let pages = len / self.page_size;
-        if pages == frame.expected.div_ceil(self.page_size) || pages == frame.expected / self.page_size + 1 {
+        let pages = len / self.ledger.page_size;
+        if pages == frame.expected.div_ceil(self.ledger.page_size)
+            || pages == frame.expected / self.ledger.page_size + 1
+        {
             return Ok(());
         }
         let text = format!("{pages} pages for {} bytes of content", frame.expected);
@@ -368,7 +322,11 @@ impl<'a> Walk<'a> {
 impl Frame {
     /// Keeps `child` until its end is known; the one kept before can be gone to now.
     fn branch(&mut self, child: u64) -> Option<Target> {
-        let to = Place::Page(self.child.replace(child)?);
-        Some(Target { to, nest: self.nest, low: Some(self.before.clone()), high: Some(self.key.clone()) })
+        let child = self.child.replace(child)?;
+        Some(self.below(child, Some(self.before.clone()), Some(self.key.clone())))
+    }
+
+    fn below(&self, child: u64, low: Option<Vec<u8>>, high: Option<Vec<u8>>) -> Target {
+        Target { to: Place::Page(child), nest: self.nest, level: self.level + 1, low, high }
     }
 }

@@ -53,6 +53,7 @@ checks! {
     KeyBounds "key-bounds" "A key is outside the range which the branch above gives to its page."
     BucketHeader "bucket-header" "A nested bucket's header has the wrong size or root."
     InlineBucket "inline-bucket" "The page inlined in a bucket's value is not a well-formed one."
+    LeafDepth "leaf-depth" "A leaf is deeper or less deep in the tree of its bucket than the others."
     Depth "depth" "The tree, or buckets in buckets, are deeper than any real database."
     Freelist "freelist" "The list of free pages is malformed or contradicts the tree."
     EtcdBuckets "etcd-buckets" "A bucket of etcd is missing, or a bucket stands where etcd has values."

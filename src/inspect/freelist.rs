@@ -5,8 +5,8 @@
 
 use std::io;
 
-use super::bbolt::Walk;
-use super::finding::{Check, Finding, Halt};
+use super::finding::{Check, Finding, Findings, Halt};
+use super::ledger::Ledger;
 use super::page::{FREELIST, HEADER, Page, u64_at};
 
 /// The meta page names this page where no list is kept.
@@ -27,40 +27,40 @@ struct List {
 
 impl Freelist {
     /// Claims the pages of the list, before the walk, so that the tree cannot have them.
-    pub(super) fn claim(walk: &mut Walk<'_>, id: u64) -> io::Result<Freelist> {
+    pub(super) fn claim(ledger: &mut Ledger<'_>, id: u64, findings: &mut Findings) -> io::Result<Freelist> {
         if id == NONE {
             return Ok(Freelist(None));
         }
-        match claim(walk, id) {
+        match claim(ledger, id) {
             Ok(list) => Ok(Freelist(Some(list))),
             Err(halt) => {
-                let finding = halt.damage(id, id.saturating_mul(walk.page_size))?;
-                walk.findings.push(finding);
+                let finding = halt.damage(id, id.saturating_mul(ledger.page_size))?;
+                findings.push(finding);
                 Ok(Freelist(None))
             }
         }
     }
 
-    /// Holds the list against the tree, after the walk.
-    pub(super) fn verify(self, walk: &mut Walk<'_>) -> io::Result<()> {
+    /// Holds the list against the tree, after the ledger.
+    pub(super) fn verify(self, ledger: &Ledger<'_>, findings: &mut Findings) -> io::Result<()> {
         let Some(mut list) = self.0 else { return Ok(()) };
-        if let Err(halt) = verify(walk, &mut list) {
+        if let Err(halt) = verify(ledger, &mut list, findings.is_empty()) {
             let finding = halt.damage(list.page.id, list.page.base)?;
-            walk.findings.push(finding);
+            findings.push(finding);
         }
         Ok(())
     }
 }
 
-fn claim(walk: &mut Walk<'_>, id: u64) -> Result<List, Halt> {
+fn claim(ledger: &mut Ledger<'_>, id: u64) -> Result<List, Halt> {
     let mut page = Page::default();
-    let header = walk.claim(id, &mut page)?;
+    let header = ledger.claim(id, &mut page)?;
     if header.flags != FREELIST {
         let text = format!("flags of {:#06x} on what has to be the freelist", header.flags);
         return Err(Finding::at(Check::PageFlags, id, page.base, text).into());
     }
     let (first, count) = if header.count == MANY {
-        (HEADER + 8, u64_at(page.bytes(walk.data, HEADER, 8)?, 0))
+        (HEADER + 8, u64_at(page.bytes(ledger.data, HEADER, 8)?, 0))
     } else {
         (HEADER, header.count.into())
     };
@@ -71,24 +71,24 @@ fn claim(walk: &mut Walk<'_>, id: u64) -> Result<List, Halt> {
     Ok(List { page, first, count })
 }
 
-fn verify(walk: &mut Walk<'_>, list: &mut List) -> Result<(), Halt> {
+fn verify(ledger: &Ledger<'_>, list: &mut List, complete: bool) -> Result<(), Halt> {
     let mut last = 1;
     for i in 0..list.count {
         let at = list.first + i * 8;
-        let free = u64_at(list.page.bytes(walk.data, at, 8)?, 0);
+        let free = u64_at(list.page.bytes(ledger.data, at, 8)?, 0);
         let wrong =
             |text: String| Err(Finding::at(Check::Freelist, list.page.id, list.page.base + at, text).into());
-        if free <= last || free >= walk.pages {
-            return wrong(format!("free page {free} after {last}, of {}", walk.pages));
+        if free <= last || free >= ledger.pages {
+            return wrong(format!("free page {free} after {last}, of {}", ledger.pages));
         }
-        if walk.is_used(free) {
+        if ledger.is_used(free) {
             return wrong(format!("page {free} is free and in use"));
         }
         last = free;
     }
     // Pages below a damaged one are not reached; then the sum says nothing.
-    let lost = walk.pages.saturating_sub(walk.used() + list.count);
-    if lost > 0 && walk.findings.is_empty() {
+    let lost = ledger.pages.saturating_sub(ledger.used() + list.count);
+    if lost > 0 && complete {
         let text = format!("{lost} pages are neither free nor in use");
         return Err(Finding::at(Check::Freelist, list.page.id, list.page.base, text).into());
     }

@@ -3,7 +3,7 @@
 //!
 //! A snapshot is a bbolt file followed by the SHA-256 of it. [`hash`] and [`matches`] prove that it is as it was
 //! written; [`prove`] that what was written is a whole database of etcd. Nothing here opens a file or knows a path.
-//! The structure is read in `meta`, `page`, `freelist` and `bbolt`; what etcd puts into it in `etcd` and `proto`.
+//! The structure is read in `meta`, `page`, `ledger`, `freelist` and `bbolt`; what etcd puts into it in `etcd` and `proto`.
 
 use std::io;
 
@@ -15,6 +15,7 @@ mod bbolt;
 mod etcd;
 mod finding;
 mod freelist;
+mod ledger;
 mod meta;
 mod page;
 mod proto;
@@ -150,12 +151,12 @@ fn walk(data: &dyn ReadAt, db_len: u64, findings: &mut Findings) -> io::Result<F
     }
     // The mark may be a lie: nothing is sized after it that the file itself does not have.
     let pages = meta.pages.min(db_len.min(data.size()) / page_size);
-    let mut walk = bbolt::Walk::new(data, page_size, pages, findings);
-    let free = freelist::Freelist::claim(&mut walk, meta.freelist)?;
+    let mut ledger = ledger::Ledger::new(data, page_size, pages);
+    let free = freelist::Freelist::claim(&mut ledger, meta.freelist, findings)?;
     let mut etcd = etcd::Etcd::default();
-    walk.tree(meta.root, &mut etcd)?;
-    free.verify(&mut walk)?;
-    let pages_used = walk.used();
+    bbolt::Walk::new(&mut ledger, findings).tree(meta.root, &mut etcd)?;
+    free.verify(&ledger, findings)?;
+    let pages_used = ledger.used();
     Ok(etcd.facts(
         findings,
         Facts { page_size: meta.page_size, pages, pages_used, txid: meta.txid, ..Facts::default() },

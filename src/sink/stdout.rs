@@ -67,6 +67,7 @@ fn render(report: &Report, format: Format) -> String {
         Format::Yaml if report.snapshots.is_empty() => "[]\n".to_owned(),
         Format::Yaml => serde_saphyr::to_string(&report.snapshots).unwrap_or_default(),
         Format::Text => match report.verb {
+            "list" if report.error.is_some() && report.snapshots.is_empty() => String::new(),
             "list" => list(&report.snapshots),
             "save" => report.snapshots.iter().map(saved).collect(),
             _ => report.snapshots.iter().map(verdict).collect(),

@@ -72,13 +72,18 @@ pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert
         .hint("Check that certificate and key are a pair, have not expired, and come from this K3s's data-dir.")
         .into();
     }
+    if endpoint.starts_with("http://") && has(&["BrokenPipe", "broken pipe", "frame", "FRAME", "Connection reset"]) {
+        return Fault::new(Kind::Config, format!("{endpoint} does not speak etcd's protocol without TLS"))
+            .hint("K3s's etcd is reached by https:// on its client port, usually 2379.")
+            .into();
+    }
     match io {
         Some(io::ErrorKind::ConnectionRefused) => {
             Fault::new(Kind::Failed, format!("nothing listens at {endpoint}")).hint(not_running).into()
         }
         Some(io::ErrorKind::TimedOut) => silent(endpoint),
         _ if has(&["no answer", "deadline", "timed out", "Timeout"]) => silent(endpoint),
-        _ if has(&["private key", "pem", "PEM", "certificate"]) => Fault::new(
+        _ if has(&["KeyMismatch", "private key", "pem", "PEM", "certificate"]) => Fault::new(
             Kind::Config,
             format!("the certificates for etcd cannot be used ({said})"),
         )

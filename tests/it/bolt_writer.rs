@@ -10,31 +10,31 @@ use sha2::{Digest, Sha256};
 
 /// What a key leads to.
 #[derive(Clone)]
-pub enum Body {
+pub(crate) enum Body {
     Value(Vec<u8>),
     Bucket(Bucket),
 }
 
 /// A bucket to be written.
 #[derive(Clone, Default)]
-pub struct Bucket {
-    pub items: BTreeMap<Vec<u8>, Body>,
+pub(crate) struct Bucket {
+    pub(crate) items: BTreeMap<Vec<u8>, Body>,
     /// Written into the value of its key, not to a page of its own.
-    pub inline: bool,
-    pub sequence: u64,
+    pub(crate) inline: bool,
+    pub(crate) sequence: u64,
 }
 
 impl Bucket {
-    pub fn inline() -> Bucket {
+    pub(crate) fn inline() -> Bucket {
         Bucket { inline: true, ..Bucket::default() }
     }
 
-    pub fn put(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Bucket {
+    pub(crate) fn put(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Bucket {
         self.items.insert(key.as_ref().to_vec(), Body::Value(value.as_ref().to_vec()));
         self
     }
 
-    pub fn nest(mut self, key: impl AsRef<[u8]>, bucket: Bucket) -> Bucket {
+    pub(crate) fn nest(mut self, key: impl AsRef<[u8]>, bucket: Bucket) -> Bucket {
         self.items.insert(key.as_ref().to_vec(), Body::Bucket(bucket));
         self
     }
@@ -42,20 +42,20 @@ impl Bucket {
 
 /// How a file is laid out.
 #[derive(Clone)]
-pub struct Shape {
-    pub page_size: usize,
+pub(crate) struct Shape {
+    pub(crate) page_size: usize,
     /// No page gets more elements: small numbers make high trees.
-    pub per_page: usize,
+    pub(crate) per_page: usize,
     /// The transaction of the newer meta page.
-    pub txid: u64,
+    pub(crate) txid: u64,
     /// The newer meta page is page 1: what a running etcd's file looks like half of the time.
-    pub swapped: bool,
+    pub(crate) swapped: bool,
     /// A free page is left after so many pages; 0 for none.
-    pub hole_every: usize,
+    pub(crate) hole_every: usize,
     /// The free pages are listed in a page, as etcd did before 3.4.
-    pub freelist: bool,
+    pub(crate) freelist: bool,
     /// A page whose content fills it to the last byte gets one more, as older versions of bbolt did.
-    pub spare: bool,
+    pub(crate) spare: bool,
 }
 
 impl Default for Shape {
@@ -88,7 +88,7 @@ struct Writer {
 }
 
 /// The database, without the trailer.
-pub fn database(shape: &Shape, root: &Bucket) -> Vec<u8> {
+pub(crate) fn database(shape: &Shape, root: &Bucket) -> Vec<u8> {
     let mut writer = Writer { shape: shape.clone(), bytes: Vec::new(), allocated: 0, free: Vec::new() };
     let root = writer.bucket(root);
     let freelist = if shape.freelist { writer.freelist() } else { u64::MAX };
@@ -104,7 +104,7 @@ pub fn database(shape: &Shape, root: &Bucket) -> Vec<u8> {
 }
 
 /// The snapshot: the database and its SHA-256.
-pub fn seal(mut database: Vec<u8>) -> Vec<u8> {
+pub(crate) fn seal(mut database: Vec<u8>) -> Vec<u8> {
     let sum = Sha256::digest(&database);
     database.extend_from_slice(&sum);
     database
@@ -133,7 +133,7 @@ impl Meta {
 }
 
 /// The checksum of a meta record: FNV-1a over its 56 bytes.
-pub fn checksum(record: &[u8]) -> u64 {
+pub(crate) fn checksum(record: &[u8]) -> u64 {
     record.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
@@ -268,12 +268,12 @@ impl Writer {
 }
 
 /// An etcd revision as a key.
-pub fn revision(main: i64, sub: i64) -> Vec<u8> {
+pub(crate) fn revision(main: i64, sub: i64) -> Vec<u8> {
     [&main.to_be_bytes()[..], b"_", &sub.to_be_bytes()].concat()
 }
 
 /// The marked revision of a deletion.
-pub fn tombstone(main: i64, sub: i64) -> Vec<u8> {
+pub(crate) fn tombstone(main: i64, sub: i64) -> Vec<u8> {
     [&revision(main, sub)[..], b"t"].concat()
 }
 
@@ -288,7 +288,7 @@ fn varint(mut n: u64) -> Vec<u8> {
 }
 
 /// A protobuf field with bytes.
-pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2][..], &varint(bytes.len() as u64), bytes].concat()
 }
 
@@ -297,7 +297,7 @@ fn numeric(number: u8, n: i64) -> Vec<u8> {
 }
 
 /// An etcd key-value record.
-pub fn record(key: &[u8], created: i64, modified: i64, version: i64, value: &[u8]) -> Vec<u8> {
+pub(crate) fn record(key: &[u8], created: i64, modified: i64, version: i64, value: &[u8]) -> Vec<u8> {
     let mut out = field(1, key);
     out.extend(numeric(2, created));
     out.extend(numeric(3, modified));
@@ -307,7 +307,7 @@ pub fn record(key: &[u8], created: i64, modified: i64, version: i64, value: &[u8
 }
 
 /// The namespace kube-system as Kubernetes stores it.
-pub fn kube_system(uid: &str) -> Vec<u8> {
+pub(crate) fn kube_system(uid: &str) -> Vec<u8> {
     let metadata = [field(1, b"kube-system"), field(5, uid.as_bytes())].concat();
     let namespace = field(1, &metadata);
     let type_meta = [field(1, b"v1"), field(2, b"Namespace")].concat();
@@ -315,7 +315,7 @@ pub fn kube_system(uid: &str) -> Vec<u8> {
 }
 
 /// A database like etcd's: `objects` revisions with values of `size` bytes, every ninth a deletion, the buckets around.
-pub fn etcd(objects: i64, size: usize) -> Bucket {
+pub(crate) fn etcd(objects: i64, size: usize) -> Bucket {
     let mut key = Bucket::default();
     key = key.put(revision(2, 0), record(b"/bootstrap/0123456789ab", 2, 2, 1, b"salt:secret"));
     key =
@@ -346,5 +346,5 @@ pub fn etcd(objects: i64, size: usize) -> Bucket {
         .nest("members_removed", Bucket::inline())
         .nest("alarm", Bucket::inline())
         .nest("auth", Bucket::inline().put("authRevision", 1_u64.to_be_bytes()))
-        .nest("lease", Bucket::default())
+        .nest("lease", Bucket::inline())
 }

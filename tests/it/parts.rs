@@ -22,7 +22,8 @@ fn the_data_folder_has_the_modes_that_k3s_gives() {
     let root = K3sRoot::new(&Layout { token: "a password".into(), ..Layout::default() }, Ports::free());
     let mode = |path: &str| {
         let path = root.data_dir().join(path);
-        std::fs::metadata(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).permissions().mode() & 0o7777
+        std::fs::metadata(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).permissions().mode()
+            & 0o7777
     };
     for (path, wanted) in [
         ("", 0o755),
@@ -67,7 +68,9 @@ fn etcd_serves_over_mutual_tls_and_etcdutl_reads_its_snapshot() {
     assert!(String::from_utf8_lossy(&namespace).contains(CLUSTER_UID));
     etcd.del("greeting");
     assert_eq!(etcd.get("greeting"), None);
+    // The compaction takes even the tombstone, so the newest revision is in no key until the next write.
     etcd.compact(etcd.revision());
+    etcd.put("last", "word");
     assert_eq!(etcd.errors(), "");
 
     let file = etcd.root.path().join("snapshot.db");
@@ -103,7 +106,7 @@ fn etcd_refuses_a_client_without_its_certificate() {
 #[test]
 fn a_member_that_is_cut_off_keeps_its_old_data_and_catches_up_when_let_in() {
     require!(require::etcd_programs());
-    let mut cluster = Cluster::start();
+    let cluster = Cluster::start();
     cluster.member(0).put("key", "old");
     for i in 0..3 {
         assert_eq!(cluster.member(i).get("key").as_deref(), Some("old"), "member {i}");
@@ -112,15 +115,16 @@ fn a_member_that_is_cut_off_keeps_its_old_data_and_catches_up_when_let_in() {
     assert_eq!(ids.len(), 3);
 
     let lagging = cluster.follower();
-    let well = cluster.leader();
     cluster.partition(lagging);
+    let well = cluster.leader();
     cluster.member(well).put("key", "new");
     assert_eq!(cluster.member(well).get("key").as_deref(), Some("new"));
     // Long enough for ten heartbeats to bring it there, were there a way.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(cluster.member(lagging).get_stale("key").as_deref(), Some("old"));
     assert!(cluster.member(lagging).revision() < cluster.member(well).revision());
-    assert_eq!(cluster.member(lagging).status()["leader"], 0);
+    let leader = cluster.member(lagging).client(async |c| c.status().await).leader();
+    assert_eq!(leader, 0, "it knows none");
     assert!(cluster.member(lagging).errors().contains("no leader"), "{}", cluster.member(lagging).errors());
     let file = cluster.member(lagging).root.path().join("stale.db");
     cluster.member(lagging).snapshot_save(&file);
@@ -128,7 +132,9 @@ fn a_member_that_is_cut_off_keeps_its_old_data_and_catches_up_when_let_in() {
     assert!(stale["revision"].as_i64().unwrap() < cluster.member(well).revision(), "a snapshot of the past");
 
     cluster.heal(lagging);
-    assert_eq!(cluster.member(lagging).get_stale("key").as_deref(), Some("new"));
+    crate::support::eventually("the member catches up", Duration::from_secs(10), || {
+        cluster.member(lagging).get_stale("key").as_deref() == Some("new")
+    });
 }
 
 #[test]
@@ -228,9 +234,8 @@ fn etcd_is_reached_through_the_proxy() {
     let certs = etcd.root.certs();
     let client = |mode| {
         proxy.set(mode);
-        let options = etcd_client::ConnectOptions::new()
-            .with_tls(certs.mutual())
-            .with_timeout(Duration::from_secs(2));
+        let options =
+            etcd_client::ConnectOptions::new().with_tls(certs.mutual()).with_timeout(Duration::from_secs(2));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let url = format!("https://127.0.0.1:{}", proxy.port());

@@ -5,7 +5,7 @@
 
 /// What a stretch of bytes is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub(super) enum Part {
     MetaHeader,
     MetaRecord,
     PageId,
@@ -29,42 +29,42 @@ pub enum Part {
 
 /// A stretch of structure and where it belongs.
 #[derive(Debug, Clone)]
-pub struct Piece {
-    pub part: Part,
-    pub at: usize,
-    pub len: usize,
+pub(super) struct Piece {
+    pub(super) part: Part,
+    pub(super) at: usize,
+    pub(super) len: usize,
     /// The buckets around, without the nameless one: empty on the pages that list the top-level buckets.
-    pub path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// The last element of its page.
-    pub last: bool,
-    pub inline: bool,
+    pub(super) last: bool,
+    pub(super) inline: bool,
     /// Element number.
-    pub index: usize,
-    pub page: u64,
-    pub leaf: bool,
+    pub(super) index: usize,
+    pub(super) page: u64,
+    pub(super) leaf: bool,
 }
 
-pub fn u16_at(b: &[u8], at: usize) -> u16 {
+pub(super) fn u16_at(b: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(b[at..at + 2].try_into().unwrap())
 }
 
-pub fn u32_at(b: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(b: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(b[at..at + 4].try_into().unwrap())
 }
 
-pub fn u64_at(b: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(b: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(b[at..at + 8].try_into().unwrap())
 }
 
 /// A database and its pieces.
-pub struct Anatomy<'a> {
+pub(super) struct Anatomy<'a> {
     db: &'a [u8],
-    pub page_size: usize,
-    pub pieces: Vec<Piece>,
+    pub(super) page_size: usize,
+    pub(super) pieces: Vec<Piece>,
 }
 
 impl<'a> Anatomy<'a> {
-    pub fn of(db: &'a [u8]) -> Anatomy<'a> {
+    pub(super) fn of(db: &'a [u8]) -> Anatomy<'a> {
         let page_size = u32_at(db, 24) as usize;
         let mut anatomy = Anatomy { db, page_size, pieces: Vec::new() };
         let newest = [0, page_size].into_iter().max_by_key(|at| u64_at(db, at + 64)).unwrap();
@@ -83,7 +83,7 @@ impl<'a> Anatomy<'a> {
     }
 
     /// The first piece of a kind that fits; a test without one is no test.
-    pub fn find(&self, part: Part, fits: impl Fn(&Piece) -> bool) -> &Piece {
+    pub(super) fn find(&self, part: Part, fits: impl Fn(&Piece) -> bool) -> &Piece {
         self.pieces.iter().find(|p| p.part == part && fits(p)).unwrap_or_else(|| panic!("no {part:?}"))
     }
 

@@ -37,6 +37,7 @@ impl Certs {
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.file(name)).unwrap_or_else(|e| panic!("reading '{}': {e}", self.file(name).display()))
+        std::fs::read(self.file(name))
+            .unwrap_or_else(|e| panic!("reading '{}': {e}", self.file(name).display()))
     }
 }

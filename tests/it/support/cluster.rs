@@ -4,16 +4,18 @@
 
 use super::etcd::{Etcd, START};
 use super::eventually;
-use super::k3s_root::Layout;
+use super::k3s_root::{K3sRoot, Layout};
 use super::ports::Ports;
+use super::proxy::{Mode, Proxy};
 use etcd_client::MemberAddOptions;
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
-/// The members, in the order of their numbers.
+/// The members, in the order of their numbers. Peers reach each other through a proxy before each.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     members: Vec<Etcd>,
+    ways: Vec<Proxy>,
 }
 
 impl Cluster {
@@ -29,16 +31,11 @@ impl Cluster {
 
     fn attempt(layout: &Layout) -> Option<Cluster> {
         let ports = [Ports::free(), Ports::free(), Ports::free()];
-        let peers: Vec<String> = ports.iter().enumerate().map(|(i, p)| peer(i, *p)).collect();
+        let ways: Vec<Proxy> = ports.iter().map(|p| Proxy::to(p.peer, Mode::Forward)).collect();
         let mut members: Vec<Etcd> = Vec::new();
         for (i, ports) in ports.into_iter().enumerate() {
-            let layout = Layout {
-                name: name(i),
-                ca_of: members.first().map(|m| m.root.data_dir()),
-                initial_cluster: peers.join(","),
-                ..layout.clone()
-            };
-            members.push(Etcd::prepare(&layout, ports));
+            let ca_of = members.first().map(|m| m.root.data_dir());
+            members.push(prepare(layout.clone(), i, ca_of.as_deref(), &ways, ports));
         }
         for member in &mut members {
             if !member.launch(&member.root.etcd_config()) {
@@ -46,7 +43,7 @@ impl Cluster {
             }
         }
         members.iter().for_each(Etcd::wait_healthy);
-        Some(Cluster { members })
+        Some(Cluster { members, ways })
     }
 
     /// A member.
@@ -82,60 +79,55 @@ impl Cluster {
         self.members[i].restart();
     }
 
-    /// Cuts a member off from the others: started again, it trusts peers of another authority only, so no connection
-    /// between it and them comes about in either direction. Its client port answers, with what it had; it knows no
-    /// leader.
-    pub(crate) fn partition(&mut self, i: usize) {
-        let member = &mut self.members[i];
-        member.stop();
-        let foreign = member.root.path().join("foreign-peer-ca.crt");
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-            .args(["-subj", "/CN=etcd-peer-ca@1", "-days", "10", "-keyout", "/dev/null", "-out"])
-            .arg(&foreign)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
-        let ours = member.root.certs().file("peer-ca.crt");
-        let text = std::fs::read_to_string(member.root.etcd_config()).unwrap();
-        let config = member.root.path().join("etcd-partitioned.yaml");
-        std::fs::write(&config, text.replace(ours.to_str().unwrap(), foreign.to_str().unwrap())).unwrap();
-        assert!(member.launch(&config), "another process took a port");
-        eventually("the member answers", START, || {
-            member.try_client(member.root.certs().mutual(), async |c| c.status().await).is_ok()
-        });
-        assert!(!member.healthy(), "a member without its peers has no leader");
+    /// Cuts a member off from the others while it goes on: its client port answers, with what it had, and it knows no
+    /// leader. It gets a peer certificate of another authority, which etcd reads anew at each connection, and then all
+    /// connections between peers are cut; the others find each other again. A restart would not do: a member that
+    /// starts without its peers serves no clients.
+    pub(crate) fn partition(&self, i: usize) {
+        let stranger = K3sRoot::new(&Layout::default(), self.members[i].root.ports);
+        self.swap_peer_certificate(i, &stranger.certs().file(""));
+        eventually("the member knows no leader", START, || self.members[i].errors().contains("no leader"));
+        let rest: Vec<&Etcd> =
+            self.members.iter().enumerate().filter(|(n, _)| *n != i).map(|(_, m)| m).collect();
+        eventually("the others have a leader", START, || rest.iter().filter(|m| m.healthy()).count() > 1);
     }
 
     /// Lets a member back in that was cut off.
-    pub(crate) fn heal(&mut self, i: usize) {
-        self.members[i].kill();
-        self.members[i].restart();
+    pub(crate) fn heal(&self, i: usize) {
+        self.swap_peer_certificate(i, &self.members[i].root.path().join("own-peer"));
+        self.members[i].wait_healthy();
+    }
+
+    /// Puts the peer certificate of the folder `from` into a member's place, keeps its own aside, and makes all peers
+    /// connect anew.
+    fn swap_peer_certificate(&self, i: usize, from: &Path) {
+        let root = &self.members[i].root;
+        let kept = root.path().join("own-peer");
+        std::fs::create_dir_all(&kept).unwrap();
+        for name in ["peer-server-client.crt", "peer-server-client.key"] {
+            if !kept.join(name).exists() {
+                std::fs::copy(root.certs().file(name), kept.join(name)).unwrap();
+            }
+            std::fs::copy(from.join(name), root.certs().file(name)).unwrap();
+        }
+        self.ways.iter().for_each(Proxy::cut_now);
     }
 
     /// Adds a member that only learns, and returns its number. It is not promoted.
     pub(crate) fn add_learner(&mut self) -> usize {
         let i = self.members.len();
-        let first = &self.members[0];
         let ports = Ports::free();
-        let url = format!("https://127.0.0.1:{}", ports.peer);
-        let options = MemberAddOptions::new().with_is_learner();
+        self.ways.push(Proxy::to(ports.peer, Mode::Forward));
+        let url = url(&self.ways[i]);
+        let first = &self.members[0];
         // Right after the start, etcd refuses changes of members until all have been seen for a while.
         eventually("a learner is added", Duration::from_secs(20), || {
-            let options = options.clone();
-            first.try_client(first.root.certs().mutual(), async |c| c.member_add([&url], Some(options)).await).is_ok()
+            let options = MemberAddOptions::new().with_is_learner();
+            let tls = first.root.certs().mutual();
+            first.try_client(tls, async |c| c.member_add([&url], Some(options)).await).is_ok()
         });
-        let mut peers: Vec<String> =
-            self.members.iter().enumerate().map(|(i, m)| peer(i, m.root.ports)).collect();
-        peers.push(peer(i, ports));
-        let layout = Layout {
-            name: name(i),
-            ca_of: Some(first.root.data_dir()),
-            initial_cluster: peers.join(","),
-            joins: true,
-            ..Layout::default()
-        };
-        let mut learner = Etcd::prepare(&layout, ports);
+        let layout = Layout { joins: true, ..Layout::default() };
+        let mut learner = prepare(layout, i, Some(&first.root.data_dir()), &self.ways, ports);
         assert!(learner.launch(&learner.root.etcd_config()), "another process took a port");
         eventually("the learner answers", START, || {
             learner.try_client(learner.root.certs().mutual(), async |c| c.status().await).is_ok()
@@ -145,10 +137,20 @@ impl Cluster {
     }
 }
 
-fn name(i: usize) -> String {
-    format!("server-{i}-0000000{i}")
+/// The folder of member `i`, whose peers find it and each other behind these proxies.
+fn prepare(layout: Layout, i: usize, ca_of: Option<&Path>, ways: &[Proxy], ports: Ports) -> Etcd {
+    let name = |i: usize| format!("server-{i}-0000000{i}");
+    let peers: Vec<String> =
+        ways.iter().enumerate().map(|(i, w)| format!("{}={}", name(i), url(w))).collect();
+    let layout = Layout {
+        name: name(i),
+        ca_of: ca_of.map(Path::to_owned),
+        initial_cluster: peers.join(","),
+        ..layout.etcd_arg("initial-advertise-peer-urls", &url(&ways[i]))
+    };
+    Etcd::prepare(&layout, ports)
 }
 
-fn peer(i: usize, ports: Ports) -> String {
-    format!("{}=https://127.0.0.1:{}", name(i), ports.peer)
+fn url(way: &Proxy) -> String {
+    format!("https://127.0.0.1:{}", way.port())
 }

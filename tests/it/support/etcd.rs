@@ -144,18 +144,24 @@ impl Etcd {
         self.try_client(self.root.certs().mutual(), deed).unwrap()
     }
 
-    /// The same with other certificates, and the error as it comes. No call may take longer than ten seconds.
+    /// The same with other certificates, and the error as it comes. Neither the way to the member nor a single call
+    /// may take longer than ten seconds.
     pub(crate) fn try_client<T>(
         &self,
         tls: TlsOptions,
         deed: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let options = ConnectOptions::new()
-            .with_tls(tls)
-            .with_connect_timeout(Duration::from_secs(2))
-            .with_timeout(Duration::from_secs(10));
+        let limit = Duration::from_secs(10);
+        let options = ConnectOptions::new().with_tls(tls).with_timeout(limit);
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-            let mut client = Client::connect([self.endpoint()], Some(options)).await?;
+            // The client's own limits do not cover a server that accepts and then says nothing.
+            let reached = tokio::time::timeout(limit, async {
+                let mut client = Client::connect([self.endpoint()], Some(options)).await?;
+                client.status().await?;
+                Ok(client)
+            });
+            let silent = |_| Err(Error::IoError(std::io::ErrorKind::TimedOut.into()));
+            let mut client = reached.await.unwrap_or_else(silent)?;
             deed(&mut client).await
         })
     }

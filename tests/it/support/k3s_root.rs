@@ -48,9 +48,11 @@ impl K3sRoot {
         for (option, port) in [("client", ports.client), ("peer", ports.peer), ("metrics", ports.metrics)] {
             script.arg(format!("--{option}-port")).arg(port.to_string());
         }
-        for (option, value) in
-            [("--name", &layout.name), ("--token", &layout.token), ("--initial-cluster", &layout.initial_cluster)]
-        {
+        for (option, value) in [
+            ("--name", &layout.name),
+            ("--token", &layout.token),
+            ("--initial-cluster", &layout.initial_cluster),
+        ] {
             if !value.is_empty() {
                 script.args([option, value]);
             }
@@ -92,8 +94,7 @@ impl K3sRoot {
     /// The file names in the folder of the snapshots, sorted, whatever they are.
     pub(crate) fn snapshot_names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.snapshots()).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }

@@ -41,7 +41,8 @@ pub(crate) fn object(kind: &str, namespace: &str, name: &str, uid: &str, filler:
     ]
     .concat();
     let type_meta = [field(1, b"v1"), field(2, kind.as_bytes())].concat();
-    let unknown = [field(1, &type_meta), field(2, &field(1, &metadata)), field(3, b""), field(4, b"")].concat();
+    let unknown =
+        [field(1, &type_meta), field(2, &field(1, &metadata)), field(3, b""), field(4, b"")].concat();
     [b"k8s\0".to_vec(), unknown].concat()
 }
 

@@ -45,8 +45,7 @@ impl Proxy {
     pub(crate) fn to(server: u16, mode: Mode) -> Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state =
-            State { mode, streams: Vec::new(), from_server: 0, connections: 0, closed: false };
+        let state = State { mode, streams: Vec::new(), from_server: 0, connections: 0, closed: false };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {

@@ -53,7 +53,13 @@ impl Tool {
         let dir = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
         let program = dir.join(format!("k3s-snapshot-{verb}"));
         assert!(program.is_file(), "no program '{}'", program.display());
-        Tool { program, under: Vec::new(), args: Vec::new(), env: Vec::new(), deadline: Duration::from_secs(60) }
+        Tool {
+            program,
+            under: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            deadline: Duration::from_secs(60),
+        }
     }
 
     /// On this server: its data folder, and our state and locks inside the same root.
