@@ -82,9 +82,11 @@ fn prove(draft: &Draft, bytes: u64, progress: &dyn Progress) -> Result<Proof> {
 }
 
 fn recency(captured: &Captured, proof: &Proof) -> Recency {
+    // A store that nothing was ever written to is at revision 1, which no key shows.
+    let revision = proof.facts.revision.max(1);
     match &captured.asked {
         Err(why) => Recency::Unproven { why: why.clone() },
-        Ok(asked) if proof.facts.revision >= *asked => Recency::Current { asked: *asked },
+        Ok(asked) if revision >= *asked => Recency::Current { asked: *asked },
         Ok(asked) => Recency::Behind { asked: *asked },
     }
 }

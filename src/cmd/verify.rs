@@ -40,12 +40,7 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
         listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
         for snapshot in &listing.snapshots {
             match snapshot.state {
-                State::Foreign => report.snapshots.push(Row::of(snapshot, req.token)),
-                State::Partial => {
-                    let mut row = Row::of(snapshot, req.token);
-                    row.findings.push("left by a save that was cut off".to_owned());
-                    report.snapshots.push(row);
-                }
+                State::Foreign | State::Partial => report.snapshots.push(Row::of(snapshot, req.token)),
                 _ => one(req, req.home, &snapshot.file, progress, report),
             }
         }
@@ -159,7 +154,8 @@ fn conclude(req: &Request, store: &dyn Store, opened: Opened, checked: Checked) 
         return row;
     }
     if req.quick && findings.is_empty() {
-        // The checksum holds. That is less than a proof, and is not written down as one.
+        // Less than a proof, and not written down as one.
+        row.notes.push("the checksum holds; nothing else was looked at".to_owned());
         return row;
     }
     let facts = checked.examined.proof.map(|p| p.facts).unwrap_or_default();
@@ -180,7 +176,7 @@ fn conclude(req: &Request, store: &dyn Store, opened: Opened, checked: Checked) 
         base: None,
         etcd_version: None,
         members: facts.members.into_iter().map(|m| m.name).collect(),
-        alarms: vec![] /* TODO facts.alarms */,
+        alarms: facts.alarms,
         recency: None,
         findings: findings.clone(),
         saved_at: None,

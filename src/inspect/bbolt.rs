@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The walk over the tree of a bbolt file: every page in use, every element, every key, every bucket.
 //!
-//! It accepts what bbolt writes and nothing else: data is laid out without a gap, pages are as long as their content needs,
-//! keys ascend inside the range of the branch above. What a bucket of etcd has to hold is asked of a [`Visit`].
+//! It accepts what bbolt writes and nothing else: data is laid out without a gap, pages are as long as their
+//! content needs, keys ascend inside the range of the branch above. What a bucket of etcd has to hold is
+//! asked of a [`Visit`].
 
 use std::io;
 use std::mem;
@@ -11,8 +12,8 @@ use super::finding::{Check, Finding, Findings, Halt};
 use super::ledger::Ledger;
 use super::page::{BRANCH, Element, HEADER, LEAF, Page, Value, element_at, u64_at};
 
-/// Pages one above the other. bbolt has at least two children in a branch, and etcd no bucket in a bucket: real files
-/// have some five. It bounds the memory a hostile one can ask for.
+/// Pages one above the other. bbolt has at least two children in a branch, and etcd no bucket in a bucket:
+/// real files have some five. It bounds the memory a hostile one can ask for.
 const DEPTH: usize = 64;
 /// bbolt takes no longer keys.
 const KEY_MAX: u32 = 32768;
@@ -76,7 +77,8 @@ enum Place {
 pub(super) struct Walk<'a, 'b> {
     ledger: &'b mut Ledger<'a>,
     findings: &'b mut Findings,
-    /// By nesting: how many branches are above the leaves of the bucket the walk is in, once it has come to one.
+    /// By nesting: how many branches are above the leaves of the bucket the walk is in, once it has come to
+    /// one.
     heights: Vec<Option<usize>>,
     stack: Vec<Frame>,
     spare: Vec<Frame>,
@@ -88,7 +90,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         Walk { ledger, findings, heights: Vec::new(), stack: Vec::new(), spare: Vec::new() }
     }
 
-    /// Walks all that can be reached from page `root`. A damaged page is reported and left out, with all below it.
+    /// Walks all that can be reached from page `root`. A damaged page is reported and left out, with all
+    /// below it.
     pub(super) fn tree(&mut self, root: u64, visit: &mut dyn Visit) -> io::Result<()> {
         self.enter(Target { to: Place::Page(root), nest: 0, level: 0, low: None, high: None })?;
         while let Some(mut frame) = self.stack.pop() {
@@ -170,7 +173,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         })
     }
 
-    /// bbolt splits and joins pages beside each other only, and a root as a whole: leaves of a bucket are all equally deep.
+    /// bbolt splits and joins pages beside each other only, and a root as a whole: leaves of a bucket are all
+    /// equally deep.
     fn level(&mut self, target: &Target, leaf: bool) -> Result<(), String> {
         self.heights.truncate(target.nest + 1);
         self.heights.resize(target.nest + 1, None);
@@ -297,8 +301,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         Ok(Some(Target { to, nest: frame.nest + 1, level: 0, low: None, high: None }))
     }
 
-    /// bbolt gives a page the room its content needs, of which the rounding differs by version, and an inlined one no
-    /// byte more. Anything else is a wrong count, size or overflow.
+    /// bbolt gives a page the room its content needs, of which the rounding differs by version, and an
+    /// inlined one no byte more. Anything else is a wrong count, size or overflow.
     fn filled(&self, frame: &Frame) -> Result<(), Halt> {
         let Page { id, base, len, .. } = frame.page;
         if frame.inline {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What etcd, K3s and Kubernetes put into the buckets: revisions, members, the token's hash, the cluster's id.
+//! What etcd, K3s and Kubernetes put into the buckets: revisions, members, the token's hash, the cluster's
+//! id.
 //!
-//! Strict where etcd is strict (the bucket `key` and the revisions in `meta`), tolerant of buckets and keys that other
-//! versions add. Values are copied only where a fact is in them; none gets into a finding.
+//! Strict where etcd is strict (the bucket `key` and the revisions in `meta`), tolerant of buckets and keys
+//! that other versions add. Values are copied only where a fact is in them; none gets into a finding.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -148,7 +149,8 @@ impl Etcd {
         Ok(None)
     }
 
-    /// Follows the two kinds of object that say whose snapshot this is. Revisions ascend: the last word counts.
+    /// Follows the two kinds of object that say whose snapshot this is. Revisions ascend: the last word
+    /// counts.
     fn follow(&mut self, record: Record, deleted: bool, value: &mut Value<'_>) -> io::Result<()> {
         let Span { at, len } = record.key;
         if len == BOOTSTRAP.len() as u64 + 12 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The two meta pages of a bbolt file: which is the newest, and whether both are sound.
 //!
-//! A snapshot as etcd streams it holds both, alike but for the transaction id, so damage to either is damage. The file of a
-//! running etcd may hold an older twin that names pages long since reused: only the newest is ever followed.
+//! A snapshot as etcd streams it holds both, alike but for the transaction id, so damage to either is damage.
+//! The file of a running etcd may hold an older twin that names pages long since reused: only the newest is
+//! ever followed.
 
 use std::io;
 
@@ -43,7 +44,8 @@ pub(super) fn newest(data: &dyn ReadAt, findings: &mut Findings) -> io::Result<O
     let first = examine(data, 0, 0);
     let page_size = match &first {
         Ok(meta) => meta.page_size,
-        // The twin says its page size where it can be found; else the size most machines have stands in for the report.
+        // The twin says its page size where it can be found; else the size most machines have stands in for
+        // the report.
         Err(_) => PAGE_SIZES
             .into_iter()
             .find(|size| examine(data, 1, u64::from(*size)).is_ok_and(|meta| meta.page_size == *size))
@@ -59,7 +61,8 @@ pub(super) fn newest(data: &dyn ReadAt, findings: &mut Findings) -> io::Result<O
     let first = settle(data, first, 0, 0, findings)?;
     let second = settle(data, second, 1, page_size.into(), findings)?;
     if let (Some(a), Some(b)) = (first, second) {
-        // Each commit overwrites the older of the two; after a restore of an odd transaction the gap is two for once.
+        // Each commit overwrites the older of the two; after a restore of an odd transaction the gap is two
+        // for once.
         if !(1..=2).contains(&a.txid.abs_diff(b.txid)) {
             let text = format!("transaction {} in one meta page, {} in the other", a.txid, b.txid);
             findings.push(Finding::at(Check::MetaTxid, 1, page_size.into(), text));
@@ -68,7 +71,8 @@ pub(super) fn newest(data: &dyn ReadAt, findings: &mut Findings) -> io::Result<O
     Ok([first, second].into_iter().flatten().max_by_key(|meta| meta.txid))
 }
 
-/// Turns the examination of one meta page into findings; its header counts only once the record itself is sound.
+/// Turns the examination of one meta page into findings; its header counts only once the record itself is
+/// sound.
 fn settle(
     data: &dyn ReadAt,
     meta: Result<Meta, Halt>,

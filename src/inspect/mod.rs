@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The proof: reads a snapshot and trusts none of its bytes.
 //!
-//! A snapshot is a bbolt file followed by the SHA-256 of it. [`hash`] and [`matches`] prove that it is as it was
-//! written; [`prove`] that what was written is a whole database of etcd. Nothing here opens a file or knows a path.
-//! The structure is read in `meta`, `page`, `ledger`, `freelist` and `bbolt`; what etcd puts into it in `etcd` and `proto`.
+//! A snapshot is a bbolt file followed by the SHA-256 of it. [`hash`] and [`matches`] prove that it is as it
+//! was written; [`prove`] that what was written is a whole database of etcd. Nothing here opens a file or
+//! knows a path. The structure is read in `meta`, `page`, `ledger`, `freelist` and `bbolt`; what etcd puts
+//! into it in `etcd` and `proto`.
 
 use std::io;
 
@@ -89,7 +90,8 @@ pub struct Facts {
     pub keys_total: u64,
     /// The last raft index that was applied, if the file says so.
     pub consistent_index: Option<u64>,
-    /// The 12 hex digits of each live key `/bootstrap/<hash>`: the heads of the SHA-256 of the fitting tokens.
+    /// The 12 hex digits of each live key `/bootstrap/<hash>`: the heads of the SHA-256 of the fitting
+    /// tokens.
     pub token_hashes: Vec<String>,
     /// The members of the etcd cluster.
     pub members: Vec<Member>,
@@ -132,9 +134,11 @@ impl Proof {
     }
 }
 
-/// Walks the database part of a snapshot, the bytes `[0, db_len)`: every page, every key, every record's frame.
+/// Walks the database part of a snapshot, the bytes `[0, db_len)`: every page, every key, every record's
+/// frame.
 ///
-/// Damage is reported as findings; an error is a reader that failed. A value's content is covered by [`hash`] alone.
+/// Damage is reported as findings; an error is a reader that failed. A value's content is covered by [`hash`]
+/// alone.
 pub fn prove(data: &dyn ReadAt, db_len: u64) -> anyhow::Result<Proof> {
     let mut findings = Findings::default();
     let facts = walk(data, db_len, &mut findings).context("reading the database")?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One page with its overflow, or one inlined in a value: its header, its elements, its bytes.
 //!
-//! Reads through windows of bounded size, so that no count or size in a file decides over memory. Checks nothing but that
-//! the bytes are there: what they have to be is said in `bbolt`.
+//! Reads through windows of bounded size, so that no count or size in a file decides over memory. Checks
+//! nothing but that the bytes are there: what they have to be is said in `bbolt`.
 
 use std::io;
 
@@ -136,7 +136,8 @@ impl Page {
         if len <= WINDOW { self.body.grow(data, usize::try_from(len).unwrap_or(0)) } else { Ok(()) }
     }
 
-    /// The `n` bytes at `at` of this page. The caller knows that they are inside it; more than a window is refused.
+    /// The `n` bytes at `at` of this page. The caller knows that they are inside it; more than a window is
+    /// refused.
     pub(super) fn bytes(&mut self, data: &dyn ReadAt, at: u64, n: usize) -> io::Result<&[u8]> {
         if n as u64 > WINDOW || at.saturating_add(n as u64) > self.len {
             return Err(io::ErrorKind::UnexpectedEof.into());

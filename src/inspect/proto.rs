@@ -89,7 +89,8 @@ fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
-/// The bytes of the first field `wanted` of a message in memory: without their length, and a number as it stands.
+/// The bytes of the first field `wanted` of a message in memory: without their length, and a number as it
+/// stands.
 pub(super) fn field(mut bytes: &[u8], wanted: u64) -> Option<&[u8]> {
     while !bytes.is_empty() {
         let (tag, used) = varint(bytes)?;

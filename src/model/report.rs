@@ -79,6 +79,8 @@ pub struct Row {
     pub alarms: Vec<String>,
     /// What is wrong with it.
     pub findings: Vec<String>,
+    /// What else should be known of it.
+    pub notes: Vec<String>,
 }
 
 impl Row {
@@ -105,6 +107,13 @@ impl Row {
             recency: m.and_then(|m| m.recency.clone()),
             alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
             findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
+            notes: match s.state {
+                State::Partial => vec!["left by a save that was cut off, or still being written".to_owned()],
+                State::Unchecked if m.is_some() => {
+                    vec!["saved while etcd's CORRUPT alarm was on, so it cannot be called proven".to_owned()]
+                }
+                _ => vec![],
+            },
         }
     }
 }

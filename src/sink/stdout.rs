@@ -118,8 +118,8 @@ fn verdict(row: &Row) -> String {
         (State::Foreign, _) => format!("{name}: not a snapshot\n"),
         (state, _) => format!("{name}: {}\n", state.label()),
     };
-    for finding in &row.findings {
-        let _ = writeln!(out, "  {}", printable(finding));
+    for line in row.findings.iter().chain(&row.notes) {
+        let _ = writeln!(out, "  {}", printable(line));
     }
     out
 }

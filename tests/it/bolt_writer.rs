@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writes bbolt files of every shape the format allows, above all those that etcd does not make.
 //!
-//! Made for the tests of the proof: any page size, inlined and deeply nested buckets, branches over branches, overflow,
-//! a freelist or none. It shares no code with the reader. A new shape is a field of [`Shape`].
+//! Made for the tests of the proof: any page size, inlined and deeply nested buckets, branches over branches,
+//! overflow, a freelist or none. It shares no code with the reader. A new shape is a field of [`Shape`].
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is the report of a test"
+)]
 
 use std::collections::BTreeMap;
 
@@ -173,7 +179,7 @@ impl Writer {
     fn write(&mut self, content: impl Fn(u64, u32) -> Vec<u8>, size: usize) -> u64 {
         let page_size = self.shape.page_size;
         self.allocated += 1;
-        if self.shape.hole_every > 0 && self.allocated % self.shape.hole_every == 0 {
+        if self.shape.hole_every > 0 && self.allocated.is_multiple_of(self.shape.hole_every) {
             self.free.push(self.next());
             // What was there before is still there.
             self.bytes.extend(std::iter::repeat_n(0xA5, page_size));
@@ -314,7 +320,8 @@ pub(crate) fn kube_system(uid: &str) -> Vec<u8> {
     [&b"k8s\0"[..], &field(1, &type_meta), &field(2, &namespace)].concat()
 }
 
-/// A database like etcd's: `objects` revisions with values of `size` bytes, every ninth a deletion, the buckets around.
+/// A database like etcd's: `objects` revisions with values of `size` bytes, every ninth a deletion, the
+/// buckets around.
 pub(crate) fn etcd(objects: i64, size: usize) -> Bucket {
     let mut key = Bucket::default();
     key = key.put(revision(2, 0), record(b"/bootstrap/0123456789ab", 2, 2, 1, b"salt:secret"));

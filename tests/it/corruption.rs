@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Damage of every kind, done to real and synthetic snapshots: all of it has to be found.
 //!
-//! First files as they are, where the trailer covers every byte. Then with a trailer made to fit, which leaves it to the
-//! walk: a named row for each check, and each bit of the structure. What the walk cannot find is listed in `excuse`.
-//! `LONG=1` makes the sweeps complete.
+//! First files as they are, where the trailer covers every byte. Then with a trailer made to fit, which
+//! leaves it to the walk: a named row for each check, and each bit of the structure. What the walk cannot
+//! find is listed in `excuse`. `LONG=1` makes the sweeps complete.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is the report of a test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -61,7 +67,7 @@ fn zoo() -> Bucket {
         wide = wide.put(format!("key-{i:04}"), vec![i as u8; 30]);
     }
     wide = wide.put("large", vec![1; 9000]).put("larger", vec![2; 5000]);
-    etcd(45, 60).nest("zoo", Bucket::default().nest("deep", deep).nest("wide", wide).put("plain", "value"))
+    etcd(46, 60).nest("zoo", Bucket::default().nest("deep", deep).nest("wide", wide).put("plain", "value"))
 }
 
 fn zoo_shape() -> Shape {
@@ -359,7 +365,8 @@ fn owner<'a>(anatomy: &'a Anatomy<'_>, page: u64) -> Option<&'a [String]> {
     on_it.next().map(|p| &p.path[..])
 }
 
-/// Flips bits of the structure, a trailer made to fit assumed; counts by part what was found and by excuse what was not.
+/// Flips bits of the structure, a trailer made to fit assumed; counts by part what was found and by excuse
+/// what was not.
 fn sweep(name: &str, db: &[u8], stride: usize) -> (BTreeMap<Part, u64>, BTreeMap<&'static str, u64>) {
     assert!(walk(db).is_clean(), "{name}");
     let anatomy = Anatomy::of(db);
@@ -420,7 +427,7 @@ fn every_flipped_bit_of_the_structure_is_found_but_for_the_listed() {
     ];
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), all);
     // What has no excuse at all was found to the last bit, or the sweep had panicked.
-    assert_eq!(missed.len(), 7, "the excuses in use: {missed:?}");
+    assert_eq!(missed.len(), 9, "the excuses in use: {missed:?}");
     let (found, missed) = (found.values().sum::<u64>(), missed.values().sum::<u64>());
     println!("{found} found, {missed} not");
     assert!(missed * 4 < found);
@@ -455,7 +462,8 @@ impl ReadAt for Meter<'_> {
     }
 }
 
-/// Whatever the bytes are: the proof returns, reads each stretch a few times at most, and holds one window at a time.
+/// Whatever the bytes are: the proof returns, reads each stretch a few times at most, and holds one window at
+/// a time.
 fn bounded(data: &[u8]) -> Proof {
     let meter = Meter { data, read: AtomicU64::new(0), largest: AtomicU64::new(0) };
     let proof = inspect::prove(&meter, data.len() as u64).unwrap();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tells which bytes of a sound bbolt file are structure, and which structure.
 //!
-//! A reader of its own, so that the proof is not tested against itself. It trusts the file; damage is done afterwards.
+//! A reader of its own, so that the proof is not tested against itself. It trusts the file; damage is done
+//! afterwards.
 
 /// What a stretch of bytes is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

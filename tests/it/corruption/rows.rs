@@ -159,7 +159,8 @@ pub(super) fn rows() -> Rows {
         db[a.find(Part::BranchKey, |p| in_key(p) && p.last).at + 16] += 1;
     });
     t.add("branch: key not greater than the last of the page before", Check::KeyBounds, move |db, a| {
-        // A page that ends in two keys: the branch above is made to name the second of them as the next page's first.
+        // A page that ends in two keys: the branch above is made to name the second of them as the next
+        // page's first.
         let key = a.pieces.iter().find(|p| p.part == Part::BranchKey && in_key(p) && p.index == 1).unwrap();
         let first = a
             .pieces
@@ -225,9 +226,9 @@ pub(super) fn rows() -> Rows {
         db.copy_within(first..first + 8, second);
     });
     t.add("leaf: first key less than the branch says", Check::KeyBounds, move |db, a| {
-        let key =
+        let mut key =
             a.pieces.iter().filter(|p| p.part == Part::LeafKey && p.path == ["zoo", "wide"] && p.index == 0);
-        db[key.last().unwrap().at] = b'a';
+        db[key.next_back().unwrap().at] = b'a';
     });
     t.add("leaf: last key greater than the branch says", Check::KeyBounds, move |db, a| {
         db[a.find(Part::LeafKey, |p| p.path == ["zoo", "wide"] && p.last).at] = b'z';

@@ -2,6 +2,7 @@
 //! The real parts that the tests stand on: etcd alone and in a cluster, our own programs, a network that misbehaves, a
 //! disk that is full. Nothing here judges; the tests do. `make setup` puts the parts in place. A new part is a new
 //! file here, with a proof in `parts.rs` that it does what it says.
+#![cfg(test)] // what the lints allow to tests, they allow here
 #![allow(dead_code, reason = "a theme takes what it needs")]
 
 pub(crate) mod certs;

@@ -79,6 +79,7 @@ impl Proxy {
     }
 
     /// How many bytes of the server's it has passed on.
+    #[allow(clippy::wrong_self_convention, reason = "bytes that came from the server; nothing is converted")]
     pub(crate) fn from_server(&self) -> u64 {
         self.state.lock().unwrap().from_server
     }

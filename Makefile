@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# The commands a contributor needs; `make` lists them. Each works in a fresh clone: it fetches what is missing first.
+# A new command is a target with a `##` text behind it, and a word in .PHONY.
+
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+CARGO_DENY_VERSION := 0.20.2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build release demo test test-long lint audit
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what build and tests need (packages on Debian as root, and an etcd into target/)
+	@tests/setup
+
+build: setup ## build the programs for development, into target/debug
+	cargo build --locked
+
+release: setup ## build the programs to be installed, into target/release
+	cargo build --locked --release
+
+demo: build ## save, list and verify against a real etcd, and see a damaged snapshot refused
+	tests/demo
+
+test: lint ## run the checks and all tests; what cannot run here says so
+	cargo test --locked
+
+test-long: lint ## the same, with the tests that take minutes
+	cargo test --locked -- --include-ignored
+
+lint: setup ## check the format, and clippy without a warning
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+audit: ## check licences, sources, bans and advisories of the dependencies
+	@PATH="$(CURDIR)/target/tools/bin:$$PATH"; \
+	if ! command -v cargo-deny >/dev/null; then \
+		cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION) --root target/tools; \
+	fi; \
+	cargo deny --locked check licenses bans sources || exit 1; \
+	if ! cargo deny --locked fetch db; then \
+		echo "audit: NOT CHECKED: advisories, their database cannot be had from here" >&2; \
+	else \
+		cargo deny --locked check --disable-fetch advisories; \
+	fi
