@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use clap::parser::ValueSource;
 use clap::ArgMatches;
+use clap::parser::ValueSource;
 
 use crate::cli::{Common, ReportFormat};
 use crate::config::fragment::{Fragment, Origin};
@@ -67,7 +67,8 @@ pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> E
     };
     let common = (verb.common)(&args);
     stderr::start(common.quiet, common.debug);
-    let (started, now) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
+    let (started, now) =
+        (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
     let mut report = Report::new(verb.name, now);
     let explained = match frame(verb, &args, &matches, now, &mut report) {
         Ok(explained) => explained,
@@ -138,7 +139,10 @@ fn from_flags(matches: &ArgMatches) -> Fragment {
 
 fn explain(settings: &Settings) {
     let head = ["Option", "Value", "Origin"].map(str::to_owned).to_vec();
-    let rows = settings.explain().into_iter().map(|(k, v, o)| vec![k.to_owned(), stderr::printable(&v), stderr::printable(&o)]);
+    let rows = settings
+        .explain()
+        .into_iter()
+        .map(|(k, v, o)| vec![k.to_owned(), stderr::printable(&v), stderr::printable(&o)]);
     let text = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes());
 }

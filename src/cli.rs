@@ -70,7 +70,10 @@ pub enum Output {
 /// and only then appears in the snapshot folder, as <NAME>-<NODE>-<UNIX SECONDS>. K3s lists, prunes and restores it
 /// like its own. Needs neither the API server nor k3s's own command; needs root to read K3s's certificates.
 #[derive(Debug, Parser)]
-#[command(name = "k3s-snapshot-save", version, after_help = "\
+#[command(
+    name = "k3s-snapshot-save",
+    version,
+    after_help = "\
 Examples:
   k3s-snapshot-save                          save as on-demand-<node>-<time>
   k3s-snapshot-save --name before-upgrade    save under another name
@@ -79,7 +82,8 @@ Examples:
   k3s-snapshot-save --explain                show the settings and where they come from
 
 Exit codes: 0 saved and proven; 1 failed, nothing was kept; 2 usage; 3 kept, but not current; 65 the database is
-damaged; 75 another run is at work; 77 refused; 78 configuration. See k3s-snapshot-save(8).")]
+damaged; 75 another run is at work; 77 refused; 78 configuration. See k3s-snapshot-save(8)."
+)]
 pub struct Save {
     /// What the name begins with
     #[arg(long, value_name = "NAME")]
@@ -118,13 +122,17 @@ pub struct Save {
 /// since, "unchecked" where nobody has looked, "bad" where a check failed or the size alone says so, "partial" where
 /// a save was cut off, and "foreign" where it is not a snapshot. No snapshot is opened.
 #[derive(Debug, Parser)]
-#[command(name = "k3s-snapshot-list", version, after_help = "\
+#[command(
+    name = "k3s-snapshot-list",
+    version,
+    after_help = "\
 Examples:
   k3s-snapshot-list                     a table, oldest first
   k3s-snapshot-list -o json             for programs
   k3s-snapshot-list --max-age 25h       exit 1 unless a proven snapshot is at most 25 hours old
 
-Exit codes: 0 done; 1 too old; 2 usage; 77 refused; 78 configuration. See k3s-snapshot-list(8).")]
+Exit codes: 0 done; 1 too old; 2 usage; 77 refused; 78 configuration. See k3s-snapshot-list(8)."
+)]
 pub struct List {
     /// How to print the rows
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -142,7 +150,10 @@ pub struct List {
 /// Compares the SHA-256 with the snapshot's own and with what was written down when it was saved, and walks the
 /// database in it page by page. Takes K3s's snapshots and zips too. The verdict is remembered for k3s-snapshot-list.
 #[derive(Debug, Parser)]
-#[command(name = "k3s-snapshot-verify", version, after_help = "\
+#[command(
+    name = "k3s-snapshot-verify",
+    version,
+    after_help = "\
 Examples:
   k3s-snapshot-verify --all                                verify the whole folder
   k3s-snapshot-verify on-demand-server-1-1795339215        verify one snapshot of the folder
@@ -150,7 +161,8 @@ Examples:
   k3s-snapshot-verify --quick --all                        compare checksums only
 
 Exit codes: 0 all are proven; 1 failed; 2 usage; 4 no such snapshot; 65 at least one is bad; 77 refused;
-78 configuration. See k3s-snapshot-verify(8).")]
+78 configuration. See k3s-snapshot-verify(8)."
+)]
 pub struct Verify {
     /// Names of snapshots in the folder, or paths (anything with a slash)
     #[arg(value_name = "NAME|PATH", required_unless_present_any = ["all", "explain"])]

@@ -14,7 +14,13 @@ use crate::store::Store;
 const SKEW: u64 = 300;
 
 /// Lists, oldest first. With `max_age`, fails unless a proven snapshot is that young.
-pub fn run(store: &dyn Store, token: Option<&str>, max_age: Option<Duration>, now: u64, report: &mut Report) -> Result<()> {
+pub fn run(
+    store: &dyn Store,
+    token: Option<&str>,
+    max_age: Option<Duration>,
+    now: u64,
+    report: &mut Report,
+) -> Result<()> {
     let mut listing = store.list()?;
     listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
     report.snapshots = listing.snapshots.iter().map(|s| Row::of(s, token)).collect();
@@ -28,12 +34,18 @@ pub fn run(store: &dyn Store, token: Option<&str>, max_age: Option<Duration>, no
 }
 
 fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
-    let counts = |s: &&Snapshot| s.state == State::Proven && !s.manifest.as_ref().is_some_and(|m| m.is_behind());
-    let newest = all.iter().filter(counts).filter(|s| s.created_at <= now + SKEW).max_by_key(|s| s.created_at);
+    let counts =
+        |s: &&Snapshot| s.state == State::Proven && !s.manifest.as_ref().is_some_and(|m| m.is_behind());
+    let newest =
+        all.iter().filter(counts).filter(|s| s.created_at <= now + SKEW).max_by_key(|s| s.created_at);
     let (what, hint) = match newest {
         Some(s) if now.saturating_sub(s.created_at) <= max_age.as_secs() => return Ok(()),
         Some(s) => (
-            format!("the newest proven snapshot, '{}', is {} old", s.file.escape_debug(), words(now - s.created_at)),
+            format!(
+                "the newest proven snapshot, '{}', is {} old",
+                s.file.escape_debug(),
+                words(now - s.created_at)
+            ),
             "See 'systemctl status k3s-snapshot-save' and its journal.",
         ),
         None => (
@@ -41,7 +53,9 @@ fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
             "k3s-snapshot-save makes one; k3s-snapshot-verify --all proves those that are there.",
         ),
     };
-    Err(Fault::new(Kind::Failed, format!("{what}; at most {} is allowed", words(max_age.as_secs()))).hint(hint).into())
+    Err(Fault::new(Kind::Failed, format!("{what}; at most {} is allowed", words(max_age.as_secs())))
+        .hint(hint)
+        .into())
 }
 
 fn words(seconds: u64) -> String {

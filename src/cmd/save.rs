@@ -32,7 +32,13 @@ pub struct Request<'a> {
 }
 
 /// Saves one snapshot.
-pub fn run(req: &Request, source: &dyn Source, home: &dyn Store, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+pub fn run(
+    req: &Request,
+    source: &dyn Source,
+    home: &dyn Store,
+    progress: &dyn Progress,
+    report: &mut Report,
+) -> Result<()> {
     if req.base.starts_with(req.scheduled_base) {
         report.warn(format!(
             "the name '{}' begins with '{}', which is K3s's own: its retention will count and delete this snapshot",
@@ -42,14 +48,19 @@ pub fn run(req: &Request, source: &dyn Source, home: &dyn Store, progress: &dyn 
     let draft = home.draft()?;
     // A zip is written beside the plain draft; deflate does not grow what it cannot shrink by more than this.
     let factor = if req.compress { 2 } else { 1 };
-    let room = |size: u64| draft.room_for(size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20));
+    let room = |size: u64| {
+        draft.room_for(size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20))
+    };
     let captured = source.fill(&draft, &room, progress)?;
     let proof = prove(&draft, captured.bytes, progress)?;
     let recency = recency(&captured, &proof);
     let suffix = if req.compress { Suffix::Zip } else { Suffix::Plain };
     let name = home.free(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
-    let (stored, stored_sha256) =
-        if req.compress { compress(home, &draft, &name, &captured, progress)? } else { (draft, captured.sha256) };
+    let (stored, stored_sha256) = if req.compress {
+        compress(home, &draft, &name, &captured, progress)?
+    } else {
+        (draft, captured.sha256)
+    };
     let manifest = manifest(req, &captured, &proof, recency.clone(), stored_sha256);
     let saved = home.publish(stored, &name, manifest)?;
     let row = Row::of(&saved, req.token);
@@ -107,7 +118,8 @@ fn compress(
     let stored = inspect::hash(&packed, packed.size(), &mut |_| {})?;
     let mut back = crate::source::intake::Intake::default();
     let unpacked = zip::unpack(&packed, &|_| Ok(()), &mut back)?;
-    let same = matches!(&unpacked, zip::Unpacked::Whole(_)) && back.finish().ok() == Some((captured.bytes, captured.sha256));
+    let same = matches!(&unpacked, zip::Unpacked::Whole(_))
+        && back.finish().ok() == Some((captured.bytes, captured.sha256));
     if !same {
         return Err(anyhow!("the zip does not give back the snapshot that went into it; nothing was kept"));
     }
@@ -157,7 +169,9 @@ fn tell(report: &mut Report, captured: &Captured, recency: &Recency, row: &Row) 
     if row.token_hash.is_empty() {
         report.warn("the snapshot holds no bootstrap data: a restore needs this server's own tls folder, or is not of K3s");
     }
-    log::info!("the server token is not in the snapshot: without it, it cannot be restored on another machine. Keep it elsewhere");
+    log::info!(
+        "the server token is not in the snapshot: without it, it cannot be restored on another machine. Keep it elsewhere"
+    );
     if captured.alarms.iter().any(|a| a == ALARM_CORRUPT) {
         report.fail(
             &Fault::new(

@@ -62,15 +62,19 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
     let count = report.snapshots.iter().filter(bad).count();
     if count > 0 {
         let all = report.snapshots.len();
-        report.fail(&Fault::new(Kind::Corrupt, format!("{count} of {all} cannot be restored from"))
-            .hint("Keep the other snapshots; save a new one with k3s-snapshot-save.").into());
+        report.fail(
+            &Fault::new(Kind::Corrupt, format!("{count} of {all} cannot be restored from"))
+                .hint("Keep the other snapshots; save a new one with k3s-snapshot-save.")
+                .into(),
+        );
     }
     Ok(())
 }
 
 fn one(req: &Request, store: &dyn Store, file: &str, progress: &dyn Progress, report: &mut Report) {
     let done = store.open(file).and_then(|opened| {
-        let checked = check(req, store, &opened, progress).with_context(|| format!("verifying '{}'", file.escape_debug()))?;
+        let checked = check(req, store, &opened, progress)
+            .with_context(|| format!("verifying '{}'", file.escape_debug()))?;
         Ok((opened, checked))
     });
     match done {
@@ -111,15 +115,19 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
     let draft = store.draft().or_else(|_| (req.scratch)())?;
     let unpacked = zip::unpack(data, &|size| draft.room_for(size), &mut &draft)?;
     let (examined, plain, is_snapshot) = match unpacked {
-        zip::Unpacked::Damaged(why) => {
-            (Examined { digests: None, proof: None, findings: vec![why] }, None, opened.snapshot.name.is_some())
-        }
+        zip::Unpacked::Damaged(why) => (
+            Examined { digests: None, proof: None, findings: vec![why] },
+            None,
+            opened.snapshot.name.is_some(),
+        ),
         zip::Unpacked::Whole(entry) => {
             let reader = draft.reader()?;
             let mut examined = examine(&reader, req.quick, progress)?;
             let expected = opened.snapshot.name.as_ref().map(|n| n.plain().to_string());
             if let Some(expected) = expected.filter(|e| *e != entry) {
-                examined.findings.push(format!("the zip's entry is called '{}', not '{expected}'", entry.escape_debug()));
+                examined
+                    .findings
+                    .push(format!("the zip's entry is called '{}', not '{expected}'", entry.escape_debug()));
             }
             let plain = examined.digests.map(|d| (Digest(d.file), reader.size()));
             (examined, plain, inspect::looks_like(&reader))

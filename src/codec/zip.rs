@@ -15,7 +15,13 @@ use crate::inspect::ReadAt;
 const CHUNK: usize = 256 * 1024;
 
 /// Writes `plain` as the one entry `name` of a zip. `at` is the entry's time, seconds since the epoch.
-pub fn pack(plain: &dyn ReadAt, name: &str, at: u64, out: impl Write + Seek, progress: &dyn Progress) -> Result<()> {
+pub fn pack(
+    plain: &dyn ReadAt,
+    name: &str,
+    at: u64,
+    out: impl Write + Seek,
+    progress: &dyn Progress,
+) -> Result<()> {
     let mut zip = ZipWriter::new(out);
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
@@ -47,7 +53,11 @@ pub enum Unpacked {
 }
 
 /// Writes the one entry to `out`. `room` is told the size that the archive claims, before any byte.
-pub fn unpack(stored: &dyn ReadAt, room: &dyn Fn(u64) -> Result<()>, out: &mut dyn Write) -> Result<Unpacked> {
+pub fn unpack(
+    stored: &dyn ReadAt,
+    room: &dyn Fn(u64) -> Result<()>,
+    out: &mut dyn Write,
+) -> Result<Unpacked> {
     let damaged = |e: &dyn std::fmt::Display| Ok(Unpacked::Damaged(format!("the zip is damaged: {e}")));
     let mut archive = match ZipArchive::new(Cursor { data: stored, at: 0 }) {
         Ok(archive) => archive,

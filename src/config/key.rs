@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn no_spelling_means_two_things() {
-        let mut ours: Vec<&str> = KEYS.iter().flat_map(|k| k.aliases.iter().copied().chain([k.name])).collect();
+        let mut ours: Vec<&str> =
+            KEYS.iter().flat_map(|k| k.aliases.iter().copied().chain([k.name])).collect();
         let mut k3s: Vec<&str> = KEYS.iter().flat_map(|k| k.k3s.iter().copied()).collect();
         for all in [&mut ours, &mut k3s] {
             let before = all.len();

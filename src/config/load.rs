@@ -32,9 +32,12 @@ pub fn gather(flavour: &Flavour, root: &Path, config: Option<&str>, env: &Enviro
     let k3s = config.or_else(|| env.get("K3S_CONFIG_FILE").map(String::as_str)).filter(|c| !c.is_empty());
     if let Some(url) = k3s.filter(|c| c.starts_with("http://") || c.starts_with("https://")) {
         let scheme = url.split(':').next().unwrap_or_default();
-        return Err(Fault::new(Kind::Config, format!("the K3s configuration is an {scheme} URL, which is not read"))
-            .hint("Save it to a file and name that with --config.")
-            .into());
+        return Err(Fault::new(
+            Kind::Config,
+            format!("the K3s configuration is an {scheme} URL, which is not read"),
+        )
+        .hint("Save it to a file and name that with --config.")
+        .into());
     }
     read_k3s(&mut all, &under(root, Path::new(k3s.unwrap_or(flavour.config))), k3s.is_some())?;
     let mut ours = Fragment::default();
@@ -92,7 +95,9 @@ fn unreadable(path: &Path, e: io::Error) -> anyhow::Error {
 
 fn lines(path: &Path) -> Result<Vec<yaml::Line>> {
     let bytes = std::fs::read(path).map_err(|e| unreadable(path, e))?;
-    let text = String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("not UTF-8 text")).with_context(|| broken(path))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| anyhow::anyhow!("not UTF-8 text"))
+        .with_context(|| broken(path))?;
     yaml::parse(&text).map_err(anyhow::Error::msg).with_context(|| broken(path))
 }
 
@@ -131,7 +136,12 @@ fn read_ours(all: &mut Fragment, file: &Path) -> Result<()> {
             let known: Vec<&str> = KEYS.iter().filter(|k| k.ours).map(|k| k.name).collect();
             return Err(Fault::new(
                 Kind::Config,
-                format!("unknown option '{}' in '{}', line {}", spelling.escape_debug(), file.display(), line.line),
+                format!(
+                    "unknown option '{}' in '{}', line {}",
+                    spelling.escape_debug(),
+                    file.display(),
+                    line.line
+                ),
             )
             .hint(format!("Known are: {}. See k3s-snapshot.conf(5).", known.join(", ")))
             .into());

@@ -90,7 +90,11 @@ impl Settings {
         };
         derive("data-dir", flavour.data_dir.to_owned(), &format!("the default of {}", flavour.name));
         derive("node-name", host_name.to_ascii_lowercase(), "the host name");
-        derive("etcd-snapshot-name", flavour.scheduled_base.to_owned(), &format!("the default of {}", flavour.name));
+        derive(
+            "etcd-snapshot-name",
+            flavour.scheduled_base.to_owned(),
+            &format!("the default of {}", flavour.name),
+        );
         let dir_is_default = merged.get("dir").is_none();
         let data_dir = text(&merged, "data-dir").unwrap_or_default();
         for (key, below) in [
@@ -137,8 +141,9 @@ impl Settings {
             run_dir: path("run-dir")?,
             token: text(&merged, "token").map(Secret::new),
             token_file: path("token-file")?,
-            datastore_scheme: text(&merged, "datastore-endpoint")
-                .map(|url| url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())),
+            datastore_scheme: text(&merged, "datastore-endpoint").map(|url| {
+                url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())
+            }),
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
             merged,
         })
@@ -165,7 +170,8 @@ fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
         return Fault::new(Kind::Config, format!("option '{key}' {why}")).into();
     };
     let kind = if matches!(origin, Origin::Flag(_)) { Kind::Usage } else { Kind::Config };
-    let fault = Fault::new(kind, format!("option '{key}' (value '{}', {origin}) {why}", value.escape_debug()));
+    let fault =
+        Fault::new(kind, format!("option '{key}' (value '{}', {origin}) {why}", value.escape_debug()));
     match key {
         "node-name" => fault.hint("Set one with --node-name."),
         _ => fault,
@@ -200,8 +206,13 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 fn endpoints(merged: &Fragment) -> Result<Vec<String>> {
     let Some(entry) = merged.get("etcd-endpoints") else { return Ok(vec![]) };
-    let list: Vec<String> =
-        entry.values.iter().flat_map(|v| v.split(',')).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()).collect();
+    let list: Vec<String> = entry
+        .values
+        .iter()
+        .flat_map(|v| v.split(','))
+        .map(|v| v.trim().to_owned())
+        .filter(|v| !v.is_empty())
+        .collect();
     for url in &list {
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
         if rest.is_empty() || rest.contains(['/', '@', ' ']) {
@@ -240,7 +251,8 @@ mod tests {
 
     #[test]
     fn durations_are_go_s_and_days() {
-        for (text, seconds) in [("30s", 30), ("1h30m", 5400), ("25h", 90000), ("7d", 604800), ("1w", 604800)] {
+        for (text, seconds) in [("30s", 30), ("1h30m", 5400), ("25h", 90000), ("7d", 604800), ("1w", 604800)]
+        {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "0s", "-5m", "5", "soon", "1mo"] {
@@ -267,8 +279,7 @@ mod tests {
 
     #[test]
     fn secrets_are_hidden_everywhere() {
-        let s =
-            settings(&[("token", "geheim"), ("datastore-endpoint", "postgres://u:geheim@h/db")]).unwrap();
+        let s = settings(&[("token", "geheim"), ("datastore-endpoint", "postgres://u:geheim@h/db")]).unwrap();
         assert_eq!(s.datastore_scheme.as_deref(), Some("postgres"));
         let shown = format!("{s:?} {:?}", s.explain());
         assert!(!shown.contains("geheim"), "{shown}");

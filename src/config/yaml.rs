@@ -27,7 +27,9 @@ pub fn parse(text: &str) -> Result<Vec<Line>, String> {
     match serde_saphyr::from_str::<Option<File>>(text) {
         Ok(file) => Ok(file.map(|f| f.0).unwrap_or_default()),
         Err(e) => Err(match e.location() {
-            Some(at) => format!("line {}, column {}: not a mapping of options in YAML", at.line(), at.column()),
+            Some(at) => {
+                format!("line {}, column {}: not a mapping of options in YAML", at.line(), at.column())
+            }
             None => "not a mapping of options in YAML".to_owned(),
         }),
     }
@@ -171,7 +173,9 @@ mod tests {
         for empty in ["", "\n", "# only a comment\n", "---\n"] {
             assert!(read(empty).is_empty(), "{empty:?}");
         }
-        for bad in ["- a list\n", "just-a-word\n", "a: b: c\ntoken: geheim\n", "token: 'geheim\n", "a: [geheim\n"] {
+        for bad in
+            ["- a list\n", "just-a-word\n", "a: b: c\ntoken: geheim\n", "token: 'geheim\n", "a: [geheim\n"]
+        {
             let said = parse(bad).err().unwrap_or_default();
             assert!(said.contains("YAML"), "{bad:?} gave {said:?}");
             assert!(!said.contains("geheim"), "{said}");

@@ -40,7 +40,10 @@ pub fn require_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
             "K3s has not yet started with embedded etcd here, or this server runs with --disable-etcd.",
         )
     } else if has(flavour::AGENT) {
-        (format!("'{shown}' belongs to a K3s agent, which has no datastore"), "Save snapshots on the servers.")
+        (
+            format!("'{shown}' belongs to a K3s agent, which has no datastore"),
+            "Save snapshots on the servers.",
+        )
     } else {
         (format!("'{shown}' is not the data-dir of a K3s server"), "Name the right one with --data-dir.")
     };

@@ -51,7 +51,12 @@ impl Draft {
         let (file, dot_name) = match unnamed {
             Ok(file) => (file, None),
             // The kernel answers EISDIR where it is older than O_TMPFILE, the others come from file systems.
-            Err(e) if matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL)) => {
+            Err(e)
+                if matches!(
+                    e.raw_os_error().map(Errno::from_raw),
+                    Some(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL)
+                ) =>
+            {
                 let name = format!(".k3s-snapshot-{}.part", std::process::id());
                 let path = folder.join(&name);
                 let file = OpenOptions::new()
@@ -161,7 +166,8 @@ impl Draft {
                 dot
             }
         };
-        nix::fcntl::renameat(&self.folder, dot.as_c_str(), &self.folder, OsStr::new(name)).with_context(context)?;
+        nix::fcntl::renameat(&self.folder, dot.as_c_str(), &self.folder, OsStr::new(name))
+            .with_context(context)?;
         self.folder.sync_all().with_context(context)
     }
 }
@@ -271,8 +277,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dotted = |content: &[u8]| {
             let name = CString::new(".dot").unwrap();
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(dir.path().join(".dot")).unwrap();
-            let draft = Draft { file, folder: File::open(dir.path()).unwrap(), path: dir.path().into(), dot_name: Some(name) };
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(dir.path().join(".dot"))
+                .unwrap();
+            let draft = Draft {
+                file,
+                folder: File::open(dir.path()).unwrap(),
+                path: dir.path().into(),
+                dot_name: Some(name),
+            };
             (&draft).write_all(content).unwrap();
             draft
         };

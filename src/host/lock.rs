@@ -32,12 +32,11 @@ impl Lock {
             .with_context(|| format!("opening the lock '{}'", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock(file)),
-            Err(TryLockError::WouldBlock) => Err(Fault::new(
-                Kind::Busy,
-                format!("another run is at work on '{}'", data_dir.display()),
-            )
-            .hint("Wait until it has ended, then try again.")
-            .into()),
+            Err(TryLockError::WouldBlock) => {
+                Err(Fault::new(Kind::Busy, format!("another run is at work on '{}'", data_dir.display()))
+                    .hint("Wait until it has ended, then try again.")
+                    .into())
+            }
             Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("locking '{}'", path.display())),
         }
     }

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn names_of_every_k3s_era_print_back() {
-        let rows: &[(&str, Option<(&str, u64, Suffix)>)] = &[
+        type Parts = Option<(&'static str, u64, Suffix)>;
+        let rows: &[(&str, Parts)] = &[
             ("etcd-snapshot-1627633080", Some(("etcd-snapshot", 1627633080, Suffix::Plain))),
             ("etcd-snapshot--1627633080", Some(("etcd-snapshot-", 1627633080, Suffix::Plain))),
             ("on-demand-server-1-1795339215", Some(("on-demand-server-1", 1795339215, Suffix::Plain))),
@@ -134,7 +135,10 @@ mod tests {
     #[test]
     fn a_part_file_names_what_it_was_to_be() {
         assert_eq!(SnapshotName::parse_partial("a-b-5.part").map(|n| n.to_string()), Some("a-b-5".into()));
-        assert_eq!(SnapshotName::parse_partial("a-b-5.zip.part").map(|n| n.to_string()), Some("a-b-5.zip".into()));
+        assert_eq!(
+            SnapshotName::parse_partial("a-b-5.zip.part").map(|n| n.to_string()),
+            Some("a-b-5.zip".into())
+        );
         assert_eq!(SnapshotName::parse_partial("a-b-5"), None);
         assert_eq!(SnapshotName::parse_partial("x.part"), None);
     }
@@ -144,7 +148,9 @@ mod tests {
         for good in ["on-demand", "timer", "a.b_c-9", "Server-1", "pre-restore"] {
             assert_eq!(check_part(good), Ok(()), "{good}");
         }
-        for bad in ["", "with space", "a/b", "a:b", "a+b", "~", "ü", ".hidden", "-x", "a\nb", &"x".repeat(111)] {
+        for bad in
+            ["", "with space", "a/b", "a:b", "a+b", "~", "ü", ".hidden", "-x", "a\nb", &"x".repeat(111)]
+        {
             assert!(check_part(bad).is_err(), "{bad:?}");
         }
     }

@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 pub fn hash(token: &str) -> String {
     let token = token.trim();
     let password = match token.split_once("::") {
-        Some((ca, rest)) if ca.starts_with("K10") => rest.split_once(':').map_or(rest, |(_, password)| password),
+        Some((ca, rest)) if ca.starts_with("K10") => {
+            rest.split_once(':').map_or(rest, |(_, password)| password)
+        }
         _ => token,
     };
     Sha256::digest(password.as_bytes()).iter().take(6).map(|b| format!("{b:02x}")).collect()

@@ -28,7 +28,11 @@ impl Log for Stderr {
         // One record is one line, whatever a file name or a server's answer put into it.
         let text = printable(&record.args().to_string());
         let mut err = std::io::stderr().lock();
-        let _ = if self.priorities { writeln!(err, "<{priority}>{word}{text}") } else { writeln!(err, "{word}{text}") };
+        let _ = if self.priorities {
+            writeln!(err, "<{priority}>{word}{text}")
+        } else {
+            writeln!(err, "{word}{text}")
+        };
     }
 
     fn flush(&self) {}

@@ -43,7 +43,12 @@ pub struct Etcd {
 }
 
 impl Source for Etcd {
-    fn fill(&self, draft: &Draft, room: &dyn Fn(u64) -> Result<()>, progress: &dyn Progress) -> Result<Captured> {
+    fn fill(
+        &self,
+        draft: &Draft,
+        room: &dyn Fn(u64) -> Result<()>,
+        progress: &dyn Progress,
+    ) -> Result<Captured> {
         let tls = self.tls()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -59,16 +64,22 @@ impl Etcd {
             std::fs::read(path).map_err(|e| {
                 let (kind, hint) = match e.kind() {
                     std::io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root."),
-                    _ => (Kind::Config, "Check --data-dir, or name the file with --etcd-cacert, --etcd-cert, --etcd-key."),
+                    _ => (
+                        Kind::Config,
+                        "Check --data-dir, or name the file with --etcd-cacert, --etcd-cert, --etcd-key.",
+                    ),
                 };
-                anyhow::Error::from(e)
-                    .context(Fault::new(kind, format!("reading etcd's certificate '{}'", path.display())).hint(hint))
+                anyhow::Error::from(e).context(
+                    Fault::new(kind, format!("reading etcd's certificate '{}'", path.display())).hint(hint),
+                )
             })
         };
         let (ca, cert, key) = (read(&self.cacert)?, read(&self.cert)?, read(&self.key)?);
         for (path, pem) in [(&self.cacert, &ca), (&self.cert, &cert), (&self.key, &key)] {
             if !pem.windows(11).any(|w| w == b"-----BEGIN ") {
-                return Err(Fault::new(Kind::Config, format!("'{}' is not a PEM file", path.display())).into());
+                return Err(
+                    Fault::new(Kind::Config, format!("'{}' is not a PEM file", path.display())).into()
+                );
             }
         }
         Ok(ClientTlsConfig::new()
@@ -120,7 +131,9 @@ impl Etcd {
             progress.advance(blob.len() as u64);
         }
         let (bytes, sha256) = intake.finish().map_err(|flaw| match flaw {
-            Flaw::Short(n) => trouble::broken(&endpoint, &format!("it ended after {n} bytes, without its checksum")),
+            Flaw::Short(n) => {
+                trouble::broken(&endpoint, &format!("it ended after {n} bytes, without its checksum"))
+            }
             Flaw::Checksum => Fault::new(
                 Kind::Corrupt,
                 format!("the snapshot that etcd at {endpoint} sent does not match its own checksum"),
@@ -129,7 +142,9 @@ impl Etcd {
             .into(),
         })?;
         let errors = status.errors();
-        let alarms = ["NOSPACE", "CORRUPT"].into_iter().filter(|a| errors.iter().any(|e| e.contains(&format!("alarm:{a}"))));
+        let alarms = ["NOSPACE", "CORRUPT"]
+            .into_iter()
+            .filter(|a| errors.iter().any(|e| e.contains(&format!("alarm:{a}"))));
         Ok(Captured {
             bytes,
             sha256,
@@ -172,7 +187,9 @@ impl Etcd {
             _ => return Err(own),
         };
         let mut asking = tokio::task::JoinSet::new();
-        for url in members.members().iter().flat_map(|m| m.client_urls()).filter(|u| !self.endpoints.contains(u)) {
+        for url in
+            members.members().iter().flat_map(|m| m.client_urls()).filter(|u| !self.endpoints.contains(u))
+        {
             let (url, tls) = (url.clone(), tls.clone());
             asking.spawn(async move { agreed(&mut connect(&url, &tls).await.ok()?).await.ok() });
         }
@@ -196,7 +213,10 @@ async fn agreed(client: &mut Client) -> Result<i64, String> {
     answer.header().map(|h| h.revision()).ok_or_else(|| "the answer carried no revision".to_owned())
 }
 
-async fn connect(url: &str, tls: &ClientTlsConfig) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+async fn connect(
+    url: &str,
+    tls: &ClientTlsConfig,
+) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut endpoint = Endpoint::from_shared(url.to_owned())?
         .connect_timeout(CONNECT)
         .initial_stream_window_size(WINDOW)

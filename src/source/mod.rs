@@ -13,7 +13,12 @@ use crate::model::snapshot::Digest;
 /// Something that can fill a draft with a snapshot. It proves nothing: that is `inspect`'s work.
 pub trait Source {
     /// Fills the draft. `room` is told the expected size once, before any byte; its error ends the fill.
-    fn fill(&self, draft: &Draft, room: &dyn Fn(u64) -> Result<()>, progress: &dyn Progress) -> Result<Captured>;
+    fn fill(
+        &self,
+        draft: &Draft,
+        room: &dyn Fn(u64) -> Result<()>,
+        progress: &dyn Progress,
+    ) -> Result<Captured>;
 }
 
 /// What the source knows of the bytes it gave.

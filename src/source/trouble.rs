@@ -59,20 +59,28 @@ pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert
     if has(&["invalid peer certificate", "UnknownIssuer", "NotValidForName", "BadSignature"]) {
         return Fault::new(
             Kind::Config,
-            format!("the server at {endpoint} showed a certificate that '{}' did not sign for it ({said})", ca.display()),
+            format!(
+                "the server at {endpoint} showed a certificate that '{}' did not sign for it ({said})",
+                ca.display()
+            ),
         )
         .hint("Check that --data-dir belongs to the K3s that listens there.")
         .into();
     }
-    if has(&["received fatal alert", "CertificateRequired", "BadCertificate", "UnknownCA", "bad certificate"]) {
+    if has(&["received fatal alert", "CertificateRequired", "BadCertificate", "UnknownCA", "bad certificate"])
+    {
         return Fault::new(
             Kind::Config,
             format!("etcd at {endpoint} refused the client certificate '{}' ({said})", cert.display()),
         )
-        .hint("Check that certificate and key are a pair, have not expired, and come from this K3s's data-dir.")
+        .hint(
+            "Check that certificate and key are a pair, have not expired, and come from this K3s's data-dir.",
+        )
         .into();
     }
-    if endpoint.starts_with("http://") && has(&["BrokenPipe", "broken pipe", "frame", "FRAME", "Connection reset"]) {
+    if endpoint.starts_with("http://")
+        && has(&["BrokenPipe", "broken pipe", "frame", "FRAME", "Connection reset"])
+    {
         return Fault::new(Kind::Config, format!("{endpoint} does not speak etcd's protocol without TLS"))
             .hint("K3s's etcd is reached by https:// on its client port, usually 2379.")
             .into();
@@ -83,13 +91,14 @@ pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert
         }
         Some(io::ErrorKind::TimedOut) => silent(endpoint),
         _ if has(&["no answer", "deadline", "timed out", "Timeout"]) => silent(endpoint),
-        _ if has(&["KeyMismatch", "private key", "pem", "PEM", "certificate"]) => Fault::new(
-            Kind::Config,
-            format!("the certificates for etcd cannot be used ({said})"),
-        )
-        .hint("Check --etcd-cacert, --etcd-cert and --etcd-key.")
-        .into(),
-        _ => Fault::new(Kind::Failed, format!("talking to etcd at {endpoint}: {said}")).hint(not_running).into(),
+        _ if has(&["KeyMismatch", "private key", "pem", "PEM", "certificate"]) => {
+            Fault::new(Kind::Config, format!("the certificates for etcd cannot be used ({said})"))
+                .hint("Check --etcd-cacert, --etcd-cert and --etcd-key.")
+                .into()
+        }
+        _ => Fault::new(Kind::Failed, format!("talking to etcd at {endpoint}: {said}"))
+            .hint(not_running)
+            .into(),
     }
 }
 
@@ -102,14 +111,20 @@ pub(super) fn silent(endpoint: &str) -> anyhow::Error {
 
 /// The stream stood still.
 pub(super) fn stalled(endpoint: &str, limit: Duration) -> anyhow::Error {
-    Fault::new(Kind::Failed, format!("etcd at {endpoint} sent nothing for {} s; nothing was kept", limit.as_secs()))
-        .hint("Try again; --stall-timeout sets how long to wait.")
-        .into()
+    Fault::new(
+        Kind::Failed,
+        format!("etcd at {endpoint} sent nothing for {} s; nothing was kept", limit.as_secs()),
+    )
+    .hint("Try again; --stall-timeout sets how long to wait.")
+    .into()
 }
 
 /// The stream ended before its end.
 pub(super) fn broken(endpoint: &str, said: &str) -> anyhow::Error {
-    Fault::new(Kind::Failed, format!("the stream from etcd at {endpoint} broke off: {said}; nothing was kept"))
-        .hint("See 'systemctl status k3s', then try again.")
-        .into()
+    Fault::new(
+        Kind::Failed,
+        format!("the stream from etcd at {endpoint} broke off: {said}; nothing was kept"),
+    )
+    .hint("See 'systemctl status k3s', then try again.")
+    .into()
 }

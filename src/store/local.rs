@@ -64,10 +64,17 @@ impl Local {
     fn missing(&self, e: io::Error) -> anyhow::Error {
         let (kind, hint) = match e.kind() {
             io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root.".to_owned()),
-            _ => (Kind::Config, format!("Create it with 'install -d -m 0700 {}', or check that it is mounted.", self.folder.display())),
+            _ => (
+                Kind::Config,
+                format!(
+                    "Create it with 'install -d -m 0700 {}', or check that it is mounted.",
+                    self.folder.display()
+                ),
+            ),
         };
-        anyhow::Error::from(e)
-            .context(Fault::new(kind, format!("opening the snapshot folder '{}'", self.folder.display())).hint(hint))
+        anyhow::Error::from(e).context(
+            Fault::new(kind, format!("opening the snapshot folder '{}'", self.folder.display())).hint(hint),
+        )
     }
 }
 
@@ -106,10 +113,12 @@ impl Store for Local {
             // Follows links, as K3s does; one that leads nowhere is foreign.
             let meta = match std::fs::metadata(entry.path()) {
                 Ok(meta) => Some(meta),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => match std::fs::symlink_metadata(entry.path()) {
-                    Ok(link) => Some(link),
-                    Err(_) => continue, // gone since
-                },
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    match std::fs::symlink_metadata(entry.path()) {
+                        Ok(link) => Some(link),
+                        Err(_) => continue, // gone since
+                    }
+                }
                 Err(e) => {
                     log::warn!("reading '{}': {e}", entry.path().display());
                     listing.complete = false;
@@ -127,16 +136,24 @@ impl Store for Local {
         let context = || format!("opening snapshot '{}'", path.display());
         let opened = File::open(&path).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => anyhow::Error::from(
-                Fault::new(Kind::Missing, format!("no snapshot '{}' in '{}'", file.escape_debug(), self.folder.display()))
-                    .hint("k3s-snapshot-list shows what is there."),
+                Fault::new(
+                    Kind::Missing,
+                    format!("no snapshot '{}' in '{}'", file.escape_debug(), self.folder.display()),
+                )
+                .hint("k3s-snapshot-list shows what is there."),
             ),
-            io::ErrorKind::PermissionDenied => anyhow::Error::from(e)
-                .context(Fault::new(Kind::Refused, context()).hint("Run it as root.")),
+            io::ErrorKind::PermissionDenied => {
+                anyhow::Error::from(e).context(Fault::new(Kind::Refused, context()).hint("Run it as root."))
+            }
             _ => anyhow::Error::from(e).context(context()),
         })?;
         let meta = opened.metadata().with_context(context)?;
         if !meta.is_file() {
-            return Err(Fault::new(Kind::Corrupt, format!("'{}' is not a file, so not a snapshot", path.display())).into());
+            return Err(Fault::new(
+                Kind::Corrupt,
+                format!("'{}' is not a file, so not a snapshot", path.display()),
+            )
+            .into());
         }
         let recorded = self.manifests.read(file);
         let snapshot = self.row(file.to_owned(), Some(&meta), recorded.clone());
@@ -174,9 +191,12 @@ impl Store for Local {
 
     fn publish(&self, draft: Draft, name: &SnapshotName, manifest: Manifest) -> Result<Snapshot> {
         let Published::Done(id) = draft.publish(&name.to_string())? else {
-            return Err(Fault::new(Kind::Busy, format!("another program has just made '{name}'; nothing was kept"))
-                .hint("Try again.")
-                .into());
+            return Err(Fault::new(
+                Kind::Busy,
+                format!("another program has just made '{name}'; nothing was kept"),
+            )
+            .hint("Try again.")
+            .into());
         };
         let file = name.to_string();
         let manifest = Manifest {

@@ -17,7 +17,22 @@ const OURS: &[(&str, &[&str])] = &[
     ("source", &["error", "host::Draft", "host::Progress", "model"]),
     ("store", &["error", "host", "inspect", "model"]),
     // Verbs see traits and values, never a concrete source or store.
-    ("cmd", &["codec", "error", "host::Draft", "host::Progress", "inspect", "model", "source::Captured", "source::Source", "source::intake", "store::Opened", "store::Store"]),
+    (
+        "cmd",
+        &[
+            "codec",
+            "error",
+            "host::Draft",
+            "host::Progress",
+            "inspect",
+            "model",
+            "source::Captured",
+            "source::Source",
+            "source::intake",
+            "store::Opened",
+            "store::Store",
+        ],
+    ),
     ("sink", &["host::Progress", "model"]),
     ("app.rs", &["cli", "config", "error", "host", "model", "sink"]),
     ("wire.rs", &["app", "cli", "cmd", "config", "error", "host", "model", "sink", "source", "store"]),
@@ -41,7 +56,15 @@ const FOREIGN: &[(&str, &[&str])] = &[
 /// What a pure folder must not touch.
 const PURE: &[&str] = &["model", "inspect"];
 const IMPURE: &[&str] = &[
-    "std::fs", "std::env", "std::net", "std::process", "std::os", "SystemTime", "Instant", "Timestamp::now", "println!",
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::process",
+    "std::os",
+    "SystemTime",
+    "Instant",
+    "Timestamp::now",
+    "println!",
     "eprintln!",
 ];
 
@@ -94,10 +117,13 @@ fn imports(text: &str) -> Vec<(usize, String)> {
                     continue;
                 }
                 let path = &line[at + start.len()..];
-                let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(path.len());
+                let end =
+                    path.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(path.len());
                 let head = path[..end].trim_end_matches(':');
                 match path[end..].strip_prefix('{').and_then(|p| p.split('}').next()) {
-                    Some(list) => found.extend(list.split(',').map(|i| (number, format!("{head}::{}", i.trim())))),
+                    Some(list) => {
+                        found.extend(list.split(',').map(|i| (number, format!("{head}::{}", i.trim()))))
+                    }
                     None => found.push((number, head.to_owned())),
                 }
             }
@@ -151,7 +177,10 @@ fn distributions_are_named_in_one_place() {
     for (file, text) in sources().into_iter().filter(|(f, _)| f != "host/flavour.rs" && f != "cli.rs") {
         for (number, line) in code(&text) {
             for name in NAMES {
-                assert!(!line.contains(name), "src/{file}:{number} names {name}; that belongs to host/flavour.rs");
+                assert!(
+                    !line.contains(name),
+                    "src/{file}:{number} names {name}; that belongs to host/flavour.rs"
+                );
             }
         }
     }
@@ -162,7 +191,10 @@ fn files_have_a_sign_on_the_door_and_stay_small() {
     for (file, text) in sources() {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("// SPDX-License-Identifier: Apache-2.0"), "src/{file}");
-        assert!(lines.next().is_some_and(|l| l.starts_with("//! ")), "src/{file} does not say what it is for");
+        assert!(
+            lines.next().is_some_and(|l| l.starts_with("//! ")),
+            "src/{file} does not say what it is for"
+        );
         let length = code(&text).count();
         assert!(length <= 400, "src/{file} has {length} lines without tests: name the second thing in it");
     }
@@ -171,7 +203,8 @@ fn files_have_a_sign_on_the_door_and_stay_small() {
 /// The checks above read text; this is what they would have to catch.
 #[test]
 fn the_reader_of_imports_reads() {
-    let text = "use crate::host::{Draft, fs::id_of};\nlet x = crate::store::local::Local::new();\n// crate::no\n";
+    let text =
+        "use crate::host::{Draft, fs::id_of};\nlet x = crate::store::local::Local::new();\n// crate::no\n";
     let found: Vec<String> = imports(text).into_iter().map(|(_, p)| p).collect();
     assert_eq!(found, ["host::Draft", "host::fs::id_of", "store::local::Local::new"]);
 }

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All integration tests in one program: it links once. A theme is a module; the real parts are in `support`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a panic is how a test reports"
+)]
 
 mod bolt_writer;
 mod corruption;

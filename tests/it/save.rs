@@ -47,7 +47,8 @@ fn a_snapshot_is_byte_for_byte_that_of_etcdctl_and_etcdutl_restores_it() {
     assert!(zip.to_str().unwrap().ends_with(".zip"));
     let script = "import sys,zipfile; z=zipfile.ZipFile(sys.argv[1]); assert z.testzip() is None; i=z.infolist(); assert len(i)==1; print(i[0].filename); open(sys.argv[2],'wb').write(z.read(i[0]))";
     let plain = etcd.root.path().join("plain");
-    let out = std::process::Command::new("python3").args(["-c", script]).arg(&zip).arg(&plain).output().unwrap();
+    let out =
+        std::process::Command::new("python3").args(["-c", script]).arg(&zip).arg(&plain).output().unwrap();
     assert!(out.status.success(), "{out:?}");
     assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), zip.file_stem().unwrap().to_str().unwrap());
     assert!(fs::read(&plain).unwrap() == fs::read(&theirs).unwrap(), "the zip holds other bytes");
@@ -135,12 +136,15 @@ fn k3s_config_and_ours_and_environment_and_flags_are_heard_in_that_order() {
         let run = tool.on(&etcd.root).arg("--config").arg(&k3s).args(&["--report", "json"]).run().expect(0);
         run.json()["snapshots"][0]["name"].as_str().unwrap().to_owned()
     };
-    fs::write(&k3s, "node-name: from-k3s\nwrite-kubeconfig-mode: \"0644\"\netcd-snapshot-compress: true\n").unwrap();
+    fs::write(&k3s, "node-name: from-k3s\nwrite-kubeconfig-mode: \"0644\"\netcd-snapshot-compress: true\n")
+        .unwrap();
     let name = run(Tool::new("save"));
     assert!(name.starts_with("on-demand-from-k3s-") && name.ends_with(".zip"), "{name}");
-    let name = run(Tool::new("save").env("K3S_SNAPSHOT_NODE_NAME", "from-env").arg("--snapshot-compress=false"));
+    let name =
+        run(Tool::new("save").env("K3S_SNAPSHOT_NODE_NAME", "from-env").arg("--snapshot-compress=false"));
     assert!(name.starts_with("on-demand-from-env-") && !name.ends_with(".zip"), "{name}");
-    let name = run(Tool::new("save").env("K3S_SNAPSHOT_NODE_NAME", "from-env").args(&["--node-name", "from-flag"]));
+    let name =
+        run(Tool::new("save").env("K3S_SNAPSHOT_NODE_NAME", "from-env").args(&["--node-name", "from-flag"]));
     assert!(name.starts_with("on-demand-from-flag-"), "{name}");
 }
 

@@ -42,7 +42,10 @@ fn each_way_not_to_be_let_in_has_its_own_sentence() {
 
     let run = save().args(&["--etcd-cacert", &theirs("server-ca.crt")]).run().expect(78);
     says(&run, &["did not sign", "server-ca.crt"]);
-    let run = save().args(&["--etcd-cert", &theirs("client.crt"), "--etcd-key", &theirs("client.key")]).run().expect(78);
+    let run = save()
+        .args(&["--etcd-cert", &theirs("client.crt"), "--etcd-key", &theirs("client.key")])
+        .run()
+        .expect(78);
     says(&run, &["refused the client certificate", "client.crt"]);
     let run = save().args(&["--etcd-key", &theirs("client.key")]).run().expect(78);
     says(&run, &["cannot be used", "--etcd-key"]);
@@ -76,7 +79,13 @@ fn a_folder_that_is_not_k3s_s_with_etcd_is_named_for_what_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let save = |data: &str| {
         let data = dir.path().join(data);
-        Tool::new("save").arg("--data-dir").arg(data).arg("--run-dir").arg(dir.path().join("run")).run().expect(78)
+        Tool::new("save")
+            .arg("--data-dir")
+            .arg(data)
+            .arg("--run-dir")
+            .arg(dir.path().join("run"))
+            .run()
+            .expect(78)
     };
     says(&save("nowhere"), &["no K3s data-dir", "nowhere", "--data-dir"]);
     fs::create_dir_all(dir.path().join("empty")).unwrap();
@@ -88,8 +97,15 @@ fn a_folder_that_is_not_k3s_s_with_etcd_is_named_for_what_it_is() {
     says(&save("sqlite"), &["SQLite", "--cluster-init"]);
     let config = dir.path().join("config.yaml");
     fs::write(&config, "datastore-endpoint: postgres://admin:geheim@db/k3s\n").unwrap();
-    let run = Tool::new("save").arg("--data-dir").arg(dir.path().join("empty")).arg("--run-dir").arg(dir.path().join("run"))
-        .arg("--config").arg(&config).run().expect(78);
+    let run = Tool::new("save")
+        .arg("--data-dir")
+        .arg(dir.path().join("empty"))
+        .arg("--run-dir")
+        .arg(dir.path().join("run"))
+        .arg("--config")
+        .arg(&config)
+        .run()
+        .expect(78);
     says(&run, &["external datastore (postgres)"]);
     assert!(!run.stderr.contains("geheim"), "{run:?}");
 }
@@ -156,13 +172,26 @@ fn killed_at_every_step_of_publishing_it_leaves_whole_snapshots_only() {
             let inject = format!("inject={call}:signal=KILL:when={when}");
             let run = Tool::new("save")
                 .on(&etcd.root)
-                .under(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject])
+                .under(&[
+                    "strace",
+                    "-f",
+                    "-qq",
+                    "-o",
+                    "/dev/null",
+                    "-e",
+                    &format!("trace={call}"),
+                    "-e",
+                    &inject,
+                ])
                 .run();
             // A name without a manifest is possible, a name without its whole content is not.
             let listed = Tool::new("verify").on(&etcd.root).arg("--all").run();
             assert_eq!(listed.code, Some(0), "killed at {call} {when}: {run:#?} {listed:#?}");
             for name in etcd.root.snapshot_names() {
-                assert!(!name.starts_with('.') && !name.ends_with(".part"), "killed at {call} {when} left {name}");
+                assert!(
+                    !name.starts_with('.') && !name.ends_with(".part"),
+                    "killed at {call} {when} left {name}"
+                );
             }
         }
     }
@@ -175,7 +204,12 @@ fn an_error_of_the_disk_at_any_call_is_told_and_leaves_nothing_half() {
     require!(require::program("strace"));
     let etcd = Etcd::start();
     etcd.fill(500, 3_000);
-    for (call, error, when) in [("fsync", "EIO", "1+"), ("write", "ENOSPC", "20..24"), ("linkat", "EIO", "1+"), ("pread64", "EIO", "3+")] {
+    for (call, error, when) in [
+        ("fsync", "EIO", "1+"),
+        ("write", "ENOSPC", "20..24"),
+        ("linkat", "EIO", "1+"),
+        ("pread64", "EIO", "3+"),
+    ] {
         let inject = format!("inject={call}:error={error}:when={when}+");
         let run = Tool::new("save")
             .on(&etcd.root)
@@ -202,7 +236,12 @@ fn a_full_disk_is_told_before_the_stream_and_during_it() {
     let disk = require!(Disk::mount(&point, 16 << 20));
     let proxy = Proxy::to(etcd.root.ports.client, Mode::Rate(4_000_000));
     let url = format!("https://127.0.0.1:{}", proxy.port());
-    let started = Tool::new("save").on(&etcd.root).arg("--dir").arg(disk.path()).args(&["--etcd-endpoints", &url]).start();
+    let started = Tool::new("save")
+        .on(&etcd.root)
+        .arg("--dir")
+        .arg(disk.path())
+        .args(&["--etcd-endpoints", &url])
+        .start();
     eventually("the stream flows", Duration::from_secs(10), || proxy.from_server() > 1_000_000);
     let _ = fs::write(disk.path().join("theirs"), vec![0; 14 << 20]);
     let run = started.finish().expect(1);

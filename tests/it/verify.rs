@@ -202,7 +202,10 @@ fn whatever_lies_in_the_folder_is_listed_for_what_it_is() {
         fs::remove_file(file(name)).unwrap();
     }
     let run = folder.verify(&["--all"]).expect(0);
-    assert!(run.stdout.contains("readme.txt: not a snapshot") && run.stdout.contains(".part: partial"), "{run:?}");
+    assert!(
+        run.stdout.contains("readme.txt: not a snapshot") && run.stdout.contains(".part: partial"),
+        "{run:?}"
+    );
     // Asked for by name they are.
     let run = folder.verify(&["readme.txt"]).expect(65);
     assert!(run.stdout.contains("not a snapshot"), "{run:?}");
@@ -291,14 +294,20 @@ fn ten_thousand_are_listed_quickly_and_none_is_opened() {
     folder.tool("list").under(&strace).run().expect(0);
     let opened = fs::read_to_string(&trace).unwrap();
     assert!(opened.contains("snapshots"), "the trace saw the folder");
-    assert!(!opened.contains("many-vm-") && !opened.contains(&format!("snapshots/{BEFORE}")), "a snapshot was opened");
+    assert!(
+        !opened.contains("many-vm-") && !opened.contains(&format!("snapshots/{BEFORE}")),
+        "a snapshot was opened"
+    );
 }
 
 #[test]
 fn missing_ones_are_told_and_the_others_are_still_verified() {
     let folder = Folder::real();
     let run = folder.verify(&["nothere-vm-5", BEFORE]).expect(4);
-    assert!(run.stderr.contains("nothere-vm-5") && run.stdout.contains(&format!("{BEFORE}: proven")), "{run:?}");
+    assert!(
+        run.stderr.contains("nothere-vm-5") && run.stdout.contains(&format!("{BEFORE}: proven")),
+        "{run:?}"
+    );
     let run = folder.tool("verify").run().expect(2);
     assert!(run.stderr.contains("NAME|PATH"), "{run:?}");
 }
