@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What etcd, K3s and Kubernetes put into the buckets: revisions, members, the token's hash, the cluster's
-//! id.
+//! What etcd, K3s and Kubernetes put into the buckets: revisions, members, token hashes, the id of the cluster.
 //!
 //! Strict where etcd is strict (the bucket `key` and the revisions in `meta`), tolerant of buckets and keys
 //! that other versions add. Values are copied only where a fact is in them; none gets into a finding.

@@ -2,6 +2,7 @@
 //! The log on stderr: plain for people, with `<priority>` in front where systemd reads it.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -40,7 +41,7 @@ impl Log for Stderr {
 
 /// Starts the log. `quiet` leaves warnings and errors, `debug` shows everything.
 pub fn start(quiet: bool, debug: bool) {
-    let priorities = std::env::var_os("JOURNAL_STREAM").is_some();
+    let priorities = std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
     log::set_max_level(match (debug, quiet) {
         (true, _) => LevelFilter::Debug,
         (_, true) => LevelFilter::Warn,
@@ -48,6 +49,11 @@ pub fn start(quiet: bool, debug: bool) {
     });
     // A second start keeps the first log.
     let _ = log::set_boxed_logger(Box::new(Stderr { priorities }));
+}
+
+/// Whether stderr is the stream that systemd connected: the variable is inherited by a shell and what it redirects.
+fn is_stderr(stream: &str) -> bool {
+    std::fs::metadata("/proc/self/fd/2").is_ok_and(|m| stream == format!("{}:{}", m.dev(), m.ino()))
 }
 
 /// A text without the characters that a terminal or a journal would obey.
