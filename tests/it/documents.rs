@@ -88,9 +88,7 @@ fn every_option_has_its_paragraph() {
         all.extend(options(&command));
     }
     for page in pages() {
-        for (_, rest) in
-            read(&page).match_indices("Fl Fl ").map(|(i, m)| (i, read(&page)[i + m.len()..].to_owned()))
-        {
+        for rest in read(&page).split("Fl Fl ").skip(1) {
             let name = format!("--{}", rest.split([' ', '\n']).next().unwrap());
             assert!(all.contains(&name), "{page} speaks of {name}");
         }
@@ -142,24 +140,21 @@ type Codes = Vec<(u8, String, String)>;
 
 fn codes_of_the_overview() -> Codes {
     let text = read(OVERVIEW);
-    let rows = between(&text, ".Sh EXIT STATUS", ".Sh ").split("\n.It Sy ").skip(1).map(|row| {
+    let row = |row: &str| {
         let (head, sentence) = row.split_once('\n').unwrap();
         let (code, word) = head.split_once(' ').unwrap();
         (code.parse().unwrap(), word.to_owned(), sentence.trim_end_matches("\n.El").to_owned())
-    });
-    rows.collect()
+    };
+    between(&text, ".Sh EXIT STATUS", ".Sh ").split("\n.It Sy ").skip(1).map(row).collect()
 }
 
 fn codes_of_the_readme() -> Codes {
-    let rows = read("README.md")
-        .lines()
-        .filter_map(|l| {
-            let cells: Vec<&str> = l.split('|').map(str::trim).collect();
-            let [_, code, word, sentence, _] = cells[..] else { return None };
-            Some((code.parse().ok()?, word.to_owned(), sentence.to_owned()))
-        })
-        .collect();
-    rows
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, code, word, sentence, _] = cells[..] else { return None };
+        Some((code.parse().ok()?, word.to_owned(), sentence.to_owned()))
+    };
+    read("README.md").lines().filter_map(row).collect()
 }
 
 #[test]

@@ -10,6 +10,7 @@
 )]
 
 mod bolt_writer;
+mod churn;
 mod corruption;
 mod layers;
 mod parts;
