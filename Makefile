@@ -27,7 +27,7 @@ test: lint ## run the checks and all tests; what cannot run here says so
 	cargo test --locked
 
 test-long: lint ## the same, with the tests that take minutes
-	cargo test --locked -- --include-ignored
+	LONG=1 cargo test --locked
 
 lint: setup ## check the format, and clippy without a warning
 	cargo fmt --check

@@ -81,8 +81,9 @@ Examples:
   k3s-snapshot-save --dir /mnt/backup        save to another folder
   k3s-snapshot-save --explain                show the settings and where they come from
 
-Exit codes: 0 saved and proven; 1 failed, nothing was kept; 2 usage; 3 kept, but not current; 65 the database is
-damaged; 75 another run is at work; 77 refused; 78 configuration. See k3s-snapshot-save(8)."
+Exit codes: 0 saved and proven; 1 failed; 2 usage; 3 kept, but not current; 65 the database is
+damaged, or etcd says so; 75 another run is at work; 77 refused; 78 configuration.
+See k3s-snapshot-save(8)."
 )]
 pub struct Save {
     /// What the name begins with
@@ -160,12 +161,12 @@ Examples:
   k3s-snapshot-verify /mnt/backup/server-1-1795339215      verify any file
   k3s-snapshot-verify --quick --all                        compare checksums only
 
-Exit codes: 0 all are proven; 1 failed; 2 usage; 4 no such snapshot; 65 at least one is bad; 77 refused;
-78 configuration. See k3s-snapshot-verify(8)."
+Exit codes: 0 none is bad; 1 failed; 2 usage; 4 no such snapshot; 65 at least one is bad;
+77 refused; 78 configuration. See k3s-snapshot-verify(8)."
 )]
 pub struct Verify {
     /// Names of snapshots in the folder, or paths (anything with a slash)
-    #[arg(value_name = "NAME|PATH", required_unless_present_any = ["all", "explain"])]
+    #[arg(value_name = "NAME|PATH")]
     pub snapshots: Vec<String>,
     /// Verify everything in the snapshot folder
     #[arg(short, long, conflicts_with = "snapshots")]

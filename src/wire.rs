@@ -60,6 +60,11 @@ fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
 }
 
 fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
+    if run.args.snapshots.is_empty() && !run.args.all {
+        return Err(Fault::new(Kind::Usage, "no snapshot is named")
+            .hint("Name one or more, by NAME or PATH, or take the whole folder with --all.")
+            .into());
+    }
     let s = run.settings;
     let token = token_hash(s);
     let request = cmd::verify::Request {

@@ -35,25 +35,26 @@ pub struct Request<'a> {
 
 /// Verifies, one after another; a bad one does not stop the rest.
 pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+    let mut errors = Vec::new();
     if req.targets.is_empty() {
         let mut listing = req.home.list()?;
         listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
         for snapshot in &listing.snapshots {
             match snapshot.state {
                 State::Foreign | State::Partial => report.snapshots.push(Row::of(snapshot, req.token)),
-                _ => one(req, req.home, &snapshot.file, progress, report),
+                _ => errors.extend(one(req, req.home, &snapshot.file, progress, report)),
             }
         }
         if !listing.complete {
-            report.fail(&anyhow::anyhow!("not everything in the folder could be looked at"));
+            errors.push(anyhow::anyhow!("not everything in the folder could be looked at"));
         }
     }
     for target in req.targets {
         match target.rsplit_once('/') {
-            None => one(req, req.home, target, progress, report),
+            None => errors.extend(one(req, req.home, target, progress, report)),
             Some((folder, file)) => {
                 let folder = if folder.is_empty() { "/" } else { folder };
-                one(req, &*(req.elsewhere)(Path::new(folder)), file, progress, report);
+                errors.extend(one(req, &*(req.elsewhere)(Path::new(folder)), file, progress, report));
             }
         }
     }
@@ -68,10 +69,19 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
                 .into(),
         );
     }
+    // Damage is the worse news, whatever came first.
+    errors.iter().for_each(|e| report.fail(e));
     Ok(())
 }
 
-fn one(req: &Request, store: &dyn Store, file: &str, progress: &dyn Progress, report: &mut Report) {
+/// Adds a row to the report, or gives back why there is none.
+fn one(
+    req: &Request,
+    store: &dyn Store,
+    file: &str,
+    progress: &dyn Progress,
+    report: &mut Report,
+) -> Option<anyhow::Error> {
     let done = store.open(file).and_then(|opened| {
         let checked = check(req, store, &opened, progress)
             .with_context(|| format!("verifying '{}'", file.escape_debug()))?;
@@ -81,8 +91,9 @@ fn one(req: &Request, store: &dyn Store, file: &str, progress: &dyn Progress, re
         Ok((opened, checked)) => report.snapshots.push(conclude(req, store, opened, checked)),
         // Removed by a prune since the list was made: nothing to say about it.
         Err(e) if req.targets.is_empty() && crate::error::kind_of(&e) == Kind::Missing => {}
-        Err(e) => report.fail(&e),
+        Err(e) => return Some(e),
     }
+    None
 }
 
 struct Checked {

@@ -17,6 +17,8 @@ pub struct Key {
     pub k3s_env: &'static [&'static str],
     /// Whether it may be set in our own configuration and by `K3S_SNAPSHOT_*`; else it is only read from K3s.
     pub ours: bool,
+    /// Whether all of its values count; else the last one does.
+    pub list: bool,
     /// Whether its value must never be shown.
     pub secret: bool,
     /// Its value where nothing sets it.
@@ -24,7 +26,7 @@ pub struct Key {
 }
 
 const fn key(name: &'static str) -> Key {
-    Key { name, aliases: &[], k3s: &[], k3s_env: &[], ours: true, secret: false, default: None }
+    Key { name, aliases: &[], k3s: &[], k3s_env: &[], ours: true, list: false, secret: false, default: None }
 }
 
 const fn k3s_only(name: &'static str, k3s: &'static [&'static str], k3s_env: &'static [&'static str]) -> Key {
@@ -44,7 +46,7 @@ pub const KEYS: &[Key] = &[
         ..key("snapshot-compress")
     },
     Key { default: Some("30s"), ..key("stall-timeout") },
-    key("etcd-endpoints"),
+    Key { list: true, ..key("etcd-endpoints") },
     key("etcd-cacert"),
     key("etcd-cert"),
     key("etcd-key"),

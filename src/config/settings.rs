@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use super::fragment::{Fragment, Origin};
 use super::key::KEYS;
@@ -80,6 +81,17 @@ pub struct Settings {
     merged: Fragment,
 }
 
+/// One line of `--explain`.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// The option.
+    pub option: &'static str,
+    /// Its effective value as text; a secret is hidden.
+    pub value: String,
+    /// Where it was said.
+    pub origin: String,
+}
+
 impl Settings {
     /// Validates what was merged. `host_name` is this machine's.
     pub fn new(mut merged: Fragment, flavour: &Flavour, root: &Path, host_name: &str) -> Result<Settings> {
@@ -150,12 +162,16 @@ impl Settings {
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.
-    pub fn explain(&self) -> Vec<(&'static str, String, String)> {
+    pub fn explain(&self) -> Vec<Explained> {
         KEYS.iter()
-            .map(|key| match self.merged.get(key.name) {
-                None => (key.name, "-".to_owned(), "not set".to_owned()),
-                Some(e) if key.secret => (key.name, "(hidden)".to_owned(), e.origin.to_string()),
-                Some(e) => (key.name, e.values.join(","), e.origin.to_string()),
+            .map(|key| {
+                let (value, origin) = match self.merged.get(key.name) {
+                    None => ("-".to_owned(), "not set".to_owned()),
+                    Some(e) if key.secret => ("(hidden)".to_owned(), e.origin.to_string()),
+                    Some(e) if key.list => (e.values.join(","), e.origin.to_string()),
+                    Some(e) => (e.values.last().cloned().unwrap_or_default(), e.origin.to_string()),
+                };
+                Explained { option: key.name, value, origin }
             })
             .collect()
     }
@@ -283,6 +299,6 @@ mod tests {
         assert_eq!(s.datastore_scheme.as_deref(), Some("postgres"));
         let shown = format!("{s:?} {:?}", s.explain());
         assert!(!shown.contains("geheim"), "{shown}");
-        assert!(s.explain().iter().any(|(k, v, _)| *k == "token" && v == "(hidden)"));
+        assert!(s.explain().iter().any(|r| r.option == "token" && r.value == "(hidden)"));
     }
 }

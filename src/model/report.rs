@@ -94,8 +94,9 @@ impl Row {
             size: s.size,
             created: rfc3339(s.created_at),
             node: m.and_then(|m| m.node.clone()),
-            revision: m.map(|m| m.revision),
-            entries: m.map(|m| m.entries),
+            // Of a bad snapshot perhaps nothing could be read.
+            revision: m.filter(|m| m.findings.is_empty() || m.revision > 0).map(|m| m.revision),
+            entries: m.filter(|m| m.findings.is_empty() || m.entries > 0).map(|m| m.entries),
             state: s.state,
             token: token
                 .filter(|_| !needs.is_empty())

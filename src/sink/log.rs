@@ -10,6 +10,14 @@ struct Stderr {
     priorities: bool,
 }
 
+/// The target of a line that is no error of its own but belongs to the one before.
+const HINT: &str = concat!(env!("CARGO_CRATE_NAME"), "::hint");
+
+/// What to do next, under an error.
+pub fn hint(text: &str) {
+    log::error!(target: HINT, "{text}");
+}
+
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata) -> bool {
         // What libraries have to say is for their developers.
@@ -21,6 +29,7 @@ impl Log for Stderr {
             return;
         }
         let (priority, word) = match record.level() {
+            Level::Error if record.target() == HINT => (3, "hint: "),
             Level::Error => (3, "error: "),
             Level::Warn => (4, "warning: "),
             Level::Info => (6, ""),

@@ -3,7 +3,6 @@
 //!
 //! The only file that knows the etcd client, and one of two that know a runtime: one `block_on` a call, nothing kept.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,9 +124,7 @@ impl Etcd {
             let Some(message) = message else { break };
             let blob = message.blob();
             intake.take(blob);
-            (&mut &*draft)
-                .write_all(blob)
-                .with_context(|| format!("writing the snapshot to '{}'", draft.folder().display()))?;
+            draft.append(blob)?;
             progress.advance(blob.len() as u64);
         }
         let (bytes, sha256) = intake.finish().map_err(|flaw| match flaw {

@@ -12,6 +12,7 @@
 mod bolt_writer;
 mod churn;
 mod corruption;
+mod documents;
 mod layers;
 mod parts;
 mod save;
