@@ -17,11 +17,13 @@ mod etcd;
 mod finding;
 mod freelist;
 mod ledger;
+mod live;
 mod meta;
 mod page;
 mod proto;
 
 pub use finding::{Check, Finding};
+pub use live::{Normal, normal};
 pub use meta::looks_like;
 
 use finding::Findings;
