@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! save: stream, prove, then name. Nothing has a name in the snapshot folder before it is proven.
+//! save: stream or clone, prove, then name. Nothing has a name in the snapshot folder before it is proven.
+
+use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -8,10 +10,11 @@ use crate::codec::zip;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, Proof, ReadAt};
+use crate::model::method::Method;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{ALARM_CORRUPT, Digest, FileId, MANIFEST_VERSION, Manifest, Recency};
-use crate::source::{Captured, Source};
+use crate::source::{Captured, Fill, Source};
 use crate::store::Store;
 
 /// What is to be saved, and how.
@@ -31,10 +34,20 @@ pub struct Request<'a> {
     pub token: Option<&'a str>,
 }
 
-/// Saves one snapshot.
+/// A proven draft, and how it came to be.
+struct Taken {
+    draft: Draft,
+    captured: Captured,
+    sha256: Digest,
+    proof: Proof,
+    method: Method,
+    reason: Option<String>,
+}
+
+/// Saves one snapshot, from the first of the sources that gives one.
 pub fn run(
     req: &Request,
-    source: &dyn Source,
+    sources: &[&dyn Source],
     home: &dyn Store,
     progress: &dyn Progress,
     report: &mut Report,
@@ -45,23 +58,26 @@ pub fn run(
             req.base, req.scheduled_base
         ));
     }
-    let draft = home.draft()?;
-    // A zip is written beside the plain draft; deflate does not grow what it cannot shrink by more than this.
-    let factor = if req.compress { 2 } else { 1 };
-    let room = |size: u64| {
-        draft.room_for(size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20))
-    };
-    let captured = source.fill(&draft, &room, progress)?;
-    let proof = prove(&draft, captured.bytes, progress)?;
+    let Taken { draft, mut captured, sha256, proof, method, reason } =
+        take(req, sources, home, progress, report)?;
+    if captured.version.is_none() {
+        // Nobody was there to ask; alarms that were raised before are in the database.
+        captured.alarms = proof.facts.alarms.clone();
+    }
     let recency = recency(&captured, &proof);
     let suffix = if req.compress { Suffix::Zip } else { Suffix::Plain };
     let name = home.free(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
     let (stored, stored_sha256) = if req.compress {
-        compress(home, &draft, &name, &captured, progress)?
+        compress(home, &draft, &name, (captured.bytes, sha256), progress)?
     } else {
-        (draft, captured.sha256)
+        (draft, sha256)
     };
-    let manifest = manifest(req, &captured, &proof, recency.clone(), stored_sha256);
+    let manifest = Manifest {
+        method: Some(method.label().to_owned()),
+        method_reason: reason,
+        plain_sha256: sha256,
+        ..manifest(req, &captured, &proof, recency.clone(), stored_sha256)
+    };
     let saved = home.publish(stored, &name, manifest)?;
     let row = Row::of(&saved, req.token);
     tell(report, &captured, &recency, &row);
@@ -69,27 +85,101 @@ pub fn run(
     Ok(())
 }
 
-/// The walk runs while the disk is still writing.
-fn prove(draft: &Draft, bytes: u64, progress: &dyn Progress) -> Result<Proof> {
+/// Goes through the sources until a draft passes the proof. What does not is thrown away, and told.
+fn take(
+    req: &Request,
+    sources: &[&dyn Source],
+    home: &dyn Store,
+    progress: &dyn Progress,
+    report: &mut Report,
+) -> Result<Taken> {
+    let (mut reason, mut last) = (None, anyhow!("no source to save from"));
+    for (i, source) in sources.iter().enumerate() {
+        let method = source.method();
+        for n in 1..=source.tries() {
+            let draft = home.draft()?;
+            let captured = match fill(req, *source, &draft, progress)? {
+                Fill::Captured(captured) => captured,
+                Fill::Declined(fault) => {
+                    log::info!("no {} here: {fault}", method.label());
+                    reason = Some(fault.to_string());
+                    last = fault.into();
+                    break;
+                }
+            };
+            match prove(&draft, &captured, method, progress) {
+                Ok((proof, sha256)) => return Ok(Taken { draft, captured, sha256, proof, method, reason }),
+                Err(e) => {
+                    if n < source.tries() || i + 1 < sources.len() {
+                        report.warn(format!("a {} was thrown away and is taken anew: {e:#}", method.label()));
+                    }
+                    reason = Some(format!(
+                        "{} by {} did not pass the proof",
+                        if n == 1 { "the snapshot" } else { "the snapshots" },
+                        method.label()
+                    ));
+                    last = e;
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+fn fill(req: &Request, source: &dyn Source, draft: &Draft, progress: &dyn Progress) -> Result<Fill> {
+    // A zip is written beside the plain draft; deflate does not grow what it cannot shrink by more than this.
+    let factor = if req.compress { 2 } else { 1 };
+    let room = |size: u64| {
+        draft.room_for(size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20))
+    };
+    source.fill(draft, &room, progress)
+}
+
+/// The walk runs while the disk is still writing, and while a clone is sealed.
+fn prove(
+    draft: &Draft,
+    captured: &Captured,
+    method: Method,
+    progress: &dyn Progress,
+) -> Result<(Proof, Digest)> {
     progress.step("proving the snapshot", None);
     let reader = draft.reader()?;
-    let db_len = inspect::split(bytes).map_err(|f| anyhow!("{f}"))?;
-    let (synced, proof) = std::thread::scope(|scope| {
-        let sync = scope.spawn(|| draft.sync());
+    let db_len = inspect::split(captured.bytes).map_err(|f| anyhow!("{f}"))?;
+    let (sealed, proof) = std::thread::scope(|scope| {
+        let seal = scope.spawn(|| {
+            let sha256 = match captured.sha256 {
+                Some(sha256) => sha256,
+                None => seal(draft, db_len)?,
+            };
+            draft.sync().map(|()| sha256)
+        });
         let proof = inspect::prove(&reader, db_len);
-        (sync.join(), proof)
+        (seal.join(), proof)
     });
-    synced.map_err(|_| anyhow!("the writing thread died"))??;
+    let sha256 = sealed.map_err(|_| anyhow!("the writing thread died"))??;
     let proof = proof.context("proving the snapshot")?;
     if !proof.is_clean() {
         return Err(Fault::new(
             Kind::Corrupt,
-            format!("the database that etcd sent is damaged: {}", words(&proof).join("; ")),
+            match method {
+                Method::Clone => format!("the clone of etcd's database is damaged: {}", words(&proof).join("; ")),
+                _ => format!("the database that etcd sent is damaged: {}", words(&proof).join("; ")),
+            },
         )
         .hint("Nothing was kept. etcd's own database on this server is damaged: keep the older snapshots, try another server.")
         .into());
     }
-    Ok(proof)
+    Ok((proof, sha256))
+}
+
+/// Hashes what is in the draft and writes the trailer behind it.
+fn seal(draft: &Draft, db_len: u64) -> Result<Digest> {
+    let digests = inspect::seal(&draft.reader()?, db_len, &mut |_| {})?;
+    draft
+        .file()
+        .write_all_at(&digests.database, db_len)
+        .with_context(|| format!("writing the snapshot to '{}'", draft.folder().display()))?;
+    Ok(Digest(digests.file))
 }
 
 fn recency(captured: &Captured, proof: &Proof) -> Recency {
@@ -107,19 +197,20 @@ fn compress(
     home: &dyn Store,
     plain: &Draft,
     name: &SnapshotName,
-    captured: &Captured,
+    plain_is: (u64, Digest),
     progress: &dyn Progress,
 ) -> Result<(Draft, Digest)> {
-    progress.step("compressing", Some(captured.bytes));
+    progress.step("compressing", Some(plain_is.0));
     let zipped = home.draft()?;
+    // A clone has taken no room yet.
+    zipped.room_for(plain_is.0.saturating_add(plain_is.0 / 1000))?;
     zip::pack(&plain.reader()?, &name.plain().to_string(), name.at, zipped.file(), progress)
         .with_context(|| format!("compressing into '{}'", zipped.folder().display()))?;
     let packed = zipped.reader()?;
     let stored = inspect::hash(&packed, packed.size(), &mut |_| {})?;
     let mut back = crate::source::intake::Intake::default();
     let unpacked = zip::unpack(&packed, &|_| Ok(()), &mut back)?;
-    let same = matches!(&unpacked, zip::Unpacked::Whole(_))
-        && back.finish().ok() == Some((captured.bytes, captured.sha256));
+    let same = matches!(&unpacked, zip::Unpacked::Whole(_)) && back.finish().ok() == Some(plain_is);
     if !same {
         return Err(anyhow!("the zip does not give back the snapshot that went into it; nothing was kept"));
     }
@@ -135,7 +226,7 @@ fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency,
         folder: String::new(),
         file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
         stored_sha256: stored,
-        plain_sha256: captured.sha256,
+        plain_sha256: stored,
         plain_size: captured.bytes,
         revision: facts.revision,
         entries: facts.entries,
@@ -143,7 +234,9 @@ fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency,
         cluster_id: facts.cluster_id.clone(),
         node: Some(req.node.to_owned()),
         base: Some(req.base.to_owned()),
-        etcd_version: Some(captured.version.clone()),
+        etcd_version: captured.version.clone(),
+        method: None,
+        method_reason: None,
         members: facts.members.iter().map(|m| m.name.clone()).collect(),
         alarms: captured.alarms.clone(),
         recency: Some(recency),

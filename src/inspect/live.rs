@@ -35,7 +35,12 @@ pub fn normal(data: &dyn ReadAt) -> io::Result<Result<Normal, Finding>> {
     };
     let db_len = meta.pages.saturating_mul(meta.page_size.into());
     if db_len > data.size() {
-        let text = format!("{} bytes of file, but {} pages of {} bytes in use", data.size(), meta.pages, meta.page_size);
+        let text = format!(
+            "{} bytes of file, but {} pages of {} bytes in use",
+            data.size(),
+            meta.pages,
+            meta.page_size
+        );
         return Ok(Err(Finding::new(Check::Length, text)));
     }
     let revision = match revision(data, &meta) {
@@ -59,7 +64,8 @@ fn revision(data: &dyn ReadAt, meta: &Meta) -> Result<Option<i64>, Halt> {
         let compacted = path.seek(bucket, Want::Key(key))?.and_then(|found| main_or_zero(&found.value));
         revision = revision.max(compacted.unwrap_or(0));
     }
-    Ok((revision > 0).then_some(revision))
+    // A store that nothing was ever written to is at revision 1, which no key shows.
+    Ok(Some(revision.max(1)))
 }
 
 /// What to look for in the tree of a bucket.

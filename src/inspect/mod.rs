@@ -208,6 +208,15 @@ pub fn hash(data: &dyn ReadAt, db_len: u64, advance: &mut dyn FnMut(u64)) -> any
     Ok(Digests { database, file: sha.finalize().into() })
 }
 
+/// The digests of a database without a trailer: `database` is what its trailer has to be, `file` what they give together.
+pub fn seal(data: &dyn ReadAt, db_len: u64, advance: &mut dyn FnMut(u64)) -> anyhow::Result<Digests> {
+    let mut sha = Sha256::new();
+    feed(data, 0, db_len, &mut sha, &mut vec![0; CHUNK], advance)?;
+    let database: [u8; 32] = sha.clone().finalize().into();
+    sha.update(database);
+    Ok(Digests { database, file: sha.finalize().into() })
+}
+
 fn feed(
     data: &dyn ReadAt,
     mut at: u64,
