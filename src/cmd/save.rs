@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! save: stream or clone, prove, then name. Nothing has a name in the snapshot folder before it is proven.
 
-use std::os::unix::fs::FileExt;
-
 use anyhow::{Context, Result, anyhow};
 
-use super::examine::words;
+use super::take::{Taken, take};
 use crate::codec::zip;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, Proof, ReadAt};
-use crate::model::method::Method;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{ALARM_CORRUPT, Digest, FileId, MANIFEST_VERSION, Manifest, Recency};
-use crate::source::{Captured, Fill, Source};
+use crate::source::{Captured, Source};
 use crate::store::Store;
 
 /// What is to be saved, and how.
@@ -34,16 +31,6 @@ pub struct Request<'a> {
     pub token: Option<&'a str>,
 }
 
-/// A proven draft, and how it came to be.
-struct Taken {
-    draft: Draft,
-    captured: Captured,
-    sha256: Digest,
-    proof: Proof,
-    method: Method,
-    reason: Option<String>,
-}
-
 /// Saves one snapshot, from the first of the sources that gives one.
 pub fn run(
     req: &Request,
@@ -59,7 +46,7 @@ pub fn run(
         ));
     }
     let Taken { draft, mut captured, sha256, proof, method, reason } =
-        take(req, sources, home, progress, report)?;
+        take(sources, home, req.compress, progress, report)?;
     if captured.version.is_none() {
         // Nobody was there to ask; alarms that were raised before are in the database.
         captured.alarms = proof.facts.alarms.clone();
@@ -83,103 +70,6 @@ pub fn run(
     tell(report, &captured, &recency, &row);
     report.snapshots.push(row);
     Ok(())
-}
-
-/// Goes through the sources until a draft passes the proof. What does not is thrown away, and told.
-fn take(
-    req: &Request,
-    sources: &[&dyn Source],
-    home: &dyn Store,
-    progress: &dyn Progress,
-    report: &mut Report,
-) -> Result<Taken> {
-    let (mut reason, mut last) = (None, anyhow!("no source to save from"));
-    for (i, source) in sources.iter().enumerate() {
-        let method = source.method();
-        for n in 1..=source.tries() {
-            let draft = home.draft()?;
-            let captured = match fill(req, *source, &draft, progress)? {
-                Fill::Captured(captured) => captured,
-                Fill::Declined(fault) => {
-                    log::info!("no {} here: {fault}", method.label());
-                    reason = Some(fault.to_string());
-                    last = fault.into();
-                    break;
-                }
-            };
-            match prove(&draft, &captured, method, progress) {
-                Ok((proof, sha256)) => return Ok(Taken { draft, captured, sha256, proof, method, reason }),
-                Err(e) => {
-                    if n < source.tries() || i + 1 < sources.len() {
-                        report.warn(format!("a {} was thrown away and is taken anew: {e:#}", method.label()));
-                    }
-                    reason = Some(format!(
-                        "{} by {} did not pass the proof",
-                        if n == 1 { "the snapshot" } else { "the snapshots" },
-                        method.label()
-                    ));
-                    last = e;
-                }
-            }
-        }
-    }
-    Err(last)
-}
-
-fn fill(req: &Request, source: &dyn Source, draft: &Draft, progress: &dyn Progress) -> Result<Fill> {
-    // A zip is written beside the plain draft; deflate does not grow what it cannot shrink by more than this.
-    let factor = if req.compress { 2 } else { 1 };
-    let room = |size: u64| {
-        draft.room_for(size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20))
-    };
-    source.fill(draft, &room, progress)
-}
-
-/// The walk runs while the disk is still writing, and while a clone is sealed.
-fn prove(
-    draft: &Draft,
-    captured: &Captured,
-    method: Method,
-    progress: &dyn Progress,
-) -> Result<(Proof, Digest)> {
-    progress.step("proving the snapshot", None);
-    let reader = draft.reader()?;
-    let db_len = inspect::split(captured.bytes).map_err(|f| anyhow!("{f}"))?;
-    let (sealed, proof) = std::thread::scope(|scope| {
-        let seal = scope.spawn(|| {
-            let sha256 = match captured.sha256 {
-                Some(sha256) => sha256,
-                None => seal(draft, db_len)?,
-            };
-            draft.sync().map(|()| sha256)
-        });
-        let proof = inspect::prove(&reader, db_len);
-        (seal.join(), proof)
-    });
-    let sha256 = sealed.map_err(|_| anyhow!("the writing thread died"))??;
-    let proof = proof.context("proving the snapshot")?;
-    if !proof.is_clean() {
-        return Err(Fault::new(
-            Kind::Corrupt,
-            match method {
-                Method::Clone => format!("the clone of etcd's database is damaged: {}", words(&proof).join("; ")),
-                _ => format!("the database that etcd sent is damaged: {}", words(&proof).join("; ")),
-            },
-        )
-        .hint("Nothing was kept. etcd's own database on this server is damaged: keep the older snapshots, try another server.")
-        .into());
-    }
-    Ok((proof, sha256))
-}
-
-/// Hashes what is in the draft and writes the trailer behind it.
-fn seal(draft: &Draft, db_len: u64) -> Result<Digest> {
-    let digests = inspect::seal(&draft.reader()?, db_len, &mut |_| {})?;
-    draft
-        .file()
-        .write_all_at(&digests.database, db_len)
-        .with_context(|| format!("writing the snapshot to '{}'", draft.folder().display()))?;
-    Ok(Digest(digests.file))
 }
 
 fn recency(captured: &Captured, proof: &Proof) -> Recency {
