@@ -96,6 +96,10 @@ pub struct Save {
     #[arg(long, alias = "etcd-snapshot-compress", value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
     pub snapshot_compress: Option<String>,
+    /// How to take it: clone (the file system clones the database file: instant, no load on etcd; XFS, btrfs), stream
+    /// (etcd sends it), or auto (clone where that can be, else stream) [default: auto]
+    #[arg(long, value_name = "METHOD")]
+    pub method: Option<String>,
     /// How long etcd may send nothing before the save is given up [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub stall_timeout: Option<String>,

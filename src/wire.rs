@@ -12,9 +12,12 @@ use crate::config::etcd;
 use crate::config::settings::Settings;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, datastore, flavour};
+use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::token;
 use crate::sink::stdout::Format;
+use crate::source::Source;
+use crate::source::clone::Clone;
 use crate::source::etcd::Etcd;
 use crate::store::local::Local;
 
@@ -41,7 +44,12 @@ pub const VERIFY: Verb<cli::Verify> =
 
 fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     let s = run.settings;
-    let source = source(s)?;
+    let (clone, stream) = sources(s)?;
+    let sources: &[&dyn Source] = match s.method {
+        Method::Auto => &[&clone, &stream],
+        Method::Clone => &[&clone],
+        Method::Stream => &[&stream],
+    };
     let token = token_hash(s);
     let request = cmd::save::Request {
         base: &s.name,
@@ -51,7 +59,7 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
         scheduled_base: &s.scheduled_base,
         token: token.as_deref(),
     };
-    cmd::save::run(&request, &source, &home(s), run.progress, report)
+    cmd::save::run(&request, sources, &home(s), run.progress, report)
 }
 
 fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
@@ -84,7 +92,7 @@ fn home(s: &Settings) -> Local {
 }
 
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
-fn source(s: &Settings) -> Result<Etcd> {
+fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
     let mut endpoints = s.etcd_endpoints.clone();
     if endpoints.is_empty() {
         if s.root != Path::new("/") {
@@ -99,13 +107,21 @@ fn source(s: &Settings) -> Result<Etcd> {
             endpoints = flavour::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
         }
     }
-    Ok(Etcd {
+    let etcd = Etcd {
         endpoints,
         cacert: s.etcd_cacert.clone(),
         cert: s.etcd_cert.clone(),
         key: s.etcd_key.clone(),
         stall: s.stall_timeout,
-    })
+    };
+    let db = match s.etcd_endpoints.is_empty() {
+        true => Ok(s.data_dir.join(flavour::ETCD_DB)),
+        false => {
+            Err("etcd was named by etcd-endpoints, so its database file may be another machine's (not local)"
+                .to_owned())
+        }
+    };
+    Ok((Clone { db, etcd: etcd.clone(), only: s.method == Method::Clone }, etcd))
 }
 
 /// The hash of this server's token: from its file, else from the configuration. Without it, nothing is marked.

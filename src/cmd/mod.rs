@@ -7,4 +7,5 @@
 mod examine;
 pub mod list;
 pub mod save;
+mod take;
 pub mod verify;

@@ -194,6 +194,8 @@ fn conclude(req: &Request, store: &dyn Store, opened: Opened, checked: Checked) 
         node: None,
         base: None,
         etcd_version: None,
+        method: None,
+        method_reason: None,
         members: facts.members.into_iter().map(|m| m.name).collect(),
         alarms: facts.alarms,
         recency: None,

@@ -45,6 +45,7 @@ pub const KEYS: &[Key] = &[
         default: Some("false"),
         ..key("snapshot-compress")
     },
+    Key { default: Some("auto"), ..key("method") },
     Key { default: Some("30s"), ..key("stall-timeout") },
     Key { list: true, ..key("etcd-endpoints") },
     key("etcd-cacert"),

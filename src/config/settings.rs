@@ -13,6 +13,7 @@ use super::key::KEYS;
 use super::load::under;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
+use crate::model::method::Method;
 use crate::model::name::check_part;
 
 /// A text that is never shown: no `Display`, no `Serialize`, a redacted `Debug`.
@@ -54,6 +55,8 @@ pub struct Settings {
     pub node_name: String,
     /// Whether to store a zip.
     pub compress: bool,
+    /// How to take a snapshot.
+    pub method: Method,
     /// How long a stream may stand still.
     pub stall_timeout: Duration,
     /// Where etcd is said to listen; empty where nobody said it.
@@ -143,6 +146,7 @@ impl Settings {
             name: part("name")?,
             node_name: part("node-name")?,
             compress: boolean(&merged, "snapshot-compress")?,
+            method: method(&merged)?,
             stall_timeout: duration(&merged, "stall-timeout")?.unwrap_or(Duration::from_secs(30)),
             etcd_endpoints: endpoints(&merged)?,
             etcd_cacert: path("etcd-cacert")?,
@@ -203,6 +207,11 @@ fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
         "0" | "f" | "false" | "no" | "off" => Ok(false),
         _ => Err(bad(merged, key, "is not true or false")),
     }
+}
+
+fn method(merged: &Fragment) -> Result<Method> {
+    let Some((word, _)) = merged.last("method") else { return Ok(Method::Auto) };
+    word.parse().map_err(|why| bad(merged, "method", why))
 }
 
 fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
@@ -282,6 +291,7 @@ mod tests {
             ("name", "a/b"),
             ("node-name", "a b"),
             ("snapshot-compress", "maybe"),
+            ("method", "copy"),
             ("stall-timeout", "soon"),
             ("max-age", "-1h"),
             ("etcd-endpoints", "127.0.0.1:2379"),

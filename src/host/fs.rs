@@ -101,6 +101,12 @@ impl Draft {
         FileAt::new(self.file.try_clone().context("reading a draft")?)
     }
 
+    /// Makes it a clone of `from`: the same blocks on disk, shared until one of the two changes. What it held is gone.
+    pub fn clone_of(&self, from: &File) -> io::Result<()> {
+        self.file.set_len(0)?;
+        Ok(rustix::fs::ioctl_ficlone(&self.file, from)?)
+    }
+
     /// Fails with words where the file system has not `bytes` left for it.
     pub fn room_for(&self, bytes: u64) -> Result<()> {
         let stat = nix::sys::statvfs::fstatvfs(&self.file)

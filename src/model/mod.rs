@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The judgement: names, snapshots, reports. Pure values and functions; no file, no clock, no environment, no socket.
 
+pub mod method;
 pub mod name;
 pub mod report;
 pub mod snapshot;

@@ -75,6 +75,10 @@ pub struct Row {
     pub checked: Option<String>,
     /// How far it reaches, where this tool saved it.
     pub recency: Option<Recency>,
+    /// How it was taken, where this tool saved it: `stream` or `clone`.
+    pub method: Option<String>,
+    /// Why not by the other method, where that would have been preferred.
+    pub method_reason: Option<String>,
     /// etcd's alarms when it was saved.
     pub alarms: Vec<String>,
     /// What is wrong with it.
@@ -106,6 +110,8 @@ impl Row {
             sha256: m.map(|m| m.stored_sha256.to_string()),
             checked: m.map(|m| rfc3339(m.checked_at)),
             recency: m.and_then(|m| m.recency.clone()),
+            method: m.and_then(|m| m.method.clone()),
+            method_reason: m.and_then(|m| m.method_reason.clone()),
             alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
             findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
             notes: match s.state {

@@ -161,7 +161,7 @@ impl Store for Local {
     }
 
     fn record(&self, manifest: &Manifest) -> Result<()> {
-        self.manifests.write(manifest)
+        self.manifests.write(&Manifest { folder: self.folder.display().to_string(), ..manifest.clone() })
     }
 
     fn draft(&self) -> Result<Draft> {

@@ -11,6 +11,7 @@
 
 mod bolt_writer;
 mod churn;
+mod clone;
 mod corruption;
 mod documents;
 mod layers;
