@@ -4,5 +4,6 @@
 pub mod method;
 pub mod name;
 pub mod report;
+pub mod retention;
 pub mod snapshot;
 pub mod token;

@@ -245,6 +245,21 @@ pub struct Listing {
     pub snapshots: Vec<Snapshot>,
     /// False where something could not be looked at: then nothing may be deleted.
     pub complete: bool,
+    /// False where the manifests could not be read: then nobody knows what is proven, and nothing may be deleted.
+    pub informed: bool,
+}
+
+/// What a save left that was cut off, or is still at work: a `.part` file, or a temporary name of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// File name.
+    pub file: String,
+    /// When content or inode last changed: seconds since the epoch.
+    pub modified_at: u64,
+    /// Whether a process has it open, or may have.
+    pub held: bool,
+    /// Whether its name is a temporary one of this tool.
+    pub ours: bool,
 }
 
 /// Whether a plain file of this size can be a snapshot: bbolt's pages, then 32 bytes of SHA-256.

@@ -93,12 +93,12 @@ impl Store for Local {
             Ok(entries) => entries,
             // K3s creates its default folder at its first start: no folder, no snapshots.
             Err(e) if e.kind() == io::ErrorKind::NotFound && self.may_create => {
-                return Ok(Listing { snapshots: vec![], complete: true });
+                return Ok(Listing { snapshots: vec![], complete: true, informed: true });
             }
             Err(e) => return Err(self.missing(e)),
         };
         let known = self.manifests.names();
-        let mut listing = Listing { snapshots: vec![], complete: true };
+        let mut listing = Listing { snapshots: vec![], complete: true, informed: true };
         for entry in entries {
             let entry = match entry {
                 Ok(entry) => entry,

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One group: the snapshots of one stem in one place. The policy, and the guards that keep more than it says.
+//!
+//! Nothing here takes away what a policy or another guard keeps; a guard only ever adds.
+
+use super::policy::{Policy, Rule};
+use super::{Ask, Keep, Remove};
+use crate::model::snapshot::{Leftover, Snapshot, State};
+
+/// A snapshot may be this much younger than now before its date is not believed, in seconds.
+const SKEW: u64 = 300;
+/// How long nobody has touched what is called left over, in seconds.
+const DAY: u64 = 86_400;
+/// So many proven snapshots have to stand behind a fall or a gap before it is believed.
+const BELIEVED: usize = 3;
+
+/// What was decided of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decided {
+    Keep(Vec<Keep>),
+    Remove(Remove),
+}
+
+/// A point in time: one file, or the plain and the zipped one of the same second.
+struct Point {
+    at: u64,
+    /// Where its files stand in the list of the group.
+    files: std::ops::Range<usize>,
+    good: bool,
+    proven: bool,
+    /// Where it is proven: how many entries.
+    entries: u64,
+    keep: Vec<Keep>,
+}
+
+/// Judges `files`, newest first, none of them partial. Gives back one decision for each, and what to warn of.
+pub(super) fn judge(stem: &str, files: &[&Snapshot], ask: &Ask, warnings: &mut Vec<String>) -> Vec<Decided> {
+    let mut points = points(files);
+    let future = |p: &Point| p.at > ask.now.saturating_add(SKEW);
+    let newest_proven = points.iter().find(|p| p.proven && !future(p)).map(|p| p.at);
+    // What is dated ahead stays, and takes nobody's place.
+    let ahead = points.iter().filter(|p| p.good && future(p)).count();
+    points.iter_mut().filter(|p| future(p)).for_each(|p| p.keep.push(Keep::Future));
+    let mut good: Vec<&mut Point> = points.iter_mut().filter(|p| p.good && !future(p)).collect();
+    by_policy(&mut good, ask.policy);
+    match good.iter_mut().find(|p| p.proven) {
+        Some(newest) => newest.keep.push(Keep::NewestProven),
+        None => good.iter_mut().take(1).for_each(|p| p.keep.push(Keep::NewestUnchecked)),
+    }
+    let stem = stem.escape_debug();
+    if ahead > 0 {
+        warnings.push(format!(
+            "{ahead} of '{stem}' are dated in the future: the clock is wrong, or was; they are kept and count for nothing"
+        ));
+    }
+    if ask.policy.within.is_some() && (ahead > 0 || jumped(&good)) {
+        good.iter_mut().for_each(|p| p.keep.push(Keep::Clock));
+        warnings.push(format!(
+            "the dates of '{stem}' make a jump, so none is removed by its age (keep-within): look at the clock; \
+             if it was a long pause, it is over when {BELIEVED} snapshots stand behind it"
+        ));
+    }
+    if !ask.accept_drop {
+        by_entries(&mut good, &stem.to_string(), warnings);
+    }
+    let mut decided = vec![Decided::Remove(Remove::NoRule); files.len()];
+    for point in points {
+        let decision = if ask.policy.keeps_all() {
+            Decided::Keep(vec![Keep::All])
+        } else if !point.keep.is_empty() {
+            Decided::Keep(point.keep)
+        } else if point.good {
+            Decided::Remove(Remove::NoRule)
+        } else if newest_proven.is_some_and(|at| at > point.at) {
+            Decided::Remove(Remove::Bad)
+        } else {
+            Decided::Keep(vec![Keep::NoNewerProven])
+        };
+        decided.get_mut(point.files).into_iter().flatten().for_each(|d| *d = decision.clone());
+    }
+    decided
+}
+
+fn points(files: &[&Snapshot]) -> Vec<Point> {
+    let mut points: Vec<Point> = Vec::new();
+    for (i, file) in files.iter().enumerate() {
+        let proven = file.state == State::Proven;
+        let entries = file.manifest.as_ref().filter(|_| proven).map_or(0, |m| m.entries);
+        let good = proven || file.state == State::Unchecked;
+        match points.last_mut().filter(|p| p.at == file.created_at) {
+            Some(p) => {
+                p.files.end = i + 1;
+                (p.good, p.proven) = (p.good || good, p.proven || proven);
+                p.entries = p.entries.max(entries);
+            }
+            None => points.push(Point {
+                at: file.created_at,
+                files: i..i + 1,
+                good,
+                proven,
+                entries,
+                keep: Vec::new(),
+            }),
+        }
+    }
+    points
+}
+
+/// To all of them, and to the proven alone: so the unproven push out no proven one, and are not kept for ever either.
+fn by_policy(good: &mut [&mut Point], policy: &Policy) {
+    let of_all = policy.apply(&good.iter().map(|p| p.at).collect::<Vec<_>>());
+    let proven: Vec<u64> = good.iter().filter(|p| p.proven).map(|p| p.at).collect();
+    let mut of_proven = policy.apply(&proven).into_iter();
+    for (point, all) in good.iter_mut().zip(of_all) {
+        let proven = if point.proven { of_proven.next().unwrap_or_default() } else { Default::default() };
+        for rule in Rule::ALL {
+            if all.has(rule) {
+                point.keep.push(Keep::Rule(rule));
+            } else if proven.has(rule) {
+                point.keep.push(Keep::RuleOfProven(rule));
+            }
+        }
+    }
+}
+
+/// Whether the newest one or two stand behind a gap that is out of all proportion to those before it.
+fn jumped(good: &[&mut Point]) -> bool {
+    let gaps: Vec<u64> = good.windows(2).filter_map(|w| Some(w.first()?.at - w.last()?.at)).collect();
+    (0..BELIEVED - 1).any(|i| {
+        let (Some(gap), Some(before)) = (gaps.get(i), gaps.get(i + 1..)) else { return false };
+        let mut before: Vec<u64> = before.iter().take(7).copied().collect();
+        before.sort_unstable();
+        let usual = before.get(before.len() / 2).filter(|_| before.len() >= 3);
+        *gap > DAY && usual.is_some_and(|usual| *gap / 10 > *usual)
+    })
+}
+
+/// A fall of the entries by more than half may be an accident of which nobody knows yet.
+fn by_entries(good: &mut [&mut Point], stem: &str, warnings: &mut Vec<String>) {
+    let fell = |now: u64, before: u64| now.saturating_mul(2) < before;
+    let entries: Vec<u64> = good.iter().filter(|p| p.proven).map(|p| p.entries).collect();
+    let fall = (1..BELIEVED).find_map(|standing| {
+        let (level, before) = (entries.get(..standing)?, *entries.get(standing)?);
+        level.iter().all(|n| fell(*n, before)).then_some((*level.last()?, before))
+    });
+    if let Some((now, before)) = fall {
+        good.iter_mut().for_each(|p| p.keep.push(Keep::Fall));
+        warnings.push(format!(
+            "the entries of '{stem}' fell from {before} to {now}, so none of them is removed until {BELIEVED} proven \
+             ones stand at the new level, or --accept-drop is given"
+        ));
+        return;
+    }
+    // Where one from before the fall stays, so do those that show the new level: else it would be doubted again.
+    let Some(level) = entries.get(..BELIEVED).and_then(|l| l.iter().max().copied()) else { return };
+    let proven = || good.iter().filter(|p| p.proven);
+    if proven().skip(BELIEVED).any(|p| !p.keep.is_empty() && fell(level, p.entries)) {
+        good.iter_mut().filter(|p| p.proven).take(BELIEVED).for_each(|p| p.keep.push(Keep::Level));
+    }
+}
+
+/// Judges what a run left behind that was cut off. `proven` is the time of the newest proven one of its group;
+/// `None` in `group` where it belongs to none.
+pub(super) fn leftover(left: Option<&Leftover>, group: Option<(u64, Option<u64>)>, ask: &Ask) -> Decided {
+    let Some(left) = left else { return Decided::Keep(vec![Keep::Young]) };
+    let newer = group.is_none_or(|(at, proven)| proven.is_some_and(|p| p > at));
+    if left.held {
+        Decided::Keep(vec![Keep::Held])
+    } else if left.modified_at.saturating_add(DAY) > ask.now {
+        Decided::Keep(vec![Keep::Young])
+    } else if !newer {
+        Decided::Keep(vec![Keep::NoNewerProven])
+    } else if group.is_some() && ask.policy.keeps_all() {
+        Decided::Keep(vec![Keep::All])
+    } else {
+        Decided::Remove(Remove::Leftover)
+    }
+}
+
+/// The time of the newest proven one that can be believed.
+pub(super) fn newest_proven(files: &[&Snapshot], now: u64) -> Option<u64> {
+    let believed = |f: &&&Snapshot| f.state == State::Proven && f.created_at <= now.saturating_add(SKEW);
+    files.iter().filter(believed).map(|f| f.created_at).max()
+}
