@@ -183,9 +183,115 @@ pub struct Verify {
     pub common: Common,
 }
 
+/// Prune snapshots: delete those that no rule keeps
+///
+/// Snapshots are counted by groups: those whose names are the same text before the last dash. The rules are K3s's
+/// --snapshot-retention and restic's --keep-*; what one of them keeps is kept. They are applied to the proven snapshots,
+/// and once more to all that are not bad. The newest proven one of a group always stays. K3s's scheduled snapshots are
+/// left alone unless they are named.
+#[derive(Debug, Parser)]
+#[command(
+    name = "k3s-snapshot-prune",
+    version,
+    after_help = "\
+Examples:
+  k3s-snapshot-prune --dry-run                        show what would go, and why
+  k3s-snapshot-prune                                  keep 5, or what K3s's config.yaml says
+  k3s-snapshot-prune --keep-daily 7 --keep-weekly 4   keep one of each of 7 days and of 4 weeks
+  k3s-snapshot-prune --name etcd-snapshot             prune K3s's scheduled snapshots
+
+Exit codes: 0 done; 1 failed, or not everything could be looked at; 2 usage; 75 another run is
+at work; 77 refused; 78 configuration. See k3s-snapshot-prune(8)."
+)]
+pub struct Prune {
+    /// The snapshots whose names begin with NAME, a dash and the node; may be repeated [default: those of this tool]
+    #[arg(long = "name", value_name = "NAME", action = ArgAction::Append, conflicts_with = "all")]
+    pub base: Vec<String>,
+    /// Another node than this one
+    #[arg(long, value_name = "NODE", conflicts_with = "all_nodes")]
+    pub node: Option<String>,
+    /// Those of other nodes too, where it is known whose they are
+    #[arg(long, conflicts_with = "all")]
+    pub all_nodes: bool,
+    /// Every snapshot of the node but K3s's scheduled ones
+    #[arg(short, long)]
+    pub all: bool,
+    /// Keep the newest N, 0 for all [default: 5, or what K3s's config.yaml says, if there is no --keep-*]
+    #[arg(long, visible_alias = "keep-last", alias = "etcd-snapshot-retention", value_name = "N")]
+    pub snapshot_retention: Option<String>,
+    /// Keep the newest of each of the last N hours that have one
+    #[arg(long, value_name = "N")]
+    pub keep_hourly: Option<String>,
+    /// Keep the newest of each of the last N days that have one
+    #[arg(long, value_name = "N")]
+    pub keep_daily: Option<String>,
+    /// Keep the newest of each of the last N weeks that have one
+    #[arg(long, value_name = "N")]
+    pub keep_weekly: Option<String>,
+    /// Keep the newest of each of the last N months that have one
+    #[arg(long, value_name = "N")]
+    pub keep_monthly: Option<String>,
+    /// Keep the newest of each of the last N years that have one
+    #[arg(long, value_name = "N")]
+    pub keep_yearly: Option<String>,
+    /// Keep all that are at most this much older than the newest: 36h, 7d, 8w
+    #[arg(long, value_name = "DURATION")]
+    pub keep_within: Option<String>,
+    /// Whose hours and days these are, such as Europe/Berlin [default: the system's]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Believe a fall of the entries by more than half
+    #[arg(long)]
+    pub accept_drop: bool,
+    /// Show what would be done and why, and delete nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
+/// Delete snapshots by their names
+///
+/// Takes exact names of snapshots in the snapshot folder: no paths, no patterns. If one of them does not exist, nothing
+/// is deleted. The last good snapshot of a group is not deleted without --force.
+#[derive(Debug, Parser)]
+#[command(
+    name = "k3s-snapshot-delete",
+    version,
+    after_help = "\
+Examples:
+  k3s-snapshot-delete on-demand-server-1-1795339215           asks, then deletes
+  k3s-snapshot-delete --yes on-demand-server-1-1795339215     deletes, for scripts
+  k3s-snapshot-delete --dry-run timer-server-1-1795339215     shows what would be done
+
+Exit codes: 0 deleted; 1 failed; 2 usage; 4 no such snapshot, nothing was deleted; 75 another run
+is at work; 77 refused; 78 configuration. See k3s-snapshot-delete(8)."
+)]
+pub struct Delete {
+    /// Names of snapshots in the folder
+    #[arg(value_name = "NAME", required_unless_present_any = ["explain"])]
+    pub snapshots: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Delete the last good snapshot of a group too
+    #[arg(long)]
+    pub force: bool,
+    /// Pass over names that do not exist
+    #[arg(long)]
+    pub ignore_missing: bool,
+    /// Show what would be done, and delete nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+}
+
 /// The command lines of all verbs, for tests of the documents.
 pub fn commands() -> Vec<clap::Command> {
-    vec![Save::command(), List::command(), Verify::command()]
+    vec![Save::command(), List::command(), Verify::command(), Prune::command(), Delete::command()]
 }
 
 #[cfg(test)]

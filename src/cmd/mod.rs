@@ -4,8 +4,10 @@
 //! To add one: a file here, its arguments in `cli.rs`, its wiring in `wire.rs`, ten lines in `bin/`. A verb sees
 //! traits, `model` and `inspect`; never a concrete store or source, never the clock.
 
+pub mod delete;
 mod examine;
 pub mod list;
+pub mod prune;
 pub mod save;
 mod take;
 pub mod verify;

@@ -11,10 +11,12 @@ use serde::Serialize;
 use super::fragment::{Fragment, Origin};
 use super::key::KEYS;
 use super::load::under;
+use super::retention;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
 use crate::model::method::Method;
 use crate::model::name::check_part;
+use crate::model::retention::Policy;
 
 /// A text that is never shown: no `Display`, no `Serialize`, a redacted `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,6 +83,8 @@ pub struct Settings {
     pub datastore_scheme: Option<String>,
     /// The base of K3s's scheduled snapshots.
     pub scheduled_base: String,
+    /// Whose calendar counts.
+    pub timezone: jiff::tz::TimeZone,
     merged: Fragment,
 }
 
@@ -110,6 +114,9 @@ impl Settings {
             flavour.scheduled_base.to_owned(),
             &format!("the default of {}", flavour.name),
         );
+        let system = jiff::tz::TimeZone::system();
+        derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");
+        retention::settle(&mut merged, root);
         let dir_is_default = merged.get("dir").is_none();
         let data_dir = text(&merged, "data-dir").unwrap_or_default();
         for (key, below) in [
@@ -161,8 +168,14 @@ impl Settings {
                 url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())
             }),
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
+            timezone: retention::zone(&merged)?,
             merged,
         })
+    }
+
+    /// What is kept of the snapshots, for those who prune; an error where that is nothing.
+    pub fn policy(&self) -> Result<Policy> {
+        retention::policy(&self.merged, self.timezone.clone())
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.
@@ -185,7 +198,7 @@ fn text(merged: &Fragment, key: &str) -> Option<String> {
     merged.last(key).map(|(value, _)| value.to_owned())
 }
 
-fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
+pub(super) fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
     let Some((value, origin)) = merged.last(key) else {
         return Fault::new(Kind::Config, format!("option '{key}' {why}")).into();
     };
@@ -223,7 +236,7 @@ fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
 }
 
 /// Go's durations (`1h30m`) and, beyond them, days and weeks. Days are 24 hours.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let span: jiff::Span = text.parse().ok()?;
     let relative = jiff::SpanRelativeTo::days_are_24_hours();
     Duration::try_from(span.to_duration(relative).ok()?).ok().filter(|d| !d.is_zero())

@@ -51,3 +51,5 @@ pub const ETCD_CERT: &str = "server/tls/etcd/client.crt";
 pub const ETCD_KEY: &str = "server/tls/etcd/client.key";
 /// Where etcd listens when its configuration cannot be read.
 pub const ETCD_ENDPOINTS: [&str; 2] = ["https://127.0.0.1:2379", "https://[::1]:2379"];
+/// Beside the snapshot folder: what newer versions of K3s note of each snapshot, in a file of the same name.
+pub const METADATA: &str = ".metadata";

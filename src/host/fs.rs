@@ -22,6 +22,16 @@ use crate::model::snapshot::FileId;
 
 const FULL: &str = "Free some space, or name a folder on another file system with --dir.";
 
+/// What the name of a draft begins and ends with, where it has to have one; between them stands our process number.
+const DRAFT: &str = ".k3s-snapshot-";
+const PART: &str = ".part";
+
+/// Whether a file name is that of a draft.
+pub fn is_draft(file: &str) -> bool {
+    let pid = file.strip_prefix(DRAFT).and_then(|f| f.strip_suffix(PART)).unwrap_or_default();
+    !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// An unnamed 0600 file in the folder where it may get a name.
 pub struct Draft {
     file: File,
@@ -59,7 +69,7 @@ impl Draft {
                     Some(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL)
                 ) =>
             {
-                let name = format!(".k3s-snapshot-{}.part", std::process::id());
+                let name = format!("{DRAFT}{}{PART}", std::process::id());
                 let path = folder.join(&name);
                 let file = OpenOptions::new()
                     .read(true)
@@ -265,6 +275,12 @@ pub fn denied(e: io::Error, context: String) -> anyhow::Error {
     }
 }
 
+/// Brings the names in a folder to the disk.
+pub fn sync_folder(path: &Path) -> Result<()> {
+    let context = || format!("writing the folder '{}' to the disk", path.display());
+    File::open(path).with_context(context)?.sync_all().with_context(context)
+}
+
 /// Makes a folder of ours, 0700, with its parents.
 pub fn make_folder(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -342,6 +358,20 @@ mod tests {
             assert_eq!(std::fs::read(dir.path().join("m.json")).unwrap(), content.as_bytes());
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn drafts_are_known_by_their_names() {
+        for (name, is) in [
+            (".k3s-snapshot-1.part", true),
+            (".k3s-snapshot-4194304.part", true),
+            (".k3s-snapshot-.part", false),
+            (".k3s-snapshot-12", false),
+            (".k3s-snapshot-1a.part", false),
+            ("k3s-snapshot-1.part", false),
+        ] {
+            assert_eq!(is_draft(name), is, "{name}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub mod datastore;
 pub mod flavour;
 pub mod fs;
+pub mod held;
 pub mod lock;
 pub mod notify;
 

@@ -13,7 +13,7 @@ use crate::error::{self, Kind};
 pub struct Report {
     /// Version of this format: 1.
     pub version: u32,
-    /// Which command it was: `save`, `list`, `verify`.
+    /// Which command it was: `save`, `list`, `verify`, `prune`, `delete`.
     pub verb: &'static str,
     /// `done`, or the kind of failure.
     pub outcome: &'static str,
@@ -85,6 +85,12 @@ pub struct Row {
     pub findings: Vec<String>,
     /// What else should be known of it.
     pub notes: Vec<String>,
+    /// What prune and delete make of it: `keep` or `remove`; `None` where it was not asked about.
+    pub verdict: Option<&'static str>,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// Whether it was deleted; `None` where that was not to be, and in a dry run.
+    pub deleted: Option<bool>,
 }
 
 impl Row {
@@ -121,6 +127,9 @@ impl Row {
                 }
                 _ => vec![],
             },
+            verdict: None,
+            reasons: vec![],
+            deleted: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who hears what a run has to say. The only folder that prints.
 
+pub mod ask;
 pub mod bar;
 pub mod log;
 pub mod stdout;

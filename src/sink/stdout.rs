@@ -66,6 +66,9 @@ fn render(report: &Report, format: Format) -> String {
         Format::Text => match report.verb {
             "list" if report.error.is_some() && report.snapshots.is_empty() => String::new(),
             "list" => list(&report.snapshots),
+            "prune" if report.snapshots.is_empty() => String::new(),
+            "prune" => pruned(&report.snapshots),
+            "delete" => report.snapshots.iter().map(deleted).collect(),
             "save" => report.snapshots.iter().map(saved).collect(),
             _ => report.snapshots.iter().map(verdict).collect(),
         },
@@ -94,6 +97,31 @@ fn list(rows: &[Row]) -> String {
         ]
     }));
     table(&all)
+}
+
+fn pruned(rows: &[Row]) -> String {
+    let head = ["Name", "State", "Verdict", "Reasons"];
+    let mut all = vec![head.map(str::to_owned).to_vec()];
+    all.extend(rows.iter().map(|r| {
+        let verdict = match (r.verdict, r.deleted) {
+            (_, Some(true)) => "removed",
+            (_, Some(false)) => "not removed",
+            (verdict, None) => verdict.unwrap_or("-"),
+        };
+        let (state, reasons) = (r.state.label().to_owned(), r.reasons.join(", "));
+        vec![printable(&r.name), state, verdict.to_owned(), reasons]
+    }));
+    table(&all)
+}
+
+fn deleted(row: &Row) -> String {
+    let how = match (row.verdict, row.deleted) {
+        (_, Some(true)) => "deleted".to_owned(),
+        (_, Some(false)) => "could not be deleted".to_owned(),
+        (Some("remove"), None) => "to be deleted".to_owned(),
+        (_, None) => row.reasons.join(", "),
+    };
+    format!("{}: {how}\n", printable(&row.name))
 }
 
 fn saved(row: &Row) -> String {

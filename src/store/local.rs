@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::manifests::Manifests;
-use super::{Opened, Store};
+use super::{Opened, Store, removal};
 use crate::error::{Fault, Kind};
 use crate::host::fs::{Published, id_of, make_folder};
 use crate::host::{Draft, FileAt};
 use crate::model::name::{SnapshotName, Suffix};
-use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
+use crate::model::snapshot::{Leftover, Listing, Manifest, Snapshot, State, plausible_size};
 
 /// A snapshot folder.
 pub struct Local {
@@ -97,8 +97,13 @@ impl Store for Local {
             }
             Err(e) => return Err(self.missing(e)),
         };
-        let known = self.manifests.names();
         let mut listing = Listing { snapshots: vec![], complete: true, informed: true };
+        // A list does not fail for want of a manifest; what deletes has to know.
+        let known = self.manifests.names().unwrap_or_else(|e| {
+            log::debug!("{e:#}");
+            listing.informed = false;
+            Default::default()
+        });
         for entry in entries {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -213,5 +218,17 @@ impl Store for Local {
         let path = self.folder.join(&file);
         let meta = std::fs::metadata(&path).with_context(|| format!("looking at '{}'", path.display()))?;
         Ok(self.row(file, Some(&meta), Some(manifest)))
+    }
+
+    fn leftovers(&self) -> Result<Vec<Leftover>> {
+        removal::leftovers(&self.folder)
+    }
+
+    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
+        removal::delete(&self.folder, &self.manifests, files)
+    }
+
+    fn sweep(&self) -> Result<usize> {
+        removal::sweep(&self.folder, &self.manifests)
     }
 }

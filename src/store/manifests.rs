@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::host::Draft;
-use crate::host::fs::make_folder;
+use crate::host::fs::{make_folder, sync_folder};
 use crate::model::snapshot::Manifest;
 
 /// The manifests of one snapshot folder.
@@ -27,14 +27,20 @@ impl Manifests {
         Manifests { folder: state_dir.join("manifests").join(hash) }
     }
 
-    /// The names that have one, in one look. Unreadable means none: a list must not fail for want of a manifest.
-    pub(super) fn names(&self) -> HashSet<String> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return HashSet::new() };
-        entries
-            .flatten()
-            .filter_map(|e| e.file_name().to_str()?.strip_suffix(".json").map(str::to_owned))
-            .filter(|n| !n.starts_with('.'))
-            .collect()
+    /// The names that have one, in one look. None where nothing was ever written down.
+    pub(super) fn names(&self) -> Result<HashSet<String>> {
+        let context = || format!("reading the manifests in '{}'", self.folder.display());
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+            entries => entries.with_context(context)?,
+        };
+        let mut names = HashSet::new();
+        for entry in entries {
+            let file = entry.with_context(context)?.file_name();
+            let name = file.to_str().and_then(|f| f.strip_suffix(".json")).filter(|n| !n.starts_with('.'));
+            names.extend(name.map(str::to_owned));
+        }
+        Ok(names)
     }
 
     /// The manifest of a file; `None` where there is none, or none that can be read.
@@ -68,6 +74,23 @@ impl Manifests {
         let draft = Draft::new(&self.folder)?;
         (&draft).write_all(&text).with_context(context)?;
         draft.replace(&format!("{}.json", manifest.name))
+    }
+
+    /// Deletes the manifest of a file; true where there was one.
+    pub(super) fn remove(&self, file: &str) -> Result<bool> {
+        let path = self.path(file);
+        match std::fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e).with_context(|| format!("deleting the manifest '{}'", path.display())),
+        }
+    }
+
+    /// Brings what was removed to the disk, where that is possible: a manifest that comes back does no harm.
+    pub(super) fn sync(&self) {
+        if let Err(e) = sync_folder(&self.folder) {
+            log::debug!("{e:#}");
+        }
     }
 
     fn path(&self, file: &str) -> PathBuf {

@@ -3,13 +3,14 @@
 
 pub mod local;
 pub mod manifests;
+mod removal;
 
 use anyhow::Result;
 
 use crate::host::Draft;
 use crate::inspect::ReadAt;
 use crate::model::name::SnapshotName;
-use crate::model::snapshot::{FileId, Listing, Manifest, Snapshot};
+use crate::model::snapshot::{FileId, Leftover, Listing, Manifest, Snapshot};
 
 /// A snapshot opened for reading.
 pub struct Opened {
@@ -37,4 +38,11 @@ pub trait Store {
     fn free(&self, name: &SnapshotName) -> Result<SnapshotName>;
     /// Names the draft, never over another file, and records it. Fails as busy where the name was taken meanwhile.
     fn publish(&self, draft: Draft, name: &SnapshotName, manifest: Manifest) -> Result<Snapshot>;
+    /// What cut-off runs left in it, and whether that is still in use. Apart from the list, as it takes a look at every
+    /// process.
+    fn leftovers(&self) -> Result<Vec<Leftover>>;
+    /// Deletes these files, in their order, with all that belongs to them. One result each: true where it was there.
+    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)>;
+    /// Forgets what is written down of snapshots that are gone; gives back of how many.
+    fn sweep(&self) -> Result<usize>;
 }
