@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! k3s-snapshot: save, list and verify the etcd snapshots of K3s.
+//! k3s-snapshot: save, list, verify, prune and delete the etcd snapshots of K3s.
 //!
 //! Facts in, judgement in the middle, deeds at the rim, one report out:
 //!

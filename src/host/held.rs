@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether a process has a file open. Under doubt the answer is yes: whoever asks wants to delete it.
+//! Whether a process has a file open. Who asks wants to delete it, so an error is a yes. A process that does not let us
+//! look is passed over: nobody may rely on this alone.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -7,11 +8,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Which of these files somebody has open or locked, or may have.
+use nix::errno::Errno;
+
+/// Which of these files somebody has open or locked.
 pub fn held(files: &[PathBuf]) -> Vec<bool> {
     let mut held: Vec<bool> = files.iter().map(|f| locked(f)).collect();
     if held.iter().any(|h| !h) && look(files, &mut held).is_err() {
-        held.fill(true); // not all processes let us look: nobody knows
+        held.fill(true);
     }
     held
 }
@@ -33,10 +36,10 @@ fn look(files: &[PathBuf], held: &mut [bool]) -> io::Result<()> {
         if !process.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit) {
             continue;
         }
-        let Some(handles) = unless_gone(std::fs::read_dir(process.path().join("fd")))? else { continue };
+        let Some(handles) = if_shown(std::fs::read_dir(process.path().join("fd")))? else { continue };
         for handle in handles {
-            let Some(handle) = unless_gone(handle)? else { continue };
-            let Some(target) = unless_gone(std::fs::read_link(handle.path()))? else { continue };
+            let Some(handle) = if_shown(handle)? else { continue };
+            let Some(target) = if_shown(std::fs::read_link(handle.path()))? else { continue };
             let Some(name) = target.file_name() else { continue };
             for ((_, file), held) in wanted.iter().zip(held.iter_mut()).filter(|((w, _), _)| *w == name) {
                 *held |= match (std::fs::metadata(handle.path()), file) {
@@ -49,15 +52,15 @@ fn look(files: &[PathBuf], held: &mut [bool]) -> io::Result<()> {
     Ok(())
 }
 
-/// A process, and what it has open, may end while we look.
-fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    const NO_SUCH_PROCESS: i32 = nix::errno::Errno::ESRCH as i32;
+/// A process, and what it has open, may end while we look. In a container or a hardened unit, some are closed to root
+/// too.
+fn if_shown<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(NO_SUCH_PROCESS) => {
-            Ok(None)
-        }
-        Err(e) => Err(e),
+        Err(e) => match e.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => Ok(None),
+            _ => Err(e),
+        },
     }
 }
 
@@ -69,16 +72,14 @@ mod tests {
     fn an_open_file_is_held_and_a_closed_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = |n: &str| dir.path().join(n);
-        let open = File::create(path("open")).unwrap();
+        let open = File::create(path("open-here")).unwrap();
         std::fs::write(path("closed"), b"x").unwrap();
-        let files = [path("open"), path("closed"), path("none")];
-        let now = held(&files);
-        assert!(now[0]);
-        // Who is not root may not look at the processes of others: then all are held.
-        if nix::unistd::Uid::effective().is_root() {
-            assert_eq!(now, [true, false, false]);
-            drop(open);
-            assert_eq!(held(&files), [false, false, false]);
-        }
+        let files = [path("open-here"), path("closed"), path("none")];
+        assert_eq!(held(&files), [true, false, false]);
+        drop(open);
+        assert_eq!(held(&files), [false, false, false]);
+        let locked = File::open(path("closed")).unwrap();
+        locked.lock().unwrap();
+        assert_eq!(held(&files), [false, true, false]);
     }
 }

@@ -254,9 +254,9 @@ pub struct Listing {
 pub struct Leftover {
     /// File name.
     pub file: String,
-    /// When content or inode last changed: seconds since the epoch.
+    /// When its content last changed: seconds since the epoch.
     pub modified_at: u64,
-    /// Whether a process has it open, or may have.
+    /// Whether a process is known to have it open.
     pub held: bool,
     /// Whether its name is a temporary one of this tool.
     pub ours: bool,

@@ -75,8 +75,7 @@ pub(super) fn leftovers(folder: &Path) -> Result<Vec<Leftover>> {
         }
         let Ok(meta) = entry.metadata() else { continue };
         if meta.is_file() {
-            let modified = meta.mtime().max(meta.ctime());
-            let modified_at = u64::try_from(modified).unwrap_or(0);
+            let modified_at = u64::try_from(meta.mtime()).unwrap_or(0);
             all.push(Leftover { file, modified_at, held: true, ours });
         }
     }

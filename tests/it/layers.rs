@@ -96,7 +96,7 @@ fn sources() -> Vec<(String, String)> {
 /// The code without its tests and comments, as numbered lines.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
-        .take_while(|l| !l.starts_with("#[cfg(test)]"))
+        .take_while(|l| !["#[cfg(test)]", "#![cfg(test)]"].iter().any(|t| l.starts_with(t)))
         .enumerate()
         .map(|(i, l)| (i + 1, l.split("//").next().unwrap_or_default()))
 }

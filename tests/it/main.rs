@@ -16,6 +16,7 @@ mod corruption;
 mod documents;
 mod layers;
 mod parts;
+mod prune;
 mod save;
 mod support;
 mod trouble;

@@ -57,7 +57,7 @@ pub enum Keep {
     NoNewerProven,
     /// It was cut off, but was written to within the last day.
     Young,
-    /// It was cut off, but a process may still have it open.
+    /// It was cut off, but a process has it open.
     Held,
 }
 
@@ -198,7 +198,7 @@ impl fmt::Display for Keep {
             Keep::Level => "shows the new level of the entries",
             Keep::NoNewerProven => "no newer one is proven",
             Keep::Young => "written to within a day",
-            Keep::Held => "may still be open",
+            Keep::Held => "still open",
         })
     }
 }

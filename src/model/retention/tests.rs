@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A named row for every guard and every edge, and what holds for all listings.
+#![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
