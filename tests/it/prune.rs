@@ -342,3 +342,30 @@ fn a_file_that_cannot_be_deleted_is_told_and_the_rest_goes() {
     folder.prune(&["--keep-last", "1"]).expect(0);
     assert_eq!(folder.names(), all[..1]);
 }
+
+#[test]
+fn a_run_that_is_killed_is_ended_by_the_next_and_takes_nothing_more() {
+    let folder = Folder::new();
+    // Of a size that a snapshot can have; nobody looks into them.
+    let all: Vec<String> = (0..3000).map(|d| folder.name("timer", d)).collect();
+    all.iter().for_each(|name| fs::write(folder.file(name), [0; 544]).unwrap());
+    let kept = sorted(all[..9].to_vec());
+    let mut killed = 0;
+    for ms in (1..).map(|i| i * 3) {
+        let mut run = folder.tool("prune").args(&["--keep-last", "9"]).start();
+        std::thread::sleep(Duration::from_millis(ms));
+        run.process.kill();
+        let code = run.finish().code;
+        let left = folder.names();
+        assert!(kept.iter().all(|k| left.contains(k)));
+        // The oldest go first.
+        assert_eq!(left, sorted(all[..left.len()].to_vec()));
+        killed += usize::from(code.is_none() && left.len() < 3000);
+        if code == Some(0) || left.len() == 9 {
+            break;
+        }
+    }
+    folder.prune(&["--keep-last", "9"]).expect(0);
+    assert_eq!(folder.names(), kept);
+    println!("killed {killed} times amid the deed");
+}
