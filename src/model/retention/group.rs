@@ -4,8 +4,8 @@
 //! Nothing here takes away what a policy or another guard keeps; a guard only ever adds.
 
 use super::policy::{Policy, Rule};
-use super::{Ask, Keep, Remove};
-use crate::model::snapshot::{Leftover, Snapshot, State};
+use super::{Ask, Decision, Keep, Remove, Seen};
+use crate::model::snapshot::{Leftover, State};
 
 /// A snapshot may be this much younger than now before its date is not believed, in seconds.
 const SKEW: u64 = 300;
@@ -13,13 +13,6 @@ const SKEW: u64 = 300;
 const DAY: u64 = 86_400;
 /// So many proven snapshots have to stand behind a fall or a gap before it is believed.
 const BELIEVED: usize = 3;
-
-/// What was decided of one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Decided {
-    Keep(Vec<Keep>),
-    Remove(Remove),
-}
 
 /// A point in time: one file, or the plain and the zipped one of the same second.
 struct Point {
@@ -34,7 +27,7 @@ struct Point {
 }
 
 /// Judges `files`, newest first, none of them partial. Gives back one decision for each, and what to warn of.
-pub(super) fn judge(stem: &str, files: &[&Snapshot], ask: &Ask, warnings: &mut Vec<String>) -> Vec<Decided> {
+pub(super) fn judge(stem: &str, files: &[Seen], ask: &Ask, warnings: &mut Vec<String>) -> Vec<Decision> {
     let mut points = points(files);
     let future = |p: &Point| p.at > ask.now.saturating_add(SKEW);
     let newest_proven = points.iter().find(|p| p.proven && !future(p)).map(|p| p.at);
@@ -63,44 +56,39 @@ pub(super) fn judge(stem: &str, files: &[&Snapshot], ask: &Ask, warnings: &mut V
     if !ask.accept_drop {
         by_entries(&mut good, &stem.to_string(), warnings);
     }
-    let mut decided = vec![Decided::Remove(Remove::NoRule); files.len()];
+    let mut decided = vec![Decision::Remove(Remove::NoRule); files.len()];
     for point in points {
         let decision = if ask.policy.keeps_all() {
-            Decided::Keep(vec![Keep::All])
+            Decision::Keep(vec![Keep::All])
         } else if !point.keep.is_empty() {
-            Decided::Keep(point.keep)
+            Decision::Keep(point.keep)
         } else if point.good {
-            Decided::Remove(Remove::NoRule)
+            Decision::Remove(Remove::NoRule)
         } else if newest_proven.is_some_and(|at| at > point.at) {
-            Decided::Remove(Remove::Bad)
+            Decision::Remove(Remove::Bad)
         } else {
-            Decided::Keep(vec![Keep::NoNewerProven])
+            Decision::Keep(vec![Keep::NoNewerProven])
         };
         decided.get_mut(point.files).into_iter().flatten().for_each(|d| *d = decision.clone());
     }
     decided
 }
 
-fn points(files: &[&Snapshot]) -> Vec<Point> {
+fn points(files: &[Seen]) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     for (i, file) in files.iter().enumerate() {
         let proven = file.state == State::Proven;
-        let entries = file.manifest.as_ref().filter(|_| proven).map_or(0, |m| m.entries);
+        let entries = if proven { file.entries } else { 0 };
         let good = proven || file.state == State::Unchecked;
-        match points.last_mut().filter(|p| p.at == file.created_at) {
+        match points.last_mut().filter(|p| p.at == file.at) {
             Some(p) => {
                 p.files.end = i + 1;
                 (p.good, p.proven) = (p.good || good, p.proven || proven);
                 p.entries = p.entries.max(entries);
             }
-            None => points.push(Point {
-                at: file.created_at,
-                files: i..i + 1,
-                good,
-                proven,
-                entries,
-                keep: Vec::new(),
-            }),
+            None => {
+                points.push(Point { at: file.at, files: i..i + 1, good, proven, entries, keep: Vec::new() })
+            }
         }
     }
     points
@@ -161,24 +149,24 @@ fn by_entries(good: &mut [&mut Point], stem: &str, warnings: &mut Vec<String>) {
 
 /// Judges what a run left behind that was cut off. `proven` is the time of the newest proven one of its group;
 /// `None` in `group` where it belongs to none.
-pub(super) fn leftover(left: Option<&Leftover>, group: Option<(u64, Option<u64>)>, ask: &Ask) -> Decided {
-    let Some(left) = left else { return Decided::Keep(vec![Keep::Young]) };
+pub(super) fn leftover(left: Option<&Leftover>, group: Option<(u64, Option<u64>)>, ask: &Ask) -> Decision {
+    let Some(left) = left else { return Decision::Keep(vec![Keep::Young]) };
     let newer = group.is_none_or(|(at, proven)| proven.is_some_and(|p| p > at));
     if left.held {
-        Decided::Keep(vec![Keep::Held])
+        Decision::Keep(vec![Keep::Held])
     } else if left.modified_at.saturating_add(DAY) > ask.now {
-        Decided::Keep(vec![Keep::Young])
+        Decision::Keep(vec![Keep::Young])
     } else if !newer {
-        Decided::Keep(vec![Keep::NoNewerProven])
+        Decision::Keep(vec![Keep::NoNewerProven])
     } else if group.is_some() && ask.policy.keeps_all() {
-        Decided::Keep(vec![Keep::All])
+        Decision::Keep(vec![Keep::All])
     } else {
-        Decided::Remove(Remove::Leftover)
+        Decision::Remove(Remove::Leftover)
     }
 }
 
 /// The time of the newest proven one that can be believed.
-pub(super) fn newest_proven(files: &[&Snapshot], now: u64) -> Option<u64> {
-    let believed = |f: &&&Snapshot| f.state == State::Proven && f.created_at <= now.saturating_add(SKEW);
-    files.iter().filter(believed).map(|f| f.created_at).max()
+pub(super) fn newest_proven(files: &[Seen], now: u64) -> Option<u64> {
+    let believed = |f: &&Seen| f.state == State::Proven && f.at <= now.saturating_add(SKEW);
+    files.iter().filter(believed).map(|f| f.at).max()
 }

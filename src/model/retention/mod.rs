@@ -9,7 +9,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 pub use deletion::{check_name, last_good};
@@ -17,7 +17,6 @@ pub use policy::{Policy, Rule};
 pub use selection::{Selection, Unmatched};
 
 use super::snapshot::{Leftover, Snapshot, State};
-use group::Decided;
 
 /// What is asked.
 #[derive(Debug)]
@@ -105,63 +104,83 @@ pub struct Judgement<'a> {
 pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judgement<'a> {
     let selected = ask.selection.among(all);
     let leftovers: HashMap<&str, &Leftover> = leftovers.iter().map(|l| (l.file.as_str(), l)).collect();
-    let mut groups: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    let mut groups: HashMap<(&str, &str), Result<usize, Unmatched>> = HashMap::new();
+    let mut keys: Vec<(&str, &str)> = Vec::new();
+    let mut seen: Vec<Seen> = Vec::with_capacity(all.len());
     let mut decisions: Vec<Decision> = Vec::with_capacity(all.len());
-    for (i, snapshot) in all.iter().enumerate() {
+    for (index, snapshot) in all.iter().enumerate() {
         let named = snapshot.name.as_ref().filter(|_| snapshot.state != State::Foreign);
-        decisions.push(match named {
+        let (group, decision) = match named {
             None => match leftovers.get(snapshot.file.as_str()) {
-                Some(left) if left.ours => group::leftover(Some(left), None, ask).into(),
-                _ => Decision::Unmatched(Unmatched::Foreign),
+                Some(left) if left.ours => (None, group::leftover(Some(left), None, ask)),
+                _ => (None, Decision::Unmatched(Unmatched::Foreign)),
             },
-            Some(name) => match selected.leaves_out(&name.stem) {
-                Some(why) => Decision::Unmatched(why),
-                None => {
-                    groups.entry((place(snapshot), &name.stem)).or_default().push(i);
-                    Decision::Remove(Remove::NoRule) // until its group is judged
+            Some(name) => {
+                let key = (place(snapshot), name.stem.as_str());
+                let group = groups.entry(key).or_insert_with(|| match selected.leaves_out(&name.stem) {
+                    Some(why) => Err(why),
+                    None => {
+                        keys.push(key);
+                        Ok(keys.len() - 1)
+                    }
+                });
+                match group {
+                    Err(why) => (None, Decision::Unmatched(*why)),
+                    // Until its group is judged.
+                    Ok(group) => (Some(*group), Decision::Remove(Remove::NoRule)),
                 }
-            },
-        });
+            }
+        };
+        let entries = snapshot.manifest.as_ref().map_or(0, |m| m.entries);
+        seen.push(Seen { at: snapshot.created_at, state: snapshot.state, entries, index, group });
+        decisions.push(decision);
     }
+    let file = |s: &Seen| all.get(s.index).map(|s| s.file.as_str());
+    seen.sort_unstable_by(|a, b| a.at.cmp(&b.at).then_with(|| file(a).cmp(&file(b))));
+    let mut members: Vec<Vec<Seen>> = vec![Vec::new(); keys.len()];
+    for one in seen.iter().rev() {
+        one.group.and_then(|g| members.get_mut(g)).into_iter().for_each(|group| group.push(*one));
+    }
+    let mut groups: Vec<_> = keys.into_iter().zip(members).collect();
+    groups.sort_unstable_by_key(|(key, _)| *key);
     let mut warnings = Vec::new();
-    for ((_, stem), mut members) in groups {
-        let at = |i: &usize| all.get(*i).map(|s| (s.created_at, &s.file));
-        members.sort_unstable_by(|a, b| at(b).cmp(&at(a)));
-        let (partial, whole): (Vec<usize>, Vec<usize>) =
-            members.into_iter().partition(|i| all.get(*i).is_some_and(|s| s.state == State::Partial));
-        let files: Vec<&Snapshot> = whole.iter().filter_map(|i| all.get(*i)).collect();
-        let proven = group::newest_proven(&files, ask.now);
-        let decided = group::judge(stem, &files, ask, &mut warnings);
-        let partial = partial.into_iter().filter_map(|i| {
-            let file = all.get(i)?;
-            let left = leftovers.get(file.file.as_str()).copied();
-            Some((i, group::leftover(left, Some((file.created_at, proven)), ask)))
+    for ((_, stem), newest_first) in groups {
+        let (partial, whole): (Vec<Seen>, Vec<Seen>) =
+            newest_first.into_iter().partition(|s| s.state == State::Partial);
+        let proven = group::newest_proven(&whole, ask.now);
+        let decided = group::judge(stem, &whole, ask, &mut warnings);
+        let partial = partial.iter().map(|s| {
+            let left = file(s).and_then(|f| leftovers.get(f)).copied();
+            (s, group::leftover(left, Some((s.at, proven)), ask))
         });
-        for (i, decided) in whole.into_iter().zip(decided).chain(partial) {
-            if let Some(decision) = decisions.get_mut(i) {
-                *decision = decided.into();
+        for (one, decided) in whole.iter().zip(decided).chain(partial) {
+            if let Some(decision) = decisions.get_mut(one.index) {
+                *decision = decided;
             }
         }
     }
-    let mut verdicts: Vec<Verdict> =
-        all.iter().zip(decisions).map(|(snapshot, decision)| Verdict { snapshot, decision }).collect();
-    let order = |v: &Verdict<'a>| (v.snapshot.created_at, v.snapshot.file.as_str());
-    verdicts.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
-    Judgement { verdicts, warnings }
+    let verdict = |s: Seen| {
+        let decision = std::mem::replace(decisions.get_mut(s.index)?, Decision::Remove(Remove::NoRule));
+        Some(Verdict { snapshot: all.get(s.index)?, decision })
+    };
+    Judgement { verdicts: seen.into_iter().filter_map(verdict).collect(), warnings }
+}
+
+/// What a group is judged by. Small, as there may be very many.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    at: u64,
+    state: State,
+    entries: u64,
+    /// Where it stands among all.
+    index: usize,
+    /// Which group it is of, where it is of one that is judged.
+    group: Option<usize>,
 }
 
 /// The place of a snapshot: its location without the file.
 fn place(snapshot: &Snapshot) -> &str {
     snapshot.location.strip_suffix(snapshot.file.as_str()).unwrap_or(&snapshot.location)
-}
-
-impl From<Decided> for Decision {
-    fn from(decided: Decided) -> Decision {
-        match decided {
-            Decided::Keep(why) => Decision::Keep(why),
-            Decided::Remove(why) => Decision::Remove(why),
-        }
-    }
 }
 
 impl Decision {
