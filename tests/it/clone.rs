@@ -2,13 +2,15 @@
 //! Snapshots by file clone: a real etcd on XFS and btrfs, under writers that never pause. `LONG=1` saves 500 times instead
 //! of 30. What holds for every snapshot, however it was taken, is in `save.rs`.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use etcd_client::{Client, GetOptions};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::support::etcd::Etcd;
 use crate::support::k3s_root::Layout;
@@ -30,6 +32,10 @@ fn etcd_on(volume: &Volume) -> Etcd {
 
 fn save(etcd: &Etcd, args: &[&str]) -> Run {
     Tool::new("save").on(&etcd.root).args(args).args(&["--report", "json"]).run()
+}
+
+fn file_of(etcd: &Etcd, row: &Value) -> PathBuf {
+    etcd.root.snapshots().join(row["name"].as_str().unwrap())
 }
 
 fn row(run: &Run) -> Value {
@@ -89,8 +95,10 @@ fn restored(file: &Path) -> Vec<(Vec<u8>, i64, Vec<u8>)> {
 
 /// All that was acknowledged up to the snapshot's revision is in it, as it was written or as somebody overwrote it later.
 fn holds(file: &Path, revision: i64, log: &Log) {
-    let all: std::collections::BTreeMap<Vec<u8>, (i64, Vec<u8>)> =
-        restored(file).into_iter().map(|(key, at, value)| (key, (at, value))).collect();
+    let all: BTreeMap<Vec<u8>, (i64, [u8; 32])> = restored(file)
+        .into_iter()
+        .map(|(key, at, value)| (key, (at, Sha256::digest(&value).into())))
+        .collect();
     for (key, writes) in log {
         let Some((at, value)) = writes.iter().rev().find(|(at, _)| *at <= revision) else { continue };
         let (found_at, found) = all.get(key.as_bytes()).unwrap_or_else(|| panic!("{key} is missing"));
@@ -117,34 +125,34 @@ fn many_under_writers(kind: &str) {
     let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as usize;
     let writers = Writers::start(&etcd, 4);
     eventually("all write", Duration::from_secs(20), || writers.acknowledged() > 50);
-    let mut picked = Vec::new();
-    let mut saved: Vec<(i64, i64)> = Vec::new();
+    let (mut first, mut last, mut picked) = (None, 0, 0);
     for i in 0..rounds {
         let before = writers.acknowledged();
-        let run = save(&etcd, &[]);
-        let row = check(run, before);
+        let row = check(save(&etcd, &[]), before);
         assert_eq!((&row["method"], &row["method_reason"]), (&"clone".into(), &Value::Null), "save {i}");
-        let file = etcd.root.snapshots().join(row["name"].as_str().unwrap());
+        let (revision, file) = (row["revision"].as_i64().unwrap(), file_of(&etcd, &row));
         // Ten, spread over all, beginning anywhere.
         if (i + seed).is_multiple_of(rounds / 10) {
-            picked.push((file, row["revision"].as_i64().unwrap()));
-        } else {
-            fs::remove_file(file).unwrap();
+            picked += 1;
+            let status = ctl::snapshot_status(&file).unwrap();
+            assert_eq!(status["revision"], revision, "{}", file.display());
+            let tls = etcd.root.certs().mutual();
+            let live = etcd.try_client(tls, async |c| Ok(everything(c, revision).await)).unwrap();
+            assert!(live.len() > 50);
+            assert!(restored(&file) == live, "save {i} is not the store of revision {revision}");
+            Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
         }
-        saved.push((before, row["revision"].as_i64().unwrap()));
+        fs::remove_file(file).unwrap();
+        first.get_or_insert(before);
+        last = before;
+        // etcd keeps every value until it is told to forget.
+        if i % 20 == 19 {
+            etcd.compact(writers.acknowledged());
+        }
     }
     drop(writers.stop());
-    assert_eq!(picked.len(), 10);
-    assert!(saved.last().unwrap().0 > saved[0].0 + 10, "the writers wrote all the time: {saved:?}");
-    Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
-    for (file, revision) in picked {
-        let status = ctl::snapshot_status(&file).unwrap();
-        assert_eq!(status["revision"], revision, "{}", file.display());
-        let tls = etcd.root.certs().mutual();
-        let live = etcd.try_client(tls, async |c| Ok(everything(c, revision).await)).unwrap();
-        assert!(live.len() > 100);
-        assert!(restored(&file) == live, "{} is not the store of revision {revision}", file.display());
-    }
+    assert_eq!(picked, 10);
+    assert!(last > first.unwrap() + 10, "the writers wrote all the time");
 }
 
 #[test]
@@ -220,8 +228,7 @@ fn during_changes(kind: &str) {
     let row = check(save(&etcd, &[]), before);
     let log = writers.stop();
     for row in [row, last.unwrap()] {
-        let file = etcd.root.snapshots().join(row["name"].as_str().unwrap());
-        holds(&file, row["revision"].as_i64().unwrap(), &log);
+        holds(&file_of(&etcd, &row), row["revision"].as_i64().unwrap(), &log);
     }
     Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
 }
@@ -253,7 +260,7 @@ fn a_clone_is_byte_for_byte_what_etcd_streams() {
         assert_eq!((&clone["method"], &stream["method"]), (&"clone".into(), &"stream".into()));
         assert_eq!(clone["sha256"], stream["sha256"], "on {kind}");
         let live = etcd.root.server().join("db/etcd/member/snap/db");
-        let file = etcd.root.snapshots().join(clone["name"].as_str().unwrap());
+        let file = file_of(&etcd, &clone);
         assert!(size(&live) + 32 >= size(&file));
         // A zip of a clone is a zip of a snapshot; an alarm speaks up for a clone as for a stream.
         let zip = row(&save(&etcd, &["--method", "clone", "--snapshot-compress", "--name", "z"]).expect(0));
@@ -316,4 +323,26 @@ fn a_cold_save_says_what_it_may_lack_and_a_damaged_database_is_refused() {
     let warned = run.json()["warnings"].to_string();
     assert!(warned.contains("thrown away") && warned.contains("page "), "the finding is told: {warned}");
     assert_eq!(etcd.root.snapshot_names(), names, "nothing was kept");
+}
+
+/// The unit as it is shipped, in a booted host with a real systemd, on XFS.
+#[test]
+fn the_shipped_unit_clones_and_sees_both_folders_through_one_mount() {
+    require!(require::etcd_programs());
+    require!(require::program("systemd-nspawn"));
+    let volume = require!(Volume::mount("xfs"));
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
+    let etcd = fs::canonicalize(require::etcd_programs().unwrap().join("etcd")).unwrap();
+    let mut boot = std::process::Command::new(top.join("tests/host/boot"));
+    boot.args(["-H", "-t", "60", "-b"]).arg(format!("{}:/var/lib/rancher", volume.path().display()));
+    for (from, to) in
+        [(top, "/opt/k3s-snapshot"), (programs, "/opt/programs"), (etcd.parent().unwrap(), "/opt/etcd")]
+    {
+        boot.arg("-B").arg(format!("{}:{to}", from.display()));
+    }
+    let out = boot.arg("--").arg(top.join("tests/host/clone-in-the-sandbox")).output().unwrap();
+    let said = [out.stdout, out.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(out.status.success() && said.contains("one mount id: "), "{}: {said}", out.status);
 }
