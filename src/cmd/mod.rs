@@ -8,4 +8,5 @@ mod examine;
 pub mod list;
 pub mod save;
 mod take;
+mod verdict;
 pub mod verify;
