@@ -38,7 +38,7 @@ fn file_of(etcd: &Etcd, row: &Value) -> PathBuf {
     etcd.root.snapshots().join(row["name"].as_str().unwrap())
 }
 
-fn row(run: &Run) -> Value {
+fn row_of(run: &Run) -> Value {
     run.json()["snapshots"][0].clone()
 }
 
@@ -93,6 +93,17 @@ fn restored(file: &Path) -> Vec<(Vec<u8>, i64, Vec<u8>)> {
     all
 }
 
+/// What is restored from the snapshot is what etcd itself has as of the snapshot's revision: every key, its revision, its value.
+fn same_as_live(etcd: &Etcd, row: &Value) {
+    let (revision, file) = (row["revision"].as_i64().unwrap(), file_of(etcd, row));
+    let status = ctl::snapshot_status(&file).unwrap();
+    assert_eq!(status["revision"], revision, "{}", file.display());
+    let tls = etcd.root.certs().mutual();
+    let live = etcd.try_client(tls, async |c| Ok(everything(c, revision).await)).unwrap();
+    assert!(live.len() > 50);
+    assert!(restored(&file) == live, "{} is not the store of revision {revision}", file.display());
+}
+
 /// All that was acknowledged up to the snapshot's revision is in it, as it was written or as somebody overwrote it later.
 fn holds(file: &Path, revision: i64, log: &Log) {
     let all: BTreeMap<Vec<u8>, (i64, [u8; 32])> = restored(file)
@@ -110,7 +121,7 @@ fn holds(file: &Path, revision: i64, log: &Log) {
 /// A proven clone that holds what was acknowledged before it began.
 fn check(run: Run, acknowledged: i64) -> Value {
     let run = run.expect(0);
-    let row = row(&run);
+    let row = row_of(&run);
     assert_eq!(row["state"], "proven", "{run:?}");
     assert_eq!(row["recency"]["state"], "current", "{run:?}");
     assert!(row["revision"].as_i64().unwrap() >= acknowledged, "{acknowledged} was acknowledged: {run:?}");
@@ -130,19 +141,13 @@ fn many_under_writers(kind: &str) {
         let before = writers.acknowledged();
         let row = check(save(&etcd, &[]), before);
         assert_eq!((&row["method"], &row["method_reason"]), (&"clone".into(), &Value::Null), "save {i}");
-        let (revision, file) = (row["revision"].as_i64().unwrap(), file_of(&etcd, &row));
         // Ten, spread over all, beginning anywhere.
         if (i + seed).is_multiple_of(rounds / 10) {
             picked += 1;
-            let status = ctl::snapshot_status(&file).unwrap();
-            assert_eq!(status["revision"], revision, "{}", file.display());
-            let tls = etcd.root.certs().mutual();
-            let live = etcd.try_client(tls, async |c| Ok(everything(c, revision).await)).unwrap();
-            assert!(live.len() > 50);
-            assert!(restored(&file) == live, "save {i} is not the store of revision {revision}");
+            same_as_live(&etcd, &row);
             Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
         }
-        fs::remove_file(file).unwrap();
+        fs::remove_file(file_of(&etcd, &row)).unwrap();
         first.get_or_insert(before);
         last = before;
         // etcd keeps every value until it is told to forget.
@@ -201,35 +206,38 @@ fn during_changes(kind: &str) {
         });
         assert!(clones > 0, "not one of 8 was cloned during {change}");
     }
-    // Killed amid it all, at another moment each time: a save ends well or leaves nothing.
+    let (row, log) = (last.unwrap(), writers.stop());
+    holds(&file_of(&etcd, &row), row["revision"].as_i64().unwrap(), &log);
+    // Killed amid it all, at another moment each time: a save ends well or leaves nothing. What was acknowledged is asked
+    // of etcd itself here: 3.5.1 may forget an
+    // acknowledged write when it is killed (etcd's issue 13766; seen in 2 of 231 kills in which nothing was saved).
+    let writers = Writers::start(&etcd, 4);
     for round in 0..6_u64 {
-        let names = etcd.root.snapshot_names();
-        let before = writers.acknowledged();
+        let written = writers.acknowledged();
+        eventually("they write", Duration::from_secs(20), || writers.acknowledged() > written);
+        let (names, before) = (etcd.root.snapshot_names(), etcd.revision());
         let started = Tool::new("save").on(&etcd.root).args(&["--report", "json"]).start();
         std::thread::sleep(Duration::from_millis(round * 12));
         etcd.kill();
         let run = started.finish();
         if run.code == Some(0) {
-            last = Some(check(run, before));
+            check(run, before);
         } else {
             assert_eq!(run.code, Some(1), "{run:?}");
             assert_eq!(etcd.root.snapshot_names(), names, "it left something: {run:?}");
         }
         // What it left is a database, with all that had reached it.
         let run = save(&etcd, &["--method", "clone", "--name", "cold"]).expect(0);
-        let cold = row(&run);
+        let cold = row_of(&run);
         assert_eq!((&cold["state"], &cold["recency"]["state"]), (&"proven".into(), &"unproven".into()));
         let warned = run.json()["warnings"].to_string();
         assert!(warned.contains("saved cold") && warned.contains("write-ahead log"), "{warned}");
         etcd.restart();
     }
-    let before = writers.acknowledged();
-    eventually("they write again", Duration::from_secs(20), || writers.acknowledged() > before);
+    let before = etcd.revision();
     let row = check(save(&etcd, &[]), before);
-    let log = writers.stop();
-    for row in [row, last.unwrap()] {
-        holds(&file_of(&etcd, &row), row["revision"].as_i64().unwrap(), &log);
-    }
+    drop(writers.stop());
+    same_as_live(&etcd, &row);
     Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
 }
 
@@ -255,19 +263,20 @@ fn a_clone_is_byte_for_byte_what_etcd_streams() {
         // Until etcd has committed and done with the compaction, each save would be of another moment.
         std::thread::sleep(Duration::from_millis(500));
         let size = |file: &Path| fs::metadata(file).unwrap().len();
-        let clone = row(&save(&etcd, &["--method", "clone"]).expect(0));
-        let stream = row(&save(&etcd, &["--method", "stream"]).expect(0));
+        let clone = row_of(&save(&etcd, &["--method", "clone"]).expect(0));
+        let stream = row_of(&save(&etcd, &["--method", "stream"]).expect(0));
         assert_eq!((&clone["method"], &stream["method"]), (&"clone".into(), &"stream".into()));
         assert_eq!(clone["sha256"], stream["sha256"], "on {kind}");
         let live = etcd.root.server().join("db/etcd/member/snap/db");
         let file = file_of(&etcd, &clone);
         assert!(size(&live) + 32 >= size(&file));
         // A zip of a clone is a zip of a snapshot; an alarm speaks up for a clone as for a stream.
-        let zip = row(&save(&etcd, &["--method", "clone", "--snapshot-compress", "--name", "z"]).expect(0));
+        let zip =
+            row_of(&save(&etcd, &["--method", "clone", "--snapshot-compress", "--name", "z"]).expect(0));
         assert_eq!(zip["method"], "clone");
         etcd.raise_corrupt();
         let run = save(&etcd, &["--method", "clone"]).expect(65);
-        assert_eq!(row(&run)["state"], "unchecked", "{run:?}");
+        assert_eq!(row_of(&run)["state"], "unchecked", "{run:?}");
         Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
     }
 }
@@ -287,7 +296,7 @@ fn where_it_cannot_clone_auto_streams_and_says_why_and_clone_is_refused() {
         (&on_xfs, vec!["--dir", elsewhere], "EXDEV"),
         (&on_xfs, vec!["--etcd-endpoints", &endpoint], "not local"),
     ] {
-        let streamed = row(&save(etcd, &args).expect(0));
+        let streamed = row_of(&save(etcd, &args).expect(0));
         assert_eq!((&streamed["method"], &streamed["state"]), (&"stream".into(), &"proven".into()));
         let why = streamed["method_reason"].as_str().unwrap();
         assert!(why.contains(word), "{why}");
@@ -312,7 +321,7 @@ fn a_cold_save_says_what_it_may_lack_and_a_damaged_database_is_refused() {
     let run = save(&etcd, &[]).expect(1);
     assert!(run.json()["snapshots"].as_array().unwrap().is_empty());
     let run = save(&etcd, &["--method", "clone"]).expect(0);
-    assert_eq!(row(&run)["recency"]["state"], "unproven");
+    assert_eq!(row_of(&run)["recency"]["state"], "unproven");
     let db = etcd.root.server().join("db/etcd/member/snap/db");
     let mut bytes = fs::read(&db).unwrap();
     // The root page of the newest transaction is in here somewhere: all but the meta pages.
