@@ -103,11 +103,21 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
         None => PathBuf::from("/"),
     };
     let flavour = &flavour::K3S;
-    let env: Environment = std::env::vars_os()
-        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-        .collect();
+    let mut env = Environment::new();
+    for (name, value) in std::env::vars_os() {
+        let (Ok(name), value) = (name.into_string(), value.into_string()) else { continue };
+        match value {
+            Ok(value) => drop(env.insert(name, value)),
+            Err(_) if name.starts_with("K3S_") => {
+                return Err(
+                    Fault::new(Kind::Config, format!("environment variable {name} is not UTF-8")).into()
+                );
+            }
+            Err(_) => {}
+        }
+    }
     let mut merged = load::gather(flavour, &root, common.config.as_deref(), &env)?;
-    merged.overlay(from_flags(matches));
+    merged.overlay(from_flags(matches)?);
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
     let settings = Settings::new(merged, flavour, &root, &host_name)?;
     if common.explain {
@@ -125,7 +135,7 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
 }
 
 /// Every argument that was given and is a setting, whatever the verb.
-fn from_flags(matches: &ArgMatches) -> Fragment {
+fn from_flags(matches: &ArgMatches) -> Result<Fragment> {
     let mut flags = Fragment::default();
     for key in KEYS.iter().filter(|k| k.ours) {
         let id = key.name.replace('-', "_");
@@ -135,11 +145,17 @@ fn from_flags(matches: &ArgMatches) -> Fragment {
             continue;
         }
         if let Ok(Some(raw)) = matches.try_get_raw(&id) {
-            let values = raw.map(|v| v.to_string_lossy().into_owned()).collect();
+            let values: Vec<String> = raw.map(|v| v.to_string_lossy().into_owned()).collect();
+            // A variable that a script forgot to set must not turn a check off.
+            if values.iter().all(String::is_empty) {
+                return Err(Fault::new(Kind::Usage, format!("--{} is empty", key.name))
+                    .hint("Give it a value, or leave it out.")
+                    .into());
+            }
             flags.set(key.name, values, Origin::Flag(key.name.to_owned()));
         }
     }
-    flags
+    Ok(flags)
 }
 
 fn explain(settings: &Settings, format: ReportFormat) -> std::io::Result<()> {

@@ -83,6 +83,11 @@ impl Fault {
         Fault { kind, message: message.into(), hint: None }
     }
 
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Adds the next step, a sentence for the operator.
     pub fn hint(mut self, hint: impl Into<String>) -> Fault {
         self.hint = Some(hint.into());

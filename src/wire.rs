@@ -9,8 +9,10 @@ use crate::app::{Run, Verb};
 use crate::cli;
 use crate::cmd;
 use crate::config::etcd;
+use crate::config::load::under;
 use crate::config::settings::Settings;
 use crate::error::{Fault, Kind};
+use crate::host::fs::denied;
 use crate::host::{Draft, datastore, flavour};
 use crate::model::method::Method;
 use crate::model::name::check_part;
@@ -58,6 +60,7 @@ const OUR_BASES: [&str; 3] = ["on-demand", "timer", "pre-restore"];
 
 fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
+    require_place(s)?;
     let usage = |option: &str, value: &str, why: String| {
         Fault::new(Kind::Usage, format!("option '{option}' (value '{}') {why}", value.escape_debug()))
     };
@@ -80,7 +83,7 @@ fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
         all_nodes: args.all_nodes,
         scheduled: vec![s.scheduled_base.clone(), run.flavour.scheduled_base.to_owned()],
     };
-    let token = token_hash(s);
+    let token = token_hash(s)?;
     let request = cmd::prune::Request {
         ask: Ask { selection: &selection, policy: &policy, now: run.now, accept_drop: args.accept_drop },
         dry_run: args.dry_run,
@@ -91,7 +94,8 @@ fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
 
 fn delete(run: &Run<cli::Delete>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
-    let token = token_hash(s);
+    require_place(s)?;
+    let token = token_hash(s)?;
     let request = cmd::delete::Request {
         names: &args.snapshots,
         force: args.force,
@@ -124,10 +128,11 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
         Method::Clone => &[&clone],
         Method::Stream => &[&stream],
     };
-    let token = token_hash(s);
+    let token = token_hash(s)?;
+    let (base, node) = s.new_name()?;
     let request = cmd::save::Request {
-        base: &s.name,
-        node: &s.node_name,
+        base,
+        node,
         now: run.now,
         compress: s.compress,
         scheduled_base: &s.scheduled_base,
@@ -138,7 +143,8 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
 
 fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     let s = run.settings;
-    cmd::list::run(&home(s), token_hash(s).as_deref(), s.max_age, run.now, report)
+    require_place(s)?;
+    cmd::list::run(&home(s), token_hash(s)?.as_deref(), s.max_age, run.now, report)
 }
 
 fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
@@ -148,7 +154,8 @@ fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
             .into());
     }
     let s = run.settings;
-    let token = token_hash(s);
+    require_place(s)?;
+    let token = token_hash(s)?;
     let request = cmd::verify::Request {
         targets: &run.args.snapshots,
         quick: run.args.quick,
@@ -175,8 +182,7 @@ fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
                 .into());
         }
         datastore::require_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
-        let config = std::fs::read_to_string(s.data_dir.join(flavour::ETCD_CONFIG)).unwrap_or_default();
-        endpoints = etcd::client_urls(&config);
+        endpoints = etcd_config(s)?.client_urls;
         if endpoints.is_empty() {
             endpoints = flavour::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
         }
@@ -189,7 +195,11 @@ fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
         stall: s.stall_timeout,
     };
     let db = match s.etcd_endpoints.is_empty() {
-        true => Ok(s.data_dir.join(flavour::ETCD_DB)),
+        // etcd may have been told another folder than K3s's own.
+        true => Ok(match etcd_config(s)?.data_dir {
+            Some(dir) => under(&s.root, Path::new(&dir)).join(flavour::ETCD_DB_FILE),
+            None => s.data_dir.join(flavour::ETCD_DB),
+        }),
         false => {
             Err("etcd was named by etcd-endpoints, so its database file may be another machine's (not local)"
                 .to_owned())
@@ -198,9 +208,44 @@ fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
     Ok((Clone { db, etcd: etcd.clone(), only: s.method == Method::Clone }, etcd))
 }
 
+/// What K3s wrote for its etcd. Only where there is nothing may something else be guessed.
+fn etcd_config(s: &Settings) -> Result<etcd::EtcdConfig> {
+    let path = s.data_dir.join(flavour::ETCD_CONFIG);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(denied(e, format!("reading etcd's configuration '{}'", path.display()))),
+    };
+    etcd::parse(&text).map_err(|why| {
+        Fault::new(Kind::Config, format!("reading etcd's configuration '{}': {why}", path.display()))
+            .hint("Name etcd's address with --etcd-endpoints.")
+            .into()
+    })
+}
+
 /// The hash of this server's token: from its file, else from the configuration. Without it, nothing is marked.
-fn token_hash(s: &Settings) -> Option<String> {
-    let from_file = std::fs::read_to_string(&s.token_file).ok();
-    let text = from_file.or_else(|| s.token.as_ref().map(|t| t.expose().to_owned()))?;
-    (!text.trim().is_empty()).then(|| token::hash(&text))
+fn token_hash(s: &Settings) -> Result<Option<String>> {
+    let text = match std::fs::read_to_string(&s.token_file) {
+        Ok(text) => Some(text),
+        // Whoever names a file wants it read.
+        Err(e) if s.token_file_is_named => {
+            let context = format!("reading the token file '{}'", s.token_file.display());
+            return Err(anyhow::Error::from(e).context(Fault::new(Kind::Config, context)));
+        }
+        Err(_) => s.token.as_ref().map(|t| t.expose().to_owned()),
+    };
+    Ok(text.filter(|t| !t.trim().is_empty()).map(|t| token::hash(&t)))
+}
+
+/// A folder that K3s made exists where K3s is. Without K3s, no snapshots is no good news.
+fn require_place(s: &Settings) -> Result<()> {
+    if s.dir_is_default && !s.dir.exists() && !s.data_dir.join(flavour::SERVER).is_dir() {
+        return Err(Fault::new(
+            Kind::Config,
+            format!("'{}' is not the data-dir of a K3s server", s.data_dir.display()),
+        )
+        .hint("Name the right one with --data-dir, or the snapshot folder with --dir; or check that it is mounted.")
+        .into());
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::error::{Fault, Kind};
 use crate::model::report::{Report, Row};
-use crate::model::snapshot::{Snapshot, State};
+use crate::model::snapshot::{Recency, Snapshot, State};
 use crate::store::Store;
 
 /// A snapshot may be this much younger than now before its date is not believed, in seconds.
@@ -34,8 +34,11 @@ pub fn run(
 }
 
 fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
-    let counts =
-        |s: &&Snapshot| s.state == State::Proven && !s.manifest.as_ref().is_some_and(|m| m.is_behind());
+    // What a member that was cut off gave, or a database that was saved cold, may be weeks old whatever its date says.
+    let counts = |s: &&Snapshot| {
+        let recency = s.manifest.as_ref().and_then(|m| m.recency.as_ref());
+        s.state == State::Proven && matches!(recency, None | Some(Recency::Current { .. }))
+    };
     let newest =
         all.iter().filter(counts).filter(|s| s.created_at <= now + SKEW).max_by_key(|s| s.created_at);
     let (what, hint) = match newest {
@@ -49,7 +52,10 @@ fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
             "Save one with k3s-snapshot-save, and look into why the last one failed.",
         ),
         None => (
-            "there is no proven snapshot".to_owned(),
+            match all.iter().filter(counts).count() {
+                0 => "there is no snapshot that is proven and current".to_owned(),
+                n => format!("the {n} proven snapshots are dated in the future"),
+            },
             "k3s-snapshot-save makes one; k3s-snapshot-verify --all proves those that are there.",
         ),
     };

@@ -10,4 +10,5 @@ pub mod list;
 pub mod prune;
 pub mod save;
 mod take;
+mod verdict;
 pub mod verify;

@@ -99,3 +99,75 @@ pub(super) fn remove(doomed: &[&str], store: &dyn Store, progress: &dyn Progress
 fn count(n: usize) -> String {
     format!("{n} {}", if n == 1 { "file" } else { "files" })
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::error::kind_of;
+    use crate::host::{Draft, Silent};
+    use crate::model::name::SnapshotName;
+    use crate::model::retention::{Policy, Selection};
+    use crate::model::snapshot::{Leftover, Manifest, Snapshot, State};
+    use crate::store::{Kept, Opened};
+
+    /// Two snapshots, of a list that may be incomplete. Whoever deletes is wrong.
+    struct Doubtful(bool, bool);
+
+    impl Store for Doubtful {
+        fn list(&self) -> Result<Listing> {
+            let row = |file: &str| Snapshot {
+                file: file.into(),
+                name: SnapshotName::parse(file),
+                location: format!("file:///x/{file}"),
+                size: 544,
+                created_at: 1,
+                state: State::Unchecked,
+                manifest: None,
+            };
+            let snapshots = vec![row("on-demand-n-1"), row("on-demand-n-2")];
+            Ok(Listing { snapshots, complete: self.0, informed: self.1 })
+        }
+        fn open(&self, _: &str) -> Result<Opened> {
+            unimplemented!()
+        }
+        fn record(&self, _: &Manifest) -> Result<()> {
+            unimplemented!()
+        }
+        fn draft(&self) -> Result<Draft> {
+            unimplemented!()
+        }
+        fn free(&self, _: &SnapshotName) -> Result<SnapshotName> {
+            unimplemented!()
+        }
+        fn publish(&self, _: Draft, _: &SnapshotName, _: u64, _: Manifest) -> Result<Kept> {
+            unimplemented!()
+        }
+        fn leftovers(&self) -> Result<Vec<Leftover>> {
+            Ok(vec![])
+        }
+        fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
+            panic!("deletes {files:?}")
+        }
+        fn sweep(&self) -> Result<usize> {
+            panic!("sweeps")
+        }
+    }
+
+    #[test]
+    fn an_incomplete_listing_deletes_nothing() {
+        let selection = Selection { bases: vec!["on-demand".into()], node: "n".into(), ..Default::default() };
+        let policy = Policy { last: Some(1), ..Policy::none(TimeZone::UTC) };
+        for (complete, informed) in [(false, true), (true, false), (false, false)] {
+            for dry_run in [false, true] {
+                let ask = Ask { selection: &selection, policy: &policy, now: 9, accept_drop: false };
+                let mut report = Report::new("prune", 9);
+                let req = Request { ask, dry_run, token: None };
+                let e = run(&req, &Doubtful(complete, informed), &Silent, &mut report).unwrap_err();
+                assert_eq!(kind_of(&e), Kind::Failed);
+                assert!(e.to_string().contains("nothing was deleted"));
+            }
+        }
+    }
+}

@@ -10,7 +10,9 @@ use crate::host::{Draft, Progress};
 use crate::inspect::{self, Proof, ReadAt};
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
-use crate::model::snapshot::{ALARM_CORRUPT, Digest, FileId, MANIFEST_VERSION, Manifest, Recency};
+use crate::model::snapshot::{
+    ALARM_CORRUPT, Digest, FileId, MANIFEST_VERSION, Manifest, Recency, Snapshot, State,
+};
 use crate::source::{Captured, Source};
 use crate::store::Store;
 
@@ -65,8 +67,14 @@ pub fn run(
         plain_sha256: sha256,
         ..manifest(req, &captured, &proof, recency.clone(), stored_sha256)
     };
-    let saved = home.publish(stored, &name, manifest)?;
-    let row = Row::of(&saved, req.token);
+    let size = stored.reader()?.size();
+    let before = home.list().map(|l| l.snapshots).unwrap_or_default();
+    let kept = home.publish(stored, &name, size, manifest)?;
+    if let Err(e) = kept.recorded {
+        report.warn(format!("{e:#}; '{}' is kept, and will be listed as unchecked", kept.snapshot.file));
+    }
+    another_cluster(report, &before, &kept.snapshot);
+    let row = Row::of(&kept.snapshot, req.token);
     tell(report, &captured, &recency, &row);
     report.snapshots.push(row);
     Ok(())
@@ -116,6 +124,7 @@ fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency,
         folder: String::new(),
         file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
         stored_sha256: stored,
+        expected_sha256: None,
         plain_sha256: stored,
         plain_size: captured.bytes,
         revision: facts.revision,
@@ -138,6 +147,27 @@ fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency,
     }
 }
 
+/// A server that was restored, or started empty after a failed restore, looks healthy; its snapshots tell.
+fn another_cluster(report: &mut Report, before: &[Snapshot], now: &Snapshot) {
+    let newest = before
+        .iter()
+        .filter(|s| s.state == State::Proven && s.manifest.as_ref().is_some_and(|m| m.base.is_some()))
+        .max_by_key(|s| s.created_at);
+    let (Some(old), Some(m)) = (newest, &now.manifest) else { return };
+    let Some(o) = &old.manifest else { return };
+    if o.cluster_id.is_some() && o.cluster_id != m.cluster_id {
+        report.warn(format!(
+            "this is another cluster than that of '{}': the id of kube-system differs",
+            old.file
+        ));
+    } else if m.revision < o.revision {
+        report.warn(format!(
+            "etcd is at revision {}, but was at {} when '{}' was saved: was it restored, or started anew?",
+            m.revision, o.revision, old.file
+        ));
+    }
+}
+
 /// What an operator should know of a snapshot that was kept. Not all of it is a success.
 fn tell(report: &mut Report, captured: &Captured, recency: &Recency, row: &Row) {
     for alarm in &captured.alarms {
@@ -148,6 +178,12 @@ fn tell(report: &mut Report, captured: &Captured, recency: &Recency, row: &Row) 
     }
     if !captured.has_leader {
         report.warn(format!("the etcd member at {} knows no leader", captured.endpoint));
+    }
+    if row.token == Some("other") {
+        report.warn(format!(
+            "this server's token does not open the snapshot, which needs the one with the hash {}",
+            row.token_hash.join(" or ")
+        ));
     }
     if row.token_hash.is_empty() {
         report.warn("the snapshot holds no bootstrap data: a restore needs this server's own tls folder, or is not of K3s");

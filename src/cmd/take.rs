@@ -49,13 +49,19 @@ pub(super) fn take(
             let captured = match fill(compress, *source, &draft, progress)? {
                 Fill::Captured(captured) => captured,
                 Fill::Declined(fault) => {
-                    log::info!("no {} here: {fault}", method.label());
+                    let text = format!("no {} here: {fault}", method.label());
+                    // That the file system cannot is of no concern; that the database cannot be read is.
+                    if fault.kind() == Kind::Corrupt {
+                        report.warn(text);
+                    } else {
+                        log::info!("{text}");
+                    }
                     reason = Some(fault.to_string());
                     last = fault.into();
                     break;
                 }
             };
-            match prove(&draft, &captured, method, progress) {
+            match prove(&draft, &captured, method, progress).and_then(|p| same_etcd(&captured, p)) {
                 Ok((proof, sha256)) => return Ok(Taken { draft, captured, sha256, proof, method, reason }),
                 Err(e) => {
                     if n < source.tries() || i + 1 < sources.len() {
@@ -89,18 +95,19 @@ fn prove(
     progress.step("proving the snapshot", None);
     let reader = draft.reader()?;
     let db_len = inspect::split(captured.bytes).map_err(|f| anyhow!("{f}"))?;
-    let (sealed, proof) = std::thread::scope(|scope| {
-        let seal = scope.spawn(|| {
-            let sha256 = match captured.sha256 {
-                Some(sha256) => sha256,
-                None => seal(draft, db_len)?,
-            };
-            draft.sync().map(|()| sha256)
+    let (sealed, synced, proof) = std::thread::scope(|scope| {
+        let sync = captured.sha256.map(|_| scope.spawn(|| draft.sync()));
+        let seal = scope.spawn(|| match captured.sha256 {
+            // What was written is read back: the proof is of the file, not of the stream.
+            Some(sent) => read_back(&reader, db_len, sent),
+            None => seal(draft, db_len).and_then(|sha256| draft.sync().map(|()| sha256)),
         });
         let proof = inspect::prove(&reader, db_len);
-        (seal.join(), proof)
+        (seal.join(), sync.map(|s| s.join()), proof)
     });
-    let sha256 = sealed.map_err(|_| anyhow!("the writing thread died"))??;
+    let died = |_| anyhow!("a thread died");
+    let sha256 = sealed.map_err(died)??;
+    synced.transpose().map_err(died)?.transpose()?;
     let proof = proof.context("proving the snapshot")?;
     if !proof.is_clean() {
         return Err(Fault::new(
@@ -114,6 +121,26 @@ fn prove(
         .into());
     }
     Ok((proof, sha256))
+}
+
+/// A file at the usual place may be another etcd's than the one that was asked: a database knows its members.
+fn same_etcd(captured: &Captured, proven: (Proof, Digest)) -> Result<(Proof, Digest)> {
+    let members = &proven.0.facts.members;
+    match captured.member {
+        Some(id) if !members.is_empty() && members.iter().all(|m| m.id != id) => Err(Fault::new(
+            Kind::Failed,
+            format!("the etcd at {} is no member of the cluster that this database is of", captured.endpoint),
+        )
+        .hint("Check --data-dir and --etcd-endpoints: they have to be of one server.")
+        .into()),
+        _ => Ok(proven),
+    }
+}
+
+fn read_back(reader: &dyn inspect::ReadAt, db_len: u64, sent: Digest) -> Result<Digest> {
+    let digests = inspect::hash(reader, db_len, &mut |_| {})?;
+    anyhow::ensure!(Digest(digests.file) == sent, "what was written is not what etcd sent; nothing was kept");
+    Ok(sent)
 }
 
 /// Hashes what is in the draft and writes the trailer behind it.
@@ -170,11 +197,12 @@ mod tests {
             (&mut &*draft).write_all(&bytes[..len])?;
             Ok(Fill::Captured(Captured {
                 bytes: bytes.len() as u64,
-                sha256: (!clone).then_some(Digest([0; 32])),
+                sha256: (!clone).then(|| Digest(<sha2::Sha256 as sha2::Digest>::digest(&bytes).into())),
                 version: None,
                 endpoint: String::new(),
                 asked: Ok(1),
                 alarms: vec![],
+                member: None,
                 has_leader: true,
             }))
         }

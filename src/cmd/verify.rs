@@ -6,13 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::examine::{Examined, examine};
+use super::verdict::{Checked, conclude};
 use crate::codec::zip;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, ReadAt};
 use crate::model::name::Suffix;
-use crate::model::report::{Report, Row, rfc3339};
-use crate::model::snapshot::{Digest, MANIFEST_VERSION, Manifest, State};
+use crate::model::report::{Report, Row};
+use crate::model::snapshot::{Digest, State};
 use crate::store::{Opened, Store};
 
 /// Which snapshots, and how thoroughly.
@@ -64,7 +65,7 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
     if count > 0 {
         let all = report.snapshots.len();
         report.fail(
-            &Fault::new(Kind::Corrupt, format!("{count} of {all} cannot be restored from"))
+            &Fault::new(Kind::Corrupt, format!("{count} of {all} must not be restored from"))
                 .hint("Keep the other snapshots; save a new one with k3s-snapshot-save.")
                 .into(),
         );
@@ -83,25 +84,23 @@ fn one(
     report: &mut Report,
 ) -> Option<anyhow::Error> {
     let done = store.open(file).and_then(|opened| {
-        let checked = check(req, store, &opened, progress)
-            .with_context(|| format!("verifying '{}'", file.escape_debug()))?;
-        Ok((opened, checked))
+        check(req, store, &opened, progress)
+            .and_then(|checked| conclude(store, &opened, checked, req.now, req.token, report))
+            .with_context(|| format!("verifying '{}'", file.escape_debug()))
     });
     match done {
-        Ok((opened, checked)) => report.snapshots.push(conclude(req, store, opened, checked)),
-        // Removed by a prune since the list was made: nothing to say about it.
-        Err(e) if req.targets.is_empty() && crate::error::kind_of(&e) == Kind::Missing => {}
+        Ok(row) => report.snapshots.push(row),
+        // Pruned since the list was made. That the folder itself is still there, the next list tells.
+        Err(e)
+            if req.targets.is_empty()
+                && crate::error::kind_of(&e) == Kind::Missing
+                && req.home.list().is_ok() =>
+        {
+            report.warn(format!("'{}' is gone since the list was made", file.escape_debug()));
+        }
         Err(e) => return Some(e),
     }
     None
-}
-
-struct Checked {
-    examined: Examined,
-    /// SHA-256 of the bytes as stored, and of the plain snapshot with its size.
-    stored: Digest,
-    plain: Option<(Digest, u64)>,
-    is_snapshot: bool,
 }
 
 fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progress) -> Result<Checked> {
@@ -119,11 +118,14 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
             plain: plain.map(|p| (p, data.size())),
             is_snapshot: inspect::looks_like(data),
             examined,
+            quick: req.quick,
         });
     }
     let stored = Digest(inspect::hash(data, data.size(), &mut |n| progress.advance(n))?.file);
-    // Beside the snapshot, where there is room for such files; a read-only folder is no reason not to verify.
-    let draft = store.draft().or_else(|_| (req.scratch)())?;
+    // Not beside the snapshot where it can be elsewhere: that is the disk of etcd.
+    let claimed = zip::claimed_size(data).unwrap_or(0);
+    let fits = |draft: Draft| draft.room_for(claimed).map(|()| draft);
+    let draft = (req.scratch)().and_then(fits).or_else(|_| store.draft().and_then(fits))?;
     let unpacked = zip::unpack(data, &|size| draft.room_for(size), &mut &draft)?;
     let (examined, plain, is_snapshot) = match unpacked {
         zip::Unpacked::Damaged(why) => (
@@ -144,89 +146,7 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
             (examined, plain, inspect::looks_like(&reader))
         }
     };
-    Ok(Checked { examined, stored, plain, is_snapshot })
-}
-
-/// The verdict, and the manifest that keeps it.
-fn conclude(req: &Request, store: &dyn Store, opened: Opened, checked: Checked) -> Row {
-    let Opened { snapshot, recorded, id, .. } = opened;
-    let mut findings = checked.examined.findings;
-    if !checked.is_snapshot {
-        findings = vec!["this is not an etcd snapshot at all".to_owned()];
-    }
-    // A record of a file that was never proven says nothing about what the file should be.
-    let recorded = recorded.filter(|m| m.proven_at.is_some());
-    if let Some(old) = recorded.as_ref().filter(|m| m.stored_sha256 != checked.stored) {
-        findings.push(format!(
-            "it is not the file that was recorded on {}: its SHA-256 is {}, that one's was {}",
-            rfc3339(old.checked_at),
-            checked.stored,
-            old.stored_sha256
-        ));
-    }
-    let mut row = Row::of(&snapshot, req.token);
-    row.findings = findings.clone();
-    row.sha256 = Some(checked.stored.to_string());
-    if !checked.is_snapshot && snapshot.name.is_none() {
-        row.state = State::Foreign;
-        row.findings.clear();
-        return row;
-    }
-    if req.quick && findings.is_empty() {
-        // Less than a proof, and not written down as one.
-        row.notes.push("the checksum holds; nothing else was looked at".to_owned());
-        return row;
-    }
-    let facts = checked.examined.proof.map(|p| p.facts).unwrap_or_default();
-    let (plain_sha256, plain_size) = checked.plain.unwrap_or((checked.stored, 0));
-    let fresh = Manifest {
-        version: MANIFEST_VERSION,
-        name: snapshot.file.clone(),
-        folder: String::new(),
-        file: id,
-        stored_sha256: checked.stored,
-        plain_sha256,
-        plain_size,
-        revision: facts.revision,
-        entries: facts.entries,
-        token_hash: facts.token_hashes,
-        cluster_id: facts.cluster_id,
-        node: None,
-        base: None,
-        etcd_version: None,
-        method: None,
-        method_reason: None,
-        members: facts.members.into_iter().map(|m| m.name).collect(),
-        alarms: facts.alarms,
-        recency: None,
-        findings: findings.clone(),
-        saved_at: None,
-        checked_at: req.now,
-        proven_at: findings.is_empty().then_some(req.now),
-        other: Default::default(),
-    };
-    // What was written down at the save stays, the digest above all: a damaged file must not become the new truth.
-    let manifest = match recorded {
-        Some(old) => Manifest {
-            file: id,
-            proven_at: fresh.proven_at.or(old.proven_at),
-            findings,
-            checked_at: req.now,
-            ..old
-        },
-        None => fresh,
-    };
-    let partial = snapshot.state == State::Partial;
-    if let Err(e) = store.record(&manifest) {
-        log::warn!("{e:#}; the verdict is not kept");
-    }
-    let state = manifest.state();
-    let snapshot = crate::model::snapshot::Snapshot {
-        state: if partial && state == State::Proven { State::Partial } else { state },
-        manifest: Some(manifest),
-        ..snapshot
-    };
-    Row { sha256: Some(checked.stored.to_string()), ..Row::of(&snapshot, req.token) }
+    Ok(Checked { examined, stored, plain, is_snapshot, quick: req.quick })
 }
 
 fn starts_as_zip(data: &dyn ReadAt) -> Result<bool> {

@@ -6,6 +6,7 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use anyhow::{Context, Result};
+use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
@@ -52,6 +53,12 @@ pub enum Unpacked {
     Damaged(String),
 }
 
+/// The size that the one entry claims to unpack to; `None` where there is none.
+pub fn claimed_size(stored: &dyn ReadAt) -> Option<u64> {
+    let mut archive = ZipArchive::new(Cursor { data: stored, at: 0 }).ok()?;
+    Some(archive.by_index_raw(0).ok()?.size())
+}
+
 /// Writes the one entry to `out`. `room` is told the size that the archive claims, before any byte.
 pub fn unpack(
     stored: &dyn ReadAt,
@@ -63,11 +70,17 @@ pub fn unpack(
         Ok(archive) => archive,
         Err(e) => return damaged(&e),
     };
-    if archive.len() != 1 {
-        return Ok(Unpacked::Damaged(format!("the zip holds {} entries; a snapshot is one", archive.len())));
+    // The archive's own count: the reader takes two entries of one name for one, K3s unpacks both.
+    let entries = entries(stored)?.unwrap_or(archive.len() as u64);
+    if entries != 1 {
+        return Ok(Unpacked::Damaged(format!("the zip holds {entries} entries; a snapshot is one")));
     }
     let mut entry = match archive.by_index(0) {
-        Ok(entry) => entry,
+        Ok(entry) if entry.is_file() => entry,
+        Ok(_) => return Ok(Unpacked::Damaged("the zip's entry is not a file".to_owned())),
+        Err(e @ (ZipError::UnsupportedArchive(_) | ZipError::InvalidPassword)) => {
+            return Ok(Unpacked::Damaged(format!("not a zip that K3s can restore: {e}")));
+        }
         Err(e) => return damaged(&e),
     };
     let name = match entry.name() {
@@ -95,6 +108,16 @@ pub fn unpack(
         return Ok(Unpacked::Damaged(format!("the zip holds {left} bytes less than it claims")));
     }
     Ok(Unpacked::Whole(name))
+}
+
+/// How many entries the end record of a zip counts; `None` where it is not found or refers to a larger one.
+fn entries(stored: &dyn ReadAt) -> Result<Option<u64>> {
+    let len = stored.size().min(22 + 65_535);
+    let mut tail = vec![0; usize::try_from(len).unwrap_or(0)];
+    stored.read_exact_at(&mut tail, stored.size() - len).context("reading the end of the zip")?;
+    let end = tail.windows(22).rev().find(|w| w.starts_with(b"PK\x05\x06"));
+    let count = end.and_then(|w| Some(u64::from(u16::from_le_bytes([*w.get(10)?, *w.get(11)?]))));
+    Ok(count.filter(|n| *n != 0xffff))
 }
 
 fn dos_time(at: u64) -> DateTime {

@@ -11,7 +11,9 @@ pub enum Origin {
     Default,
     /// Worked out from something else, named here.
     Derived(String),
-    /// A file and a line.
+    /// A file of K3s's and a line.
+    K3s(String, u64),
+    /// A file of ours and a line.
     File(String, u64),
     /// An environment variable.
     Env(String),
@@ -24,7 +26,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("built-in default"),
             Origin::Derived(from) => write!(f, "from {from}"),
-            Origin::File(path, line) => write!(f, "{path}:{line}"),
+            Origin::K3s(path, line) | Origin::File(path, line) => write!(f, "{path}:{line}"),
             Origin::Env(name) => write!(f, "environment variable {name}"),
             Origin::Flag(name) => write!(f, "flag --{name}"),
         }

@@ -124,7 +124,7 @@ fn read_k3s(all: &mut Fragment, main: &Path, must_exist: bool) -> Result<()> {
             };
             let Some(key) = key::by_k3s_spelling(spelling) else { continue };
             let values = texts(&file, &line, key)?;
-            let origin = Origin::File(file.display().to_string(), line.line);
+            let origin = Origin::K3s(file.display().to_string(), line.line);
             if append {
                 all.append(key.name, values, origin);
             } else {

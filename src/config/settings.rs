@@ -79,6 +79,8 @@ pub struct Settings {
     pub token: Option<Secret>,
     /// The file that holds the server token.
     pub token_file: PathBuf,
+    /// Whether somebody named it.
+    pub token_file_is_named: bool,
     /// An external datastore: its scheme, the rest may hold a password.
     pub datastore_scheme: Option<String>,
     /// The base of K3s's scheduled snapshots.
@@ -134,24 +136,25 @@ impl Settings {
         let path = |key: &str| -> Result<PathBuf> {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);
+            // K3s works in its own folder.
+            if let Some((_, Origin::K3s(..))) = merged.last(key)
+                && path.is_relative()
+            {
+                return inside(root, under(root, &Path::new(&data_dir).join(flavour::SERVER).join(path)));
+            }
             // A relative path is the caller's on this machine, and below the root on a foreign one.
             if path.is_relative() && root == Path::new("/") {
                 return std::path::absolute(path).map_err(|e| bad(&merged, key, &e.to_string()));
             }
-            Ok(under(root, path))
-        };
-        let part = |key: &str| -> Result<String> {
-            let value = text(&merged, key).unwrap_or_default();
-            check_part(&value).map_err(|why| bad(&merged, key, &why))?;
-            Ok(value)
+            inside(root, under(root, path))
         };
         Ok(Settings {
             root: root.to_owned(),
             data_dir: path("data-dir")?,
             dir: path("dir")?,
             dir_is_default,
-            name: part("name")?,
-            node_name: part("node-name")?,
+            name: text(&merged, "name").unwrap_or_default(),
+            node_name: text(&merged, "node-name").unwrap_or_default(),
             compress: boolean(&merged, "snapshot-compress")?,
             method: method(&merged)?,
             stall_timeout: duration(&merged, "stall-timeout")?.unwrap_or(Duration::from_secs(30)),
@@ -163,6 +166,7 @@ impl Settings {
             state_dir: path("state-dir")?,
             run_dir: path("run-dir")?,
             token: text(&merged, "token").map(Secret::new),
+            token_file_is_named: !matches!(merged.last("token-file"), Some((_, Origin::Derived(_)))),
             token_file: path("token-file")?,
             datastore_scheme: text(&merged, "datastore-endpoint").map(|url| {
                 url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())
@@ -176,6 +180,14 @@ impl Settings {
     /// What is kept of the snapshots, for those who prune; an error where that is nothing.
     pub fn policy(&self) -> Result<Policy> {
         retention::policy(&self.merged, self.timezone.clone())
+    }
+
+    /// Base and node of a new name, checked: only a save needs them, and a rescue system has no proper host name.
+    pub fn new_name(&self) -> Result<(&str, &str)> {
+        for (key, value) in [("name", &self.name), ("node-name", &self.node_name)] {
+            check_part(value).map_err(|why| bad(&self.merged, key, &why))?;
+        }
+        Ok((&self.name, &self.node_name))
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.
@@ -192,6 +204,20 @@ impl Settings {
             })
             .collect()
     }
+}
+
+/// A path below a foreign root, unless a link leads out of it: that would be the files of this machine.
+fn inside(root: &Path, path: PathBuf) -> Result<PathBuf> {
+    let real = path.ancestors().take_while(|p| p.starts_with(root)).find_map(|p| p.canonicalize().ok());
+    if real.is_some_and(|real| !real.starts_with(root)) {
+        return Err(Fault::new(
+            Kind::Refused,
+            format!("'{}' leads out of --root '{}' by a link", path.display(), root.display()),
+        )
+        .hint("Name the folder that is meant, as seen below the root.")
+        .into());
+    }
+    Ok(path)
 }
 
 fn text(merged: &Fragment, key: &str) -> Option<String> {
@@ -248,13 +274,30 @@ fn endpoints(merged: &Fragment) -> Result<Vec<String>> {
         .values
         .iter()
         .flat_map(|v| v.split(','))
-        .map(|v| v.trim().to_owned())
+        .map(|v| v.trim().trim_end_matches('/').to_owned())
         .filter(|v| !v.is_empty())
         .collect();
     for url in &list {
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-        if rest.is_empty() || rest.contains(['/', '@', ' ']) {
-            return Err(bad(merged, "etcd-endpoints", "is not a list of URLs like https://127.0.0.1:2379"));
+        let (host, port) = rest.rsplit_once(':').unwrap_or((rest, "2379"));
+        let bracketed = host.starts_with('[') == host.ends_with(']');
+        if host.is_empty()
+            || !bracketed
+            || host.contains(['/', '@', ' ', '?', '#'])
+            || port.parse::<u16>().is_err()
+        {
+            let kind = if matches!(entry.origin, Origin::Flag(_)) { Kind::Usage } else { Kind::Config };
+            // What stands before an @ may be a password.
+            let shown =
+                url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host).escape_debug().to_string();
+            return Err(Fault::new(
+                kind,
+                format!(
+                    "option 'etcd-endpoints' ({}): '{shown}' is not a URL like https://127.0.0.1:2379",
+                    entry.origin
+                ),
+            )
+            .into());
         }
     }
     Ok(list)
@@ -309,7 +352,7 @@ mod tests {
             ("max-age", "-1h"),
             ("etcd-endpoints", "127.0.0.1:2379"),
         ] {
-            let e = settings(&[(key, value)]).unwrap_err();
+            let e = settings(&[(key, value)]).and_then(|s| s.new_name().map(drop)).unwrap_err();
             let said = e.to_string();
             assert!(said.contains(key) && said.contains(value) && said.contains("flag"), "{said}");
             assert_eq!(kind_of(&e), Kind::Usage);

@@ -24,7 +24,8 @@ pub fn parse(text: &str) -> Result<Vec<Line>, String> {
     if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
         return Ok(Vec::new());
     }
-    match serde_saphyr::from_str::<Option<File>>(text) {
+    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough };
+    match serde_saphyr::from_str_with_options::<Option<File>>(first_document(text), options) {
         Ok(file) => Ok(file.map(|f| f.0).unwrap_or_default()),
         Err(e) => Err(match e.location() {
             Some(at) => {
@@ -33,6 +34,21 @@ pub fn parse(text: &str) -> Result<Vec<Line>, String> {
             None => "not a mapping of options in YAML".to_owned(),
         }),
     }
+}
+
+/// K3s reads the first document of a file and no other.
+fn first_document(text: &str) -> &str {
+    let mut at = 0;
+    let mut begun = false;
+    for line in text.split_inclusive('\n') {
+        let marker = line.trim_end() == "---" || line.starts_with("--- ");
+        if begun && marker {
+            return text.get(..at).unwrap_or(text);
+        }
+        begun |= marker || !(line.trim().is_empty() || line.starts_with('#'));
+        at += line.len();
+    }
+    text
 }
 
 struct File(Vec<Line>);
@@ -166,6 +182,14 @@ mod tests {
                 row("nested", 11, None),
             ]
         );
+    }
+
+    #[test]
+    fn what_k3s_takes_is_taken() {
+        let row = |k: &str, l, v: &str| (k.to_owned(), l, Some(vec![v.to_owned()]));
+        assert_eq!(read("tls-san: a\ntls-san: b\n"), [row("tls-san", 1, "a"), row("tls-san", 2, "b")]);
+        assert_eq!(read("# x\n---\na: b\n---\n- c\n"), [row("a", 3, "b")]);
+        assert_eq!(read("a: b\n---\nc: d\n"), [row("a", 1, "b")]);
     }
 
     #[test]

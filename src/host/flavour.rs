@@ -37,6 +37,8 @@ pub const ETCD_WAL: &str = "server/db/etcd/member/wal";
 pub const ETCD_DB: &str = "server/db/etcd/member/snap/db";
 /// Below the data-dir: the SQLite datastore.
 pub const SQLITE: &str = "server/db/state.db";
+/// Below etcd's own data-dir: its database.
+pub const ETCD_DB_FILE: &str = "member/snap/db";
 /// Below the data-dir: the server token.
 pub const TOKEN: &str = "server/token";
 /// Below the data-dir: present on a server.

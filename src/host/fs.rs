@@ -8,6 +8,7 @@ use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,15 +23,8 @@ use crate::model::snapshot::FileId;
 
 const FULL: &str = "Free some space, or name a folder on another file system with --dir.";
 
-/// What the name of a draft begins and ends with, where it has to have one; between them stands our process number.
-const DRAFT: &str = ".k3s-snapshot-";
-const PART: &str = ".part";
-
-/// Whether a file name is that of a draft.
-pub fn is_draft(file: &str) -> bool {
-    let pid = file.strip_prefix(DRAFT).and_then(|f| f.strip_suffix(PART)).unwrap_or_default();
-    !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit())
-}
+/// So much, or a twentieth of the file system where that is less, is left to others.
+const RESERVE: u64 = 1 << 30;
 
 /// An unnamed 0600 file in the folder where it may get a name.
 pub struct Draft {
@@ -53,7 +47,7 @@ impl Draft {
     /// A new draft in `folder`, which must exist.
     pub fn new(folder: &Path) -> Result<Draft> {
         let context = || format!("creating a file in '{}'", folder.display());
-        let dir = File::open(folder).with_context(context)?;
+        let dir = File::open(folder).map_err(|e| denied(e, context()))?;
         let unnamed = OpenOptions::new()
             .read(true)
             .write(true)
@@ -69,19 +63,11 @@ impl Draft {
                     Some(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL)
                 ) =>
             {
-                let name = format!("{DRAFT}{}{PART}", std::process::id());
-                let path = folder.join(&name);
-                let file = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(&path)
-                    .with_context(context)?;
-                (file, Some(CString::new(name).context("naming a draft")?))
+                sweep(folder);
+                let (file, name) = dotted(folder).with_context(context)?;
+                (file, Some(name))
             }
-            Err(e) => return Err(e).with_context(context),
+            Err(e) => return Err(denied(e, context())),
         };
         Ok(Draft { file, folder: dir, path: folder.to_owned(), dot_name })
     }
@@ -121,11 +107,17 @@ impl Draft {
     pub fn room_for(&self, bytes: u64) -> Result<()> {
         let stat = nix::sys::statvfs::fstatvfs(&self.file)
             .with_context(|| format!("asking for the free space of '{}'", self.path.display()))?;
-        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-        if free < bytes {
+        let of_blocks = |n: u64| n.saturating_mul(stat.fragment_size());
+        let free = of_blocks(stat.blocks_available());
+        // The default folder is on etcd's own disk, and an etcd without room stops the cluster.
+        let reserve = (of_blocks(stat.blocks()) / 20).min(RESERVE);
+        if free < bytes.saturating_add(reserve) {
             return Err(Fault::new(
                 Kind::Failed,
-                format!("no room in '{}': {free} bytes are free, {bytes} are needed", self.path.display()),
+                format!(
+                    "no room in '{}': {free} bytes are free, {bytes} are needed and {reserve} must stay free",
+                    self.path.display()
+                ),
             )
             .hint(FULL)
             .into());
@@ -138,11 +130,24 @@ impl Draft {
         self.file.sync_all().with_context(|| format!("writing to '{}'", self.path.display()))
     }
 
-    /// Gives it a name, never over an existing one. The content is synced first, then the folder: a name that can
-    /// be seen after a power cut has its whole content.
-    pub fn publish(mut self, name: &str) -> Result<Published> {
+    /// Gives it a name, never over an existing one, if it is `size` bytes long. The content is synced first, then the
+    /// folder: a name that can be seen after a power cut has its whole content.
+    pub fn publish(mut self, name: &str, size: u64) -> Result<Published> {
         self.sync()?;
         let context = || format!("publishing '{}'", self.path.join(name).display());
+        let before = file_id(&self.file).with_context(context)?;
+        anyhow::ensure!(
+            before.size == size,
+            "the draft has {} bytes instead of {size}; nothing was kept",
+            before.size
+        );
+        if let Some(dot) = &self.dot_name {
+            // On such file systems, the name is all that holds the draft; it must still be ours.
+            let path = self.path.join(OsStr::from_bytes(dot.as_bytes()));
+            let same =
+                std::fs::symlink_metadata(&path).is_ok_and(|m| m.ino() == before.ino && m.len() == size);
+            anyhow::ensure!(same, "'{}' was taken away; nothing was kept", path.display());
+        }
         let linked = match &self.dot_name {
             None => linkat(
                 AT_FDCWD,
@@ -167,7 +172,17 @@ impl Draft {
         match linked {
             Ok(()) => {
                 self.dot_name = None;
-                self.folder.sync_all().with_context(context)?;
+                match self.folder.sync_all() {
+                    Ok(()) => {}
+                    Err(e) if no_folder_sync(&e) => log::warn!(
+                        "the file system of '{}' cannot sync folders; the name may not survive a power cut",
+                        self.path.display()
+                    ),
+                    Err(e) => {
+                        let there = format!("{}: it is there, but may not survive a power cut", context());
+                        return Err(e).context(there);
+                    }
+                }
                 Ok(Published::Done(file_id(&self.file).with_context(context)?))
             }
             Err(Errno::EEXIST) => Ok(Published::Taken(self)),
@@ -196,8 +211,58 @@ impl Draft {
         };
         nix::fcntl::renameat(&self.folder, dot.as_c_str(), &self.folder, OsStr::new(name))
             .with_context(context)?;
-        self.folder.sync_all().with_context(context)
+        match self.folder.sync_all() {
+            Err(e) if !no_folder_sync(&e) => Err(e).with_context(context),
+            _ => Ok(()),
+        }
     }
+}
+
+/// What the dot name of a draft begins and ends with.
+const DOT: (&str, &str) = (".k3s-snapshot-", ".part");
+
+/// Whether a file name is that of a draft of ours, on a file system that knows no unnamed files.
+pub fn is_dot_name(file: &str) -> bool {
+    file.starts_with(DOT.0) && file.ends_with(DOT.1)
+}
+
+/// A new file with a dot name that no other process, on no other machine that shares the folder, can have.
+fn dotted(folder: &Path) -> io::Result<(File, CString)> {
+    for n in 0..64u32 {
+        let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), n);
+        let name = format!("{}{}-{random:016x}{}", DOT.0, std::process::id(), DOT.1);
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(folder.join(&name))
+        {
+            Ok(file) => {
+                // Held as long as we live: what nobody holds is a leftover. Not every file system can.
+                let _ = file.try_lock();
+                return Ok((file, CString::new(name)?));
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Removes what a killed run left under a dot name: a day old, and held by nobody.
+fn sweep(folder: &Path) {
+    const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_str().is_some_and(is_dot_name);
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        if ours && age.is_some_and(|a| a > DAY) {
+            let free = File::open(entry.path()).is_ok_and(|f| f.try_lock().is_ok());
+            if free && std::fs::remove_file(entry.path()).is_ok() {
+                log::info!("removed '{}', which a killed run had left", entry.path().display());
+            }
+        }
+    }
+}
+
+/// Some network file systems cannot sync a folder at all.
+fn no_folder_sync(e: &io::Error) -> bool {
+    matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::EINVAL | Errno::EOPNOTSUPP))
 }
 
 impl Drop for Draft {
@@ -247,6 +312,11 @@ impl ReadAt for FileAt {
     }
 }
 
+/// The flag to open a file without waiting for anybody.
+pub fn nonblocking() -> i32 {
+    OFlag::O_NONBLOCK.bits()
+}
+
 /// What tells one file, and one version of it, from another.
 fn file_id(file: &File) -> io::Result<FileId> {
     Ok(id_of(&file.metadata()?))
@@ -266,19 +336,23 @@ pub fn id_of(meta: &std::fs::Metadata) -> FileId {
 
 /// An error with its context; where it is a matter of permission, of the kind and with the hint for that.
 pub fn denied(e: io::Error, context: String) -> anyhow::Error {
-    let refused = e.kind() == io::ErrorKind::PermissionDenied;
-    let e = anyhow::Error::from(e);
-    if refused {
-        e.context(Fault::new(Kind::Refused, context).hint("Run it as root."))
-    } else {
-        e.context(context)
-    }
+    let fault = match e.kind() {
+        io::ErrorKind::PermissionDenied => Fault::new(Kind::Refused, context).hint("Run it as root."),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Fault::new(Kind::Failed, context).hint("Mount it for writing, or name another folder.")
+        }
+        _ => Fault::new(Kind::Failed, context),
+    };
+    anyhow::Error::from(e).context(fault)
 }
 
 /// Brings the names in a folder to the disk.
 pub fn sync_folder(path: &Path) -> Result<()> {
     let context = || format!("writing the folder '{}' to the disk", path.display());
-    File::open(path).with_context(context)?.sync_all().with_context(context)
+    match File::open(path).with_context(context)?.sync_all() {
+        Err(e) if no_folder_sync(&e) => Ok(()),
+        done => done.with_context(context),
+    }
 }
 
 /// Makes a folder of ours, 0700, with its parents.
@@ -301,13 +375,13 @@ mod tests {
         let draft = Draft::new(dir.path()).unwrap();
         (&draft).write_all(b"one").unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let Published::Done(id) = draft.publish("a").unwrap() else { panic!("taken") };
+        let Published::Done(id) = draft.publish("a", 3).unwrap() else { panic!("taken") };
         assert_eq!(id, id_of(&std::fs::metadata(dir.path().join("a")).unwrap()));
         assert_eq!(id.size, 3);
         let draft = Draft::new(dir.path()).unwrap();
         (&draft).write_all(b"two").unwrap();
-        let Published::Taken(draft) = draft.publish("a").unwrap() else { panic!("overwrote") };
-        assert!(matches!(draft.publish("b").unwrap(), Published::Done(_)));
+        let Published::Taken(draft) = draft.publish("a", 3).unwrap() else { panic!("overwrote") };
+        assert!(matches!(draft.publish("b", 3).unwrap(), Published::Done(_)));
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
         assert_eq!(std::fs::read(dir.path().join("b")).unwrap(), b"two");
         let mode = std::fs::metadata(dir.path().join("a")).unwrap().permissions().mode();
@@ -319,7 +393,7 @@ mod tests {
     #[test]
     fn the_dot_name_way_leaves_one_name_and_never_overwrites() {
         let dir = tempfile::tempdir().unwrap();
-        let dotted = |content: &[u8]| {
+        let with_dot = |content: &[u8]| {
             let name = CString::new(".dot").unwrap();
             let file = OpenOptions::new()
                 .read(true)
@@ -337,12 +411,12 @@ mod tests {
             (&draft).write_all(content).unwrap();
             draft
         };
-        assert!(matches!(dotted(b"one").publish("a").unwrap(), Published::Done(_)));
-        assert!(matches!(dotted(b"two").publish("a").unwrap(), Published::Taken(_)));
+        assert!(matches!(with_dot(b"one").publish("a", 3).unwrap(), Published::Done(_)));
+        assert!(matches!(with_dot(b"two").publish("a", 3).unwrap(), Published::Taken(_)));
         let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["a"]);
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
-        dotted(b"three").replace("a").unwrap();
+        with_dot(b"three").replace("a").unwrap();
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"three");
     }
 
@@ -358,20 +432,6 @@ mod tests {
             assert_eq!(std::fs::read(dir.path().join("m.json")).unwrap(), content.as_bytes());
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn drafts_are_known_by_their_names() {
-        for (name, is) in [
-            (".k3s-snapshot-1.part", true),
-            (".k3s-snapshot-4194304.part", true),
-            (".k3s-snapshot-.part", false),
-            (".k3s-snapshot-12", false),
-            (".k3s-snapshot-1a.part", false),
-            ("k3s-snapshot-1.part", false),
-        ] {
-            assert_eq!(is_draft(name), is, "{name}");
-        }
     }
 
     #[test]

@@ -141,6 +141,9 @@ pub struct Manifest {
     pub file: FileId,
     /// SHA-256 of the file as stored.
     pub stored_sha256: Digest,
+    /// What that has to be, where a file that was proven was exchanged for another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_sha256: Option<Digest>,
     /// SHA-256 of the plain snapshot (database and trailer).
     pub plain_sha256: Digest,
     /// Bytes of the plain snapshot.
@@ -278,6 +281,7 @@ mod tests {
             folder: "/x".into(),
             file: FileId { dev: 1, ino: 2, size: 3, mtime_ns: 4, ctime_ns: 5 },
             stored_sha256: Digest([0xab; 32]),
+            expected_sha256: None,
             plain_sha256: Digest([1; 32]),
             plain_size: 3,
             revision: 7,

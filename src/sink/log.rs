@@ -67,7 +67,14 @@ fn is_stderr(stream: &str) -> bool {
 
 /// A text without the characters that a terminal or a journal would obey.
 pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() || turns_text(c) { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+/// Characters that make a terminal show text in another order than it is.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -43,8 +43,10 @@ impl Source for Clone {
             Ok(db) => db,
             Err(why) => return Ok(Fill::Declined(refused(why.clone(), "Use --method auto or stream."))),
         };
-        // Its blocks are there already.
-        room(0)?;
+        // Its blocks are there already, but from now on etcd needs new ones for what it overwrites.
+        if let Ok(meta) = std::fs::metadata(db) {
+            room(meta.len())?;
+        }
         progress.step("cloning the database", None);
         // Once before etcd is asked: where it cannot be done, that is known at no cost; where etcd has committed
         // everything, this is the snapshot.
@@ -55,7 +57,7 @@ impl Source for Clone {
         let answer = match self.etcd.ask() {
             Ok(answer) => answer,
             // A learner is no better for being cloned.
-            Err(e) if !self.only || kind_of(&e) == Kind::Refused => return Err(e),
+            Err(e) if !self.only || kind_of(&e) != Kind::Failed || in_use(db) => return Err(e),
             Err(e) => return Ok(cold(clone, &e)),
         };
         // Where no quorum tells what is acknowledged, this member's own word stands in: a stream would hold no more.
@@ -87,6 +89,7 @@ impl Source for Clone {
                 endpoint: answer.endpoint,
                 asked: answer.asked,
                 alarms: answer.alarms,
+                member: answer.member,
                 has_leader: answer.has_leader,
             }),
         })
@@ -120,9 +123,15 @@ fn cold(clone: Taken, e: &anyhow::Error) -> Fill {
                 "{e}, so the database was saved cold; entries that are only in etcd's write-ahead log are not in it"
             )),
             alarms: vec![],
+            member: None,
             has_leader: true,
         }),
     }
+}
+
+/// Whether a running etcd holds the file: it locks it as long as it lives. Then an etcd that does not answer is not down.
+fn in_use(db: &Path) -> bool {
+    File::open(db).is_ok_and(|f| matches!(f.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 /// Clones the file as it is now under its name: defragmentation puts another there. A fault is for good.

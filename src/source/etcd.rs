@@ -57,6 +57,8 @@ pub(super) struct Answer {
     pub(super) asked: Result<i64, String>,
     /// Its alarms, each once: `NOSPACE`, `CORRUPT`.
     pub(super) alarms: Vec<String>,
+    /// Its id.
+    pub(super) member: Option<u64>,
     /// Whether it knows a leader.
     pub(super) has_leader: bool,
 }
@@ -160,6 +162,7 @@ impl Etcd {
             endpoint,
             asked: answer.asked,
             alarms: answer.alarms,
+            member: answer.member,
             has_leader: answer.has_leader,
         })
     }
@@ -180,6 +183,11 @@ impl Etcd {
             .into());
         }
         let asked = self.ask_revision(&mut client, tls).await;
+        if asked.is_err() {
+            // A member that has gone since is a failure; one that has no quorum is a member without a quorum.
+            let gone = timeout(ANSWER, client.status()).await.map_err(|_| trouble::silent(&endpoint))?;
+            gone.map_err(|e| self.explain(&endpoint, &e))?;
+        }
         let errors = status.errors();
         let alarms = ["NOSPACE", "CORRUPT"]
             .into_iter()
@@ -187,6 +195,7 @@ impl Etcd {
         let answer = Answer {
             version: status.version().to_owned(),
             size: u64::try_from(status.db_size()).unwrap_or(0),
+            member: status.header().map(|h| h.member_id()),
             applied: status.header().map_or(0, |h| h.revision()),
             asked,
             alarms: alarms.map(str::to_owned).collect(),

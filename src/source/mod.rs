@@ -52,6 +52,8 @@ pub struct Captured {
     pub asked: Result<i64, String>,
     /// etcd's alarms, each once: `NOSPACE`, `CORRUPT`.
     pub alarms: Vec<String>,
+    /// The id of the member; `None` where nobody was asked.
+    pub member: Option<u64>,
     /// Whether the member knew a leader.
     pub has_leader: bool,
 }

@@ -5,15 +5,15 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::manifests::Manifests;
-use super::{Opened, Store, removal};
+use super::{Kept, Opened, Store, removal};
 use crate::error::{Fault, Kind};
-use crate::host::fs::{Published, id_of, make_folder};
+use crate::host::fs::{Published, id_of, is_dot_name, make_folder, nonblocking};
 use crate::host::{Draft, FileAt};
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::{Leftover, Listing, Manifest, Snapshot, State, plausible_size};
@@ -36,16 +36,17 @@ impl Local {
 
     fn row(&self, file: String, meta: Option<&Metadata>, manifest: Option<Manifest>) -> Snapshot {
         let partial = SnapshotName::parse_partial(&file);
+        let ours = is_dot_name(&file);
         let name = SnapshotName::parse(&file);
         let regular = meta.filter(|m| m.is_file());
         let manifest = manifest.filter(|m| regular.is_some_and(|r| m.file == id_of(r)));
         let state = match (&name, regular, &manifest) {
             (_, None, _) => State::Foreign,
-            (None, ..) if partial.is_some() => State::Partial,
+            (None, ..) if partial.is_some() || ours => State::Partial,
             (None, _, Some(m)) => m.state(),
             (None, ..) => State::Foreign,
+            (Some(n), Some(r), _) if n.suffix == Suffix::Plain && !plausible_size(r.len()) => State::Bad,
             (Some(_), _, Some(m)) => m.state(),
-            (Some(n), Some(r), None) if n.suffix == Suffix::Plain && !plausible_size(r.len()) => State::Bad,
             (Some(_), Some(r), None) if r.len() == 0 => State::Bad,
             _ => State::Unchecked,
         };
@@ -114,22 +115,28 @@ impl Store for Local {
                 }
             };
             let name = entry.file_name();
+            let text = name.to_str();
             let file = name.to_string_lossy().into_owned();
             // Follows links, as K3s does; one that leads nowhere is foreign.
             let meta = match std::fs::metadata(entry.path()) {
                 Ok(meta) => Some(meta),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    match std::fs::symlink_metadata(entry.path()) {
-                        Ok(link) => Some(link),
-                        Err(_) => continue, // gone since
+                Err(e) => match std::fs::symlink_metadata(entry.path()) {
+                    Ok(link) if link.is_symlink() => Some(link),
+                    Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
+                    _ => {
+                        log::warn!("reading '{}': {e}", entry.path().display());
+                        listing.complete = false;
+                        None
                     }
-                }
-                Err(e) => {
-                    log::warn!("reading '{}': {e}", entry.path().display());
-                    listing.complete = false;
-                    None
-                }
+                },
             };
+            if text.is_none() {
+                // No snapshot of K3s's or ours, and its name cannot be told in JSON: it is somebody else's.
+                listing
+                    .snapshots
+                    .push(Snapshot { state: State::Foreign, ..self.row(file, meta.as_ref(), None) });
+                continue;
+            }
             let manifest = if known.contains(&file) { self.manifests.read(&file) } else { None };
             listing.snapshots.push(self.row(file, meta.as_ref(), manifest));
         }
@@ -139,19 +146,22 @@ impl Store for Local {
     fn open(&self, file: &str) -> Result<Opened> {
         let path = self.folder.join(file);
         let context = || format!("opening snapshot '{}'", path.display());
-        let opened = File::open(&path).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => anyhow::Error::from(
-                Fault::new(
-                    Kind::Missing,
-                    format!("no snapshot '{}' in '{}'", file.escape_debug(), self.folder.display()),
-                )
-                .hint("k3s-snapshot-list shows what is there."),
-            ),
-            io::ErrorKind::PermissionDenied => {
-                anyhow::Error::from(e).context(Fault::new(Kind::Refused, context()).hint("Run it as root."))
-            }
-            _ => anyhow::Error::from(e).context(context()),
-        })?;
+        // Not to wait for a writer where it is a pipe.
+        let opened =
+            File::options().read(true).custom_flags(nonblocking()).open(&path).map_err(|e| {
+                match e.kind() {
+                    io::ErrorKind::NotFound => anyhow::Error::from(
+                        Fault::new(
+                            Kind::Missing,
+                            format!("no snapshot '{}' in '{}'", file.escape_debug(), self.folder.display()),
+                        )
+                        .hint("k3s-snapshot-list shows what is there."),
+                    ),
+                    io::ErrorKind::PermissionDenied => anyhow::Error::from(e)
+                        .context(Fault::new(Kind::Refused, context()).hint("Run it as root.")),
+                    _ => anyhow::Error::from(e).context(context()),
+                }
+            })?;
         let meta = opened.metadata().with_context(context)?;
         if !meta.is_file() {
             return Err(Fault::new(
@@ -171,7 +181,9 @@ impl Store for Local {
 
     fn draft(&self) -> Result<Draft> {
         if let Err(e) = std::fs::metadata(&self.folder) {
-            if e.kind() == io::ErrorKind::NotFound && self.may_create {
+            // Not its parents: where they are missing, a disk is not mounted.
+            let parent = self.folder.parent().is_some_and(Path::is_dir);
+            if e.kind() == io::ErrorKind::NotFound && self.may_create && parent {
                 make_folder(&self.folder)?;
             } else {
                 return Err(self.missing(e));
@@ -194,8 +206,8 @@ impl Store for Local {
         Ok(name)
     }
 
-    fn publish(&self, draft: Draft, name: &SnapshotName, manifest: Manifest) -> Result<Snapshot> {
-        let Published::Done(id) = draft.publish(&name.to_string())? else {
+    fn publish(&self, draft: Draft, name: &SnapshotName, size: u64, manifest: Manifest) -> Result<Kept> {
+        let Published::Done(id) = draft.publish(&name.to_string(), size)? else {
             return Err(Fault::new(
                 Kind::Busy,
                 format!("another program has just made '{name}'; nothing was kept"),
@@ -212,12 +224,10 @@ impl Store for Local {
             ..manifest
         };
         // The snapshot stands. Without its manifest it is only "unchecked", so this is told, not fatal.
-        if let Err(e) = self.manifests.write(&manifest) {
-            log::warn!("{e:#}; the snapshot is kept and will be listed as unchecked");
-        }
+        let recorded = self.manifests.write(&manifest);
         let path = self.folder.join(&file);
         let meta = std::fs::metadata(&path).with_context(|| format!("looking at '{}'", path.display()))?;
-        Ok(self.row(file, Some(&meta), Some(manifest)))
+        Ok(Kept { snapshot: self.row(file, Some(&meta), Some(manifest)), recorded })
     }
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {

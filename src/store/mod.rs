@@ -24,6 +24,14 @@ pub struct Opened {
     pub recorded: Option<Manifest>,
 }
 
+/// A snapshot that now has its name.
+pub struct Kept {
+    /// It.
+    pub snapshot: Snapshot,
+    /// Whether what is known of it could be written down.
+    pub recorded: Result<()>,
+}
+
 /// A place that can be looked through.
 pub trait Store {
     /// Everything in it; opens no snapshot.
@@ -36,8 +44,9 @@ pub trait Store {
     fn draft(&self) -> Result<Draft>;
     /// This name, or that of the next second that is free.
     fn free(&self, name: &SnapshotName) -> Result<SnapshotName>;
-    /// Names the draft, never over another file, and records it. Fails as busy where the name was taken meanwhile.
-    fn publish(&self, draft: Draft, name: &SnapshotName, manifest: Manifest) -> Result<Snapshot>;
+    /// Names the draft of `size` bytes, never over another file, and records it. Fails as busy where the name was taken
+    /// meanwhile.
+    fn publish(&self, draft: Draft, name: &SnapshotName, size: u64, manifest: Manifest) -> Result<Kept>;
     /// What cut-off runs left in it, and whether that is still in use. Apart from the list, as it takes a look at every
     /// process.
     fn leftovers(&self) -> Result<Vec<Leftover>>;

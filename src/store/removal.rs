@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::manifests::Manifests;
 use crate::host::flavour::METADATA;
-use crate::host::fs::{denied, is_draft, sync_folder};
+use crate::host::fs::{denied, is_dot_name, sync_folder};
 use crate::host::held::held;
 use crate::model::name::SnapshotName;
 use crate::model::snapshot::Leftover;
@@ -69,7 +69,7 @@ pub(super) fn leftovers(folder: &Path) -> Result<Vec<Leftover>> {
     for entry in entries {
         let entry = entry.with_context(context)?;
         let Ok(file) = entry.file_name().into_string() else { continue };
-        let ours = is_draft(&file);
+        let ours = is_dot_name(&file);
         if !ours && SnapshotName::parse_partial(&file).is_none() {
             continue;
         }

@@ -2,13 +2,15 @@
 //! Snapshots by file clone: a real etcd on XFS and btrfs, under writers that never pause. `LONG=1` saves 500 times instead
 //! of 30. What holds for every snapshot, however it was taken, is in `save.rs`.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use etcd_client::{Client, GetOptions};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::support::etcd::Etcd;
 use crate::support::k3s_root::Layout;
@@ -32,7 +34,11 @@ fn save(etcd: &Etcd, args: &[&str]) -> Run {
     Tool::new("save").on(&etcd.root).args(args).args(&["--report", "json"]).run()
 }
 
-fn row(run: &Run) -> Value {
+fn file_of(etcd: &Etcd, row: &Value) -> PathBuf {
+    etcd.root.snapshots().join(row["name"].as_str().unwrap())
+}
+
+fn row_of(run: &Run) -> Value {
     run.json()["snapshots"][0].clone()
 }
 
@@ -87,10 +93,23 @@ fn restored(file: &Path) -> Vec<(Vec<u8>, i64, Vec<u8>)> {
     all
 }
 
+/// What is restored from the snapshot is what etcd itself has as of the snapshot's revision: every key, its revision, its value.
+fn same_as_live(etcd: &Etcd, row: &Value) {
+    let (revision, file) = (row["revision"].as_i64().unwrap(), file_of(etcd, row));
+    let status = ctl::snapshot_status(&file).unwrap();
+    assert_eq!(status["revision"], revision, "{}", file.display());
+    let tls = etcd.root.certs().mutual();
+    let live = etcd.try_client(tls, async |c| Ok(everything(c, revision).await)).unwrap();
+    assert!(live.len() > 50);
+    assert!(restored(&file) == live, "{} is not the store of revision {revision}", file.display());
+}
+
 /// All that was acknowledged up to the snapshot's revision is in it, as it was written or as somebody overwrote it later.
 fn holds(file: &Path, revision: i64, log: &Log) {
-    let all: std::collections::BTreeMap<Vec<u8>, (i64, Vec<u8>)> =
-        restored(file).into_iter().map(|(key, at, value)| (key, (at, value))).collect();
+    let all: BTreeMap<Vec<u8>, (i64, [u8; 32])> = restored(file)
+        .into_iter()
+        .map(|(key, at, value)| (key, (at, Sha256::digest(&value).into())))
+        .collect();
     for (key, writes) in log {
         let Some((at, value)) = writes.iter().rev().find(|(at, _)| *at <= revision) else { continue };
         let (found_at, found) = all.get(key.as_bytes()).unwrap_or_else(|| panic!("{key} is missing"));
@@ -102,7 +121,7 @@ fn holds(file: &Path, revision: i64, log: &Log) {
 /// A proven clone that holds what was acknowledged before it began.
 fn check(run: Run, acknowledged: i64) -> Value {
     let run = run.expect(0);
-    let row = row(&run);
+    let row = row_of(&run);
     assert_eq!(row["state"], "proven", "{run:?}");
     assert_eq!(row["recency"]["state"], "current", "{run:?}");
     assert!(row["revision"].as_i64().unwrap() >= acknowledged, "{acknowledged} was acknowledged: {run:?}");
@@ -117,34 +136,28 @@ fn many_under_writers(kind: &str) {
     let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as usize;
     let writers = Writers::start(&etcd, 4);
     eventually("all write", Duration::from_secs(20), || writers.acknowledged() > 50);
-    let mut picked = Vec::new();
-    let mut saved: Vec<(i64, i64)> = Vec::new();
+    let (mut first, mut last, mut picked) = (None, 0, 0);
     for i in 0..rounds {
         let before = writers.acknowledged();
-        let run = save(&etcd, &[]);
-        let row = check(run, before);
+        let row = check(save(&etcd, &[]), before);
         assert_eq!((&row["method"], &row["method_reason"]), (&"clone".into(), &Value::Null), "save {i}");
-        let file = etcd.root.snapshots().join(row["name"].as_str().unwrap());
         // Ten, spread over all, beginning anywhere.
         if (i + seed).is_multiple_of(rounds / 10) {
-            picked.push((file, row["revision"].as_i64().unwrap()));
-        } else {
-            fs::remove_file(file).unwrap();
+            picked += 1;
+            same_as_live(&etcd, &row);
+            Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
         }
-        saved.push((before, row["revision"].as_i64().unwrap()));
+        fs::remove_file(file_of(&etcd, &row)).unwrap();
+        first.get_or_insert(before);
+        last = before;
+        // etcd keeps every value until it is told to forget.
+        if i % 20 == 19 {
+            etcd.compact(writers.acknowledged());
+        }
     }
     drop(writers.stop());
-    assert_eq!(picked.len(), 10);
-    assert!(saved.last().unwrap().0 > saved[0].0 + 10, "the writers wrote all the time: {saved:?}");
-    Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
-    for (file, revision) in picked {
-        let status = ctl::snapshot_status(&file).unwrap();
-        assert_eq!(status["revision"], revision, "{}", file.display());
-        let tls = etcd.root.certs().mutual();
-        let live = etcd.try_client(tls, async |c| Ok(everything(c, revision).await)).unwrap();
-        assert!(live.len() > 100);
-        assert!(restored(&file) == live, "{} is not the store of revision {revision}", file.display());
-    }
+    assert_eq!(picked, 10);
+    assert!(last > first.unwrap() + 10, "the writers wrote all the time");
 }
 
 #[test]
@@ -193,36 +206,38 @@ fn during_changes(kind: &str) {
         });
         assert!(clones > 0, "not one of 8 was cloned during {change}");
     }
-    // Killed amid it all, at another moment each time: a save ends well or leaves nothing.
+    let (row, log) = (last.unwrap(), writers.stop());
+    holds(&file_of(&etcd, &row), row["revision"].as_i64().unwrap(), &log);
+    // Killed amid it all, at another moment each time: a save ends well or leaves nothing. What was acknowledged is asked
+    // of etcd itself here: 3.5.1 may forget an
+    // acknowledged write when it is killed (etcd's issue 13766; seen in 2 of 231 kills in which nothing was saved).
+    let writers = Writers::start(&etcd, 4);
     for round in 0..6_u64 {
-        let names = etcd.root.snapshot_names();
-        let before = writers.acknowledged();
+        let written = writers.acknowledged();
+        eventually("they write", Duration::from_secs(20), || writers.acknowledged() > written);
+        let (names, before) = (etcd.root.snapshot_names(), etcd.revision());
         let started = Tool::new("save").on(&etcd.root).args(&["--report", "json"]).start();
         std::thread::sleep(Duration::from_millis(round * 12));
         etcd.kill();
         let run = started.finish();
         if run.code == Some(0) {
-            last = Some(check(run, before));
+            check(run, before);
         } else {
             assert_eq!(run.code, Some(1), "{run:?}");
             assert_eq!(etcd.root.snapshot_names(), names, "it left something: {run:?}");
         }
         // What it left is a database, with all that had reached it.
         let run = save(&etcd, &["--method", "clone", "--name", "cold"]).expect(0);
-        let cold = row(&run);
+        let cold = row_of(&run);
         assert_eq!((&cold["state"], &cold["recency"]["state"]), (&"proven".into(), &"unproven".into()));
         let warned = run.json()["warnings"].to_string();
         assert!(warned.contains("saved cold") && warned.contains("write-ahead log"), "{warned}");
         etcd.restart();
     }
-    let before = writers.acknowledged();
-    eventually("they write again", Duration::from_secs(20), || writers.acknowledged() > before);
+    let before = etcd.revision();
     let row = check(save(&etcd, &[]), before);
-    let log = writers.stop();
-    for row in [row, last.unwrap()] {
-        let file = etcd.root.snapshots().join(row["name"].as_str().unwrap());
-        holds(&file, row["revision"].as_i64().unwrap(), &log);
-    }
+    drop(writers.stop());
+    same_as_live(&etcd, &row);
     Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
 }
 
@@ -248,19 +263,20 @@ fn a_clone_is_byte_for_byte_what_etcd_streams() {
         // Until etcd has committed and done with the compaction, each save would be of another moment.
         std::thread::sleep(Duration::from_millis(500));
         let size = |file: &Path| fs::metadata(file).unwrap().len();
-        let clone = row(&save(&etcd, &["--method", "clone"]).expect(0));
-        let stream = row(&save(&etcd, &["--method", "stream"]).expect(0));
+        let clone = row_of(&save(&etcd, &["--method", "clone"]).expect(0));
+        let stream = row_of(&save(&etcd, &["--method", "stream"]).expect(0));
         assert_eq!((&clone["method"], &stream["method"]), (&"clone".into(), &"stream".into()));
         assert_eq!(clone["sha256"], stream["sha256"], "on {kind}");
         let live = etcd.root.server().join("db/etcd/member/snap/db");
-        let file = etcd.root.snapshots().join(clone["name"].as_str().unwrap());
+        let file = file_of(&etcd, &clone);
         assert!(size(&live) + 32 >= size(&file));
         // A zip of a clone is a zip of a snapshot; an alarm speaks up for a clone as for a stream.
-        let zip = row(&save(&etcd, &["--method", "clone", "--snapshot-compress", "--name", "z"]).expect(0));
+        let zip =
+            row_of(&save(&etcd, &["--method", "clone", "--snapshot-compress", "--name", "z"]).expect(0));
         assert_eq!(zip["method"], "clone");
         etcd.raise_corrupt();
         let run = save(&etcd, &["--method", "clone"]).expect(65);
-        assert_eq!(row(&run)["state"], "unchecked", "{run:?}");
+        assert_eq!(row_of(&run)["state"], "unchecked", "{run:?}");
         Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
     }
 }
@@ -280,7 +296,7 @@ fn where_it_cannot_clone_auto_streams_and_says_why_and_clone_is_refused() {
         (&on_xfs, vec!["--dir", elsewhere], "EXDEV"),
         (&on_xfs, vec!["--etcd-endpoints", &endpoint], "not local"),
     ] {
-        let streamed = row(&save(etcd, &args).expect(0));
+        let streamed = row_of(&save(etcd, &args).expect(0));
         assert_eq!((&streamed["method"], &streamed["state"]), (&"stream".into(), &"proven".into()));
         let why = streamed["method_reason"].as_str().unwrap();
         assert!(why.contains(word), "{why}");
@@ -305,7 +321,7 @@ fn a_cold_save_says_what_it_may_lack_and_a_damaged_database_is_refused() {
     let run = save(&etcd, &[]).expect(1);
     assert!(run.json()["snapshots"].as_array().unwrap().is_empty());
     let run = save(&etcd, &["--method", "clone"]).expect(0);
-    assert_eq!(row(&run)["recency"]["state"], "unproven");
+    assert_eq!(row_of(&run)["recency"]["state"], "unproven");
     let db = etcd.root.server().join("db/etcd/member/snap/db");
     let mut bytes = fs::read(&db).unwrap();
     // The root page of the newest transaction is in here somewhere: all but the meta pages.
@@ -316,4 +332,26 @@ fn a_cold_save_says_what_it_may_lack_and_a_damaged_database_is_refused() {
     let warned = run.json()["warnings"].to_string();
     assert!(warned.contains("thrown away") && warned.contains("page "), "the finding is told: {warned}");
     assert_eq!(etcd.root.snapshot_names(), names, "nothing was kept");
+}
+
+/// The unit as it is shipped, in a booted host with a real systemd, on XFS.
+#[test]
+fn the_shipped_unit_clones_and_sees_both_folders_through_one_mount() {
+    require!(require::etcd_programs());
+    require!(require::program("systemd-nspawn"));
+    let volume = require!(Volume::mount("xfs"));
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
+    let etcd = fs::canonicalize(require::etcd_programs().unwrap().join("etcd")).unwrap();
+    let mut boot = std::process::Command::new(top.join("tests/host/boot"));
+    boot.args(["-H", "-t", "60", "-b"]).arg(format!("{}:/var/lib/rancher", volume.path().display()));
+    for (from, to) in
+        [(top, "/opt/k3s-snapshot"), (programs, "/opt/programs"), (etcd.parent().unwrap(), "/opt/etcd")]
+    {
+        boot.arg("-B").arg(format!("{}:{to}", from.display()));
+    }
+    let out = boot.arg("--").arg(top.join("tests/host/clone-in-the-sandbox")).output().unwrap();
+    let said = [out.stdout, out.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(out.status.success() && said.contains("one mount id: "), "{}: {said}", out.status);
 }

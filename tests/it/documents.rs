@@ -201,7 +201,7 @@ fn fields(value: &Value, before: &str, all: &mut BTreeSet<String>) {
 fn manifest(recency: Value) -> Manifest {
     let sha = "00".repeat(32);
     serde_json::from_value(json!({
-        "version": 1, "name": "n", "folder": "f", "stored_sha256": sha, "plain_sha256": sha, "plain_size": 1,
+        "version": 1, "name": "n", "folder": "f", "stored_sha256": sha, "expected_sha256": sha, "plain_sha256": sha, "plain_size": 1,
         "file": {"dev": 1, "ino": 1, "size": 1, "mtime_ns": 1, "ctime_ns": 1},
         "revision": 1, "entries": 1, "checked_at": 1, "recency": recency,
     }))

@@ -186,17 +186,12 @@ fn manifests_and_companions_go_with_their_snapshots_and_orphans_are_swept() {
 fn what_cannot_be_looked_at_stops_everything() {
     let folder = Folder::new();
     let all: Vec<String> = (0..3).map(|d| folder.put("on-demand", d)).collect();
-    // A link in a circle cannot be followed.
-    std::os::unix::fs::symlink("loop", folder.file("loop")).unwrap();
-    let run = folder.prune(&["--keep-last", "1"]).expect(1);
-    assert!(run.stderr.contains("nothing was deleted"), "{run:?}");
-    let run = folder.delete(&["--yes", &all[2]]).expect(1);
-    assert!(run.stderr.contains("nothing was deleted"), "{run:?}");
-    fs::remove_file(folder.file("loop")).unwrap();
     // Manifests that cannot be read: nobody knows what is proven.
     fs::write(folder.dir.path().join("state"), "no folder").unwrap();
     let run = folder.prune(&["--keep-last", "1"]).expect(1);
     assert!(run.stderr.contains("proven"), "{run:?}");
+    let run = folder.delete(&["--yes", &all[2]]).expect(1);
+    assert!(run.stderr.contains("nothing was deleted"), "{run:?}");
     assert_eq!(folder.names().len(), 3);
     fs::remove_file(folder.dir.path().join("state")).unwrap();
     folder.prune(&["--keep-last", "1"]).expect(0);
@@ -227,7 +222,7 @@ fn old_leftovers_that_nobody_has_open_go() {
     let newest = folder.put("on-demand", 0);
     folder.prove(&[&newest]);
     let names = ["old", "open", "young"].map(|n| format!("on-demand-{NODE}-{}.part", n.len()));
-    let dots = [".k3s-snapshot-99999999.part", ".k3s-snapshot-x.part"].map(str::to_owned);
+    let dots = [".k3s-snapshot-99999999.part", ".k3s-snapshot-notes"].map(str::to_owned);
     for name in names.iter().chain(&dots) {
         fs::write(folder.file(name), "x").unwrap();
     }

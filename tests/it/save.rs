@@ -198,3 +198,67 @@ fn systemd_is_told_how_far_it_is_and_a_full_stdout_is_a_failure() {
     let run = Tool::new("list").on(&etcd.root).under(&gone).run().expect(0);
     assert_eq!(run.stderr, "");
 }
+
+/// NFS and others know no files without a name.
+#[test]
+fn without_unnamed_files_a_save_is_as_good_and_leaves_no_other_name() {
+    require!(require::etcd_programs());
+    require!(require::program("strace"));
+    let etcd = etcd();
+    for args in [&[][..], &["--snapshot-compress"][..]] {
+        // Of the calls that open the folder, the second is the unnamed file; then the folder is looked through.
+        let folder = etcd.root.snapshots();
+        let strace =
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=openat", "-P", folder.to_str().unwrap()];
+        let inject = ["-e", "inject=openat:error=EOPNOTSUPP:when=2+3"];
+        let old = folder.join(".k3s-snapshot-1-0000000000000000.part");
+        fs::write(&old, "left by a killed run").unwrap();
+        let aged = std::process::Command::new("touch").args(["-d", "2 days ago"]).arg(&old).status().unwrap();
+        assert!(aged.success());
+        let before = etcd.root.snapshot_names().len() - 1;
+        let tool = Tool::new("save").on(&etcd.root).args(args).args(&["--method", "stream"]);
+        let run = tool.under(&[&strace[..], &inject[..]].concat()).run().expect(0);
+        assert!(
+            run.stderr.contains("which a killed run had left"),
+            "the way without unnamed files was taken: {run:?}"
+        );
+        assert_eq!(etcd.root.snapshot_names().len(), before + 1);
+        Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
+    }
+}
+
+#[test]
+fn another_token_another_cluster_and_a_fallen_revision_are_warned_about() {
+    require!(require::etcd_programs());
+    let etcd = etcd();
+    let token = etcd.root.server().join("token");
+    fs::write(&token, "another\n").unwrap();
+    let run = Tool::new("save").on(&etcd.root).run().expect(0);
+    assert!(
+        run.stderr.contains("token does not open the snapshot") && run.stderr.contains("ba1d715a4f9b"),
+        "{run:?}"
+    );
+    assert!(!run.stderr.contains("another cluster"), "{run:?}");
+    // K3s started anew, empty, on the same folders.
+    let anew = Etcd::start();
+    let run = Tool::new("save")
+        .on(&etcd.root)
+        .args(&["--etcd-endpoints", &anew.endpoint()])
+        .args(&["--etcd-cacert", anew.root.certs().ca().to_str().unwrap()])
+        .args(&["--etcd-cert", anew.root.certs().file("client.crt").to_str().unwrap()])
+        .args(&["--etcd-key", anew.root.certs().file("client.key").to_str().unwrap()])
+        .run()
+        .expect(0);
+    assert!(run.stderr.contains("another cluster than that of"), "{run:?}");
+}
+
+#[test]
+fn a_relative_folder_in_k3s_s_file_is_where_k3s_works() {
+    require!(require::etcd_programs());
+    let etcd = etcd();
+    let config = etcd.root.path().join("k3s.yaml");
+    fs::write(&config, "etcd-snapshot-dir: snaps\n").unwrap();
+    fs::create_dir(etcd.root.server().join("snaps")).unwrap();
+    Tool::new("save").on(&etcd.root).arg("--config").arg(&config).run().expect(0);
+    assert_eq!(fs::read_dir(etcd.root.server().join("snaps")).unwrap().count(), 1);
+}

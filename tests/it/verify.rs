@@ -242,6 +242,10 @@ fn zips_are_proven_through_and_damage_in_them_is_found() {
     fs::remove_file(&zip).unwrap();
     python(pack, &[&zip, &fixture(BEFORE), Path::new(BEFORE), Path::new("b")]);
     assert!(folder.verify(&["--all"]).expect(65).stdout.contains("2 entries"));
+    // Two entries of one name: a reader may see one, K3s unpacks both, and the last wins.
+    fs::remove_file(&zip).unwrap();
+    python(pack, &[&zip, &fixture(BEFORE), Path::new(BEFORE), Path::new(BEFORE)]);
+    assert!(folder.verify(&["--all"]).expect(65).stdout.contains("2 entries"));
     fs::copy(fixture(BEFORE), &zip).unwrap();
     assert!(folder.verify(&["--all"]).expect(65).stdout.contains("damaged"));
 }
@@ -260,7 +264,10 @@ fn a_state_folder_that_cannot_be_written_does_not_stop_a_verify() {
 fn max_age_asks_for_a_young_proven_snapshot() {
     let folder = Folder::new();
     let run = folder.tool("list").args(&["--max-age", "25h"]).run().expect(1);
-    assert!(run.stderr.contains("there is no proven snapshot") && run.stderr.contains("hint: "), "{run:?}");
+    assert!(
+        run.stderr.contains("no snapshot that is proven and current") && run.stderr.contains("hint: "),
+        "{run:?}"
+    );
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let young = format!("a-vm-{}", now - 3_000);
     fs::copy(fixture(BEFORE), folder.file(&young)).unwrap();
@@ -272,7 +279,8 @@ fn max_age_asks_for_a_young_proven_snapshot() {
     // One that is dated in the future is no proof of freshness.
     fs::rename(folder.file(&young), folder.file(&format!("a-vm-{}", now + 90_000))).unwrap();
     folder.verify(&["--all"]).expect(0);
-    folder.tool("list").args(&["--max-age", "25h"]).run().expect(1);
+    let run = folder.tool("list").args(&["--max-age", "25h"]).run().expect(1);
+    assert!(run.stderr.contains("dated in the future"), "{run:?}");
     folder.tool("list").args(&["--max-age", "soon"]).run().expect(2);
 }
 
@@ -312,4 +320,100 @@ fn missing_ones_are_told_and_the_others_are_still_verified() {
     );
     let run = folder.tool("verify").run().expect(2);
     assert!(run.stderr.contains("--all"), "{run:?}");
+}
+
+#[test]
+fn where_there_is_no_k3s_nothing_is_well() {
+    let nowhere = ["--data-dir", "/nonexistent"];
+    let run = Tool::new("list").args(&nowhere).run().expect(78);
+    assert!(run.stderr.contains("/nonexistent") && run.stdout.is_empty(), "{run:?}");
+    Tool::new("verify").args(&nowhere).arg("--all").run().expect(78);
+    // A server that has not saved yet is another matter.
+    let folder = Folder::new();
+    fs::remove_dir(folder.snapshots()).unwrap();
+    folder.tool("list").run().expect(0);
+    folder.verify(&["--all"]).expect(0);
+}
+
+#[test]
+fn an_empty_value_is_a_mistake_and_not_the_default() {
+    let folder = Folder::real();
+    for (verb, flag) in
+        [("list", "--max-age"), ("list", "--dir"), ("save", "--etcd-endpoints"), ("save", "--name")]
+    {
+        let run = folder.tool(verb).args(&[flag, ""]).run().expect(2);
+        assert!(run.stderr.contains(&format!("{flag} is empty")), "{run:?}");
+    }
+    let run = folder.tool("list").args(&["--token-file", "/nonexistent"]).run().expect(78);
+    assert!(run.stderr.contains("/nonexistent"), "{run:?}");
+}
+
+#[test]
+fn a_path_that_is_used_again_is_another_file_and_not_a_bad_one() {
+    let folder = Folder::new();
+    let path = folder.0.path().join("etcd.db");
+    for (name, revision) in [(BEFORE, "337"), (AFTER, "348"), (BEFORE, "337")] {
+        fs::copy(fixture(name), &path).unwrap();
+        let run = folder.verify(&[path.to_str().unwrap()]).expect(0);
+        assert!(run.stdout.contains(&format!("proven (revision {revision}")), "{run:?}");
+    }
+}
+
+#[test]
+fn what_is_known_of_the_very_same_bytes_is_kept_by_a_quick_look() {
+    let folder = Folder::real();
+    folder.verify(&[BEFORE]).expect(0);
+    // Any change of the inode makes it unchecked; the checksum is enough to know it again.
+    fs::hard_link(folder.file(BEFORE), folder.0.path().join("link")).unwrap();
+    assert_eq!(folder.state(BEFORE), "unchecked");
+    let run = folder.verify(&["--quick", BEFORE]).expect(0);
+    assert!(run.stdout.contains("proven on"), "{run:?}");
+    assert_eq!(folder.state(BEFORE), "proven");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_gets_no_verdict_and_a_pipe_no_wait() {
+    let folder = Folder::real();
+    let pipe = folder.0.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let run = folder.verify(&[pipe.to_str().unwrap()]).expect(65);
+    assert!(run.stderr.contains("is not a file"), "{run:?}");
+    require!(require::program("strace"));
+    let slow = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=pread64",
+        "-e",
+        "inject=pread64:delay_enter=20000",
+    ];
+    let started = folder.tool("verify").arg(BEFORE).under(&slow).start();
+    std::thread::sleep(Duration::from_millis(300));
+    fs::copy(fixture(AFTER), folder.file(BEFORE)).unwrap();
+    let run = started.finish();
+    assert!(run.code != Some(0), "{run:?}");
+    assert!(!run.stdout.contains("proven"), "{run:?}");
+}
+
+#[test]
+fn a_root_is_not_left_by_a_link() {
+    let folder = Folder::real();
+    let root = tempfile::tempdir().unwrap();
+    let rancher = root.path().join("var/lib/rancher");
+    fs::create_dir_all(&rancher).unwrap();
+    std::os::unix::fs::symlink(folder.0.path().join("k3s"), rancher.join("k3s")).unwrap();
+    let run = Tool::new("list").arg("--root").arg(root.path()).run().expect(77);
+    assert!(run.stderr.contains("leads out of --root"), "{run:?}");
+    fs::remove_file(rancher.join("k3s")).unwrap();
+    fs::create_dir_all(rancher.join("k3s/server/db/snapshots")).unwrap();
+    fs::copy(fixture(BEFORE), rancher.join("k3s/server/db/snapshots").join(BEFORE)).unwrap();
+    let run = Tool::new("verify").arg("--root").arg(root.path()).arg("--all").run().expect(0);
+    assert!(run.stdout.contains("proven"), "{run:?}");
+    assert!(
+        root.path().join("var/lib/k3s-snapshot/manifests").is_dir(),
+        "the manifests are the machine's own"
+    );
 }

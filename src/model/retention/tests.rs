@@ -22,6 +22,7 @@ fn manifest(file: &str, entries: u64) -> Manifest {
         folder: "/x".into(),
         file: FileId { dev: 1, ino: 2, size: 3, mtime_ns: 4, ctime_ns: 5 },
         stored_sha256: Digest([0; 32]),
+        expected_sha256: None,
         plain_sha256: Digest([0; 32]),
         plain_size: 3,
         revision: 7,

@@ -4,6 +4,7 @@
 use super::etcd::Etcd;
 use super::objects::filler;
 use etcd_client::{Client, ConnectOptions, TlsOptions};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
@@ -13,8 +14,8 @@ use std::time::Duration;
 /// Keys of each writer, written in turn.
 const KEYS: u64 = 60;
 
-/// By key, what was acknowledged: revision and value, in order.
-pub(crate) type Log = BTreeMap<String, Vec<(i64, Vec<u8>)>>;
+/// By key, what was acknowledged: revision and digest of the value, in order.
+pub(crate) type Log = BTreeMap<String, Vec<(i64, [u8; 32])>>;
 
 /// The writers. Dropping them ends them.
 pub(crate) struct Writers {
@@ -76,7 +77,7 @@ fn write(w: u64, endpoint: &str, tls: &TlsOptions, acknowledged: &AtomicI64, end
                 let Ok(Ok(answer)) = put else { break };
                 let revision = answer.header().unwrap().revision();
                 acknowledged.fetch_max(revision, SeqCst);
-                log.entry(key).or_default().push((revision, value));
+                log.entry(key).or_default().push((revision, Sha256::digest(&value).into()));
             }
         }
     });
