@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Settings: the merged fragments, validated and typed. Each value can still tell where it was said.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,28 +12,7 @@ use super::load::under;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
 use crate::model::name::check_part;
-
-/// A text that is never shown: no `Display`, no `Serialize`, a redacted `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a text.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The text itself. Whoever calls this answers for where it goes.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
+pub use crate::model::secret::Secret;
 
 /// What the run goes by. Paths are below `root` already.
 #[derive(Debug)]
