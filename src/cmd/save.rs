@@ -12,7 +12,7 @@ use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{ALARM_CORRUPT, Digest, FileId, MANIFEST_VERSION, Manifest, Recency};
 use crate::source::{Captured, Source};
-use crate::store::Store;
+use crate::store::Home;
 
 /// What is to be saved, and how.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Request<'a> {
 pub fn run(
     req: &Request,
     source: &dyn Source,
-    home: &dyn Store,
+    home: &dyn Home,
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
@@ -104,7 +104,7 @@ fn recency(captured: &Captured, proof: &Proof) -> Recency {
 
 /// Packs the draft into a second one, and reads that back: what is published is what was read.
 fn compress(
-    home: &dyn Store,
+    home: &dyn Home,
     plain: &Draft,
     name: &SnapshotName,
     captured: &Captured,

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::manifests::Manifests;
-use super::{Opened, Store};
+use super::{Home, Opened, Store};
 use crate::error::{Fault, Kind};
 use crate::host::fs::{Published, id_of, make_folder};
-use crate::host::{Draft, FileAt};
+use crate::host::{Draft, FileAt, Progress};
+use crate::inspect::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
 
@@ -175,6 +176,40 @@ impl Store for Local {
         Draft::new(&self.folder)
     }
 
+    fn put(
+        &self,
+        name: &SnapshotName,
+        data: &dyn ReadAt,
+        manifest: &Manifest,
+        progress: &dyn Progress,
+    ) -> Result<Snapshot> {
+        let draft = self.draft()?;
+        draft.room_for(data.size())?;
+        draft.fill_from(data, 1, u64::MAX, progress)?;
+        self.publish(draft, name, manifest.clone())
+    }
+
+    fn delete(&self, files: &[String]) -> Vec<(String, Result<()>)> {
+        let one = |file: &String| -> Result<()> {
+            if file.is_empty() || file.contains('/') || file == "." || file == ".." {
+                let what = format!("'{}' is not the name of a snapshot", file.escape_debug());
+                return Err(Fault::new(Kind::Usage, what).into());
+            }
+            let path = self.folder.join(file);
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(e).with_context(|| format!("deleting '{}'", path.display()));
+                }
+                _ => {}
+            }
+            // The snapshot first: one that stays keeps its manifest.
+            self.manifests.remove(file)
+        };
+        files.iter().map(|file| (file.clone(), one(file))).collect()
+    }
+}
+
+impl Home for Local {
     fn free(&self, name: &SnapshotName) -> Result<SnapshotName> {
         let mut name = name.clone();
         // Both forms of a name count as taken: K3s unpacks `x.zip` to `x`.

@@ -70,6 +70,17 @@ impl Manifests {
         draft.replace(&format!("{}.json", manifest.name))
     }
 
+    /// Removes the manifest of a file, if there is one.
+    pub(super) fn remove(&self, file: &str) -> Result<()> {
+        let path = self.path(file);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("deleting the manifest '{}'", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn path(&self, file: &str) -> PathBuf {
         self.folder.join(format!("{file}.json"))
     }

@@ -29,7 +29,9 @@ const OURS: &[(&str, &[&str])] = &[
             "source::Captured",
             "source::Source",
             "source::intake",
+            "store::Home",
             "store::Opened",
+            "store::Remote",
             "store::Store",
         ],
     ),
@@ -51,6 +53,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("indicatif", &["sink/bar.rs"]),
     ("serde_saphyr", &["config/yaml.rs", "sink/stdout.rs"]),
     ("zip", &["codec/zip.rs"]),
+    ("s3", &["store/s3"]),
+    ("ureq", &["store/s3"]),
+    ("quick_xml", &["store/s3/xml.rs"]),
+    ("md5", &["store/s3"]),
+    ("base64", &["config/s3.rs", "store/s3"]),
 ];
 
 /// What a pure folder must not touch.
