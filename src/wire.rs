@@ -17,6 +17,11 @@ use crate::model::token;
 use crate::sink::stdout::Format;
 use crate::source::etcd::Etcd;
 use crate::store::local::Local;
+use crate::store::s3::S3;
+use crate::store::{Remote, Store};
+
+/// Where large files lie that are gone at the end of the run.
+const SCRATCH: &str = "/var/tmp";
 
 /// k3s-snapshot-save
 pub const SAVE: Verb<cli::Save> =
@@ -43,6 +48,7 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     let s = run.settings;
     let source = source(s)?;
     let token = token_hash(s);
+    let open = || Ok(Box::new(bucket(s)?) as Box<dyn Remote>);
     let request = cmd::save::Request {
         base: &s.name,
         node: &s.node_name,
@@ -50,13 +56,26 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
         compress: s.compress,
         scheduled_base: &s.scheduled_base,
         token: token.as_deref(),
+        bucket: s.s3.then_some(cmd::send::Bucket {
+            open: &open,
+            backlog: s.s3_backlog && !run.args.no_backlog,
+        }),
     };
     cmd::save::run(&request, &source, &home(s), run.progress, report)
 }
 
 fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     let s = run.settings;
-    cmd::list::run(&home(s), token_hash(s).as_deref(), s.max_age, run.now, report)
+    let home = home(s);
+    let bucket = s.s3.then(|| bucket(s)).transpose().unwrap_or_else(|e| {
+        // The folder is worth showing where the bucket cannot even be understood.
+        report.fail(&e);
+        None
+    });
+    let bucket = bucket.map(|b| b.with_details(run.args.details));
+    let mut places: Vec<&dyn Store> = vec![&home];
+    places.extend(bucket.as_ref().map(|b| b as &dyn Store));
+    cmd::list::run(&places, token_hash(s).as_deref(), s.max_age, run.now, report)
 }
 
 fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
@@ -69,13 +88,22 @@ fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
         token: token.as_deref(),
         home: &home(s),
         elsewhere: &|folder| Box::new(Local::new(folder, &s.state_dir, false)),
-        scratch: &|| Draft::new(Path::new("/var/tmp")),
+        scratch: &|| Draft::new(Path::new(SCRATCH)),
     };
     cmd::verify::run(&request, run.progress, report)
 }
 
 fn home(s: &Settings) -> Local {
     Local::new(&s.dir, &s.state_dir, s.dir_is_default)
+}
+
+/// The bucket. What lies there for a moment, to be proven, has no name and lies where there is room for large files.
+fn bucket(s: &Settings) -> Result<S3> {
+    let bucket = s.bucket()?;
+    if let Some(why) = bucket.unreadable_for_k3s() {
+        log::warn!("{why}");
+    }
+    S3::new(bucket, SCRATCH.into())
 }
 
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.

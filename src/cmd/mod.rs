@@ -7,4 +7,5 @@
 mod examine;
 pub mod list;
 pub mod save;
+pub mod send;
 pub mod verify;

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, anyhow};
 
 use super::examine::words;
+use super::send;
 use crate::codec::zip;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
@@ -15,7 +16,6 @@ use crate::source::{Captured, Source};
 use crate::store::Home;
 
 /// What is to be saved, and how.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// Base of the name.
     pub base: &'a str,
@@ -29,6 +29,8 @@ pub struct Request<'a> {
     pub scheduled_base: &'a str,
     /// Hash of this server's token, where it is known.
     pub token: Option<&'a str>,
+    /// The bucket that it goes to as well.
+    pub bucket: Option<send::Bucket<'a>>,
 }
 
 /// Saves one snapshot.
@@ -66,6 +68,11 @@ pub fn run(
     let row = Row::of(&saved, req.token);
     tell(report, &captured, &recency, &row);
     report.snapshots.push(row);
+    if let Some(bucket) = &req.bucket {
+        let stem = format!("{}-{}", req.base, req.node);
+        let request = send::Send { home, bucket, stem, now: req.now, token: req.token };
+        send::send(&request, &saved, progress, report);
+    }
     Ok(())
 }
 

@@ -46,7 +46,12 @@ pub fn gather(flavour: &Flavour, root: &Path, config: Option<&str>, env: &Enviro
         read_ours(&mut ours, &file)?;
     }
     all.overlay(ours);
+    all.overlay(from_credentials(env)?);
     all.overlay(from_environment(env));
+    if let (None, Some(home)) = (all.get("aws-shared-credentials-file"), env.get("HOME").filter(|h| !h.is_empty())) {
+        let path = format!("{home}/.aws/credentials");
+        all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
+    }
     Ok(all)
 }
 
@@ -165,6 +170,25 @@ fn texts(file: &Path, line: &yaml::Line, key: &Key) -> Result<Vec<String>> {
         )
         .into()
     })
+}
+
+/// Secrets that systemd hands over as files, each named like its option.
+fn from_credentials(env: &Environment) -> Result<Fragment> {
+    let mut all = Fragment::default();
+    let Some(folder) = env.get("CREDENTIALS_DIRECTORY").filter(|f| !f.is_empty()) else { return Ok(all) };
+    for key in KEYS.iter().filter(|k| k.secret) {
+        let path = Path::new(folder).join(key.name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => all.set(
+                key.name,
+                vec![text.trim_end_matches(['\n', '\r']).to_owned()],
+                Origin::Credential(path.display().to_string()),
+            ),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(unreadable(&path, e)),
+        }
+    }
+    Ok(all)
 }
 
 fn from_environment(env: &Environment) -> Fragment {

@@ -7,5 +7,6 @@ pub mod etcd;
 pub mod fragment;
 pub mod key;
 pub mod load;
+mod s3;
 pub mod settings;
 pub mod yaml;

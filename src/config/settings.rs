@@ -9,9 +9,11 @@ use anyhow::Result;
 use super::fragment::{Fragment, Origin};
 use super::key::KEYS;
 use super::load::under;
+use super::s3;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
 use crate::model::name::check_part;
+use crate::model::bucket::Bucket;
 pub use crate::model::secret::Secret;
 
 /// What the run goes by. Paths are below `root` already.
@@ -55,6 +57,12 @@ pub struct Settings {
     pub datastore_scheme: Option<String>,
     /// The base of K3s's scheduled snapshots.
     pub scheduled_base: String,
+    /// Whether the bucket is used too.
+    pub s3: bool,
+    /// Whether that was said by us and not by K3s's configuration alone: then it may be deleted from.
+    pub s3_by_us: bool,
+    /// Whether what earlier saves could not send is sent after a new snapshot.
+    pub s3_backlog: bool,
     merged: Fragment,
 }
 
@@ -87,6 +95,7 @@ impl Settings {
                 merged.set(key, vec![path], Origin::Derived("data-dir".to_owned()));
             }
         }
+        s3::no_secret_on_argv(&merged)?;
         let path = |key: &str| -> Result<PathBuf> {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);
@@ -123,8 +132,16 @@ impl Settings {
                 url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())
             }),
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
+            s3: boolean(&merged, "s3")?,
+            s3_by_us: s3::on_by_us(&merged, flavour.config),
+            s3_backlog: boolean(&merged, "s3-backlog")?,
             merged,
         })
+    }
+
+    /// The bucket. Files that it names are read now, so that a save without one never needs them.
+    pub fn bucket(&self) -> Result<Bucket> {
+        s3::bucket(&self.merged, &self.root)
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.
@@ -139,11 +156,11 @@ impl Settings {
     }
 }
 
-fn text(merged: &Fragment, key: &str) -> Option<String> {
+pub(super) fn text(merged: &Fragment, key: &str) -> Option<String> {
     merged.last(key).map(|(value, _)| value.to_owned())
 }
 
-fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
+pub(super) fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
     let Some((value, origin)) = merged.last(key) else {
         return Fault::new(Kind::Config, format!("option '{key}' {why}")).into();
     };
@@ -158,7 +175,7 @@ fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
 }
 
 /// As Go's ParseBool, which K3s uses, and the other words that YAML knows.
-fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
+pub(super) fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
     let Some((value, _)) = merged.last(key) else { return Ok(false) };
     match value.to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "yes" | "on" => Ok(true),
@@ -167,7 +184,7 @@ fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
     }
 }
 
-fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
+pub(super) fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
     let Some((value, _)) = merged.last(key) else { return Ok(None) };
     match parse_duration(value) {
         Some(d) => Ok(Some(d)),

@@ -49,7 +49,7 @@ pub struct Trouble {
 pub struct Row {
     /// File name.
     pub name: String,
-    /// `file:///...`
+    /// `file:///...` or `s3://...`
     pub location: String,
     /// Bytes as stored.
     pub size: u64,

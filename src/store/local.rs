@@ -79,6 +79,15 @@ impl Local {
     }
 }
 
+/// Refuses what would lead out of the folder.
+fn check_name(file: &str) -> Result<()> {
+    if file.is_empty() || file.contains(['/', '\0']) || file == "." || file == ".." {
+        let what = format!("'{}' is not the name of a snapshot", file.escape_debug());
+        return Err(Fault::new(Kind::Usage, what).into());
+    }
+    Ok(())
+}
+
 /// The path without links, as far as it exists.
 fn real_path(path: &Path) -> PathBuf {
     match (path.canonicalize(), path.parent(), path.file_name()) {
@@ -135,6 +144,7 @@ impl Store for Local {
     fn open(&self, file: &str) -> Result<Opened> {
         let path = self.folder.join(file);
         let context = || format!("opening snapshot '{}'", path.display());
+        check_name(file)?;
         let opened = File::open(&path).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => anyhow::Error::from(
                 Fault::new(
@@ -191,10 +201,7 @@ impl Store for Local {
 
     fn delete(&self, files: &[String]) -> Vec<(String, Result<()>)> {
         let one = |file: &String| -> Result<()> {
-            if file.is_empty() || file.contains('/') || file == "." || file == ".." {
-                let what = format!("'{}' is not the name of a snapshot", file.escape_debug());
-                return Err(Fault::new(Kind::Usage, what).into());
-            }
+            check_name(file)?;
             let path = self.folder.join(file);
             match std::fs::remove_file(&path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {

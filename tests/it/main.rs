@@ -10,6 +10,7 @@
 )]
 
 mod bolt_writer;
+mod conformance;
 mod corruption;
 mod layers;
 mod parts;
