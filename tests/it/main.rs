@@ -14,6 +14,7 @@ mod conformance;
 mod corruption;
 mod layers;
 mod parts;
+mod s3_faults;
 mod save;
 mod support;
 mod trouble;

@@ -180,11 +180,10 @@ impl Store for S3 {
         };
         record::note(&mut manifest, evidence, &head.etag);
         // Without it the object is only "unchecked", but it is there: told, not fatal.
-        let recorded = record::write(&self.wire, &manifest, false);
-        if let Err(t) = &recorded {
+        if let Err(t) = record::write(&self.wire, &manifest, false) {
             log::warn!("{}: {t}; the object is kept and will be listed as unchecked", self.doing("writing the manifest of", &file));
         }
-        Ok(self.row(&file, &head, recorded.is_ok().then_some(manifest)))
+        Ok(self.row(&file, &head, Some(manifest)))
     }
 
     fn delete(&self, files: &[String]) -> Vec<(String, Result<()>)> {

@@ -30,9 +30,32 @@ pub(super) struct Head {
 
 /// Asks what a store knows of a key.
 pub(super) fn head(wire: &Wire, key: &str) -> Result<Head, Trouble> {
+    match head_or_none(wire, key)? {
+        Some(head) => Ok(head),
+        None => Err(in_words(wire, key, Trouble::of(Class::Missing, "there is no such object"))),
+    }
+}
+
+/// The same where it may well not be there.
+pub(super) fn head_or_none(wire: &Wire, key: &str) -> Result<Option<Head>, Trouble> {
     let ask = customer_key(Ask::new(Method::HEAD, key), &wire.bucket).header("x-amz-checksum-mode", "ENABLED");
-    let answer = wire.ask(&ask, Payload::None)?;
-    read_head(&answer.headers).ok_or_else(|| wire.lacks("the object's size"))
+    match wire.ask(&ask, Payload::None) {
+        Ok(answer) => read_head(&answer.headers).map(Some).ok_or_else(|| wire.lacks("the object's size")),
+        Err(t) if t.class == Class::Missing => Ok(None),
+        Err(t) => Err(in_words(wire, key, t)),
+    }
+}
+
+/// A refused HEAD has no body and so no reason; a GET of the same has one.
+fn in_words(wire: &Wire, key: &str, bare: Trouble) -> Trouble {
+    if !bare.code.is_empty() || !matches!(bare.class, Class::Missing | Class::Denied | Class::Failed) {
+        return bare;
+    }
+    let ask = customer_key(Ask::new(Method::GET, key), &wire.bucket).header("range", "bytes=0-0");
+    match wire.one_try(&ask, Payload::None) {
+        Err(t) if !t.code.is_empty() && (t.class != Class::Missing || bare.class == Class::Missing) => t,
+        _ => bare,
+    }
 }
 
 fn read_head(headers: &HeaderMap) -> Option<Head> {
@@ -148,7 +171,7 @@ impl ReadAt for Object {
                 stream = Some(now).filter(|s| s.at < s.end);
                 Ok(n)
             });
-            filled = filled.saturating_add(n.map_err(io::Error::other)?);
+            filled = filled.saturating_add(n.map_err(|t| io::Error::other(t.fault("reading from the bucket")))?);
         }
         if let Some(stream) = stream {
             self.keep(stream);

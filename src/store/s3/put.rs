@@ -11,7 +11,7 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::object::{Head, head};
+use super::object::{Head, head, head_or_none};
 use super::record::Evidence;
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
@@ -186,10 +186,8 @@ pub(super) fn put(
 ) -> Result<(Head, Evidence), Trouble> {
     let key = wire.bucket.key(name);
     let taken = || Trouble::of(Class::Exists, "there is an object of this name already");
-    match head(wire, &key) {
-        Ok(_) => return Err(taken()),
-        Err(t) if t.class == Class::Missing => {}
-        Err(t) => return Err(t),
+    if head_or_none(wire, &key)?.is_some() {
+        return Err(taken());
     }
     let sent = if data.size() > wire.bucket.part_size {
         multipart::put(wire, manners, &key, name, data, manifest, progress)
@@ -198,19 +196,21 @@ pub(super) fn put(
     };
     let (expected, sent) = match sent {
         Ok(expected) => (expected, None),
-        // Perhaps our own, whose answer got lost. What is there decides.
-        Err((Some(expected), t)) if matches!(t.class, Class::Exists | Class::Missing) => (expected, Some(t)),
-        Err((_, t)) => return Err(t),
+        // It may have come about all the same, and only the answer got lost. What is there decides.
+        Err((Some(expected), t)) => (expected, Some(t)),
+        Err((None, t)) => return Err(t),
     };
-    let there = match (head(wire, &key), sent) {
+    let there = match (head(wire, &key), &sent) {
         (Ok(there), _) => there,
-        (Err(_), Some(first)) => return Err(first),
+        (Err(_), Some(first)) => return Err(first.clone()),
         (Err(t), None) => return Err(t),
     };
-    match (evidence(&expected, &there), sent_by_us(&expected, &there)) {
+    match (evidence(&expected, &there), sent) {
         (Some(evidence), _) => Ok((there, evidence)),
-        (None, true) => Ok((there, Evidence::Size)),
-        (None, false) => Err(Trouble::of(Class::Digest, "the store reports another object than the one that was sent")),
+        // Somebody else's, or nothing that would show it to be ours.
+        (None, Some(first)) => Err(first),
+        (None, None) if there.size == expected.size && there.checksum.is_empty() => Ok((there, Evidence::Size)),
+        (None, None) => Err(Trouble::of(Class::Digest, "the store reports another object than the one that was sent")),
     }
 }
 
@@ -224,11 +224,6 @@ fn evidence(expected: &Expected, there: &Head) -> Option<Evidence> {
         return (there.checksum == expected.checksum || there.checksum == bare).then_some(Evidence::Sha256);
     }
     expected.etag.as_ref().filter(|tag| **tag == there.etag).map(|_| Evidence::Etag)
-}
-
-/// Nothing speaks against it.
-fn sent_by_us(expected: &Expected, there: &Head) -> bool {
-    there.size == expected.size && there.checksum.is_empty()
 }
 
 type Sent = Result<Expected, (Option<Expected>, Trouble)>;

@@ -77,11 +77,16 @@ impl Trouble {
         matches!(self.class, Broken | Connect | Digest | Name | Server | Stalled | Throttled)
     }
 
-    /// As an error: `doing` is what was tried, a gerund phrase with the bucket or object in it.
-    pub(super) fn error(self, doing: &str) -> anyhow::Error {
+    /// As a fault: `doing` is what was tried, a gerund phrase with the bucket or object in it.
+    pub(super) fn fault(self, doing: &str) -> Fault {
         let (kind, hint) = self.class.ending();
         let fault = Fault::new(kind, format!("{doing}: {}", self.message));
-        if hint.is_empty() { fault.into() } else { fault.hint(hint).into() }
+        if hint.is_empty() { fault } else { fault.hint(hint) }
+    }
+
+    /// The same as an error.
+    pub(super) fn error(self, doing: &str) -> anyhow::Error {
+        self.fault(doing).into()
     }
 }
 

@@ -203,7 +203,12 @@ fn one(
             if !asks {
                 std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
             }
-            error(client, *status, code, "as planned", "")?;
+            let headless = request.method == "HEAD";
+            if headless {
+                client.write_all(format!("HTTP/1.1 {status} X\r\ncontent-length: 100\r\n\r\n").as_bytes())?;
+            } else {
+                error(client, *status, code, "as planned", "")?;
+            }
             return Ok(!asks);
         }
         _ => {}
@@ -229,6 +234,10 @@ fn one(
     };
     if refusal.is_none() && asks {
         client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    if let Some((status, ..)) = refusal.as_ref().filter(|_| request.method == "HEAD") {
+        client.write_all(format!("HTTP/1.1 {status} X\r\ncontent-length: 100\r\n\r\n").as_bytes())?;
+        return Ok(true);
     }
     if let Some((status, code, said, more)) = refusal {
         if !asks {
@@ -324,6 +333,11 @@ fn one(
         Some(Fault::Lose) => return Ok(false),
         Some(Fault::Stall) => {
             std::thread::sleep(Duration::from_secs(30));
+            return Ok(false);
+        }
+        Some(Fault::Redirect | Fault::Garbage) if request.method == "HEAD" => {
+            let status = if fault == Some(Fault::Redirect) { 307 } else { 200 };
+            client.write_all(format!("HTTP/1.1 {status} X\r\nlocation: http://elsewhere.example/?X-Amz-Signature=geheim\r\n\r\n").as_bytes())?;
             return Ok(false);
         }
         Some(Fault::Redirect) => {
