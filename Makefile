@@ -6,7 +6,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-long lint audit
+.PHONY: help setup build release demo test test-long lint audit bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +27,7 @@ test: lint ## run the checks and all tests; what cannot run here says so
 	cargo test --locked
 
 test-long: lint ## the same, with the tests that take minutes
-	cargo test --locked -- --include-ignored
+	LONG=1 cargo test --locked
 
 lint: setup ## check the format, and clippy without a warning
 	cargo fmt --check
@@ -44,3 +44,6 @@ audit: ## check licences, sources, bans and advisories of the dependencies
 	else \
 		cargo deny --locked check --disable-fetch advisories; \
 	fi
+
+bench: release ## measure the release build against the peers, pair by pair; BENCH="--pairs N --sizes MB,..."
+	tests/bench/run $(BENCH)

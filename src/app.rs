@@ -21,8 +21,8 @@ use crate::host::notify::Status;
 use crate::host::{Progress, Silent};
 use crate::model::report::Report;
 use crate::sink::bar::Bar;
-use crate::sink::stdout::{Format, Stdout, table};
-use crate::sink::{Sink, log as stderr};
+use crate::sink::log as stderr;
+use crate::sink::stdout::{self, Format, table};
 
 /// A verb as the frame needs to know it. `A` is its parsed command line.
 pub struct Verb<A> {
@@ -82,8 +82,13 @@ pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> E
         ReportFormat::Json => Format::Report,
         ReportFormat::Text => (verb.format)(&args),
     };
-    if !explained {
-        Stdout(format).emit(&report);
+    let printed = if explained { Ok(()) } else { stdout::report(&report, format) };
+    if let Err(e) = printed.context("printing the result") {
+        report.fail(&e);
+    }
+    if let Some(error) = &report.error {
+        log::error!("{}", error.message);
+        error.hint.iter().for_each(|hint| stderr::hint(hint));
     }
     ExitCode::from(report.exit_code)
 }
@@ -106,7 +111,7 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
     let settings = Settings::new(merged, flavour, &root, &host_name)?;
     if common.explain {
-        explain(&settings);
+        explain(&settings, common.report).context("printing the settings")?;
         return Ok(true);
     }
     let _lock = if verb.locks { Some(Lock::take(&settings.run_dir, &settings.data_dir)?) } else { None };
@@ -137,12 +142,14 @@ fn from_flags(matches: &ArgMatches) -> Fragment {
     flags
 }
 
-fn explain(settings: &Settings) {
+fn explain(settings: &Settings, format: ReportFormat) -> std::io::Result<()> {
+    let rows = settings.explain();
+    if format == ReportFormat::Json {
+        return stdout::text(&stdout::json(&rows));
+    }
     let head = ["Option", "Value", "Origin"].map(str::to_owned).to_vec();
-    let rows = settings
-        .explain()
-        .into_iter()
-        .map(|(k, v, o)| vec![k.to_owned(), stderr::printable(&v), stderr::printable(&o)]);
-    let text = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
-    let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes());
+    let cells = rows
+        .iter()
+        .map(|r| vec![r.option.to_owned(), stderr::printable(&r.value), stderr::printable(&r.origin)]);
+    stdout::text(&table(&std::iter::once(head).chain(cells).collect::<Vec<_>>()))
 }

@@ -166,8 +166,9 @@ Examples:
   k3s-snapshot-save --dir /mnt/backup        save to another folder
   k3s-snapshot-save --explain                show the settings and where they come from
 
-Exit codes: 0 saved and proven; 1 failed, nothing was kept; 2 usage; 3 kept, but not current; 65 the database is
-damaged; 75 another run is at work; 77 refused; 78 configuration. See k3s-snapshot-save(8)."
+Exit codes: 0 saved and proven; 1 failed; 2 usage; 3 kept, but not current; 65 the database is
+damaged, or etcd says so; 75 another run is at work; 77 refused; 78 configuration.
+See k3s-snapshot-save(8)."
 )]
 pub struct Save {
     /// What the name begins with
@@ -180,6 +181,10 @@ pub struct Save {
     #[arg(long, alias = "etcd-snapshot-compress", value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
     pub snapshot_compress: Option<String>,
+    /// How to take it: clone (the file system clones the database file: instant, no load on etcd; XFS, btrfs), stream
+    /// (etcd sends it), or auto (clone where that can be, else stream) [default: auto]
+    #[arg(long, value_name = "METHOD")]
+    pub method: Option<String>,
     /// How long etcd may send nothing before the save is given up [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub stall_timeout: Option<String>,
@@ -231,6 +236,12 @@ pub struct List {
     /// Fail unless the newest proven snapshot is at most this old: 90m, 25h, 7d
     #[arg(long, value_name = "DURATION")]
     pub max_age: Option<String>,
+    /// Fetch this snapshot from the bucket into this folder, prove it, and only then give it its name
+    #[arg(long, num_args = 2, value_names = ["NAME", "DIR"])]
+    pub fetch: Vec<String>,
+    /// Look step by step what works of the bucket, and say what to do about what does not
+    #[arg(long, conflicts_with = "fetch")]
+    pub check_s3: bool,
     /// Read the manifests in the bucket too: node, revision, token
     #[arg(long)]
     pub details: bool,
@@ -257,12 +268,12 @@ Examples:
   k3s-snapshot-verify /mnt/backup/server-1-1795339215      verify any file
   k3s-snapshot-verify --quick --all                        compare checksums only
 
-Exit codes: 0 all are proven; 1 failed; 2 usage; 4 no such snapshot; 65 at least one is bad; 77 refused;
-78 configuration. See k3s-snapshot-verify(8)."
+Exit codes: 0 none is bad; 1 failed; 2 usage; 4 no such snapshot; 65 at least one is bad;
+77 refused; 78 configuration. See k3s-snapshot-verify(8)."
 )]
 pub struct Verify {
     /// Names of snapshots in the folder, or paths (anything with a slash)
-    #[arg(value_name = "NAME|PATH", required_unless_present_any = ["all", "explain"])]
+    #[arg(value_name = "NAME|PATH")]
     pub snapshots: Vec<String>,
     /// Verify everything in the snapshot folder
     #[arg(short, long, conflicts_with = "snapshots")]
@@ -270,6 +281,9 @@ pub struct Verify {
     /// Compare the checksum only; quick, and less than a proof
     #[arg(long)]
     pub quick: bool,
+    /// With --all: verify only so many, other ones at another time
+    #[arg(long, value_name = "N", requires = "all", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: Option<u32>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub s3: S3,

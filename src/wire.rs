@@ -12,9 +12,12 @@ use crate::config::etcd;
 use crate::config::settings::Settings;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, datastore, flavour};
+use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::token;
 use crate::sink::stdout::Format;
+use crate::source::Source;
+use crate::source::clone::Clone;
 use crate::source::etcd::Etcd;
 use crate::store::local::Local;
 use crate::store::s3::S3;
@@ -46,7 +49,12 @@ pub const VERIFY: Verb<cli::Verify> =
 
 fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     let s = run.settings;
-    let source = source(s)?;
+    let (clone, stream) = sources(s)?;
+    let sources: &[&dyn Source] = match s.method {
+        Method::Auto => &[&clone, &stream],
+        Method::Clone => &[&clone],
+        Method::Stream => &[&stream],
+    };
     let token = token_hash(s);
     let open = || Ok(Box::new(bucket(s)?) as Box<dyn Remote>);
     let request = cmd::save::Request {
@@ -61,11 +69,20 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
             backlog: s.s3_backlog && !run.args.no_backlog,
         }),
     };
-    cmd::save::run(&request, &source, &home(s), run.progress, report)
+    cmd::save::run(&request, sources, &home(s), run.progress, report)
 }
 
 fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     let s = run.settings;
+    if run.args.check_s3 {
+        return check_s3(s, report);
+    }
+    if let [file, folder] = run.args.fetch.as_slice() {
+        let token = token_hash(s);
+        let ways = s.bucket()?.parallel;
+        let request = cmd::fetch::Request { file, to: Path::new(folder), ways, token: token.as_deref() };
+        return cmd::fetch::run(&request, &bucket(s)?, run.progress, report);
+    }
     let home = home(s);
     let bucket = s.s3.then(|| bucket(s)).transpose().unwrap_or_else(|e| {
         // The folder is worth showing where the bucket cannot even be understood.
@@ -79,14 +96,24 @@ fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
 }
 
 fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
+    if run.args.snapshots.is_empty() && !run.args.all {
+        return Err(Fault::new(Kind::Usage, "no snapshot is named")
+            .hint("Name one or more, by NAME or PATH, or take the whole folder with --all.")
+            .into());
+    }
     let s = run.settings;
     let token = token_hash(s);
+    let home = home(s);
+    // Only where this command line says so: a bucket in K3s's configuration is for save and list.
+    let bucket = if s.s3 && run.args.s3.s3.is_some() { Some(bucket(s)?) } else { None };
     let request = cmd::verify::Request {
         targets: &run.args.snapshots,
         quick: run.args.quick,
+        sample: run.args.sample.and_then(|n| usize::try_from(n).ok()),
+        far: bucket.as_ref().map(S3::parallel),
         now: run.now,
         token: token.as_deref(),
-        home: &home(s),
+        home: bucket.as_ref().map_or(&home as &dyn Store, |b| b),
         elsewhere: &|folder| Box::new(Local::new(folder, &s.state_dir, false)),
         scratch: &|| Draft::new(Path::new(SCRATCH)),
     };
@@ -95,6 +122,16 @@ fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
 
 fn home(s: &Settings) -> Local {
     Local::new(&s.dir, &s.state_dir, s.dir_is_default)
+}
+
+fn check_s3(s: &Settings, report: &mut Report) -> Result<()> {
+    let bucket = s.bucket()?;
+    let url = bucket.url();
+    report.checks = S3::probe(bucket);
+    match report.checks.iter().filter(|c| !c.ok).count() {
+        0 => Ok(()),
+        n => Err(Fault::new(Kind::Failed, format!("{n} of {} checks of '{url}' failed", report.checks.len())).into()),
+    }
 }
 
 /// The bucket. What lies there for a moment, to be proven, has no name and lies where there is room for large files.
@@ -107,7 +144,7 @@ fn bucket(s: &Settings) -> Result<S3> {
 }
 
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
-fn source(s: &Settings) -> Result<Etcd> {
+fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
     let mut endpoints = s.etcd_endpoints.clone();
     if endpoints.is_empty() {
         if s.root != Path::new("/") {
@@ -122,13 +159,21 @@ fn source(s: &Settings) -> Result<Etcd> {
             endpoints = flavour::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
         }
     }
-    Ok(Etcd {
+    let etcd = Etcd {
         endpoints,
         cacert: s.etcd_cacert.clone(),
         cert: s.etcd_cert.clone(),
         key: s.etcd_key.clone(),
         stall: s.stall_timeout,
-    })
+    };
+    let db = match s.etcd_endpoints.is_empty() {
+        true => Ok(s.data_dir.join(flavour::ETCD_DB)),
+        false => {
+            Err("etcd was named by etcd-endpoints, so its database file may be another machine's (not local)"
+                .to_owned())
+        }
+    };
+    Ok((Clone { db, etcd: etcd.clone(), only: s.method == Method::Clone }, etcd))
 }
 
 /// The hash of this server's token: from its file, else from the configuration. Without it, nothing is marked.

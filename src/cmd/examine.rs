@@ -22,7 +22,7 @@ pub(super) fn examine(data: &dyn ReadAt, quick: bool, progress: &dyn Progress) -
         Ok(len) => len,
         Err(finding) => {
             let digests = inspect::hash(data, data.size(), &mut |n| progress.advance(n))?;
-            return Ok(Examined { digests: Some(digests), proof: None, findings: vec![finding.to_string()] });
+            return Ok(Examined { digests: Some(digests), proof: None, findings: vec![word(&finding)] });
         }
     };
     let (digests, proof) = std::thread::scope(|scope| {
@@ -34,7 +34,7 @@ pub(super) fn examine(data: &dyn ReadAt, quick: bool, progress: &dyn Progress) -
     let (digests, proof) = (digests?, proof?);
     let mut findings: Vec<String> = Vec::new();
     if let Err(finding) = inspect::matches(&digests.database, &inspect::trailer(data, db_len)?) {
-        findings.push(finding.to_string());
+        findings.push(word(&finding));
     }
     if let Some(proof) = &proof {
         findings.extend(words(proof));
@@ -42,9 +42,14 @@ pub(super) fn examine(data: &dyn ReadAt, quick: bool, progress: &dyn Progress) -
     Ok(Examined { digests: Some(digests), proof, findings })
 }
 
+/// A finding as text, with its label: the word that k3s-snapshot-verify(8) explains.
+fn word(finding: &Finding) -> String {
+    format!("{finding} [{}]", finding.check.label())
+}
+
 /// A proof's findings as text.
 pub(super) fn words(proof: &Proof) -> Vec<String> {
-    let mut all: Vec<String> = proof.findings.iter().map(Finding::to_string).collect();
+    let mut all: Vec<String> = proof.findings.iter().map(word).collect();
     if proof.more > 0 {
         all.push(format!("and {} more", proof.more));
     }

@@ -57,7 +57,7 @@ fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
                 s.file.escape_debug(),
                 words(now - s.created_at)
             ),
-            "See 'systemctl status k3s-snapshot-save' and its journal.",
+            "Save one with k3s-snapshot-save, and look into why the last one failed.",
         ),
         None => (
             "there is no proven snapshot".to_owned(),

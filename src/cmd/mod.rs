@@ -5,7 +5,9 @@
 //! traits, `model` and `inspect`; never a concrete store or source, never the clock.
 
 mod examine;
+pub mod fetch;
 pub mod list;
 pub mod save;
 pub mod send;
+mod take;
 pub mod verify;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! save: stream, prove, then name. Nothing has a name in the snapshot folder before it is proven.
+//! save: stream or clone, prove, then name. Nothing has a name in the snapshot folder before it is proven.
 
 use anyhow::{Context, Result, anyhow};
 
-use super::examine::words;
 use super::send;
+use super::take::{Taken, take};
 use crate::codec::zip;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
@@ -33,10 +33,10 @@ pub struct Request<'a> {
     pub bucket: Option<send::Bucket<'a>>,
 }
 
-/// Saves one snapshot.
+/// Saves one snapshot, from the first of the sources that gives one.
 pub fn run(
     req: &Request,
-    source: &dyn Source,
+    sources: &[&dyn Source],
     home: &dyn Home,
     progress: &dyn Progress,
     report: &mut Report,
@@ -47,23 +47,26 @@ pub fn run(
             req.base, req.scheduled_base
         ));
     }
-    let draft = home.draft()?;
-    // A zip is written beside the plain draft; deflate does not grow what it cannot shrink by more than this.
-    let factor = if req.compress { 2 } else { 1 };
-    let room = |size: u64| {
-        draft.room_for(size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20))
-    };
-    let captured = source.fill(&draft, &room, progress)?;
-    let proof = prove(&draft, captured.bytes, progress)?;
+    let Taken { draft, mut captured, sha256, proof, method, reason } =
+        take(sources, home, req.compress, progress, report)?;
+    if captured.version.is_none() {
+        // Nobody was there to ask; alarms that were raised before are in the database.
+        captured.alarms = proof.facts.alarms.clone();
+    }
     let recency = recency(&captured, &proof);
     let suffix = if req.compress { Suffix::Zip } else { Suffix::Plain };
     let name = home.free(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
     let (stored, stored_sha256) = if req.compress {
-        compress(home, &draft, &name, &captured, progress)?
+        compress(home, &draft, &name, (captured.bytes, sha256), progress)?
     } else {
-        (draft, captured.sha256)
+        (draft, sha256)
     };
-    let manifest = manifest(req, &captured, &proof, recency.clone(), stored_sha256);
+    let manifest = Manifest {
+        method: Some(method.label().to_owned()),
+        method_reason: reason,
+        plain_sha256: sha256,
+        ..manifest(req, &captured, &proof, recency.clone(), stored_sha256)
+    };
     let saved = home.publish(stored, &name, manifest)?;
     let row = Row::of(&saved, req.token);
     tell(report, &captured, &recency, &row);
@@ -74,29 +77,6 @@ pub fn run(
         send::send(&request, &saved, progress, report);
     }
     Ok(())
-}
-
-/// The walk runs while the disk is still writing.
-fn prove(draft: &Draft, bytes: u64, progress: &dyn Progress) -> Result<Proof> {
-    progress.step("proving the snapshot", None);
-    let reader = draft.reader()?;
-    let db_len = inspect::split(bytes).map_err(|f| anyhow!("{f}"))?;
-    let (synced, proof) = std::thread::scope(|scope| {
-        let sync = scope.spawn(|| draft.sync());
-        let proof = inspect::prove(&reader, db_len);
-        (sync.join(), proof)
-    });
-    synced.map_err(|_| anyhow!("the writing thread died"))??;
-    let proof = proof.context("proving the snapshot")?;
-    if !proof.is_clean() {
-        return Err(Fault::new(
-            Kind::Corrupt,
-            format!("the database that etcd sent is damaged: {}", words(&proof).join("; ")),
-        )
-        .hint("Nothing was kept. etcd's own database on this server is damaged: keep the older snapshots, try another server.")
-        .into());
-    }
-    Ok(proof)
 }
 
 fn recency(captured: &Captured, proof: &Proof) -> Recency {
@@ -114,19 +94,20 @@ fn compress(
     home: &dyn Home,
     plain: &Draft,
     name: &SnapshotName,
-    captured: &Captured,
+    plain_is: (u64, Digest),
     progress: &dyn Progress,
 ) -> Result<(Draft, Digest)> {
-    progress.step("compressing", Some(captured.bytes));
+    progress.step("compressing", Some(plain_is.0));
     let zipped = home.draft()?;
+    // A clone has taken no room yet.
+    zipped.room_for(plain_is.0.saturating_add(plain_is.0 / 1000))?;
     zip::pack(&plain.reader()?, &name.plain().to_string(), name.at, zipped.file(), progress)
         .with_context(|| format!("compressing into '{}'", zipped.folder().display()))?;
     let packed = zipped.reader()?;
     let stored = inspect::hash(&packed, packed.size(), &mut |_| {})?;
     let mut back = crate::source::intake::Intake::default();
     let unpacked = zip::unpack(&packed, &|_| Ok(()), &mut back)?;
-    let same = matches!(&unpacked, zip::Unpacked::Whole(_))
-        && back.finish().ok() == Some((captured.bytes, captured.sha256));
+    let same = matches!(&unpacked, zip::Unpacked::Whole(_)) && back.finish().ok() == Some(plain_is);
     if !same {
         return Err(anyhow!("the zip does not give back the snapshot that went into it; nothing was kept"));
     }
@@ -142,7 +123,7 @@ fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency,
         folder: String::new(),
         file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
         stored_sha256: stored,
-        plain_sha256: captured.sha256,
+        plain_sha256: stored,
         plain_size: captured.bytes,
         revision: facts.revision,
         entries: facts.entries,
@@ -150,7 +131,9 @@ fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency,
         cluster_id: facts.cluster_id.clone(),
         node: Some(req.node.to_owned()),
         base: Some(req.base.to_owned()),
-        etcd_version: Some(captured.version.clone()),
+        etcd_version: captured.version.clone(),
+        method: None,
+        method_reason: None,
         members: facts.members.iter().map(|m| m.name.clone()).collect(),
         alarms: captured.alarms.clone(),
         recency: Some(recency),

@@ -10,10 +10,13 @@ use crate::codec::zip;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, ReadAt};
-use crate::model::name::Suffix;
+use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row, rfc3339};
-use crate::model::snapshot::{Digest, MANIFEST_VERSION, Manifest, State};
+use crate::model::snapshot::{Digest, MANIFEST_VERSION, Manifest, Snapshot, State};
 use crate::store::{Opened, Store};
+
+/// Bytes that are fetched in one go.
+const STRETCH: u64 = 16 << 20;
 
 /// Which snapshots, and how thoroughly.
 pub struct Request<'a> {
@@ -21,6 +24,10 @@ pub struct Request<'a> {
     pub targets: &'a [String],
     /// Only the checksum.
     pub quick: bool,
+    /// Only so many, other ones at another time; where all are asked for.
+    pub sample: Option<usize>,
+    /// Where the snapshots are far away: in how many stretches at once one is fetched before it is looked at.
+    pub far: Option<usize>,
     /// Seconds since the epoch.
     pub now: u64,
     /// Hash of this server's token, where it is known.
@@ -35,25 +42,29 @@ pub struct Request<'a> {
 
 /// Verifies, one after another; a bad one does not stop the rest.
 pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+    let mut errors = Vec::new();
     if req.targets.is_empty() {
         let mut listing = req.home.list()?;
         listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
+        if let Some(n) = req.sample {
+            sample(&mut listing.snapshots, n, req.now);
+        }
         for snapshot in &listing.snapshots {
             match snapshot.state {
                 State::Foreign | State::Partial => report.snapshots.push(Row::of(snapshot, req.token)),
-                _ => one(req, req.home, &snapshot.file, progress, report),
+                _ => errors.extend(one(req, req.home, &snapshot.file, progress, report)),
             }
         }
         if !listing.complete {
-            report.fail(&anyhow::anyhow!("not everything in the folder could be looked at"));
+            errors.push(anyhow::anyhow!("not everything in the folder could be looked at"));
         }
     }
     for target in req.targets {
         match target.rsplit_once('/') {
-            None => one(req, req.home, target, progress, report),
+            None => errors.extend(one(req, req.home, target, progress, report)),
             Some((folder, file)) => {
                 let folder = if folder.is_empty() { "/" } else { folder };
-                one(req, &*(req.elsewhere)(Path::new(folder)), file, progress, report);
+                errors.extend(one(req, &*(req.elsewhere)(Path::new(folder)), file, progress, report));
             }
         }
     }
@@ -68,10 +79,28 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
                 .into(),
         );
     }
+    // Damage is the worse news, whatever came first.
+    errors.iter().for_each(|e| report.fail(e));
     Ok(())
 }
 
-fn one(req: &Request, store: &dyn Store, file: &str, progress: &dyn Progress, report: &mut Report) {
+/// Leaves `n` of those that can be verified, other ones at another time.
+fn sample(all: &mut Vec<Snapshot>, n: usize, now: u64) {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+    all.retain(|s| !matches!(s.state, State::Foreign | State::Partial));
+    all.sort_by_cached_key(|s| BuildHasherDefault::<DefaultHasher>::default().hash_one((now, &s.file)));
+    all.truncate(n);
+    all.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
+}
+
+/// Adds a row to the report, or gives back why there is none.
+fn one(
+    req: &Request,
+    store: &dyn Store,
+    file: &str,
+    progress: &dyn Progress,
+    report: &mut Report,
+) -> Option<anyhow::Error> {
     let done = store.open(file).and_then(|opened| {
         let checked = check(req, store, &opened, progress)
             .with_context(|| format!("verifying '{}'", file.escape_debug()))?;
@@ -81,27 +110,58 @@ fn one(req: &Request, store: &dyn Store, file: &str, progress: &dyn Progress, re
         Ok((opened, checked)) => report.snapshots.push(conclude(req, store, opened, checked)),
         // Removed by a prune since the list was made: nothing to say about it.
         Err(e) if req.targets.is_empty() && crate::error::kind_of(&e) == Kind::Missing => {}
-        Err(e) => report.fail(&e),
+        Err(e) => return Some(e),
     }
+    None
 }
 
-struct Checked {
-    examined: Examined,
+pub(super) struct Checked {
+    pub(super) examined: Examined,
     /// SHA-256 of the bytes as stored, and of the plain snapshot with its size.
-    stored: Digest,
+    pub(super) stored: Digest,
     plain: Option<(Digest, u64)>,
-    is_snapshot: bool,
+    pub(super) is_snapshot: bool,
 }
 
 fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progress) -> Result<Checked> {
-    let data = &*opened.data;
-    progress.step(&format!("verifying {}", opened.snapshot.file.escape_debug()), Some(data.size()));
-    let zipped = match &opened.snapshot.name {
+    let (file, name) = (&opened.snapshot.file, opened.snapshot.name.as_ref());
+    // Beside the snapshot, where there is room for such files; a read-only folder is no reason not to verify.
+    let scratch = || store.draft().or_else(|_| (req.scratch)());
+    let zipped = name.is_some_and(|n| n.suffix == Suffix::Zip);
+    match req.far {
+        // The walk reads here and there: what is far away is fetched first. A checksum alone is read as it comes.
+        Some(ways) if zipped || !req.quick => {
+            let near = fetch(&*opened.data, file, ways, scratch()?, progress)?;
+            proof_of(&near.reader()?, file, name, req.quick, &scratch, progress)
+        }
+        _ => proof_of(&*opened.data, file, name, req.quick, &scratch, progress),
+    }
+}
+
+/// Copies all of it into the draft, several stretches at once.
+pub(super) fn fetch(data: &dyn ReadAt, file: &str, ways: usize, to: Draft, progress: &dyn Progress) -> Result<Draft> {
+    to.room_for(data.size())?;
+    progress.step(&format!("fetching {}", file.escape_debug()), Some(data.size()));
+    to.fill_from(data, ways, STRETCH, progress)?;
+    Ok(to)
+}
+
+/// Reads every byte, and says what it found.
+pub(super) fn proof_of(
+    data: &dyn ReadAt,
+    file: &str,
+    name: Option<&SnapshotName>,
+    quick: bool,
+    scratch: &dyn Fn() -> Result<Draft>,
+    progress: &dyn Progress,
+) -> Result<Checked> {
+    progress.step(&format!("verifying {}", file.escape_debug()), Some(data.size()));
+    let zipped = match name {
         Some(name) => name.suffix == Suffix::Zip,
         None => starts_as_zip(data)?,
     };
     if !zipped {
-        let examined = examine(data, req.quick, progress)?;
+        let examined = examine(data, quick, progress)?;
         let plain = examined.digests.map(|d| Digest(d.file));
         return Ok(Checked {
             stored: plain.context("hashing the snapshot")?,
@@ -111,19 +171,18 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
         });
     }
     let stored = Digest(inspect::hash(data, data.size(), &mut |n| progress.advance(n))?.file);
-    // Beside the snapshot, where there is room for such files; a read-only folder is no reason not to verify.
-    let draft = store.draft().or_else(|_| (req.scratch)())?;
+    let draft = scratch()?;
     let unpacked = zip::unpack(data, &|size| draft.room_for(size), &mut &draft)?;
     let (examined, plain, is_snapshot) = match unpacked {
         zip::Unpacked::Damaged(why) => (
             Examined { digests: None, proof: None, findings: vec![why] },
             None,
-            opened.snapshot.name.is_some(),
+            name.is_some(),
         ),
         zip::Unpacked::Whole(entry) => {
             let reader = draft.reader()?;
-            let mut examined = examine(&reader, req.quick, progress)?;
-            let expected = opened.snapshot.name.as_ref().map(|n| n.plain().to_string());
+            let mut examined = examine(&reader, quick, progress)?;
+            let expected = name.map(|n| n.plain().to_string());
             if let Some(expected) = expected.filter(|e| *e != entry) {
                 examined
                     .findings
@@ -183,6 +242,8 @@ fn conclude(req: &Request, store: &dyn Store, opened: Opened, checked: Checked) 
         node: None,
         base: None,
         etcd_version: None,
+        method: None,
+        method_reason: None,
         members: facts.members.into_iter().map(|m| m.name).collect(),
         alarms: facts.alarms,
         recency: None,
@@ -208,7 +269,7 @@ fn conclude(req: &Request, store: &dyn Store, opened: Opened, checked: Checked) 
         log::warn!("{e:#}; the verdict is not kept");
     }
     let state = manifest.state();
-    let snapshot = crate::model::snapshot::Snapshot {
+    let snapshot = Snapshot {
         state: if partial && state == State::Proven { State::Partial } else { state },
         manifest: Some(manifest),
         ..snapshot

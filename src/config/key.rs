@@ -17,6 +17,8 @@ pub struct Key {
     pub k3s_env: &'static [&'static str],
     /// Whether it may be set in our own configuration and by `K3S_SNAPSHOT_*`; else it is only read from K3s.
     pub ours: bool,
+    /// Whether all of its values count; else the last one does.
+    pub list: bool,
     /// Whether its value must never be shown.
     pub secret: bool,
     /// Its value where nothing sets it.
@@ -24,7 +26,7 @@ pub struct Key {
 }
 
 const fn key(name: &'static str) -> Key {
-    Key { name, aliases: &[], k3s: &[], k3s_env: &[], ours: true, secret: false, default: None }
+    Key { name, aliases: &[], k3s: &[], k3s_env: &[], ours: true, list: false, secret: false, default: None }
 }
 
 const fn k3s_only(name: &'static str, k3s: &'static [&'static str], k3s_env: &'static [&'static str]) -> Key {
@@ -48,15 +50,16 @@ pub const KEYS: &[Key] = &[
         default: Some("false"),
         ..key("snapshot-compress")
     },
+    Key { default: Some("auto"), ..key("method") },
     Key { default: Some("30s"), ..key("stall-timeout") },
-    key("etcd-endpoints"),
+    Key { list: true, ..key("etcd-endpoints") },
     key("etcd-cacert"),
     key("etcd-cert"),
     key("etcd-key"),
     key("max-age"),
     Key { aliases: &["etcd-s3"], k3s: &["etcd-s3", "s3"], default: Some("false"), ..key("s3") },
     Key { aliases: &["etcd-s3-endpoint"], k3s: &["etcd-s3-endpoint", "s3-endpoint"], default: Some("s3.amazonaws.com"), ..key("s3-endpoint") },
-    Key { aliases: &["etcd-s3-endpoint-ca"], k3s: &["etcd-s3-endpoint-ca", "s3-endpoint-ca"], ..key("s3-endpoint-ca") },
+    Key { list: true, aliases: &["etcd-s3-endpoint-ca"], k3s: &["etcd-s3-endpoint-ca", "s3-endpoint-ca"], ..key("s3-endpoint-ca") },
     Key { aliases: &["etcd-s3-skip-ssl-verify"], k3s: &["etcd-s3-skip-ssl-verify", "s3-skip-ssl-verify"], default: Some("false"), ..key("s3-skip-ssl-verify") },
     secret("s3-access-key", &["etcd-s3-access-key"], &["etcd-s3-access-key", "s3-access-key"], &["AWS_ACCESS_KEY_ID"]),
     key("s3-access-key-file"),
@@ -77,7 +80,7 @@ pub const KEYS: &[Key] = &[
     key("s3-encryption"),
     key("s3-kms-key-id"),
     key("s3-customer-key-file"),
-    key("s3-tags"),
+    Key { list: true, ..key("s3-tags") },
     Key { default: Some("4"), ..key("s3-parallel") },
     Key { default: Some("16MiB"), ..key("s3-part-size") },
     Key { default: Some("true"), ..key("s3-backlog") },

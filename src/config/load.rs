@@ -39,6 +39,8 @@ pub fn gather(flavour: &Flavour, root: &Path, config: Option<&str>, env: &Enviro
         .hint("Save it to a file and name that with --config.")
         .into());
     }
+    // K3s turns its file into flags, so its file is the stronger word than its own variables.
+    all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| (*n).to_owned()).collect()));
     read_k3s(&mut all, &under(root, Path::new(k3s.unwrap_or(flavour.config))), k3s.is_some())?;
     let mut ours = Fragment::default();
     let path = under(root, Path::new(OUR_CONFIG));
@@ -47,7 +49,16 @@ pub fn gather(flavour: &Flavour, root: &Path, config: Option<&str>, env: &Enviro
     }
     all.overlay(ours);
     all.overlay(from_credentials(env)?);
-    all.overlay(from_environment(env));
+    all.overlay(from_environment(env, |key| {
+        // Keys in the environment are stronger than any file, as everywhere in the world of S3.
+        let aws = key.k3s_env.iter().filter(|n| n.starts_with("AWS_")).map(|n| (*n).to_owned());
+        aws.chain(key.ours.then(|| key.env())).collect()
+    }));
+    for name in env.keys().filter(|n| n.starts_with(ENV_PREFIX)) {
+        if !KEYS.iter().any(|k| k.ours && k.env() == *name) {
+            log::warn!("environment variable {name} means nothing to k3s-snapshot");
+        }
+    }
     if let (None, Some(home)) = (all.get("aws-shared-credentials-file"), env.get("HOME").filter(|h| !h.is_empty())) {
         let path = format!("{home}/.aws/credentials");
         all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
@@ -90,12 +101,12 @@ fn files(main: &Path, must_exist: bool) -> Result<Vec<PathBuf>> {
 }
 
 fn unreadable(path: &Path, e: io::Error) -> anyhow::Error {
-    let hint = match e.kind() {
-        io::ErrorKind::PermissionDenied => "Run it as root.",
-        _ => "Check the path.",
+    let (kind, hint) = match e.kind() {
+        io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root."),
+        _ => (Kind::Config, "Check the path."),
     };
     anyhow::Error::from(e)
-        .context(Fault::new(Kind::Config, format!("reading configuration '{}'", path.display())).hint(hint))
+        .context(Fault::new(kind, format!("reading configuration '{}'", path.display())).hint(hint))
 }
 
 fn lines(path: &Path) -> Result<Vec<yaml::Line>> {
@@ -191,21 +202,100 @@ fn from_credentials(env: &Environment) -> Result<Fragment> {
     Ok(all)
 }
 
-fn from_environment(env: &Environment) -> Fragment {
+fn from_environment(env: &Environment, names: impl Fn(&Key) -> Vec<String>) -> Fragment {
     let mut all = Fragment::default();
     for key in KEYS {
-        // K3s's own variables are the weaker word.
-        let names = key.k3s_env.iter().map(|n| (*n).to_owned()).chain(key.ours.then(|| key.env()));
-        for name in names {
+        for name in names(key) {
             if let Some(value) = env.get(&name).filter(|v| !v.is_empty()) {
                 all.set(key.name, vec![value.clone()], Origin::Env(name));
             }
         }
     }
-    for name in env.keys().filter(|n| n.starts_with(ENV_PREFIX)) {
-        if !KEYS.iter().any(|k| k.ours && k.env() == *name) {
-            log::warn!("environment variable {name} means nothing to k3s-snapshot");
-        }
-    }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{hint_of, kind_of};
+    use crate::host::flavour::K3S;
+    use std::fs;
+
+    /// A root with these files, and what is gathered from it.
+    fn gathered(files: &[(&str, &str)], env: &[(&str, &str)]) -> Result<Fragment> {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = under(root.path(), Path::new(path));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        gather(&K3S, root.path(), None, &env)
+    }
+
+    const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml";
+    const K3S_D: &str = "/etc/rancher/k3s/config.yaml.d";
+
+    #[test]
+    fn later_sources_win() {
+        let all = [
+            (K3S_FILE, "node-name: k3s-file\n"),
+            (&format!("{K3S_D}/10.yaml"), "node-name: k3s-10\n"),
+            (&format!("{K3S_D}/20.YML"), "node-name: k3s-20\n"),
+            (OUR_CONFIG, "node-name: our-file\n"),
+            ("/etc/k3s-snapshot/config.yaml.d/10.yaml", "node-name: our-10\n"),
+        ];
+        let env = [("K3S_NODE_NAME", "k3s-env"), ("K3S_SNAPSHOT_NODE_NAME", "our-env")];
+        let last = |files: usize, env: &[(&str, &str)]| {
+            let all = gathered(&all[..files], env).unwrap();
+            all.last("node-name").map(|(v, _)| v.to_owned())
+        };
+        assert_eq!(last(0, &[]), None);
+        assert_eq!(last(0, &env[..1]).as_deref(), Some("k3s-env"));
+        for (files, want) in [(1, "k3s-file"), (2, "k3s-10"), (3, "k3s-20"), (4, "our-file"), (5, "our-10")] {
+            assert_eq!(last(files, &env[..1]).as_deref(), Some(want));
+        }
+        assert_eq!(last(5, &env).as_deref(), Some("our-env"));
+    }
+
+    #[test]
+    fn k3s_s_keys_are_merged_by_k3s_s_rules_and_others_passed_over() {
+        let all = gathered(
+            &[
+                (K3S_FILE, "d: /short\netcd-snapshot-dir: /a\ntls-san: [x]\nkubelet-arg:\n  - a: b\n"),
+                (&format!("{K3S_D}/a.yaml"), "etcd-snapshot-dir+: /b\n"),
+                (&format!("{K3S_D}/ignored.txt"), "data-dir: /no\n"),
+                (&format!("{K3S_D}/sub/b.yaml"), "data-dir: /no\n"),
+            ],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(all.last("data-dir").unwrap().0, "/short");
+        assert_eq!(all.get("dir").unwrap().values, ["/a", "/b"]);
+        assert_eq!(all.last("dir").unwrap().0, "/b", "of several the last, as for K3s's flags");
+    }
+
+    #[test]
+    fn drop_ins_count_without_the_file_itself() {
+        let all = gathered(&[(&format!("{K3S_D}/a.yaml"), "data-dir: /d\n")], &[]).unwrap();
+        assert_eq!(all.last("data-dir").unwrap().0, "/d");
+    }
+
+    #[test]
+    fn an_unknown_key_of_ours_and_a_broken_file_name_file_and_line() {
+        let e = gathered(&[(OUR_CONFIG, "name: x\n\nstal-timeout: 5s\n")], &[]).unwrap_err();
+        assert_eq!(kind_of(&e), Kind::Config);
+        let said = e.to_string();
+        assert!(said.contains("stal-timeout") && said.contains("config.yaml', line 3"), "{said}");
+        assert!(hint_of(&e).unwrap().contains("stall-timeout"));
+        for (file, text) in
+            [(OUR_CONFIG, "name: {a: b}\n"), (K3S_FILE, "data-dir: {a: b}\n"), (K3S_FILE, "a: b: c\n")]
+        {
+            let e = gathered(&[(file, text)], &[]).unwrap_err();
+            assert_eq!(kind_of(&e), Kind::Config);
+            assert!(format!("{e:#}").contains("line 1"), "{e:#}");
+        }
+        // What only K3s may say is not ours to set.
+        assert!(gathered(&[(OUR_CONFIG, "token: geheim\n")], &[]).is_err());
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use super::fragment::{Fragment, Origin};
 use super::key::KEYS;
@@ -12,8 +13,9 @@ use super::load::under;
 use super::s3;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
-use crate::model::name::check_part;
 use crate::model::bucket::Bucket;
+use crate::model::method::Method;
+use crate::model::name::check_part;
 pub use crate::model::secret::Secret;
 
 /// What the run goes by. Paths are below `root` already.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub node_name: String,
     /// Whether to store a zip.
     pub compress: bool,
+    /// How to take a snapshot.
+    pub method: Method,
     /// How long a stream may stand still.
     pub stall_timeout: Duration,
     /// Where etcd is said to listen; empty where nobody said it.
@@ -64,6 +68,17 @@ pub struct Settings {
     /// Whether what earlier saves could not send is sent after a new snapshot.
     pub s3_backlog: bool,
     merged: Fragment,
+}
+
+/// One line of `--explain`.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// The option.
+    pub option: &'static str,
+    /// Its effective value as text; a secret is hidden.
+    pub value: String,
+    /// Where it was said.
+    pub origin: String,
 }
 
 impl Settings {
@@ -118,6 +133,7 @@ impl Settings {
             name: part("name")?,
             node_name: part("node-name")?,
             compress: boolean(&merged, "snapshot-compress")?,
+            method: method(&merged)?,
             stall_timeout: duration(&merged, "stall-timeout")?.unwrap_or(Duration::from_secs(30)),
             etcd_endpoints: endpoints(&merged)?,
             etcd_cacert: path("etcd-cacert")?,
@@ -145,12 +161,16 @@ impl Settings {
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.
-    pub fn explain(&self) -> Vec<(&'static str, String, String)> {
+    pub fn explain(&self) -> Vec<Explained> {
         KEYS.iter()
-            .map(|key| match self.merged.get(key.name) {
-                None => (key.name, "-".to_owned(), "not set".to_owned()),
-                Some(e) if key.secret => (key.name, "(hidden)".to_owned(), e.origin.to_string()),
-                Some(e) => (key.name, e.values.join(","), e.origin.to_string()),
+            .map(|key| {
+                let (value, origin) = match self.merged.get(key.name) {
+                    None => ("-".to_owned(), "not set".to_owned()),
+                    Some(e) if key.secret => ("(hidden)".to_owned(), e.origin.to_string()),
+                    Some(e) if key.list => (e.values.join(","), e.origin.to_string()),
+                    Some(e) => (e.values.last().cloned().unwrap_or_default(), e.origin.to_string()),
+                };
+                Explained { option: key.name, value, origin }
             })
             .collect()
     }
@@ -182,6 +202,11 @@ pub(super) fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
         "0" | "f" | "false" | "no" | "off" => Ok(false),
         _ => Err(bad(merged, key, "is not true or false")),
     }
+}
+
+fn method(merged: &Fragment) -> Result<Method> {
+    let Some((word, _)) = merged.last("method") else { return Ok(Method::Auto) };
+    word.parse().map_err(|why| bad(merged, "method", why))
 }
 
 pub(super) fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
@@ -261,6 +286,7 @@ mod tests {
             ("name", "a/b"),
             ("node-name", "a b"),
             ("snapshot-compress", "maybe"),
+            ("method", "copy"),
             ("stall-timeout", "soon"),
             ("max-age", "-1h"),
             ("etcd-endpoints", "127.0.0.1:2379"),
@@ -278,6 +304,6 @@ mod tests {
         assert_eq!(s.datastore_scheme.as_deref(), Some("postgres"));
         let shown = format!("{s:?} {:?}", s.explain());
         assert!(!shown.contains("geheim"), "{shown}");
-        assert!(s.explain().iter().any(|(k, v, _)| *k == "token" && v == "(hidden)"));
+        assert!(s.explain().iter().any(|r| r.option == "token" && r.value == "(hidden)"));
     }
 }

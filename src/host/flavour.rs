@@ -33,6 +33,8 @@ pub const SNAPSHOTS: &str = "server/db/snapshots";
 pub const ETCD_CONFIG: &str = "server/db/etcd/config";
 /// Below the data-dir: a folder that exists once embedded etcd was initialised.
 pub const ETCD_WAL: &str = "server/db/etcd/member/wal";
+/// Below the data-dir: the database file of embedded etcd.
+pub const ETCD_DB: &str = "server/db/etcd/member/snap/db";
 /// Below the data-dir: the SQLite datastore.
 pub const SQLITE: &str = "server/db/state.db";
 /// Below the data-dir: the server token.

@@ -20,6 +20,8 @@ use crate::error::{Fault, Kind};
 use crate::inspect::ReadAt;
 use crate::model::snapshot::FileId;
 
+const FULL: &str = "Free some space, or name a folder on another file system with --dir.";
+
 /// An unnamed 0600 file in the folder where it may get a name.
 pub struct Draft {
     file: File,
@@ -79,6 +81,16 @@ impl Draft {
         &self.file
     }
 
+    /// Writes the next bytes, with words where that fails.
+    pub fn append(&self, bytes: &[u8]) -> Result<()> {
+        (&self.file).write_all(bytes).map_err(|e| {
+            let fault = Fault::new(Kind::Failed, format!("writing to '{}'", self.path.display()));
+            let full = e.kind() == io::ErrorKind::StorageFull;
+            let fault = if full { fault.hint(FULL) } else { fault };
+            anyhow::Error::from(e).context(fault)
+        })
+    }
+
     /// The folder it lies in.
     pub fn folder(&self) -> &Path {
         &self.path
@@ -87,6 +99,12 @@ impl Draft {
     /// The content so far, to read by position.
     pub fn reader(&self) -> Result<FileAt> {
         FileAt::new(self.file.try_clone().context("reading a draft")?)
+    }
+
+    /// Makes it a clone of `from`: the same blocks on disk, shared until one of the two changes. What it held is gone.
+    pub fn clone_of(&self, from: &File) -> io::Result<()> {
+        self.file.set_len(0)?;
+        Ok(rustix::fs::ioctl_ficlone(&self.file, from)?)
     }
 
     /// Fails with words where the file system has not `bytes` left for it.
@@ -99,7 +117,7 @@ impl Draft {
                 Kind::Failed,
                 format!("no room in '{}': {free} bytes are free, {bytes} are needed", self.path.display()),
             )
-            .hint("Free some space, or name a folder on another file system with --dir.")
+            .hint(FULL)
             .into());
         }
         Ok(())
@@ -236,14 +254,24 @@ pub fn id_of(meta: &std::fs::Metadata) -> FileId {
     }
 }
 
+/// An error with its context; where it is a matter of permission, of the kind and with the hint for that.
+pub fn denied(e: io::Error, context: String) -> anyhow::Error {
+    let refused = e.kind() == io::ErrorKind::PermissionDenied;
+    let e = anyhow::Error::from(e);
+    if refused {
+        e.context(Fault::new(Kind::Refused, context).hint("Run it as root."))
+    } else {
+        e.context(context)
+    }
+}
+
 /// Makes a folder of ours, 0700, with its parents.
 pub fn make_folder(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("creating the folder '{}'", path.display()))
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
+        let text = format!("creating the folder '{}'", path.display());
+        denied(e, text)
+    })
 }
 
 #[cfg(test)]

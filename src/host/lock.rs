@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::fs::make_folder;
+use super::fs::{denied, make_folder};
 use crate::error::{Fault, Kind};
 
 /// Held as long as it lives.
@@ -29,7 +29,7 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .with_context(|| format!("opening the lock '{}'", path.display()))?;
+            .map_err(|e| denied(e, format!("opening the lock '{}'", path.display())))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock(file)),
             Err(TryLockError::WouldBlock) => {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What etcd, K3s and Kubernetes put into the buckets: revisions, members, the token's hash, the cluster's
-//! id.
+//! What etcd, K3s and Kubernetes put into the buckets: revisions, members, token hashes, the id of the cluster.
 //!
 //! Strict where etcd is strict (the bucket `key` and the revisions in `meta`), tolerant of buckets and keys
 //! that other versions add. Values are copied only where a fact is in them; none gets into a finding.
@@ -238,7 +237,7 @@ struct MemberRecord {
 }
 
 /// The main part of a revision: 8 bytes, an underscore, 8 bytes; both big-endian, neither negative.
-fn main_or_zero(bytes: &[u8]) -> Option<i64> {
+pub(super) fn main_or_zero(bytes: &[u8]) -> Option<i64> {
     let (main, rest) = bytes.split_first_chunk::<8>()?;
     let (mark, sub) = rest.split_first()?;
     let sub = i64::from_be_bytes(<[u8; 8]>::try_from(sub).ok()?);
@@ -246,7 +245,8 @@ fn main_or_zero(bytes: &[u8]) -> Option<i64> {
     (*mark == b'_' && main >= 0 && sub >= 0).then_some(main)
 }
 
-fn main(bytes: &[u8]) -> Option<i64> {
+/// The same where it cannot be zero: a revision that is in the store.
+pub(super) fn main(bytes: &[u8]) -> Option<i64> {
     main_or_zero(bytes).filter(|main| *main > 0)
 }
 

@@ -2,7 +2,7 @@
 //! What the proof found wrong: the closed list of checks, and one finding of one of them.
 //!
 //! A finding names places, numbers and bucket names, never a key's or a value's content: there are secrets in
-//! it. A new check gets a line in `checks!` and a named row in `tests/it/corruption.rs`.
+//! it. A new check gets a line in `checks!` and a named row in `tests/it/corruption/rows.rs`.
 
 use std::{fmt, io};
 

@@ -21,6 +21,8 @@ const PAGE_SIZES: [u32; 5] = [4096, 8192, 16384, 32768, 65536];
 /// What the walk needs of a meta page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Meta {
+    /// Where it is: the offset of its page.
+    pub(super) at: u64,
     pub(super) page_size: u32,
     pub(super) root: u64,
     pub(super) freelist: u64,
@@ -94,6 +96,28 @@ fn settle(
     Ok(Some(meta))
 }
 
+/// The two meta pages that bbolt's own copy of this database has: both say what `meta` says, the second as the transaction
+/// before. An older twin may name pages that are in use for something else by now; so nobody can fall back to it.
+pub(super) fn twins(data: &dyn ReadAt, meta: &Meta) -> io::Result<Vec<u8>> {
+    let record = read(data, meta.at)?;
+    let (_, body) = record.split_at(16);
+    let (body, _) = body.split_at(48);
+    let mut pages = Vec::new();
+    for id in [0_u64, 1] {
+        let end = pages.len() + meta.page_size as usize;
+        pages.extend_from_slice(&id.to_le_bytes());
+        // No elements, no overflow.
+        pages.extend_from_slice(&u64::from(META).to_le_bytes());
+        let start = pages.len();
+        pages.extend_from_slice(body);
+        pages.extend_from_slice(&meta.txid.wrapping_sub(id).to_le_bytes());
+        let sum = fnv1a(pages.iter().skip(start));
+        pages.extend_from_slice(&sum.to_le_bytes());
+        pages.resize(end, 0);
+    }
+    Ok(pages)
+}
+
 fn read(data: &dyn ReadAt, at: u64) -> io::Result<[u8; LEN]> {
     let mut record = [0; LEN];
     data.read_exact_at(&mut record, at)?;
@@ -119,6 +143,7 @@ fn examine(data: &dyn ReadAt, page: u64, at: u64) -> Result<Meta, Halt> {
         return wrong(Check::MetaChecksum, "the checksum does not fit".into());
     }
     Ok(Meta {
+        at,
         page_size,
         root: u64_at(&record, 32),
         freelist: u64_at(&record, 48),
@@ -139,6 +164,28 @@ mod tests {
     fn the_checksum_is_fnv_1a_of_64_bits() {
         assert_eq!(fnv1a(b"".iter()), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a(b"foobar".iter()), 0x8594_4171_f739_67e8);
+    }
+
+    /// Both meta pages of a snapshot that etcd streamed are what it wrote; from either alone the same two are made.
+    #[test]
+    fn twins_are_those_of_bbolt_s_own_copy() {
+        let whole = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
+        let streamed = &whole[..8192];
+        let meta = newest(&streamed, &mut Findings::default()).unwrap().unwrap();
+        assert_eq!(meta.at, 0);
+        assert_eq!(twins(&streamed, &meta).unwrap(), streamed);
+        // As in a live file: the newest in the second place, a stale one in the first.
+        let mut live = streamed.to_vec();
+        live.copy_within(0..4096, 4096);
+        live[4096] = 1;
+        live[64] = live[64].wrapping_sub(1);
+        let sum = fnv1a(live[16..72].iter());
+        live[72..80].copy_from_slice(&sum.to_le_bytes());
+        live[100] = 7;
+        let mut findings = Findings::default();
+        let newest = newest(&&live[..], &mut findings).unwrap().unwrap();
+        assert!(findings.is_empty() && newest.at == 4096 && newest.txid == meta.txid);
+        assert_eq!(twins(&&live[..], &newest).unwrap(), streamed);
     }
 
     #[test]

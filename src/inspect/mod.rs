@@ -17,11 +17,13 @@ mod etcd;
 mod finding;
 mod freelist;
 mod ledger;
+mod live;
 mod meta;
 mod page;
 mod proto;
 
 pub use finding::{Check, Finding};
+pub use live::{Normal, normal};
 pub use meta::looks_like;
 
 use finding::Findings;
@@ -203,6 +205,15 @@ pub fn hash(data: &dyn ReadAt, db_len: u64, advance: &mut dyn FnMut(u64)) -> any
     feed(data, 0, db_len, &mut sha, &mut buf, advance)?;
     let database = sha.clone().finalize().into();
     feed(data, db_len, data.size(), &mut sha, &mut buf, advance)?;
+    Ok(Digests { database, file: sha.finalize().into() })
+}
+
+/// The digests of a database without a trailer: `database` is what its trailer has to be, `file` what they give together.
+pub fn seal(data: &dyn ReadAt, db_len: u64, advance: &mut dyn FnMut(u64)) -> anyhow::Result<Digests> {
+    let mut sha = Sha256::new();
+    feed(data, 0, db_len, &mut sha, &mut vec![0; CHUNK], advance)?;
+    let database: [u8; 32] = sha.clone().finalize().into();
+    sha.update(database);
     Ok(Digests { database, file: sha.finalize().into() })
 }
 

@@ -30,6 +30,23 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// The snapshots it is about.
     pub snapshots: Vec<Row>,
+    /// What was looked at of the bucket, in order; only by `list --check-s3`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// One thing that works or does not.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// A stable word.
+    pub name: &'static str,
+    /// Whether it works.
+    pub ok: bool,
+    /// What was seen.
+    pub detail: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// Why a run did not come to a good end.
@@ -75,6 +92,10 @@ pub struct Row {
     pub checked: Option<String>,
     /// How far it reaches, where this tool saved it.
     pub recency: Option<Recency>,
+    /// How it was taken, where this tool saved it: `stream` or `clone`.
+    pub method: Option<String>,
+    /// Why not by the other method, where that would have been preferred.
+    pub method_reason: Option<String>,
     /// etcd's alarms when it was saved.
     pub alarms: Vec<String>,
     /// What is wrong with it.
@@ -94,8 +115,9 @@ impl Row {
             size: s.size,
             created: rfc3339(s.created_at),
             node: m.and_then(|m| m.node.clone()),
-            revision: m.map(|m| m.revision),
-            entries: m.map(|m| m.entries),
+            // Of a bad snapshot perhaps nothing could be read.
+            revision: m.filter(|m| m.findings.is_empty() || m.revision > 0).map(|m| m.revision),
+            entries: m.filter(|m| m.findings.is_empty() || m.entries > 0).map(|m| m.entries),
             state: s.state,
             token: token
                 .filter(|_| !needs.is_empty())
@@ -105,6 +127,8 @@ impl Row {
             sha256: m.map(|m| m.stored_sha256.to_string()),
             checked: m.map(|m| rfc3339(m.checked_at)),
             recency: m.and_then(|m| m.recency.clone()),
+            method: m.and_then(|m| m.method.clone()),
+            method_reason: m.and_then(|m| m.method_reason.clone()),
             alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
             findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
             notes: match s.state {
@@ -131,6 +155,7 @@ impl Report {
             error: None,
             warnings: Vec::new(),
             snapshots: Vec::new(),
+            checks: Vec::new(),
         }
     }
 

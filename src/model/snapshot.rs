@@ -164,6 +164,12 @@ pub struct Manifest {
     /// Version of the etcd server that it was saved from.
     #[serde(default)]
     pub etcd_version: Option<String>,
+    /// How it was taken: `stream` or `clone`.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Why not by the other method, where that would have been preferred.
+    #[serde(default)]
+    pub method_reason: Option<String>,
     /// Members of the etcd cluster, by name.
     #[serde(default)]
     pub members: Vec<String>,
@@ -266,6 +272,8 @@ mod tests {
             node: Some("n".into()),
             base: Some("on-demand".into()),
             etcd_version: None,
+            method: Some("clone".into()),
+            method_reason: None,
             members: vec![],
             alarms: vec![],
             recency: Some(Recency::Current { asked: 7 }),

@@ -2,11 +2,20 @@
 //! The log on stderr: plain for people, with `<priority>` in front where systemd reads it.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 struct Stderr {
     priorities: bool,
+}
+
+/// The target of a line that is no error of its own but belongs to the one before.
+const HINT: &str = concat!(env!("CARGO_CRATE_NAME"), "::hint");
+
+/// What to do next, under an error.
+pub fn hint(text: &str) {
+    log::error!(target: HINT, "{text}");
 }
 
 impl Log for Stderr {
@@ -20,6 +29,7 @@ impl Log for Stderr {
             return;
         }
         let (priority, word) = match record.level() {
+            Level::Error if record.target() == HINT => (3, "hint: "),
             Level::Error => (3, "error: "),
             Level::Warn => (4, "warning: "),
             Level::Info => (6, ""),
@@ -40,7 +50,7 @@ impl Log for Stderr {
 
 /// Starts the log. `quiet` leaves warnings and errors, `debug` shows everything.
 pub fn start(quiet: bool, debug: bool) {
-    let priorities = std::env::var_os("JOURNAL_STREAM").is_some();
+    let priorities = std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
     log::set_max_level(match (debug, quiet) {
         (true, _) => LevelFilter::Debug,
         (_, true) => LevelFilter::Warn,
@@ -48,6 +58,11 @@ pub fn start(quiet: bool, debug: bool) {
     });
     // A second start keeps the first log.
     let _ = log::set_boxed_logger(Box::new(Stderr { priorities }));
+}
+
+/// Whether stderr is the stream that systemd connected: the variable is inherited by a shell and what it redirects.
+fn is_stderr(stream: &str) -> bool {
+    std::fs::metadata("/proc/self/fd/2").is_ok_and(|m| stream == format!("{}:{}", m.dev(), m.ino()))
 }
 
 /// A text without the characters that a terminal or a journal would obey.

@@ -2,11 +2,10 @@
 //! The result on stdout: for people, as K3s's table, or as JSON and YAML for programs.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
-use super::Sink;
 use super::log::printable;
-use crate::model::report::{Report, Row};
+use crate::model::report::{Check, Report, Row};
 use crate::model::snapshot::State;
 
 /// How the result is printed.
@@ -22,19 +21,17 @@ pub enum Format {
     Yaml,
 }
 
-/// Stdout.
-pub struct Stdout(pub Format);
+/// Prints the report.
+pub fn report(report: &Report, format: Format) -> io::Result<()> {
+    text(&render(report, format))
+}
 
-impl Sink for Stdout {
-    fn emit(&self, report: &Report) {
-        // Who closed the pipe has read enough.
-        let _ = std::io::stdout().lock().write_all(render(report, self.0).as_bytes());
-        if let Some(error) = &report.error {
-            log::error!("{}", error.message);
-            if let Some(hint) = &error.hint {
-                let _ = writeln!(std::io::stderr().lock(), "hint: {}", printable(hint));
-            }
-        }
+/// Prints any text. A reader who closed the pipe has read enough; any other failure is one.
+pub fn text(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e),
+        _ => Ok(()),
     }
 }
 
@@ -67,6 +64,7 @@ fn render(report: &Report, format: Format) -> String {
         Format::Yaml if report.snapshots.is_empty() => "[]\n".to_owned(),
         Format::Yaml => serde_saphyr::to_string(&report.snapshots).unwrap_or_default(),
         Format::Text => match report.verb {
+            "list" if !report.checks.is_empty() => report.checks.iter().map(check).collect(),
             "list" if report.error.is_some() && report.snapshots.is_empty() => String::new(),
             "list" => list(&report.snapshots),
             "save" => report.snapshots.iter().map(saved).collect(),
@@ -75,7 +73,8 @@ fn render(report: &Report, format: Format) -> String {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+/// JSON, with its newline.
+pub fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).map(|t| t + "\n").unwrap_or_default()
 }
 
@@ -96,6 +95,12 @@ fn list(rows: &[Row]) -> String {
         ]
     }));
     table(&all)
+}
+
+fn check(check: &Check) -> String {
+    let word = if check.ok { "ok    " } else { "FAILED" };
+    let hint = check.hint.as_ref().map(|h| format!("       hint: {}\n", printable(h))).unwrap_or_default();
+    format!("{word} {}: {}\n{hint}", check.name, printable(&check.detail))
 }
 
 fn saved(row: &Row) -> String {

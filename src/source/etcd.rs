@@ -3,7 +3,6 @@
 //!
 //! The only file that knows the etcd client, and one of two that know a runtime: one `block_on` a call, nothing kept.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,9 +13,10 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::intake::{Flaw, Intake};
 use super::trouble::{self, describe};
-use super::{Captured, Source};
+use super::{Captured, Fill, Source};
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
+use crate::model::method::Method;
 
 /// To reach a port and shake hands.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -42,23 +42,50 @@ pub struct Etcd {
     pub stall: Duration,
 }
 
+/// What a member says of itself and of its cluster before anything is taken from it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Where it was reached.
+    pub(super) endpoint: String,
+    /// Its version.
+    pub(super) version: String,
+    /// Bytes of its database.
+    pub(super) size: u64,
+    /// The revision that it has applied.
+    pub(super) applied: i64,
+    /// The revision that is acknowledged by now, or why nobody could tell.
+    pub(super) asked: Result<i64, String>,
+    /// Its alarms, each once: `NOSPACE`, `CORRUPT`.
+    pub(super) alarms: Vec<String>,
+    /// Whether it knows a leader.
+    pub(super) has_leader: bool,
+}
+
 impl Source for Etcd {
-    fn fill(
-        &self,
-        draft: &Draft,
-        room: &dyn Fn(u64) -> Result<()>,
-        progress: &dyn Progress,
-    ) -> Result<Captured> {
+    fn fill(&self, draft: &Draft, room: &dyn Fn(u64) -> Result<()>, progress: &dyn Progress) -> Result<Fill> {
         let tls = self.tls()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("starting the runtime for etcd")?;
-        runtime.block_on(self.capture(tls, draft, room, progress))
+        runtime()?.block_on(self.capture(tls, draft, room, progress)).map(Fill::Captured)
+    }
+
+    fn method(&self) -> Method {
+        Method::Stream
     }
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime for etcd")
+}
+
 impl Etcd {
+    /// Asks what every way to take a snapshot has to know first. Fails where none may be taken, by whatever way.
+    pub(super) fn ask(&self) -> Result<Answer> {
+        let tls = self.tls()?;
+        runtime()?.block_on(self.greet(&tls)).map(|(_, answer)| answer)
+    }
+
     fn tls(&self) -> Result<ClientTlsConfig> {
         let read = |path: &PathBuf| {
             std::fs::read(path).map_err(|e| {
@@ -95,23 +122,10 @@ impl Etcd {
         progress: &dyn Progress,
     ) -> Result<Captured> {
         progress.step("asking etcd", None);
-        let (mut client, endpoint) = self.connect_any(&tls).await?;
-        let status = timeout(ANSWER, client.status())
-            .await
-            .map_err(|_| trouble::silent(&endpoint))?
-            .map_err(|e| self.explain(&endpoint, &e))?;
-        if status.is_learner() {
-            return Err(Fault::new(
-                Kind::Refused,
-                format!("the etcd member at {endpoint} is a learner, which cannot give a snapshot"),
-            )
-            .hint("Wait until it has been promoted to a voter, or save on another server.")
-            .into());
-        }
-        let size = u64::try_from(status.db_size()).unwrap_or(0);
-        room(size)?;
-        let asked = self.ask_revision(&mut client, &tls).await;
-        progress.step("receiving the snapshot", Some(size));
+        let (mut client, answer) = self.greet(&tls).await?;
+        let endpoint = answer.endpoint;
+        room(answer.size)?;
+        progress.step("receiving the snapshot", Some(answer.size));
         let mut stream = timeout(ANSWER, client.snapshot())
             .await
             .map_err(|_| trouble::silent(&endpoint))?
@@ -125,9 +139,7 @@ impl Etcd {
             let Some(message) = message else { break };
             let blob = message.blob();
             intake.take(blob);
-            (&mut &*draft)
-                .write_all(blob)
-                .with_context(|| format!("writing the snapshot to '{}'", draft.folder().display()))?;
+            draft.append(blob)?;
             progress.advance(blob.len() as u64);
         }
         let (bytes, sha256) = intake.finish().map_err(|flaw| match flaw {
@@ -141,19 +153,47 @@ impl Etcd {
             .hint("Nothing was kept. Try again; if it stays, the memory or disk of that server is in doubt.")
             .into(),
         })?;
+        Ok(Captured {
+            bytes,
+            sha256: Some(sha256),
+            version: Some(answer.version),
+            endpoint,
+            asked: answer.asked,
+            alarms: answer.alarms,
+            has_leader: answer.has_leader,
+        })
+    }
+
+    /// Connects, and asks. A learner is refused here.
+    async fn greet(&self, tls: &ClientTlsConfig) -> Result<(Client, Answer)> {
+        let (mut client, endpoint) = self.connect_any(tls).await?;
+        let status = timeout(ANSWER, client.status())
+            .await
+            .map_err(|_| trouble::silent(&endpoint))?
+            .map_err(|e| self.explain(&endpoint, &e))?;
+        if status.is_learner() {
+            return Err(Fault::new(
+                Kind::Refused,
+                format!("the etcd member at {endpoint} is a learner, which cannot give a snapshot"),
+            )
+            .hint("Wait until it has been promoted to a voter, or save on another server.")
+            .into());
+        }
+        let asked = self.ask_revision(&mut client, tls).await;
         let errors = status.errors();
         let alarms = ["NOSPACE", "CORRUPT"]
             .into_iter()
             .filter(|a| errors.iter().any(|e| e.contains(&format!("alarm:{a}"))));
-        Ok(Captured {
-            bytes,
-            sha256,
+        let answer = Answer {
             version: status.version().to_owned(),
-            endpoint,
+            size: u64::try_from(status.db_size()).unwrap_or(0),
+            applied: status.header().map_or(0, |h| h.revision()),
             asked,
             alarms: alarms.map(str::to_owned).collect(),
             has_leader: status.leader() != 0,
-        })
+            endpoint,
+        };
+        Ok((client, answer))
     }
 
     /// The first endpoint that lets us in. Of several failures the first is told: it is the one that was meant.

@@ -172,7 +172,7 @@ impl Store for Local {
     }
 
     fn record(&self, manifest: &Manifest) -> Result<()> {
-        self.manifests.write(manifest)
+        self.manifests.write(&Manifest { folder: self.folder.display().to_string(), ..manifest.clone() })
     }
 
     fn draft(&self) -> Result<Draft> {
@@ -249,12 +249,11 @@ impl Home for Local {
             ..manifest
         };
         // The snapshot stands. Without its manifest it is only "unchecked", so this is told, not fatal.
-        let recorded = self.manifests.write(&manifest);
-        if let Err(e) = &recorded {
+        if let Err(e) = self.manifests.write(&manifest) {
             log::warn!("{e:#}; the snapshot is kept and will be listed as unchecked");
         }
         let path = self.folder.join(&file);
         let meta = std::fs::metadata(&path).with_context(|| format!("looking at '{}'", path.display()))?;
-        Ok(self.row(file, Some(&meta), recorded.is_ok().then_some(manifest)))
+        Ok(self.row(file, Some(&meta), Some(manifest)))
     }
 }

@@ -3,12 +3,6 @@
 //!
 //! Made for the tests of the proof: any page size, inlined and deeply nested buckets, branches over branches,
 //! overflow, a freelist or none. It shares no code with the reader. A new shape is a field of [`Shape`].
-#![allow(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a panic is the report of a test"
-)]
 
 use std::collections::BTreeMap;
 

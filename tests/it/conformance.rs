@@ -31,6 +31,8 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         node: Some("server-1".into()),
         base: Some("on-demand".into()),
         etcd_version: None,
+        method: None,
+        method_reason: None,
         members: vec![],
         alarms: vec![],
         recency: None,

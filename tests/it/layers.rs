@@ -14,7 +14,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("config", &["error", "model", "host::flavour"]),
     ("host", &["error", "inspect", "model"]),
     ("codec", &["error", "host::Progress", "host::Silent", "inspect"]),
-    ("source", &["error", "host::Draft", "host::Progress", "model"]),
+    ("source", &["error", "host::Draft", "host::Progress", "inspect", "model"]),
     ("store", &["error", "host", "inspect", "model"]),
     // Verbs see traits and values, never a concrete source or store.
     (
@@ -27,6 +27,7 @@ const OURS: &[(&str, &[&str])] = &[
             "inspect",
             "model",
             "source::Captured",
+            "source::Fill",
             "source::Source",
             "source::intake",
             "store::Home",
@@ -48,6 +49,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tonic", &["source/etcd.rs"]),
     ("tokio", &["source/etcd.rs"]),
     ("nix", &["host", "app.rs"]),
+    ("rustix", &["host/fs.rs"]),
     ("sd_notify", &["host/notify.rs"]),
     ("clap", &["cli.rs", "app.rs"]),
     ("indicatif", &["sink/bar.rs"]),

@@ -11,9 +11,13 @@
 
 mod bolt_writer;
 mod conformance;
+mod churn;
+mod clone;
 mod corruption;
+mod documents;
 mod layers;
 mod parts;
+mod s3;
 mod s3_faults;
 mod save;
 mod support;

@@ -174,3 +174,27 @@ fn the_default_folder_is_made_0700_and_another_one_is_not() {
     Tool::new("save").on(&etcd.root).arg("--dir").arg(&elsewhere).run().expect(0);
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
 }
+
+#[test]
+fn systemd_is_told_how_far_it_is_and_a_full_stdout_is_a_failure() {
+    require!(require::etcd_programs());
+    let etcd = etcd();
+    let path = etcd.root.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    Tool::new("save").on(&etcd.root).env("NOTIFY_SOCKET", &path).run().expect(0);
+    let mut told = String::new();
+    let mut buf = [0; 4096];
+    while let Ok(n) = socket.recv(&mut buf) {
+        told.push_str(&String::from_utf8_lossy(&buf[..n]));
+    }
+    for step in ["STATUS=asking etcd", "STATUS=receiving the snapshot", "STATUS=proving the snapshot"] {
+        assert!(told.contains(step), "{told}");
+    }
+    let full = ["sh", "-c", r#"exec "$@" >/dev/full"#, "sh"];
+    let run = Tool::new("list").on(&etcd.root).under(&full).run().expect(1);
+    assert!(run.stderr.contains("printing the result"), "{run:?}");
+    let gone = ["sh", "-c", r#""$@" | true"#, "sh"];
+    let run = Tool::new("list").on(&etcd.root).under(&gone).run().expect(0);
+    assert_eq!(run.stderr, "");
+}

@@ -79,12 +79,16 @@ fn host_of(location: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Seconds that the store's clock is ahead of ours, where that is a lot.
-fn skew(headers: &HeaderMap) -> Option<i64> {
+/// Seconds that the store's clock is ahead of ours, where it tells the time.
+pub(super) fn skew_of(headers: &HeaderMap) -> Option<i64> {
     let theirs = jiff::fmt::rfc2822::parse(header(headers, "date")).ok()?.timestamp().as_second();
     let ours = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
-    let off = theirs.checked_sub(ours)?;
-    (off.abs() > SKEW).then_some(off)
+    theirs.checked_sub(ours)
+}
+
+/// The same where that is a lot.
+fn skew(headers: &HeaderMap) -> Option<i64> {
+    skew_of(headers).filter(|off| off.abs() > SKEW)
 }
 
 /// A request that got no answer. `silence` is how long was waited at most. Never prints what ureq holds of the URL.

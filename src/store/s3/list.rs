@@ -30,6 +30,14 @@ pub(super) struct Entry {
     pub(super) etag: String,
 }
 
+impl Entry {
+    /// Whether this is the object that a manifest speaks of. Not every store lists entity tags.
+    pub(super) fn is(&self, file: &FileId) -> bool {
+        let mine = id_of(self.size, self.modified, &self.etag);
+        mine.size == file.size && mine.mtime_ns == file.mtime_ns && (self.etag.is_empty() || mine.ino == file.ino)
+    }
+}
+
 /// Everything whose key begins with `prefix`.
 pub(super) fn entries(wire: &Wire, prefix: &str, each: &mut dyn FnMut(Entry)) -> Result<(), Trouble> {
     let lie = |what: &str| Trouble::of(Class::Nonsense, format!("the listing of '{}' makes no sense: {what}", wire.host));
@@ -114,9 +122,9 @@ pub(super) fn is_plain(file: &str) -> bool {
     !file.is_empty() && !file.contains('/') && file != "." && file != ".."
 }
 
-/// The rows of a bucket, each with its object's identity. An object is what the newest manifest beside it says, as
+/// The rows of a bucket, and the objects behind them. An object is what the newest manifest beside it says, as
 /// long as that is not older than the object.
-pub(super) fn rows(wire: &Wire) -> Result<(Listing, HashMap<String, FileId>), Trouble> {
+pub(super) fn rows(wire: &Wire) -> Result<(Listing, HashMap<String, Entry>), Trouble> {
     let mut prefix = wire.bucket.key("");
     if prefix == "/" {
         prefix.clear();
@@ -141,7 +149,7 @@ pub(super) fn rows(wire: &Wire) -> Result<(Listing, HashMap<String, FileId>), Tr
             None => objects.push(entry),
         }
     })?;
-    let mut ids = HashMap::new();
+    let mut found = HashMap::new();
     let snapshots = objects
         .into_iter()
         .map(|entry| {
@@ -154,19 +162,20 @@ pub(super) fn rows(wire: &Wire) -> Result<(Listing, HashMap<String, FileId>), Tr
                 (Some(n), _) if n.suffix == Suffix::Plain && !plausible_size(entry.size) => State::Bad,
                 (Some(_), verdict) => verdict.unwrap_or(State::Unchecked),
             };
-            ids.insert(file.clone(), id_of(entry.size, entry.modified, &entry.etag));
-            Snapshot {
+            let row = Snapshot {
                 location: format!("{url}/{file}"),
                 size: entry.size,
                 created_at: name.as_ref().map_or(entry.modified, |n| n.at),
                 name,
                 state,
                 manifest: None,
-                file,
-            }
+                file: file.clone(),
+            };
+            found.insert(file, entry);
+            row
         })
         .collect();
-    Ok((Listing { snapshots, complete: true }, ids))
+    Ok((Listing { snapshots, complete: true }, found))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod imds;
 mod list;
 mod multipart;
 mod object;
+mod probe;
 mod put;
 mod record;
 mod send;
@@ -18,6 +19,7 @@ mod tls;
 mod trouble;
 mod xml;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -31,6 +33,7 @@ use crate::host::{Draft, Progress};
 use crate::inspect::ReadAt;
 use crate::model::bucket::Bucket;
 use crate::model::name::{SnapshotName, Suffix};
+use crate::model::report::Check;
 use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
 
 use object::{Head, Object, head, id_of};
@@ -61,6 +64,16 @@ impl S3 {
         S3 { details, ..self }
     }
 
+    /// How many requests may be in flight at once.
+    pub fn parallel(&self) -> usize {
+        self.wire.bucket.parallel
+    }
+
+    /// Looks what works of a bucket, step by step.
+    pub fn probe(bucket: Bucket) -> Vec<Check> {
+        probe::probe(bucket)
+    }
+
     fn doing(&self, verb: &str, file: &str) -> String {
         format!("{verb} '{}/{}'", self.wire.bucket.url(), file.escape_debug())
     }
@@ -86,7 +99,7 @@ impl S3 {
     }
 
     /// Reads the manifests of what is proven or bad, several at once.
-    fn read_details(&self, listing: &mut Listing, ids: &std::collections::HashMap<String, crate::model::snapshot::FileId>) {
+    fn read_details(&self, listing: &mut Listing, found: &HashMap<String, list::Entry>) {
         let wanted: Vec<&mut Snapshot> =
             listing.snapshots.iter_mut().filter(|s| s.state != State::Foreign).collect();
         let jobs = Mutex::new(wanted.into_iter());
@@ -101,7 +114,7 @@ impl S3 {
                             return;
                         }
                         match record::read(&self.wire, &snapshot.file, None) {
-                            Ok(Some(m)) if ids.get(&snapshot.file) == Some(&m.file) => {
+                            Ok(Some(m)) if found.get(&snapshot.file).is_some_and(|e| e.is(&m.file)) => {
                                 if snapshot.state != State::Bad {
                                     snapshot.state = record::verdict(&m);
                                 }
@@ -135,10 +148,10 @@ fn missing(t: Trouble, doing: &str, file: &str, url: &str) -> anyhow::Error {
 
 impl Store for S3 {
     fn list(&self) -> Result<Listing> {
-        let (mut listing, ids) =
+        let (mut listing, found) =
             list::rows(&self.wire).map_err(|t| t.error(&format!("listing '{}'", self.wire.bucket.url())))?;
         if self.details {
-            self.read_details(&mut listing, &ids);
+            self.read_details(&mut listing, &found);
         }
         Ok(listing)
     }

@@ -185,6 +185,13 @@ impl Wire {
         Err(refused(status, &parts.headers, &head, &self.bucket.region))
     }
 
+    /// Asks the endpoint for nothing in particular, unsigned: whether anybody answers there.
+    pub(super) fn touch(&self) -> Result<HeaderMap, Trouble> {
+        let request = Request::builder().method(Method::GET).uri(format!("{}/", self.bucket.endpoint)).body(());
+        let request = request.map_err(|_| Trouble::of(Class::Config, "the endpoint is not a host"))?;
+        self.agent.run(request).map(|answer| answer.into_parts().0.headers).map_err(|e| self.unanswered(e))
+    }
+
     fn whole(&self, body: Body, limit: u64) -> Result<Vec<u8>, Trouble> {
         let mut bytes = Vec::new();
         body.into_reader().take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| self.broken(&e))?;

@@ -159,6 +159,11 @@ fn read_head(reader: &mut impl BufRead) -> Option<(String, BTreeMap<String, Stri
 fn serve(state: &Mutex<State>, client: TcpStream, server: u16) -> std::io::Result<()> {
     let mut reader = BufReader::with_capacity(128 * 1024, client.try_clone()?);
     let mut client = client;
+    // A TLS handshake: what any server of plain HTTP does with it.
+    if reader.fill_buf()?.first() == Some(&0x16) {
+        client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
+        return Ok(());
+    }
     while let Some((first, headers, head)) = read_head(&mut reader) {
         let mut words = first.split(' ');
         let request = Request {

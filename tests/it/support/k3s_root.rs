@@ -20,6 +20,8 @@ pub(crate) struct Layout {
     pub(crate) initial_cluster: String,
     /// Joins a cluster that is there.
     pub(crate) joins: bool,
+    /// The folder to make it in; that of temporary files when empty.
+    pub(crate) under: PathBuf,
     /// Further lines of etcd's configuration.
     pub(crate) etcd_args: Vec<(String, String)>,
 }
@@ -42,7 +44,11 @@ pub(crate) struct K3sRoot {
 impl K3sRoot {
     /// Lays it out, for an etcd on these ports.
     pub(crate) fn new(layout: &Layout, ports: Ports) -> K3sRoot {
-        let root = K3sRoot { dir: tempfile::tempdir().unwrap(), ports };
+        let dir = match layout.under.as_os_str().is_empty() {
+            true => tempfile::tempdir(),
+            false => tempfile::tempdir_in(&layout.under),
+        };
+        let root = K3sRoot { dir: dir.unwrap(), ports };
         let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/k3s-root"));
         script.arg(root.data_dir());
         for (option, port) in [("client", ports.client), ("peer", ports.peer), ("metrics", ports.metrics)] {

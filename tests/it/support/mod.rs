@@ -20,6 +20,8 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod require;
 pub(crate) mod tool;
+pub(crate) mod volume;
+pub(crate) mod writers;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Snapshots by file clone: a real etcd on XFS and btrfs, under writers that never pause. `LONG=1` saves 500 times instead
+//! of 30. What holds for every snapshot, however it was taken, is in `save.rs`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, SystemTime};
+
+use etcd_client::{Client, GetOptions};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::support::etcd::Etcd;
+use crate::support::k3s_root::Layout;
+use crate::support::ports::free_port;
+use crate::support::process;
+use crate::support::require::{self, require};
+use crate::support::tool::{Run, Tool};
+use crate::support::volume::Volume;
+use crate::support::writers::{Log, Writers};
+use crate::support::{ctl, eventually};
+
+/// An etcd on this file system that waits for its disk, as K3s's does.
+fn etcd_on(volume: &Volume) -> Etcd {
+    let layout = Layout { token: "labtoken".into(), under: volume.path(), ..Layout::default() };
+    let etcd = Etcd::start_with(layout.etcd_arg("unsafe-no-fsync", "false"));
+    etcd.bootstrap("labtoken");
+    etcd
+}
+
+fn save(etcd: &Etcd, args: &[&str]) -> Run {
+    Tool::new("save").on(&etcd.root).args(args).args(&["--report", "json"]).run()
+}
+
+fn file_of(etcd: &Etcd, row: &Value) -> PathBuf {
+    etcd.root.snapshots().join(row["name"].as_str().unwrap())
+}
+
+fn row(run: &Run) -> Value {
+    run.json()["snapshots"][0].clone()
+}
+
+/// Every key of an etcd with the revision that wrote it and its value, as of `revision` where that is not 0.
+async fn everything(client: &mut Client, revision: i64) -> Vec<(Vec<u8>, i64, Vec<u8>)> {
+    let mut all = Vec::new();
+    // In pieces, as an answer has a limit.
+    let mut from = vec![0];
+    loop {
+        let options = GetOptions::new().with_from_key().with_limit(100).with_revision(revision);
+        let answer = client.get(from.as_slice(), Some(options)).await.unwrap();
+        all.extend(answer.kvs().iter().map(|kv| (kv.key().to_vec(), kv.mod_revision(), kv.value().to_vec())));
+        match answer.kvs().last() {
+            Some(last) if answer.more() => from = [last.key(), &[0]].concat(),
+            _ => return all,
+        }
+    }
+}
+
+/// Restores a snapshot by etcd's own program, starts an etcd on it, and reads every key.
+fn restored(file: &Path) -> Vec<(Vec<u8>, i64, Vec<u8>)> {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    ctl::snapshot_restore(file, &data).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let (client, peer) = (free_port(), free_port());
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let mut command = process::tied(require::etcd_programs().unwrap().join("etcd"));
+    command.arg("--data-dir").arg(&data).arg("--unsafe-no-fsync");
+    command.args(["--heartbeat-interval", "20", "--election-timeout", "200"]);
+    for (option, port) in
+        [("--listen-client-urls", client), ("--advertise-client-urls", client), ("--listen-peer-urls", peer)]
+    {
+        command.args([option, &url(port)]);
+    }
+    let log = fs::File::create(dir.path().join("log")).unwrap();
+    command.stdout(log.try_clone().unwrap()).stderr(log);
+    let _etcd = process::spawn(command);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut all = Vec::new();
+    eventually("the restored etcd answers", Duration::from_secs(30), || {
+        runtime.block_on(async {
+            let Ok(mut client) = Client::connect([url(client)], None).await else { return false };
+            // Before it has elected itself it does not read.
+            if !matches!(tokio::time::timeout(Duration::from_secs(5), client.get("x", None)).await, Ok(Ok(_)))
+            {
+                return false;
+            }
+            all = everything(&mut client, 0).await;
+            true
+        })
+    });
+    all
+}
+
+/// All that was acknowledged up to the snapshot's revision is in it, as it was written or as somebody overwrote it later.
+fn holds(file: &Path, revision: i64, log: &Log) {
+    let all: BTreeMap<Vec<u8>, (i64, [u8; 32])> = restored(file)
+        .into_iter()
+        .map(|(key, at, value)| (key, (at, Sha256::digest(&value).into())))
+        .collect();
+    for (key, writes) in log {
+        let Some((at, value)) = writes.iter().rev().find(|(at, _)| *at <= revision) else { continue };
+        let (found_at, found) = all.get(key.as_bytes()).unwrap_or_else(|| panic!("{key} is missing"));
+        assert!(found_at >= at, "{key} is of revision {found_at}, {at} was acknowledged");
+        assert!(found_at > at || found == value, "{key} has another value");
+    }
+}
+
+/// A proven clone that holds what was acknowledged before it began.
+fn check(run: Run, acknowledged: i64) -> Value {
+    let run = run.expect(0);
+    let row = row(&run);
+    assert_eq!(row["state"], "proven", "{run:?}");
+    assert_eq!(row["recency"]["state"], "current", "{run:?}");
+    assert!(row["revision"].as_i64().unwrap() >= acknowledged, "{acknowledged} was acknowledged: {run:?}");
+    row
+}
+
+fn many_under_writers(kind: &str) {
+    require!(require::etcd_programs());
+    let volume = require!(Volume::mount(kind));
+    let etcd = etcd_on(&volume);
+    let rounds = if std::env::var_os("LONG").is_some_and(|v| v == "1") { 500 } else { 30 };
+    let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as usize;
+    let writers = Writers::start(&etcd, 4);
+    eventually("all write", Duration::from_secs(20), || writers.acknowledged() > 50);
+    let (mut first, mut last, mut picked) = (None, 0, 0);
+    for i in 0..rounds {
+        let before = writers.acknowledged();
+        let row = check(save(&etcd, &[]), before);
+        assert_eq!((&row["method"], &row["method_reason"]), (&"clone".into(), &Value::Null), "save {i}");
+        let (revision, file) = (row["revision"].as_i64().unwrap(), file_of(&etcd, &row));
+        // Ten, spread over all, beginning anywhere.
+        if (i + seed).is_multiple_of(rounds / 10) {
+            picked += 1;
+            let status = ctl::snapshot_status(&file).unwrap();
+            assert_eq!(status["revision"], revision, "{}", file.display());
+            let tls = etcd.root.certs().mutual();
+            let live = etcd.try_client(tls, async |c| Ok(everything(c, revision).await)).unwrap();
+            assert!(live.len() > 50);
+            assert!(restored(&file) == live, "save {i} is not the store of revision {revision}");
+            Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
+        }
+        fs::remove_file(file).unwrap();
+        first.get_or_insert(before);
+        last = before;
+        // etcd keeps every value until it is told to forget.
+        if i % 20 == 19 {
+            etcd.compact(writers.acknowledged());
+        }
+    }
+    drop(writers.stop());
+    assert_eq!(picked, 10);
+    assert!(last > first.unwrap() + 10, "the writers wrote all the time");
+}
+
+#[test]
+fn xfs_every_clone_under_writers_is_proven_and_current_and_restores() {
+    many_under_writers("xfs");
+}
+
+#[test]
+fn btrfs_every_clone_under_writers_is_proven_and_current_and_restores() {
+    many_under_writers("btrfs");
+}
+
+fn during_changes(kind: &str) {
+    require!(require::etcd_programs());
+    let volume = require!(Volume::mount(kind));
+    let mut etcd = etcd_on(&volume);
+    let writers = Writers::start(&etcd, 4);
+    eventually("all write", Duration::from_secs(20), || writers.acknowledged() > 500);
+    let mut last = None;
+    for change in ["defrag", "compact", "grow"] {
+        let end = AtomicBool::new(false);
+        let clones = std::thread::scope(|scope| {
+            let background = scope.spawn(|| {
+                let mut n = 0;
+                while !end.load(SeqCst) {
+                    match change {
+                        "defrag" => assert!(etcd.ctl(&["defrag"]).status.success()),
+                        "compact" => etcd.compact(writers.acknowledged() - 200),
+                        _ => etcd.fill(300, 10_000),
+                    }
+                    n += 1;
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                n
+            });
+            let mut clones = 0;
+            for _ in 0..8 {
+                let before = writers.acknowledged();
+                let row = check(save(&etcd, &[]), before);
+                clones += u32::from(row["method"] == "clone");
+                last = Some(row);
+            }
+            end.store(true, SeqCst);
+            assert!(background.join().unwrap() > 0, "no {change} was done meanwhile");
+            clones
+        });
+        assert!(clones > 0, "not one of 8 was cloned during {change}");
+    }
+    // Killed amid it all, at another moment each time: a save ends well or leaves nothing.
+    for round in 0..6_u64 {
+        let names = etcd.root.snapshot_names();
+        let before = writers.acknowledged();
+        let started = Tool::new("save").on(&etcd.root).args(&["--report", "json"]).start();
+        std::thread::sleep(Duration::from_millis(round * 12));
+        etcd.kill();
+        let run = started.finish();
+        if run.code == Some(0) {
+            last = Some(check(run, before));
+        } else {
+            assert_eq!(run.code, Some(1), "{run:?}");
+            assert_eq!(etcd.root.snapshot_names(), names, "it left something: {run:?}");
+        }
+        // What it left is a database, with all that had reached it.
+        let run = save(&etcd, &["--method", "clone", "--name", "cold"]).expect(0);
+        let cold = row(&run);
+        assert_eq!((&cold["state"], &cold["recency"]["state"]), (&"proven".into(), &"unproven".into()));
+        let warned = run.json()["warnings"].to_string();
+        assert!(warned.contains("saved cold") && warned.contains("write-ahead log"), "{warned}");
+        etcd.restart();
+    }
+    let before = writers.acknowledged();
+    eventually("they write again", Duration::from_secs(20), || writers.acknowledged() > before);
+    let row = check(save(&etcd, &[]), before);
+    let log = writers.stop();
+    for row in [row, last.unwrap()] {
+        holds(&file_of(&etcd, &row), row["revision"].as_i64().unwrap(), &log);
+    }
+    Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
+}
+
+#[test]
+fn xfs_clones_during_defragmentation_compaction_growth_and_sigkill() {
+    during_changes("xfs");
+}
+
+#[test]
+fn btrfs_clones_during_defragmentation_compaction_growth_and_sigkill() {
+    during_changes("btrfs");
+}
+
+#[test]
+fn a_clone_is_byte_for_byte_what_etcd_streams() {
+    require!(require::etcd_programs());
+    for kind in ["xfs", "btrfs"] {
+        let volume = require!(Volume::mount(kind));
+        let etcd = etcd_on(&volume);
+        etcd.fill(500, 4_000);
+        etcd.del("/registry/pods/ns-01/pod-0000001");
+        etcd.compact(etcd.revision() - 2);
+        // Until etcd has committed and done with the compaction, each save would be of another moment.
+        std::thread::sleep(Duration::from_millis(500));
+        let size = |file: &Path| fs::metadata(file).unwrap().len();
+        let clone = row(&save(&etcd, &["--method", "clone"]).expect(0));
+        let stream = row(&save(&etcd, &["--method", "stream"]).expect(0));
+        assert_eq!((&clone["method"], &stream["method"]), (&"clone".into(), &"stream".into()));
+        assert_eq!(clone["sha256"], stream["sha256"], "on {kind}");
+        let live = etcd.root.server().join("db/etcd/member/snap/db");
+        let file = file_of(&etcd, &clone);
+        assert!(size(&live) + 32 >= size(&file));
+        // A zip of a clone is a zip of a snapshot; an alarm speaks up for a clone as for a stream.
+        let zip = row(&save(&etcd, &["--method", "clone", "--snapshot-compress", "--name", "z"]).expect(0));
+        assert_eq!(zip["method"], "clone");
+        etcd.raise_corrupt();
+        let run = save(&etcd, &["--method", "clone"]).expect(65);
+        assert_eq!(row(&run)["state"], "unchecked", "{run:?}");
+        Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
+    }
+}
+
+#[test]
+fn where_it_cannot_clone_auto_streams_and_says_why_and_clone_is_refused() {
+    require!(require::etcd_programs());
+    let ext4 = require!(Volume::mount("ext4"));
+    let xfs = require!(Volume::mount("xfs"));
+    let (on_ext4, on_xfs) = (etcd_on(&ext4), etcd_on(&xfs));
+    let elsewhere = ext4.path().join("snapshots");
+    fs::create_dir(&elsewhere).unwrap();
+    let elsewhere = elsewhere.to_str().unwrap();
+    let endpoint = on_xfs.endpoint();
+    for (etcd, args, word) in [
+        (&on_ext4, vec![], "EOPNOTSUPP"),
+        (&on_xfs, vec!["--dir", elsewhere], "EXDEV"),
+        (&on_xfs, vec!["--etcd-endpoints", &endpoint], "not local"),
+    ] {
+        let streamed = row(&save(etcd, &args).expect(0));
+        assert_eq!((&streamed["method"], &streamed["state"]), (&"stream".into(), &"proven".into()));
+        let why = streamed["method_reason"].as_str().unwrap();
+        assert!(why.contains(word), "{why}");
+        let names = etcd.root.snapshot_names();
+        let run = save(etcd, &[&args[..], &["--method", "clone"]].concat()).expect(77);
+        let error = &run.json()["error"];
+        assert!(error["message"].as_str().unwrap().contains(word), "{error}");
+        assert!(error["hint"].as_str().unwrap().contains("--method"), "{error}");
+        assert_eq!(etcd.root.snapshot_names(), names);
+    }
+    save(&on_xfs, &["--method", "copy"]).expect(2);
+}
+
+#[test]
+fn a_cold_save_says_what_it_may_lack_and_a_damaged_database_is_refused() {
+    require!(require::etcd_programs());
+    let volume = require!(Volume::mount("xfs"));
+    let mut etcd = etcd_on(&volume);
+    etcd.fill(200, 4_000);
+    std::thread::sleep(Duration::from_millis(300));
+    etcd.kill();
+    let run = save(&etcd, &[]).expect(1);
+    assert!(run.json()["snapshots"].as_array().unwrap().is_empty());
+    let run = save(&etcd, &["--method", "clone"]).expect(0);
+    assert_eq!(row(&run)["recency"]["state"], "unproven");
+    let db = etcd.root.server().join("db/etcd/member/snap/db");
+    let mut bytes = fs::read(&db).unwrap();
+    // The root page of the newest transaction is in here somewhere: all but the meta pages.
+    bytes[8192..].iter_mut().step_by(4096).for_each(|b| *b ^= 0x55);
+    fs::write(&db, bytes).unwrap();
+    let names = etcd.root.snapshot_names();
+    let run = save(&etcd, &["--method", "clone"]).expect(65);
+    let warned = run.json()["warnings"].to_string();
+    assert!(warned.contains("thrown away") && warned.contains("page "), "the finding is told: {warned}");
+    assert_eq!(etcd.root.snapshot_names(), names, "nothing was kept");
+}
+
+/// The unit as it is shipped, in a booted host with a real systemd, on XFS.
+#[test]
+fn the_shipped_unit_clones_and_sees_both_folders_through_one_mount() {
+    require!(require::etcd_programs());
+    require!(require::program("systemd-nspawn"));
+    let volume = require!(Volume::mount("xfs"));
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
+    let etcd = fs::canonicalize(require::etcd_programs().unwrap().join("etcd")).unwrap();
+    let mut boot = std::process::Command::new(top.join("tests/host/boot"));
+    boot.args(["-H", "-t", "60", "-b"]).arg(format!("{}:/var/lib/rancher", volume.path().display()));
+    for (from, to) in
+        [(top, "/opt/k3s-snapshot"), (programs, "/opt/programs"), (etcd.parent().unwrap(), "/opt/etcd")]
+    {
+        boot.arg("-B").arg(format!("{}:{to}", from.display()));
+    }
+    let out = boot.arg("--").arg(top.join("tests/host/clone-in-the-sandbox")).output().unwrap();
+    let said = [out.stdout, out.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(out.status.success() && said.contains("one mount id: "), "{}: {said}", out.status);
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A file system of a chosen kind on a loop device, in a sparse image that vanishes with it. Needs root, and a machine that
+//! lets root mount. A disk that is to be full is `disk.rs`.
+
+use super::require;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The mounted file system.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    dir: tempfile::TempDir,
+}
+
+impl Volume {
+    /// Makes and mounts an empty file system: `xfs`, `btrfs` or `ext4`. Takes disk only for what is written.
+    pub(crate) fn mount(kind: &str) -> Result<Volume, String> {
+        require::root()?;
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("image");
+        std::fs::File::create(&image).and_then(|f| f.set_len(4 << 30)).unwrap();
+        done(&format!("mkfs.{kind}"), Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image).output())?;
+        let path = dir.path().join("mount");
+        std::fs::create_dir(&path).unwrap();
+        let mounted = Command::new("mount").args(["-o", "loop", "-t", kind]).arg(&image).arg(&path).output();
+        done(&format!("mount of {kind} on a loop device"), mounted)?;
+        Ok(Volume { dir })
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        Path::join(self.dir.path(), "mount")
+    }
+}
+
+fn done(what: &str, outcome: std::io::Result<Output>) -> Result<(), String> {
+    match outcome {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("needs {what}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(e) => Err(format!("needs {what}: {e}")),
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        // Lazily: a child that still has a file open there must not keep the mount alive.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
