@@ -7,8 +7,7 @@ use anyhow::{Context, Result};
 
 use super::verify::{fetch, proof_of};
 use crate::error::{Fault, Kind};
-use crate::host::fs::Published;
-use crate::host::{Draft, Progress};
+use crate::host::{Draft, Progress, Published};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Snapshot, State};
 use crate::store::Store;

@@ -3,10 +3,10 @@
 //!
 //! Later wins: built-in defaults; K3s's config.yaml and its drop-ins; ours and its drop-ins; the environment; flags.
 
+mod bucket;
 pub mod etcd;
 pub mod fragment;
 pub mod key;
 pub mod load;
-mod s3;
 pub mod settings;
 pub mod yaml;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::fragment::{Fragment, Origin};
 use super::key::KEYS;
 use super::load::under;
-use super::s3;
+use super::bucket;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
 use crate::model::bucket::Bucket;
@@ -110,7 +110,7 @@ impl Settings {
                 merged.set(key, vec![path], Origin::Derived("data-dir".to_owned()));
             }
         }
-        s3::no_secret_on_argv(&merged)?;
+        bucket::no_secret_on_argv(&merged)?;
         let path = |key: &str| -> Result<PathBuf> {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);
@@ -149,7 +149,7 @@ impl Settings {
             }),
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
             s3: boolean(&merged, "s3")?,
-            s3_by_us: s3::on_by_us(&merged, flavour.config),
+            s3_by_us: bucket::on_by_us(&merged, flavour.config),
             s3_backlog: boolean(&merged, "s3-backlog")?,
             merged,
         })
@@ -157,7 +157,7 @@ impl Settings {
 
     /// The bucket. Files that it names are read now, so that a save without one never needs them.
     pub fn bucket(&self) -> Result<Bucket> {
-        s3::bucket(&self.merged, &self.root)
+        bucket::bucket(&self.merged, &self.root)
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.

@@ -8,7 +8,7 @@ pub mod fs;
 pub mod lock;
 pub mod notify;
 
-pub use fs::{Draft, FileAt};
+pub use fs::{Draft, FileAt, Published};
 
 /// Hears how far a long deed has come. Never fails.
 pub trait Progress: Send + Sync {

@@ -24,6 +24,7 @@ const OURS: &[(&str, &[&str])] = &[
             "error",
             "host::Draft",
             "host::Progress",
+            "host::Published",
             "inspect",
             "model",
             "source::Captured",
@@ -59,7 +60,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("ureq", &["store/s3"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
-    ("base64", &["config/s3.rs", "store/s3"]),
+    ("base64", &["config/bucket.rs", "store/s3"]),
 ];
 
 /// What a pure folder must not touch.

@@ -34,6 +34,10 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
         .into_iter()
         .find(|r| !r.is_empty() && *r != region)
         .map(quoted);
+    // What Go's, nginx's and Apache's servers say on a port for HTTPS, each in its words.
+    if status == 400 && code.is_empty() && String::from_utf8_lossy(body).contains("HTTPS") {
+        return Trouble::of(Class::Scheme, "the store wants HTTPS on this port");
+    }
     let off = skew(headers);
     let expired = said.contains("expired") || said.contains("not yet valid");
     if matches!(class, Class::Denied | Class::Skew) && off.is_some() || class == Class::Denied && expired && code == "AccessDenied" {

@@ -4,6 +4,7 @@
 //! A try is signed anew, so its signature is never old. Redirects are not followed: they become words.
 
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -64,6 +65,8 @@ pub(super) struct Wire {
     pub(super) host: String,
     signer: Mutex<(Signer, Option<Instant>)>,
     tries: u32,
+    /// Whether there was ever an answer in HTTP.
+    answered: AtomicBool,
 }
 
 impl Wire {
@@ -72,7 +75,7 @@ impl Wire {
         let host = bucket.endpoint.split_once("://").map_or(bucket.endpoint.as_str(), |(_, host)| host).to_owned();
         let (keys, until) = keys(&bucket)?;
         let signer = Mutex::new((Signer::new(&bucket, &keys)?, until));
-        Ok(Wire { agent, host, signer, bucket, tries: TRIES })
+        Ok(Wire { agent, host, signer, bucket, tries: TRIES, answered: AtomicBool::new(false) })
     }
 
     /// The same way, but each request is made once: for a probe that wants to see the first failure.
@@ -124,12 +127,21 @@ impl Wire {
             tries += 1;
             let enough = if trouble.class == Class::Stalled { TRIES_OF_SILENCE } else { TRIES };
             if !trouble.may_pass() || tries >= enough.min(self.tries) {
-                return Err(trouble);
+                return Err(self.last_word(trouble));
             }
             let wait = wait(tries, trouble.after);
             log::debug!("{trouble}; trying again in {} ms", wait.as_millis());
             std::thread::sleep(wait);
         }
+    }
+
+    /// Who hangs up on plain HTTP, always, wants HTTPS.
+    fn last_word(&self, trouble: Trouble) -> Trouble {
+        let plain = self.bucket.endpoint.starts_with("http://");
+        if trouble.class != Class::Broken || !plain || self.answered.load(Relaxed) {
+            return trouble;
+        }
+        Trouble::of(Class::Scheme, format!("'{}' does not speak plain HTTP; it may want HTTPS", self.host))
     }
 
     /// Makes a request once.
@@ -174,6 +186,7 @@ impl Wire {
             self.agent.run(request.body(()).map_err(wrong)?)
         };
         let answer = answer.map_err(|e| self.unanswered(e))?;
+        self.answered.store(true, Relaxed);
         let (parts, body) = answer.into_parts();
         let status = parts.status.as_u16();
         if parts.status.is_success() {
