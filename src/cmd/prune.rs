@@ -11,7 +11,7 @@ use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{Ask, Decision, judge};
 use crate::model::snapshot::Listing;
-use crate::store::Store;
+use crate::store::{Home, Store};
 
 /// What is to be pruned, and how.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Request<'a> {
 }
 
 /// Judges all that is in the store, and deletes what goes, the oldest first.
-pub fn run(req: &Request, store: &dyn Store, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+pub fn run(req: &Request, store: &dyn Home, progress: &dyn Progress, report: &mut Report) -> Result<()> {
     let listing = store.list()?;
     certain(&listing)?;
     let leftovers = store.leftovers()?;

@@ -10,6 +10,7 @@
 )]
 
 mod bolt_writer;
+mod conformance;
 mod churn;
 mod clone;
 mod corruption;
@@ -17,6 +18,8 @@ mod documents;
 mod layers;
 mod parts;
 mod prune;
+mod s3;
+mod s3_faults;
 mod save;
 mod support;
 mod trouble;
