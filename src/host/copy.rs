@@ -41,9 +41,10 @@ impl Draft {
             let threads: Vec<_> = (0..ways.max(1))
                 .map(|_| scope.spawn(|| work().inspect_err(|_| stop.store(true, Relaxed))))
                 .collect();
-            let results = threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(anyhow!("a copying thread died"))));
             // The one that failed first made the others stop without an error of their own.
-            results.fold(Ok(()), |first, next| if first.is_err() { first } else { next })
+            let join = |t: std::thread::ScopedJoinHandle<'_, _>| t.join().unwrap_or_else(|_| Err(anyhow!("a copying thread died")));
+            let ended: Vec<Result<()>> = threads.into_iter().map(join).collect();
+            ended.into_iter().collect()
         })
     }
 }

@@ -304,3 +304,55 @@ fn a_probe_says_in_order_what_works() {
     let run = check().run().expect(1);
     assert!(run.stdout.contains("FAILED put: access is denied") && run.stdout.contains("s3:PutObject"), "{run:#?}");
 }
+
+/// The highest resident memory of a program while it runs, in KiB.
+fn peak(mut started: crate::support::tool::Started) -> (u64, Run) {
+    let mut high = 0;
+    let pid = started.process.pid();
+    while started.process.ended().is_none() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let now = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        high = high.max(now.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (high, started.finish())
+}
+
+/// `cargo test --release --test it one_gib -- --ignored --nocapture`
+#[test]
+#[ignore = "takes 3 GiB of disk and a while"]
+fn one_gib_goes_up_and_down_in_48_mib() {
+    require!(require::etcd_programs());
+    let bucket = Bucket::start();
+    let etcd = Etcd::start_with(Layout { token: "labtoken".into(), ..Layout::default() });
+    etcd.put("a", "b");
+    let file = etcd.root.snapshots().join("big-server-1-1795339215");
+    let block = bytes(3, 2048);
+    let mut all = std::io::BufWriter::new(fs::File::create(&file).unwrap());
+    for _ in 0..1024 {
+        std::io::Write::write_all(&mut all, &block[..1 << 20]).unwrap();
+    }
+    std::io::Write::write_all(&mut all, &block[..32]).unwrap();
+    drop(all);
+    // A debt of an earlier save.
+    let local = k3s_snapshot::store::local::Local::new(&etcd.root.snapshots(), &etcd.root.state_dir(), true);
+    let opened = local.open("big-server-1-1795339215").unwrap();
+    let mut owed = manifest(b"");
+    owed.stored_sha256.0 = k3s_snapshot::inspect::hash(&*opened.data, opened.data.size(), &mut |_| ()).unwrap().file;
+    (owed.name, owed.file, owed.plain_size) = ("big-server-1-1795339215".into(), opened.id, opened.data.size());
+    owed.other.insert("s3".into(), serde_json::json!({"state": "owed"}));
+    local.record(&owed).unwrap();
+    let run = tool("save", &etcd.root, &bucket).args(&["--s3", "--report", "json", "--s3-timeout", "5m"]).deadline(Duration::from_secs(600));
+    let (up, run) = peak(run.start());
+    let run = run.expect(0);
+    assert_eq!(run.json()["snapshots"].as_array().unwrap().len(), 3, "{run:#?}");
+    println!("up: {} KiB at most, {:?} with a save of {} bytes", up, run.wall, run.json()["snapshots"][0]["size"]);
+    let to = etcd.root.path().join("to");
+    fs::create_dir(&to).unwrap();
+    let run = tool("list", &etcd.root, &bucket).args(&["--s3-timeout", "5m", "--fetch", "big-server-1-1795339215"]).arg(&to);
+    let (down, run) = peak(run.deadline(Duration::from_secs(600)).start());
+    // It is no database, which is found when all of it is here.
+    let run = run.expect(65);
+    println!("down: {} KiB at most, {:?}", down, run.wall);
+    assert!(up < 48 * 1024 && down < 48 * 1024, "{up} and {down} KiB");
+}

@@ -263,3 +263,19 @@ fn ten_thousand_snapshots_are_twenty_requests() {
     assert_eq!(listing.snapshots.len(), 10_000, "a sibling folder's are not ours");
     assert_eq!(bucket.front.seen().len(), 20);
 }
+
+#[test]
+fn what_a_dead_save_had_sent_is_found_to_be_ours_and_other_objects_are_not() {
+    let bucket = Bucket::start();
+    let store = store(&bucket);
+    for (run, blocks) in [(1, 4), (2, 25_000)] {
+        let data = Bytes(bytes(9, blocks));
+        store.put(&name("a", run), &data, &manifest(&data.0), &Silent).unwrap();
+        std::fs::remove_file(bucket.object(&format!("backups/k3s/.metadata/a-{run}.json"))).unwrap();
+        let again = store.put(&name("a", run), &data, &manifest(&data.0), &Silent).unwrap();
+        assert_eq!(again.state, State::Proven);
+        assert!(store.list().unwrap().snapshots.iter().all(|s| s.state == State::Proven), "its manifest is back");
+        let other = Bytes(bytes(10, blocks));
+        assert_eq!(kind_of(&store.put(&name("a", run), &other, &manifest(&other.0), &Silent).err().unwrap()), Kind::Refused);
+    }
+}

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use ureq::http::Method;
 
 use super::answer::header;
-use super::put::{Expected, Manners, base64, customer_key, dress_snapshot, hex, sums};
+use super::put::{Expected, Manners, Sent, base64, customer_key, dress_snapshot, hex, sums};
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -41,6 +41,31 @@ struct Upload<'a> {
     progress: &'a dyn Progress,
 }
 
+/// Whole mebibytes, as large as it takes.
+fn part_size(wire: &Wire, size: u64) -> u64 {
+    wire.bucket.part_size.max(size.div_ceil(PARTS).next_multiple_of(1 << 20))
+}
+
+/// What an object of these bytes looks like that was sent by us, in one piece or in parts.
+pub(super) fn expected(wire: &Wire, data: &dyn ReadAt) -> Result<Expected, Trouble> {
+    let size = data.size();
+    let part_size = part_size(wire, size);
+    if size <= wire.bucket.part_size {
+        let sums = sums(data, 0, size)?;
+        return Ok(Expected { size, checksum: base64(&sums.sha256), etag: Some(hex(&sums.md5)) });
+    }
+    let (mut sha, mut md5) = (Sha256::new(), Md5::new());
+    for index in 0..size.div_ceil(part_size) {
+        let from = index.saturating_mul(part_size);
+        let sums = sums(data, from, part_size.min(size.saturating_sub(from)))?;
+        sha.update(sums.sha256);
+        md5.update(sums.md5);
+    }
+    let count = size.div_ceil(part_size);
+    let etag = Some(format!("{}-{count}", hex(&md5.finalize())));
+    Ok(Expected { size, checksum: format!("{}-{count}", base64(&sha.finalize())), etag })
+}
+
 /// Sends it all. On an error, what is expected comes back where the upload may yet have been completed.
 pub(super) fn put(
     wire: &Wire,
@@ -50,10 +75,9 @@ pub(super) fn put(
     data: &dyn ReadAt,
     manifest: &Manifest,
     progress: &dyn Progress,
-) -> Result<Expected, (Option<Expected>, Trouble)> {
+) -> Sent {
     let size = data.size();
-    // Whole mebibytes, as large as it takes.
-    let part_size = wire.bucket.part_size.max(size.div_ceil(PARTS).next_multiple_of(1 << 20));
+    let part_size = part_size(wire, size);
     let count = usize::try_from(size.div_ceil(part_size)).unwrap_or(usize::MAX);
     let mut tries = 0;
     let begun = manners.adapt(|| {
@@ -147,7 +171,7 @@ impl Upload<'_> {
         Ok(Part { sha256: sums.sha256, md5: sums.md5, etag })
     }
 
-    fn complete(&self, manners: &Manners, parts: &[Part]) -> Result<Expected, (Option<Expected>, Trouble)> {
+    fn complete(&self, manners: &Manners, parts: &[Part]) -> Sent {
         let (mut sha, mut md5) = (Sha256::new(), Md5::new());
         let mut body = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
         for (index, part) in parts.iter().enumerate() {
@@ -176,7 +200,7 @@ impl Upload<'_> {
         });
         match done {
             Ok(_) => Ok(expected),
-            Err(t) => Err((Some(expected), t)),
+            Err(t) => Err((Some(Box::new(expected)), t)),
         }
     }
 

@@ -10,7 +10,7 @@ use ureq::BodyReader;
 use ureq::http::{HeaderMap, Method};
 
 use super::answer::header;
-use super::put::customer_key;
+use super::put::{SHA256, customer_key};
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -26,6 +26,8 @@ pub(super) struct Head {
     pub(super) modified: u64,
     /// The SHA-256 it keeps, base64, with the number of parts behind a dash where it was sent in parts.
     pub(super) checksum: String,
+    /// The SHA-256 that whoever sent it wrote beside it, in hex.
+    pub(super) claimed: String,
 }
 
 /// Asks what a store knows of a key.
@@ -65,6 +67,7 @@ fn read_head(headers: &HeaderMap) -> Option<Head> {
         etag: etag(headers),
         modified: modified.and_then(|t| u64::try_from(t.timestamp().as_second()).ok()).unwrap_or(0),
         checksum: header(headers, "x-amz-checksum-sha256").to_owned(),
+        claimed: header(headers, SHA256).to_owned(),
     })
 }
 

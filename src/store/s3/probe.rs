@@ -48,7 +48,7 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
     };
     let spoken = if tls { "TLS, and the certificate is believed" } else { "plain HTTP: anybody on the way can read and change it" };
     let touched = wire.touch();
-    let date = touched.as_ref().ok().and_then(|headers| skew_of(headers));
+    let date = touched.as_ref().ok().and_then(skew_of);
     if !note("connection", touched.map(|_| spoken.to_owned())) {
         return done;
     }

@@ -23,6 +23,8 @@ use crate::model::bucket::{Bucket, Encryption};
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::Manifest;
 
+/// The metadata that names the SHA-256 of the whole object.
+pub(super) const SHA256: &str = "x-amz-meta-k3s-snapshot-sha256";
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -139,7 +141,7 @@ pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest
             ask = ask.header(field, value);
         }
     }
-    ask.header("x-amz-meta-k3s-snapshot-sha256", m.stored_sha256.to_string())
+    ask.header(SHA256, m.stored_sha256.to_string())
         .header("x-amz-meta-k3s-snapshot-revision", m.revision.to_string())
         .header("x-amz-meta-k3s-snapshot-plain-size", m.plain_size.to_string())
 }
@@ -185,9 +187,14 @@ pub(super) fn put(
     progress: &dyn Progress,
 ) -> Result<(Head, Evidence), Trouble> {
     let key = wire.bucket.key(name);
-    let taken = || Trouble::of(Class::Exists, "there is an object of this name already");
-    if head_or_none(wire, &key)?.is_some() {
-        return Err(taken());
+    if let Some(there) = head_or_none(wire, &key)? {
+        // Ours, from a save that died before it could write that down?
+        let claimed = there.size == data.size() && there.claimed == manifest.stored_sha256.to_string();
+        let expected = if claimed { Some(multipart::expected(wire, data)?) } else { None };
+        return match expected.and_then(|e| evidence(&e, &there)) {
+            Some(evidence) => Ok((there, evidence)),
+            None => Err(Trouble::of(Class::Exists, "there is an object of this name already")),
+        };
     }
     let sent = if data.size() > wire.bucket.part_size {
         multipart::put(wire, manners, &key, name, data, manifest, progress)
@@ -197,7 +204,7 @@ pub(super) fn put(
     let (expected, sent) = match sent {
         Ok(expected) => (expected, None),
         // It may have come about all the same, and only the answer got lost. What is there decides.
-        Err((Some(expected), t)) => (expected, Some(t)),
+        Err((Some(expected), t)) => (*expected, Some(t)),
         Err((None, t)) => return Err(t),
     };
     let there = match (head(wire, &key), &sent) {
@@ -226,7 +233,8 @@ fn evidence(expected: &Expected, there: &Head) -> Option<Evidence> {
     expected.etag.as_ref().filter(|tag| **tag == there.etag).map(|_| Evidence::Etag)
 }
 
-type Sent = Result<Expected, (Option<Expected>, Trouble)>;
+/// What to look for where it was sent. After trouble too, where it may have arrived all the same.
+pub(super) type Sent = Result<Expected, (Option<Box<Expected>>, Trouble)>;
 
 fn single(
     wire: &Wire,
@@ -258,6 +266,6 @@ fn single(
             progress.advance(size);
             Ok(expected(Some(hex(&sums.md5))))
         }
-        Err(t) => Err((Some(expected(Some(hex(&sums.md5)))), t)),
+        Err(t) => Err((Some(Box::new(expected(Some(hex(&sums.md5))))), t)),
     }
 }

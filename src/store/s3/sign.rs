@@ -62,9 +62,9 @@ impl Signer {
             credentials = credentials.with_session_token(token.expose()).map_err(wrong)?;
         }
         let style = if bucket.in_host { AddressingStyle::VirtualHosted } else { AddressingStyle::Path };
-        let client = BlockingClient::builder(&bucket.endpoint)
-            .and_then(|b| b.region(&bucket.region).auth(Auth::Static(credentials)).addressing_style(style).build())
-            .map_err(wrong)?;
+        let client = BlockingClient::builder(&bucket.endpoint).map_err(wrong)?;
+        let client = client.region(&bucket.region).auth(Auth::Static(credentials)).addressing_style(style);
+        let client = client.build().map_err(wrong)?;
         Ok(Signer { client, bucket: bucket.name.clone() })
     }
 

@@ -13,7 +13,9 @@ use k3s_snapshot::model::snapshot::{FileId, Listing, Manifest, Snapshot, State};
 use k3s_snapshot::store::{Opened, Store};
 
 #[derive(Debug, Default)]
-pub(crate) struct Memory(Mutex<BTreeMap<String, (Vec<u8>, Option<Manifest>)>>);
+pub(crate) struct Memory(Mutex<BTreeMap<String, Content>>);
+
+type Content = (Vec<u8>, Option<Manifest>);
 
 /// Bytes that can be read by position.
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
