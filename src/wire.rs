@@ -143,10 +143,9 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
         compress: s.compress,
         scheduled_base: &s.scheduled_base,
         token: token.as_deref(),
-        bucket: s.s3.then_some(cmd::send::Bucket {
-            open: &open,
-            backlog: s.s3_backlog && !run.args.no_backlog,
-        }),
+        bucket: s
+            .s3
+            .then_some(cmd::send::Bucket { open: &open, backlog: s.s3_backlog && !run.args.no_backlog }),
     };
     cmd::save::run(&request, sources, &home(s), run.progress, report)
 }
@@ -211,7 +210,10 @@ fn check_s3(s: &Settings, report: &mut Report) -> Result<()> {
     report.checks = S3::probe(bucket);
     match report.checks.iter().filter(|c| !c.ok).count() {
         0 => Ok(()),
-        n => Err(Fault::new(Kind::Failed, format!("{n} of {} checks of '{url}' failed", report.checks.len())).into()),
+        n => {
+            Err(Fault::new(Kind::Failed, format!("{n} of {} checks of '{url}' failed", report.checks.len()))
+                .into())
+        }
     }
 }
 

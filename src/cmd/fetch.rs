@@ -40,21 +40,29 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
             .into());
     }
     let doing = || format!("fetching '{}'", opened.snapshot.location.escape_debug());
-    let draft = fetch(&*opened.data, req.file, req.ways, Draft::new(req.to)?, progress).with_context(doing)?;
+    let draft =
+        fetch(&*opened.data, req.file, req.ways, Draft::new(req.to)?, progress).with_context(doing)?;
     let scratch = |_| Draft::new(req.to);
-    let checked = proof_of(&draft.reader()?, req.file, name.as_ref(), false, &scratch, progress).with_context(doing)?;
+    let checked =
+        proof_of(&draft.reader()?, req.file, name.as_ref(), false, &scratch, progress).with_context(doing)?;
     let mut findings = checked.examined.findings;
     if !checked.is_snapshot {
         findings = vec!["this is not an etcd snapshot at all".to_owned()];
     }
     let recorded = opened.recorded.filter(|m| m.proven_at.is_some());
     if let Some(old) = recorded.as_ref().filter(|m| m.stored_sha256 != checked.stored) {
-        findings.push(format!("its SHA-256 is {}, that of the snapshot that was sent was {}", checked.stored, old.stored_sha256));
+        findings.push(format!(
+            "its SHA-256 is {}, that of the snapshot that was sent was {}",
+            checked.stored, old.stored_sha256
+        ));
     }
     if !findings.is_empty() {
-        return Err(Fault::new(Kind::Corrupt, format!("'{}' is damaged: {}", req.file.escape_debug(), findings.join("; ")))
-            .hint("Nothing was kept. Fetch an older one; k3s-snapshot-list --s3 shows what is there.")
-            .into());
+        return Err(Fault::new(
+            Kind::Corrupt,
+            format!("'{}' is damaged: {}", req.file.escape_debug(), findings.join("; ")),
+        )
+        .hint("Nothing was kept. Fetch an older one; k3s-snapshot-list --s3 shows what is there.")
+        .into());
     }
     let size = draft.reader()?.size();
     match draft.publish(req.file, size)? {

@@ -7,7 +7,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::error::{Fault, Kind, hint_of};
+use crate::error::{Fault, Kind, hint_of, kind_of};
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Manifest, Snapshot, State};
@@ -92,8 +92,8 @@ pub(super) fn send(req: &Send, saved: &Snapshot, progress: &dyn Progress, report
     for snapshot in &owed {
         log::info!("sending '{}', which an earlier save could not send", snapshot.file.escape_debug());
         if let Err(e) = one(req, &*remote, &snapshot.file, snapshot.manifest.clone(), progress, report) {
-            // It is there, but not as ours: no later save could change that.
-            if crate::error::kind_of(&e) == Kind::Refused {
+            // Another object has its name: no later save could change that.
+            if kind_of(&e) == Kind::Refused && remote.open(&snapshot.file).is_ok() {
                 report.warn(format!("'{}' was not sent: {e:#}", snapshot.file.escape_debug()));
                 continue;
             }

@@ -141,7 +141,13 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
 }
 
 /// Copies all of it into the draft, several stretches at once.
-pub(super) fn fetch(data: &dyn ReadAt, file: &str, ways: usize, to: Draft, progress: &dyn Progress) -> Result<Draft> {
+pub(super) fn fetch(
+    data: &dyn ReadAt,
+    file: &str,
+    ways: usize,
+    to: Draft,
+    progress: &dyn Progress,
+) -> Result<Draft> {
     to.room_for(data.size())?;
     progress.step(&format!("fetching {}", file.escape_debug()), Some(data.size()));
     to.fill_from(data, ways, STRETCH, progress)?;
@@ -177,11 +183,9 @@ pub(super) fn proof_of(
     let draft = scratch(zip::claimed_size(data).unwrap_or(0))?;
     let unpacked = zip::unpack(data, &|size| draft.room_for(size), &mut &draft)?;
     let (examined, plain, is_snapshot) = match unpacked {
-        zip::Unpacked::Damaged(why) => (
-            Examined { digests: None, proof: None, findings: vec![why] },
-            None,
-            name.is_some(),
-        ),
+        zip::Unpacked::Damaged(why) => {
+            (Examined { digests: None, proof: None, findings: vec![why] }, None, name.is_some())
+        }
         zip::Unpacked::Whole(entry) => {
             let reader = draft.reader()?;
             let mut examined = examine(&reader, quick, progress)?;

@@ -53,10 +53,15 @@ pub(super) fn on_by_us(merged: &Fragment, k3s: &str) -> bool {
 
 /// Makes the bucket of the options.
 pub(super) fn bucket(merged: &Fragment, root: &Path) -> Result<Bucket> {
-    if let Some((secret, origin)) = merged.last("s3-config-secret").filter(|_| text(merged, "s3-bucket").is_none()) {
+    if let Some((secret, origin)) =
+        merged.last("s3-config-secret").filter(|_| text(merged, "s3-bucket").is_none())
+    {
         return Err(Fault::new(
             Kind::Config,
-            format!("K3s keeps this bucket's settings in the Secret '{}' ({origin}), which is not read here", secret.escape_debug()),
+            format!(
+                "K3s keeps this bucket's settings in the Secret '{}' ({origin}), which is not read here",
+                secret.escape_debug()
+            ),
         )
         .hint(format!("Write them into {OUR_CONFIG}: s3-bucket, s3-endpoint, s3-region and the keys."))
         .into());
@@ -64,7 +69,10 @@ pub(super) fn bucket(merged: &Fragment, root: &Path) -> Result<Bucket> {
     let Some(name) = text(merged, "s3-bucket") else {
         return Err(Fault::new(Kind::Config, "no bucket is named").hint("Name one with --s3-bucket.").into());
     };
-    if name.len() > 255 || !name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) || name.starts_with('.') {
+    if name.len() > 255
+        || !name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+        || name.starts_with('.')
+    {
         return Err(bad(merged, "s3-bucket", "is not a bucket's name"));
     }
     let endpoint = endpoint(merged)?;
@@ -74,7 +82,9 @@ pub(super) fn bucket(merged: &Fragment, root: &Path) -> Result<Bucket> {
         return Err(bad(merged, "s3-region", "is not a region's name"));
     }
     let folder = text(merged, "s3-folder").unwrap_or_default().trim_matches('/').to_owned();
-    if folder.split('/').any(|part| part == "." || part == ".." || part.is_empty() && !folder.is_empty()) || folder.chars().any(char::is_control) {
+    if folder.split('/').any(|part| part == "." || part == ".." || part.is_empty() && !folder.is_empty())
+        || folder.chars().any(char::is_control)
+    {
         return Err(bad(merged, "s3-folder", "is not a folder like 'a/b'"));
     }
     Ok(Bucket {
@@ -144,12 +154,19 @@ fn authorities(merged: &Fragment, root: &Path) -> Result<Option<String>> {
     let mut all = String::new();
     for one in entry.values.iter().flat_map(|v| v.split_whitespace()) {
         let path = under(root, Path::new(one));
-        let decoded = || String::from_utf8(STANDARD.decode(one).ok()?).ok().filter(|t| t.contains("-----BEGIN"));
+        let decoded =
+            || String::from_utf8(STANDARD.decode(one).ok()?).ok().filter(|t| t.contains("-----BEGIN"));
         let pem = match std::fs::read_to_string(&path) {
             Ok(pem) => pem,
             Err(e) => match decoded() {
                 Some(pem) => pem,
-                None if one.len() > 255 => return Err(Fault::new(Kind::Config, "option 's3-endpoint-ca' is neither a file nor base64 of certificates").into()),
+                None if one.len() > 255 => {
+                    return Err(Fault::new(
+                        Kind::Config,
+                        "option 's3-endpoint-ca' is neither a file nor base64 of certificates",
+                    )
+                    .into());
+                }
                 None => return Err(unreadable(merged, "s3-endpoint-ca", &path, e)),
             },
         };
@@ -174,9 +191,15 @@ fn proxy(merged: &Fragment) -> Result<Proxy> {
     match merged.last("s3-proxy") {
         None => Ok(Proxy::Environment),
         Some(("none", _)) => Ok(Proxy::None),
-        Some((url, _)) if url.starts_with("http://") || url.starts_with("https://") => Ok(Proxy::Url(Secret::new(url))),
+        Some((url, _)) if url.starts_with("http://") || url.starts_with("https://") => {
+            Ok(Proxy::Url(Secret::new(url)))
+        }
         // Not quoted: it may hold a password.
-        Some((_, origin)) => Err(Fault::new(Kind::Config, format!("option 's3-proxy' ({origin}) is not a URL like http://proxy:3128, nor 'none'")).into()),
+        Some((_, origin)) => Err(Fault::new(
+            Kind::Config,
+            format!("option 's3-proxy' ({origin}) is not a URL like http://proxy:3128, nor 'none'"),
+        )
+        .into()),
     }
 }
 
@@ -235,7 +258,9 @@ fn shared(merged: &Fragment, root: &Path) -> Result<Credentials> {
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e).with_context(|| format!("reading the shared credentials '{}'", path.display())),
+            Err(e) => {
+                return Err(e).with_context(|| format!("reading the shared credentials '{}'", path.display()));
+            }
         }
     }
     if boolean(merged, "aws-metadata-disabled")? {
@@ -272,18 +297,37 @@ fn objects(merged: &Fragment, root: &Path) -> Result<Objects> {
         (None, None, None) => Encryption::Default,
         (Some("AES256"), None, None) => Encryption::Aes256,
         (Some("aws:kms") | None, key, None) => Encryption::Kms(key),
-        (None, None, Some(file)) => Encryption::Customer(customer_key(merged, &under(root, Path::new(&file)))?),
+        (None, None, Some(file)) => {
+            Encryption::Customer(customer_key(merged, &under(root, Path::new(&file)))?)
+        }
         (Some(_), None, None) => return Err(bad(merged, "s3-encryption", "is not AES256 or aws:kms")),
-        _ => return Err(Fault::new(Kind::Config, "s3-encryption, s3-kms-key-id and s3-customer-key-file do not go together").into()),
+        _ => {
+            return Err(Fault::new(
+                Kind::Config,
+                "s3-encryption, s3-kms-key-id and s3-customer-key-file do not go together",
+            )
+            .into());
+        }
     };
     let class = text(merged, "s3-storage-class");
-    if class.as_ref().is_some_and(|c| !c.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')) {
+    if class
+        .as_ref()
+        .is_some_and(|c| !c.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+    {
         return Err(bad(merged, "s3-storage-class", "is not a storage class like STANDARD_IA"));
     }
     let mut tags = Vec::new();
-    for pair in merged.get("s3-tags").into_iter().flat_map(|e| e.values.iter()).flat_map(|v| v.split(',')).filter(|p| !p.is_empty()) {
+    for pair in merged
+        .get("s3-tags")
+        .into_iter()
+        .flat_map(|e| e.values.iter())
+        .flat_map(|v| v.split(','))
+        .filter(|p| !p.is_empty())
+    {
         match pair.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => tags.push((key.trim().to_owned(), value.trim().to_owned())),
+            Some((key, value)) if !key.trim().is_empty() => {
+                tags.push((key.trim().to_owned(), value.trim().to_owned()))
+            }
             _ => return Err(bad(merged, "s3-tags", "is not a list like team=a,kind=backup")),
         }
     }

@@ -34,7 +34,12 @@ const fn k3s_only(name: &'static str, k3s: &'static [&'static str], k3s_env: &'s
 }
 
 /// A secret: on a command line it would be seen by everybody, so there is a file for it.
-const fn secret(name: &'static str, aliases: &'static [&'static str], k3s: &'static [&'static str], k3s_env: &'static [&'static str]) -> Key {
+const fn secret(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    k3s: &'static [&'static str],
+    k3s_env: &'static [&'static str],
+) -> Key {
     Key { aliases, k3s, k3s_env, secret: true, ..key(name) }
 }
 
@@ -71,22 +76,75 @@ pub const KEYS: &[Key] = &[
     key("keep-within"),
     key("timezone"),
     Key { aliases: &["etcd-s3"], k3s: &["etcd-s3", "s3"], default: Some("false"), ..key("s3") },
-    Key { aliases: &["etcd-s3-endpoint"], k3s: &["etcd-s3-endpoint", "s3-endpoint"], default: Some("s3.amazonaws.com"), ..key("s3-endpoint") },
-    Key { list: true, aliases: &["etcd-s3-endpoint-ca"], k3s: &["etcd-s3-endpoint-ca", "s3-endpoint-ca"], ..key("s3-endpoint-ca") },
-    Key { aliases: &["etcd-s3-skip-ssl-verify"], k3s: &["etcd-s3-skip-ssl-verify", "s3-skip-ssl-verify"], default: Some("false"), ..key("s3-skip-ssl-verify") },
-    secret("s3-access-key", &["etcd-s3-access-key"], &["etcd-s3-access-key", "s3-access-key"], &["AWS_ACCESS_KEY_ID"]),
+    Key {
+        aliases: &["etcd-s3-endpoint"],
+        k3s: &["etcd-s3-endpoint", "s3-endpoint"],
+        default: Some("s3.amazonaws.com"),
+        ..key("s3-endpoint")
+    },
+    Key {
+        list: true,
+        aliases: &["etcd-s3-endpoint-ca"],
+        k3s: &["etcd-s3-endpoint-ca", "s3-endpoint-ca"],
+        ..key("s3-endpoint-ca")
+    },
+    Key {
+        aliases: &["etcd-s3-skip-ssl-verify"],
+        k3s: &["etcd-s3-skip-ssl-verify", "s3-skip-ssl-verify"],
+        default: Some("false"),
+        ..key("s3-skip-ssl-verify")
+    },
+    secret(
+        "s3-access-key",
+        &["etcd-s3-access-key"],
+        &["etcd-s3-access-key", "s3-access-key"],
+        &["AWS_ACCESS_KEY_ID"],
+    ),
     key("s3-access-key-file"),
-    secret("s3-secret-key", &["etcd-s3-secret-key"], &["etcd-s3-secret-key", "s3-secret-key"], &["AWS_SECRET_ACCESS_KEY"]),
+    secret(
+        "s3-secret-key",
+        &["etcd-s3-secret-key"],
+        &["etcd-s3-secret-key", "s3-secret-key"],
+        &["AWS_SECRET_ACCESS_KEY"],
+    ),
     key("s3-secret-key-file"),
-    secret("s3-session-token", &["etcd-s3-session-token"], &["etcd-s3-session-token", "s3-session-token"], &["AWS_SESSION_TOKEN"]),
+    secret(
+        "s3-session-token",
+        &["etcd-s3-session-token"],
+        &["etcd-s3-session-token", "s3-session-token"],
+        &["AWS_SESSION_TOKEN"],
+    ),
     key("s3-session-token-file"),
     Key { aliases: &["etcd-s3-bucket"], k3s: &["etcd-s3-bucket", "s3-bucket"], ..key("s3-bucket") },
-    Key { aliases: &["etcd-s3-bucket-lookup-type"], k3s: &["etcd-s3-bucket-lookup-type", "s3-bucket-lookup-type"], default: Some("auto"), ..key("s3-bucket-lookup-type") },
-    Key { aliases: &["etcd-s3-region"], k3s: &["etcd-s3-region", "s3-region"], default: Some("us-east-1"), ..key("s3-region") },
+    Key {
+        aliases: &["etcd-s3-bucket-lookup-type"],
+        k3s: &["etcd-s3-bucket-lookup-type", "s3-bucket-lookup-type"],
+        default: Some("auto"),
+        ..key("s3-bucket-lookup-type")
+    },
+    Key {
+        aliases: &["etcd-s3-region"],
+        k3s: &["etcd-s3-region", "s3-region"],
+        default: Some("us-east-1"),
+        ..key("s3-region")
+    },
     Key { aliases: &["etcd-s3-folder"], k3s: &["etcd-s3-folder", "s3-folder"], ..key("s3-folder") },
-    Key { aliases: &["etcd-s3-insecure"], k3s: &["etcd-s3-insecure", "s3-insecure"], default: Some("false"), ..key("s3-insecure") },
-    Key { aliases: &["etcd-s3-timeout"], k3s: &["etcd-s3-timeout", "s3-timeout"], default: Some("5m"), ..key("s3-timeout") },
-    Key { secret: true, ..Key { aliases: &["etcd-s3-proxy"], k3s: &["etcd-s3-proxy", "s3-proxy"], ..key("s3-proxy") } },
+    Key {
+        aliases: &["etcd-s3-insecure"],
+        k3s: &["etcd-s3-insecure", "s3-insecure"],
+        default: Some("false"),
+        ..key("s3-insecure")
+    },
+    Key {
+        aliases: &["etcd-s3-timeout"],
+        k3s: &["etcd-s3-timeout", "s3-timeout"],
+        default: Some("5m"),
+        ..key("s3-timeout")
+    },
+    Key {
+        secret: true,
+        ..Key { aliases: &["etcd-s3-proxy"], k3s: &["etcd-s3-proxy", "s3-proxy"], ..key("s3-proxy") }
+    },
     k3s_only("s3-retention", &["etcd-s3-retention", "s3-retention"], &[]),
     k3s_only("s3-config-secret", &["etcd-s3-config-secret", "s3-config-secret"], &[]),
     key("s3-storage-class"),

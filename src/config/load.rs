@@ -59,7 +59,9 @@ pub fn gather(flavour: &Flavour, root: &Path, config: Option<&str>, env: &Enviro
             log::warn!("environment variable {name} means nothing to k3s-snapshot");
         }
     }
-    if let (None, Some(home)) = (all.get("aws-shared-credentials-file"), env.get("HOME").filter(|h| !h.is_empty())) {
+    if let (None, Some(home)) =
+        (all.get("aws-shared-credentials-file"), env.get("HOME").filter(|h| !h.is_empty()))
+    {
         let path = format!("{home}/.aws/credentials");
         all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
     }

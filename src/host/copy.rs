@@ -13,7 +13,13 @@ const CHUNK: usize = 256 * 1024;
 
 impl Draft {
     /// Copies all of `data`: `ways` stretches of `stretch` bytes at a time, each in small pieces.
-    pub fn fill_from(&self, data: &dyn ReadAt, ways: usize, stretch: u64, progress: &dyn Progress) -> Result<()> {
+    pub fn fill_from(
+        &self,
+        data: &dyn ReadAt,
+        ways: usize,
+        stretch: u64,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let size = data.size();
         let stretch = stretch.clamp(1, size.max(1));
         let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -41,9 +47,12 @@ impl Draft {
             let threads: Vec<_> = (0..ways.max(1))
                 .map(|_| scope.spawn(|| work().inspect_err(|_| stop.store(true, Relaxed))))
                 .collect();
-            let results = threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(anyhow!("a copying thread died"))));
             // The one that failed first made the others stop without an error of their own.
-            results.fold(Ok(()), |first, next| if first.is_err() { first } else { next })
+            let join = |t: std::thread::ScopedJoinHandle<'_, _>| {
+                t.join().unwrap_or_else(|_| Err(anyhow!("a copying thread died")))
+            };
+            let ended: Vec<Result<()>> = threads.into_iter().map(join).collect();
+            ended.into_iter().collect()
         })
     }
 }

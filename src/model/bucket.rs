@@ -115,13 +115,20 @@ impl Bucket {
 
     /// The bucket and folder as a URL for people.
     pub fn url(&self) -> String {
-        if self.folder.is_empty() { format!("s3://{}", self.name) } else { format!("s3://{}/{}", self.name, self.folder) }
+        if self.folder.is_empty() {
+            format!("s3://{}", self.name)
+        } else {
+            format!("s3://{}/{}", self.name, self.folder)
+        }
     }
 
     /// Why K3s could not restore from an object that is written like this.
     pub fn unreadable_for_k3s(&self) -> Option<String> {
         if matches!(self.objects.encryption, Encryption::Customer(_)) {
-            return Some("K3s knows no customer-provided keys, so it cannot restore what is encrypted with one".to_owned());
+            return Some(
+                "K3s knows no customer-provided keys, so it cannot restore what is encrypted with one"
+                    .to_owned(),
+            );
         }
         let class = self.objects.storage_class.as_deref()?;
         ARCHIVES

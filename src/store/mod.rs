@@ -45,7 +45,13 @@ pub trait Store {
     fn draft(&self) -> Result<Draft>;
     /// Puts a snapshot here under this name, never over another. What comes back is proven as far as the place can
     /// prove it.
-    fn put(&self, name: &SnapshotName, data: &dyn ReadAt, manifest: &Manifest, progress: &dyn Progress) -> Result<Snapshot>;
+    fn put(
+        &self,
+        name: &SnapshotName,
+        data: &dyn ReadAt,
+        manifest: &Manifest,
+        progress: &dyn Progress,
+    ) -> Result<Snapshot>;
     /// Deletes these files, in their order, with all that belongs to them. One result each: true where it was there.
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)>;
 }

@@ -22,6 +22,7 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         folder: String::new(),
         file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
         stored_sha256: sha,
+        expected_sha256: None,
         plain_sha256: sha,
         plain_size: bytes.len() as u64,
         revision: 7,
@@ -62,7 +63,10 @@ fn read(store: &dyn Store, file: &str) -> Vec<u8> {
     }
     let mut one = [0];
     let end = opened.data.size();
-    assert_eq!(opened.data.read_exact_at(&mut one, end).unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+    assert_eq!(
+        opened.data.read_exact_at(&mut one, end).unwrap_err().kind(),
+        std::io::ErrorKind::UnexpectedEof
+    );
     if end > 100 {
         let mut some = [0; 50];
         opened.data.read_exact_at(&mut some, end - 77).unwrap();
@@ -115,7 +119,8 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
         plant(name, &bytes(5, 2));
     }
     let all = states(store);
-    let state = |file: &str| all.iter().find(|(f, _)| f == file).unwrap_or_else(|| panic!("no {file} in {all:?}")).1;
+    let state =
+        |file: &str| all.iter().find(|(f, _)| f == file).unwrap_or_else(|| panic!("no {file} in {all:?}")).1;
     assert_eq!(state("etcd-snapshot-server-2-7"), State::Unchecked);
     assert_eq!(state("readme.txt"), State::Foreign);
     assert_eq!(state("etcd-snapshot-server-2-8"), State::Bad);
@@ -138,7 +143,7 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Bad);
 
     // Deleted, one that was never there included.
-    let gone: Vec<String> = [odd[0], odd[1], "etcd-snapshot-server-2-7", "never-there-5"].map(str::to_owned).to_vec();
+    let gone = [odd[0], odd[1], "etcd-snapshot-server-2-7", "never-there-5"];
     for (file, result) in store.delete(&gone) {
         result.unwrap_or_else(|e| panic!("{file}: {e:#}"));
     }
@@ -151,7 +156,7 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
 fn stays_inside(store: &dyn Store) {
     for name in ["../outside", "/etc/passwd", "..", ".", "a/b-5", ""] {
         assert!(store.open(name).is_err(), "{name}");
-        let results = store.delete(&[name.to_owned()]);
+        let results = store.delete(&[name]);
         assert!(results.iter().all(|(_, r)| r.is_err()), "{name}");
     }
 }
@@ -177,6 +182,7 @@ fn a_bucket_conforms() {
     suite(&store, &|file, bytes| bucket.plant(&format!("backups/k3s/{file}"), bytes));
     stays_inside(&store);
     assert!(bucket.front.uploads().is_empty());
-    let strangers: Vec<String> = bucket.keys().into_iter().filter(|k| !k.starts_with("backups/k3s/")).collect();
+    let strangers: Vec<String> =
+        bucket.keys().into_iter().filter(|k| !k.starts_with("backups/k3s/")).collect();
     assert!(strangers.iter().all(|k| !k.ends_with(".json") || k.starts_with('.')), "{strangers:?}");
 }

@@ -10,9 +10,9 @@
 )]
 
 mod bolt_writer;
-mod conformance;
 mod churn;
 mod clone;
+mod conformance;
 mod corruption;
 mod documents;
 mod layers;

@@ -38,7 +38,13 @@ fn tool(verb: &str, root: &K3sRoot, bucket: &Bucket) -> Tool {
 fn plain(verb: &str, root: &K3sRoot) -> Tool {
     let config = root.path().join("no-config.yaml");
     fs::write(&config, "").unwrap();
-    Tool::new(verb).on(root).arg("--config").arg(config).env("HOME", "/nonexistent").env("HTTP_PROXY", "").env("NO_PROXY", "*")
+    Tool::new(verb)
+        .on(root)
+        .arg("--config")
+        .arg(config)
+        .env("HOME", "/nonexistent")
+        .env("HTTP_PROXY", "")
+        .env("NO_PROXY", "*")
 }
 
 #[track_caller]
@@ -59,9 +65,18 @@ fn each_trouble_is_a_sentence_an_exit_code_and_a_hint() {
     fs::create_dir_all(root.snapshots()).unwrap();
     let list = || tool("list", &root, &bucket).arg("--s3");
 
-    says(&list().env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(78), &["signature is wrong", "hint: The secret key"]);
-    says(&list().env("AWS_ACCESS_KEY_ID", "NOBODY").run().expect(78), &["does not accept the access key", "hint: Check the access key"]);
-    says(&list().args(&["--s3-region", "eu-west-1"]).run().expect(78), &["in the region 'us-east-1', not in 'eu-west-1'", "--s3-region"]);
+    says(
+        &list().env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(78),
+        &["signature is wrong", "hint: The secret key"],
+    );
+    says(
+        &list().env("AWS_ACCESS_KEY_ID", "NOBODY").run().expect(78),
+        &["does not accept the access key", "hint: Check the access key"],
+    );
+    says(
+        &list().args(&["--s3-region", "eu-west-1"]).run().expect(78),
+        &["in the region 'us-east-1', not in 'eu-west-1'", "--s3-region"],
+    );
     says(&list().args(&["--s3-bucket", "nowhere"]).run().expect(78), &["no such bucket", "--s3-bucket"]);
     bucket.front.set_clock(3600);
     says(&list().run().expect(78), &["this machine's clock is", "behind the store's", "timedatectl"]);
@@ -79,11 +94,17 @@ fn each_trouble_is_a_sentence_an_exit_code_and_a_hint() {
     bucket.front.plan(&[]);
     let dead = format!("http://user:geheim@127.0.0.1:{}", free_port());
     says(&list().env("K3S_SNAPSHOT_S3_PROXY", &dead).run().expect(1), &["cannot be reached", "--s3-proxy"]);
-    says(&list().args(&["--s3-endpoint", "no.such.host.invalid"]).run().expect(1), &["name", "cannot be resolved"]);
+    says(
+        &list().args(&["--s3-endpoint", "no.such.host.invalid"]).run().expect(1),
+        &["name", "cannot be resolved"],
+    );
     let closed = format!("http://127.0.0.1:{}", free_port());
     says(&list().args(&["--s3-endpoint", &closed]).run().expect(1), &["cannot be reached", "firewall"]);
     let https = format!("https://127.0.0.1:{}", bucket.front.port());
-    says(&list().args(&["--s3-endpoint", &https]).run().expect(78), &["does not speak HTTPS", "--s3-insecure"]);
+    says(
+        &list().args(&["--s3-endpoint", &https]).run().expect(78),
+        &["does not speak HTTPS", "--s3-insecure"],
+    );
     list().run().expect(0);
 }
 
@@ -94,8 +115,26 @@ fn tls_is_held_to_an_authority() {
     fs::create_dir_all(root.snapshots()).unwrap();
     let (key, cert) = (root.path().join("tls.key"), root.path().join("tls.crt"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=store"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=store",
+        ])
+        .args([
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+        ])
         .arg(&key)
         .arg("-out")
         .arg(&cert)
@@ -105,7 +144,11 @@ fn tls_is_held_to_an_authority() {
     assert!(made.success());
     let port = free_port();
     let mut server = process::tied("openssl");
-    server.args(["s_server", "-quiet", "-www", "-accept", &port.to_string(), "-key"]).arg(&key).arg("-cert").arg(&cert);
+    server
+        .args(["s_server", "-quiet", "-www", "-accept", &port.to_string(), "-key"])
+        .arg(&key)
+        .arg("-cert")
+        .arg(&cert);
     server.stdout(Stdio::null()).stderr(Stdio::null());
     let _server = process::spawn(server);
     crate::support::eventually("openssl listens", Duration::from_secs(10), || {
@@ -120,7 +163,13 @@ fn tls_is_held_to_an_authority() {
     let pem = base64::engine::general_purpose::STANDARD.encode(fs::read(&cert).unwrap());
     says(&list().args(&["--s3-endpoint-ca", &pem]).run().expect(1), &["makes no sense"]);
     says(&list().arg("--s3-skip-ssl-verify").run().expect(1), &["makes no sense"]);
-    says(&tool("list", &root, &bucket).args(&["--s3", "--s3-endpoint", &format!("http://127.0.0.1:{port}"), "--s3-timeout", "1s"]).run().expect(78), &["does not speak plain HTTP", "--s3-insecure"]);
+    says(
+        &tool("list", &root, &bucket)
+            .args(&["--s3", "--s3-endpoint", &format!("http://127.0.0.1:{port}"), "--s3-timeout", "1s"])
+            .run()
+            .expect(78),
+        &["does not speak plain HTTP", "--s3-insecure"],
+    );
 }
 
 #[test]
@@ -144,11 +193,18 @@ fn secrets_are_refused_on_the_command_line_and_taken_everywhere_else() {
     fs::write(folder.join("s3-access-key"), format!("{ACCESS}\n")).unwrap();
     fs::write(folder.join("s3-secret-key"), SECRET).unwrap();
     bare("list").env("CREDENTIALS_DIRECTORY", &folder).run().expect(0);
-    bare("list").arg("--s3-access-key-file").arg(folder.join("s3-access-key")).arg("--s3-secret-key-file").arg(folder.join("s3-secret-key")).run().expect(0);
+    bare("list")
+        .arg("--s3-access-key-file")
+        .arg(folder.join("s3-access-key"))
+        .arg("--s3-secret-key-file")
+        .arg(folder.join("s3-secret-key"))
+        .run()
+        .expect(0);
     // The environment is the stronger word.
     bare("list").env("CREDENTIALS_DIRECTORY", &folder).env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(78);
     fs::create_dir(root.path().join(".aws")).unwrap();
-    let shared = format!("[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key={SECRET}\n[other]\n");
+    let shared =
+        format!("[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key={SECRET}\n[other]\n");
     fs::write(root.path().join(".aws/credentials"), shared).unwrap();
     bare("list").env("HOME", root.path()).run().expect(0);
     let run = bare("list").env("CREDENTIALS_DIRECTORY", &folder).arg("--explain").run().expect(0);
@@ -160,7 +216,10 @@ fn list_shows_folder_and_bucket_and_details_on_demand() {
     let (bucket, root) = (Bucket::start(), root());
     fs::create_dir_all(root.snapshots()).unwrap();
     let data = Bytes(bytes(1, 4));
-    bucket.store().put(&name("on-demand-server-1", 1_795_339_215), &data, &manifest(&data.0), &Silent).unwrap();
+    bucket
+        .store()
+        .put(&name("on-demand-server-1", 1_795_339_215), &data, &manifest(&data.0), &Silent)
+        .unwrap();
     bucket.plant("backups/k3s/etcd-snapshot-server-2-1795339216", &data.0);
     bucket.plant("backups/k3s-other/etcd-snapshot-server-2-1795339217", &data.0);
     bucket.plant("backups/k3s/.metadata/etcd-snapshot-server-2-1795339216", b"{}");
@@ -168,10 +227,15 @@ fn list_shows_folder_and_bucket_and_details_on_demand() {
     bucket.front.plan(&[]);
     let run = tool("list", &root, &bucket).args(&["--s3", "-o", "json"]).run().expect(0);
     let rows: Vec<Value> = serde_json::from_value(run.json()).unwrap();
-    let shown: Vec<(&str, &str)> = rows.iter().map(|r| (r["name"].as_str().unwrap(), r["state"].as_str().unwrap())).collect();
+    let shown: Vec<(&str, &str)> =
+        rows.iter().map(|r| (r["name"].as_str().unwrap(), r["state"].as_str().unwrap())).collect();
     assert_eq!(
         shown,
-        [("etcd-snapshot-server-1-1795339214", "unchecked"), ("on-demand-server-1-1795339215", "proven"), ("etcd-snapshot-server-2-1795339216", "unchecked")]
+        [
+            ("etcd-snapshot-server-1-1795339214", "unchecked"),
+            ("on-demand-server-1-1795339215", "proven"),
+            ("etcd-snapshot-server-2-1795339216", "unchecked")
+        ]
     );
     assert_eq!(rows[1]["location"], "s3://snapshots/backups/k3s/on-demand-server-1-1795339215");
     assert_eq!(bucket.front.seen().len(), 1, "one page, nothing else");
@@ -199,10 +263,27 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
     let etcd = Etcd::start_with(Layout { token: "labtoken".into(), ..Layout::default() });
     etcd.bootstrap("labtoken");
     etcd.fill(300, 3_000);
-    let save = |base: &str| tool("save", &etcd.root, &bucket).args(&["--s3", "--node-name", "server-1", "--name", base, "--report", "json"]);
+    let save = |base: &str| {
+        tool("save", &etcd.root, &bucket).args(&[
+            "--s3",
+            "--node-name",
+            "server-1",
+            "--name",
+            base,
+            "--report",
+            "json",
+        ])
+    };
     let places = |run: &Run| -> Vec<(String, String)> {
         let rows = run.json()["snapshots"].as_array().unwrap().clone();
-        rows.iter().map(|r| (r["location"].as_str().unwrap().split(':').next().unwrap().to_owned(), r["name"].as_str().unwrap().to_owned())).collect()
+        rows.iter()
+            .map(|r| {
+                (
+                    r["location"].as_str().unwrap().split(':').next().unwrap().to_owned(),
+                    r["name"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect()
     };
 
     let run = save("one").run().expect(0);
@@ -212,7 +293,8 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
     let there = bucket.object(&format!("backups/k3s/{one}"));
     assert!(fs::read(&there).unwrap() == fs::read(etcd.root.snapshots().join(&one)).unwrap());
     assert!(run.json()["snapshots"].as_array().unwrap().iter().all(|r| r["state"] == "proven"), "{run:#?}");
-    let put = bucket.front.seen().into_iter().find(|s| s.method == "PUT" && s.target.ends_with(&one)).unwrap();
+    let put =
+        bucket.front.seen().into_iter().find(|s| s.method == "PUT" && s.target.ends_with(&one)).unwrap();
     for (header, value) in [
         ("content-type", "application/octet-stream"),
         ("x-amz-meta-k3s-node-name", "server-1"),
@@ -238,7 +320,11 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
     let run = save("five").arg("--no-backlog").run().expect(0);
     assert_eq!(places(&run).len(), 2);
     let run = save("six").run().expect(0);
-    let sent: Vec<String> = places(&run).into_iter().filter(|p| p.0 == "s3").map(|p| p.1.split('-').next().unwrap().to_owned()).collect();
+    let sent: Vec<String> = places(&run)
+        .into_iter()
+        .filter(|p| p.0 == "s3")
+        .map(|p| p.1.split('-').next().unwrap().to_owned())
+        .collect();
     assert!(sent == ["six", "two", "four"] || sent == ["six", "four", "two"], "{sent:?}");
     // What was deleted in the bucket is not sent again either.
     fs::remove_file(&there).unwrap();
@@ -249,11 +335,15 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
     // A zip, and a verification of all that is there.
     let run = save("zip").arg("--snapshot-compress").run().expect(0);
     let zip = places(&run)[1].1.clone();
-    let put = bucket.front.seen().into_iter().rfind(|s| s.method == "PUT" && s.target.ends_with(&zip)).unwrap();
+    let put =
+        bucket.front.seen().into_iter().rfind(|s| s.method == "PUT" && s.target.ends_with(&zip)).unwrap();
     assert_eq!(put.headers.get("content-type").map(String::as_str), Some("application/zip"));
     tool("verify", &etcd.root, &bucket).args(&["--s3", "--all"]).run().expect(0);
     tool("verify", &etcd.root, &bucket).args(&["--s3", "--all", "--quick"]).run().expect(0);
-    let run = tool("verify", &etcd.root, &bucket).args(&["--s3", "--all", "--sample", "2", "--report", "json"]).run().expect(0);
+    let run = tool("verify", &etcd.root, &bucket)
+        .args(&["--s3", "--all", "--sample", "2", "--report", "json"])
+        .run()
+        .expect(0);
     assert_eq!(run.json()["snapshots"].as_array().unwrap().len(), 2);
 
     // Fetched, proven, never over another.
@@ -280,7 +370,14 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
     assert!(!to.join(&six).exists());
     tool("verify", &etcd.root, &bucket).args(&["--s3", "--quick", &six]).run().expect(65);
     let run = tool("list", &etcd.root, &bucket).args(&["--s3", "-o", "json"]).run().expect(0);
-    let row = run.json().as_array().unwrap().iter().find(|r| r["name"] == six.as_str() && r["location"].as_str().unwrap().starts_with("s3")).unwrap().clone();
+    let row = run
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|r| r["name"] == six.as_str() && r["location"].as_str().unwrap().starts_with("s3"))
+        .unwrap()
+        .clone();
     assert_eq!(row["state"], "bad", "{row}");
 }
 
@@ -290,10 +387,26 @@ fn a_probe_says_in_order_what_works() {
     let check = || tool("list", &root, &bucket).arg("--check-s3");
     let run = check().run().expect(0);
     let words: Vec<&str> = run.stdout.lines().map(|l| l.split(':').next().unwrap()).collect();
-    assert_eq!(words, ["ok     name", "ok     connection", "ok     clock", "ok     signature", "ok     list", "ok     put", "ok     get", "ok     delete"], "{run:#?}");
+    assert_eq!(
+        words,
+        [
+            "ok     name",
+            "ok     connection",
+            "ok     clock",
+            "ok     signature",
+            "ok     list",
+            "ok     put",
+            "ok     get",
+            "ok     delete"
+        ],
+        "{run:#?}"
+    );
     assert!(bucket.keys().iter().all(|k| !k.contains("probe")), "{:?}", bucket.keys());
     let run = check().env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(1);
-    assert!(run.stdout.contains("FAILED signature") && run.stdout.contains("hint: The secret key"), "{run:#?}");
+    assert!(
+        run.stdout.contains("FAILED signature") && run.stdout.contains("hint: The secret key"),
+        "{run:#?}"
+    );
     let run = check().args(&["--s3-bucket", "nowhere"]).run().expect(1);
     assert!(run.stdout.contains("FAILED bucket: there is no such bucket"), "{run:#?}");
     let run = check().args(&["--s3-endpoint", "no.such.host.invalid"]).run().expect(1);
@@ -302,5 +415,72 @@ fn a_probe_says_in_order_what_works() {
     // The requests: touch, list, put.
     bucket.front.plan(&[(2, Fault::Refuse(403, "AccessDenied"))]);
     let run = check().run().expect(1);
-    assert!(run.stdout.contains("FAILED put: access is denied") && run.stdout.contains("s3:PutObject"), "{run:#?}");
+    assert!(
+        run.stdout.contains("FAILED put: access is denied") && run.stdout.contains("s3:PutObject"),
+        "{run:#?}"
+    );
+}
+
+/// The highest resident memory of a program while it runs, in KiB.
+fn peak(mut started: crate::support::tool::Started) -> (u64, Run) {
+    let mut high = 0;
+    let pid = started.process.pid();
+    while started.process.ended().is_none() {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let now =
+            status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        high = high.max(now.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (high, started.finish())
+}
+
+/// `cargo test --release --test it one_gib -- --ignored --nocapture`
+#[test]
+#[ignore = "takes 3 GiB of disk and a while"]
+fn one_gib_goes_up_and_down_in_48_mib() {
+    require!(require::etcd_programs());
+    let bucket = Bucket::start();
+    let etcd = Etcd::start_with(Layout { token: "labtoken".into(), ..Layout::default() });
+    etcd.put("a", "b");
+    let file = etcd.root.snapshots().join("big-server-1-1795339215");
+    let block = bytes(3, 2048);
+    let mut all = std::io::BufWriter::new(fs::File::create(&file).unwrap());
+    for _ in 0..1024 {
+        std::io::Write::write_all(&mut all, &block[..1 << 20]).unwrap();
+    }
+    std::io::Write::write_all(&mut all, &block[..32]).unwrap();
+    drop(all);
+    // A debt of an earlier save.
+    let local = k3s_snapshot::store::local::Local::new(&etcd.root.snapshots(), &etcd.root.state_dir(), true);
+    let opened = local.open("big-server-1-1795339215").unwrap();
+    let mut owed = manifest(b"");
+    owed.stored_sha256.0 =
+        k3s_snapshot::inspect::hash(&*opened.data, opened.data.size(), &mut |_| ()).unwrap().file;
+    (owed.name, owed.file, owed.plain_size) =
+        ("big-server-1-1795339215".into(), opened.id, opened.data.size());
+    owed.other.insert("s3".into(), serde_json::json!({"state": "owed"}));
+    local.record(&owed).unwrap();
+    let run = tool("save", &etcd.root, &bucket)
+        .args(&["--s3", "--report", "json", "--s3-timeout", "5m"])
+        .deadline(Duration::from_secs(600));
+    let (up, run) = peak(run.start());
+    let run = run.expect(0);
+    assert_eq!(run.json()["snapshots"].as_array().unwrap().len(), 3, "{run:#?}");
+    println!(
+        "up: {} KiB at most, {:?} with a save of {} bytes",
+        up,
+        run.wall,
+        run.json()["snapshots"][0]["size"]
+    );
+    let to = etcd.root.path().join("to");
+    fs::create_dir(&to).unwrap();
+    let run = tool("list", &etcd.root, &bucket)
+        .args(&["--s3-timeout", "5m", "--fetch", "big-server-1-1795339215"])
+        .arg(&to);
+    let (down, run) = peak(run.deadline(Duration::from_secs(600)).start());
+    // It is no database, which is found when all of it is here.
+    let run = run.expect(65);
+    println!("down: {} KiB at most, {:?}", down, run.wall);
+    assert!(up < 48 * 1024 && down < 48 * 1024, "{up} and {down} KiB");
 }

@@ -45,9 +45,12 @@ fn store(bucket: &Bucket) -> S3 {
 fn everywhere(bucket: &Bucket, deed: &dyn Fn(u64) -> anyhow::Result<()>, check: &dyn Fn(u64, bool, &str)) {
     bucket.front.plan(&[]);
     deed(1000).unwrap();
-    let requests: Vec<String> = bucket.front.seen().iter().map(|s| format!("{} {}", s.method, s.target)).collect();
+    let requests: Vec<String> =
+        bucket.front.seen().iter().map(|s| format!("{} {}", s.method, s.target)).collect();
     let mut run = 1000;
-    for (fault, passes) in passing().into_iter().map(|f| (f, true)).chain(lasting().into_iter().map(|f| (f, false))) {
+    for (fault, passes) in
+        passing().into_iter().map(|f| (f, true)).chain(lasting().into_iter().map(|f| (f, false)))
+    {
         for (n, request) in requests.iter().enumerate() {
             // A refusal of a HEAD has no body to say this in.
             if fault == Fault::Refuse(400, "RequestTimeout") && request.starts_with("HEAD") {
@@ -167,7 +170,8 @@ fn a_deletion_survives_every_fault_and_keeps_the_manifest_of_what_stays() {
         &bucket,
         &|run| {
             let names = ["a", "b"].map(|stem| name(stem, run).to_string());
-            store.delete(&names).into_iter().try_for_each(|(_, r)| r)
+            let names = names.each_ref().map(String::as_str);
+            store.delete(&names).into_iter().try_for_each(|(_, r)| r.map(drop))
         },
         &|run, done, what| {
             for stem in ["a", "b"] {
@@ -205,7 +209,9 @@ fn page(contents: &str, truncated: bool, next: &str) -> Fault {
 }
 
 fn object(key: &str, size: &str) -> String {
-    format!("<Contents><Key>{key}</Key><Size>{size}</Size><LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>")
+    format!(
+        "<Contents><Key>{key}</Key><Size>{size}</Size><LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+    )
 }
 
 #[test]
@@ -222,7 +228,10 @@ fn a_listing_that_lies_ends_in_an_error() {
         ("a size below zero", page(&object(inside, "-5"), false, "")),
         ("a size beyond all", page(&object(inside, "99999999999999999999999"), false, "")),
         ("another document", Fault::Answer("<html/>".into())),
-        ("a bomb", Fault::Answer("<!DOCTYPE x [<!ENTITY a 'b'>]><ListBucketResult>&a;</ListBucketResult>".into())),
+        (
+            "a bomb",
+            Fault::Answer("<!DOCTYPE x [<!ENTITY a 'b'>]><ListBucketResult>&a;</ListBucketResult>".into()),
+        ),
         ("no end", Fault::Answer(huge)),
     ] {
         bucket.front.always(fault);
@@ -262,4 +271,26 @@ fn ten_thousand_snapshots_are_twenty_requests() {
     let listing = store.list().unwrap();
     assert_eq!(listing.snapshots.len(), 10_000, "a sibling folder's are not ours");
     assert_eq!(bucket.front.seen().len(), 20);
+}
+
+#[test]
+fn what_a_dead_save_had_sent_is_found_to_be_ours_and_other_objects_are_not() {
+    let bucket = Bucket::start();
+    let store = store(&bucket);
+    for (run, blocks) in [(1, 4), (2, 25_000)] {
+        let data = Bytes(bytes(9, blocks));
+        store.put(&name("a", run), &data, &manifest(&data.0), &Silent).unwrap();
+        std::fs::remove_file(bucket.object(&format!("backups/k3s/.metadata/a-{run}.json"))).unwrap();
+        let again = store.put(&name("a", run), &data, &manifest(&data.0), &Silent).unwrap();
+        assert_eq!(again.state, State::Proven);
+        assert!(
+            store.list().unwrap().snapshots.iter().all(|s| s.state == State::Proven),
+            "its manifest is back"
+        );
+        let other = Bytes(bytes(10, blocks));
+        assert_eq!(
+            kind_of(&store.put(&name("a", run), &other, &manifest(&other.0), &Silent).err().unwrap()),
+            Kind::Refused
+        );
+    }
 }

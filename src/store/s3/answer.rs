@@ -30,17 +30,20 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
     let word = |name: &str| quoted(document.text(name));
     let (code, said) = (word("Code"), word("Message"));
     let mut class = Class::of_code(&code).unwrap_or_else(|| Class::of_status(status));
-    let there = [header(headers, "x-amz-bucket-region"), document.text("Region"), document.text("BucketRegion")]
-        .into_iter()
-        .find(|r| !r.is_empty() && *r != region)
-        .map(quoted);
+    let there =
+        [header(headers, "x-amz-bucket-region"), document.text("Region"), document.text("BucketRegion")]
+            .into_iter()
+            .find(|r| !r.is_empty() && *r != region)
+            .map(quoted);
     // What Go's, nginx's and Apache's servers say on a port for HTTPS, each in its words.
     if status == 400 && code.is_empty() && String::from_utf8_lossy(body).contains("HTTPS") {
         return Trouble::of(Class::Scheme, "the store wants HTTPS on this port");
     }
     let off = skew(headers);
     let expired = said.contains("expired") || said.contains("not yet valid");
-    if matches!(class, Class::Denied | Class::Skew) && off.is_some() || class == Class::Denied && expired && code == "AccessDenied" {
+    if matches!(class, Class::Denied | Class::Skew) && off.is_some()
+        || class == Class::Denied && expired && code == "AccessDenied"
+    {
         class = Class::Skew;
     }
     if there.is_some() && matches!(class, Class::Redirect | Class::Region | Class::Denied | Class::Failed) {
@@ -52,7 +55,9 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
         (false, false) => format!("the store answered {code} (status {status}): {said}"),
     };
     let message = match (class, there, off) {
-        (Class::Region, Some(there), _) => format!("the bucket is in the region '{there}', not in '{region}'"),
+        (Class::Region, Some(there), _) => {
+            format!("the bucket is in the region '{there}', not in '{region}'")
+        }
         (Class::Region, None, _) => format!("the region '{region}' is not the bucket's; {answered}"),
         (Class::Skew, _, Some(off)) => {
             let which = if off > 0 { "behind" } else { "ahead of" };
@@ -106,7 +111,9 @@ pub(super) fn unanswered(error: ureq::Error, host: &str, tls: bool, silence: u64
         E::Timeout(_) => Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s")),
         E::Io(e) => io_trouble(&e, host, tls, silence),
         E::ConnectionFailed => Trouble::of(Class::Connect, format!("'{host}' cannot be reached")),
-        E::ConnectProxyFailed(why) => Trouble::of(Class::Connect, format!("the proxy refuses: {}", quoted(&why))),
+        E::ConnectProxyFailed(why) => {
+            Trouble::of(Class::Connect, format!("the proxy refuses: {}", quoted(&why)))
+        }
         E::InvalidProxyUrl => Trouble::of(Class::Config, "the proxy's URL cannot be used"),
         E::Protocol(_) if !tls => {
             Trouble::of(Class::Scheme, format!("'{host}' does not speak plain HTTP; it may want HTTPS"))
@@ -130,7 +137,9 @@ fn tls_trouble(said: &str, host: &str) -> Trouble {
 pub(super) fn io_trouble(e: &io::Error, host: &str, tls: bool, silence: u64) -> Trouble {
     let said = e.to_string();
     match e.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => {
             Trouble::of(Class::Connect, format!("'{host}' cannot be reached: {}", quoted(&said)))
         }
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
@@ -138,7 +147,9 @@ pub(super) fn io_trouble(e: &io::Error, host: &str, tls: bool, silence: u64) -> 
         }
         // rustls's errors travel as this.
         io::ErrorKind::InvalidData if tls => tls_trouble(&said, host),
-        _ if said.contains("timeout") => Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s")),
+        _ if said.contains("timeout") => {
+            Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s"))
+        }
         _ if said.contains("failed to lookup address") => {
             Trouble::of(Class::Name, format!("the name '{host}' cannot be resolved"))
         }

@@ -41,13 +41,17 @@ pub(super) fn delete(wire: &Wire, names: &[String]) -> Vec<(String, Result<(), T
 fn delete_keys(wire: &Wire, keys: &[String]) -> HashMap<String, Trouble> {
     let mut failed = HashMap::new();
     // XML has no way to say control characters.
-    let (odd, plain): (Vec<&String>, Vec<&String>) = keys.iter().partition(|k| k.chars().any(char::is_control));
+    let (odd, plain): (Vec<&String>, Vec<&String>) =
+        keys.iter().partition(|k| k.chars().any(char::is_control));
     let mut bulk = true;
     for chunk in plain.chunks(KEYS) {
         if bulk && chunk.len() > 1 {
             match together(wire, chunk, &mut failed) {
                 Ok(()) => continue,
-                Err(t) if t.class == Class::Unsupported || matches!(t.code.as_str(), "MalformedXML" | "InvalidRequest") => {
+                Err(t)
+                    if t.class == Class::Unsupported
+                        || matches!(t.code.as_str(), "MalformedXML" | "InvalidRequest") =>
+                {
                     log::debug!("{t}; deleting one by one");
                     bulk = false;
                 }
@@ -64,7 +68,8 @@ fn delete_keys(wire: &Wire, keys: &[String]) -> HashMap<String, Trouble> {
 }
 
 fn together(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>) -> Result<(), Trouble> {
-    let mut body = String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
+    let mut body =
+        String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
     for key in keys {
         body.push_str(&format!("<Object><Key>{}</Key></Object>", escape(key)));
     }
@@ -83,11 +88,17 @@ fn together(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>
     for error in answer.all("Error") {
         let (key, code) = (error.child("Key").map_or("", |k| k.text.as_str()), quoted(error.text("Code")));
         if !asked.contains(key) {
-            return Err(Trouble::of(Class::Nonsense, "the store speaks of an object that nobody asked it to delete"));
+            return Err(Trouble::of(
+                Class::Nonsense,
+                "the store speaks of an object that nobody asked it to delete",
+            ));
         }
         let class = Class::of_code(&code).unwrap_or(Class::Failed);
         let said = quoted(error.text("Message"));
-        let trouble = Trouble { code: code.clone(), ..Trouble::of(class, format!("the store answered {code}: {said}")) };
+        let trouble = Trouble {
+            code: code.clone(),
+            ..Trouble::of(class, format!("the store answered {code}: {said}"))
+        };
         match keys.iter().find(|k| k.as_str() == key).filter(|_| trouble.may_pass()) {
             Some(key) => again.push(key),
             None if class == Class::Missing => {}

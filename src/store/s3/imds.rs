@@ -33,7 +33,8 @@ pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), Trouble> {
         .timeout_global(Some(Duration::from_secs(5)))
         .build()
         .new_agent();
-    let none = |_| Trouble::of(Class::Config, "there are no keys, and no instance metadata service gives any");
+    let none =
+        |_| Trouble::of(Class::Config, "there are no keys, and no instance metadata service gives any");
     let base = base.trim_end_matches('/');
     let token = text(
         agent
@@ -57,7 +58,8 @@ pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), Trouble> {
         .map_err(|_| Trouble::of(Class::Nonsense, "the instance metadata service gives no keys"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let expires = found.expiration.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
-    let left = u64::try_from(expires).unwrap_or(0).saturating_sub(now).saturating_sub(300).clamp(30, 6 * 3600);
+    let left =
+        u64::try_from(expires).unwrap_or(0).saturating_sub(now).saturating_sub(300).clamp(30, 6 * 3600);
     let keys = Keys {
         access: Secret::new(found.access_key_id),
         secret: Secret::new(found.secret_access_key),

@@ -34,13 +34,17 @@ impl Entry {
     /// Whether this is the object that a manifest speaks of. Not every store lists entity tags.
     pub(super) fn is(&self, file: &FileId) -> bool {
         let mine = id_of(self.size, self.modified, &self.etag);
-        mine.size == file.size && mine.mtime_ns == file.mtime_ns && (self.etag.is_empty() || mine.ino == file.ino)
+        mine.size == file.size
+            && mine.mtime_ns == file.mtime_ns
+            && (self.etag.is_empty() || mine.ino == file.ino)
     }
 }
 
 /// Everything whose key begins with `prefix`.
 pub(super) fn entries(wire: &Wire, prefix: &str, each: &mut dyn FnMut(Entry)) -> Result<(), Trouble> {
-    let lie = |what: &str| Trouble::of(Class::Nonsense, format!("the listing of '{}' makes no sense: {what}", wire.host));
+    let lie = |what: &str| {
+        Trouble::of(Class::Nonsense, format!("the listing of '{}' makes no sense: {what}", wire.host))
+    };
     let mut tokens: HashSet<String> = HashSet::new();
     let mut token = String::new();
     let (mut count, mut empty) = (0usize, 0usize);
@@ -91,7 +95,8 @@ fn entry(node: &Node, encoded: bool) -> Result<Entry, &'static str> {
     if key.is_empty() || key.len() > 4096 {
         return Err("an object in it has no name, or too long a one");
     }
-    let modified = node.text("LastModified").parse::<jiff::Timestamp>().map_err(|_| "an object in it has no date")?;
+    let modified =
+        node.text("LastModified").parse::<jiff::Timestamp>().map_err(|_| "an object in it has no date")?;
     Ok(Entry {
         key,
         size: node.text("Size").parse().map_err(|_| "an object in it has no size")?,
@@ -155,7 +160,8 @@ pub(super) fn rows(wire: &Wire) -> Result<(Listing, HashMap<String, Entry>), Tro
         .map(|entry| {
             let file = below(&entry.key);
             let name = Some(&file).filter(|f| is_plain(f)).and_then(|f| SnapshotName::parse(f));
-            let verdict = verdicts.get(&file).filter(|(at, _)| *at >= entry.modified).map(|(_, state)| *state);
+            let verdict =
+                verdicts.get(&file).filter(|(at, _)| *at >= entry.modified).map(|(_, state)| *state);
             let state = match (&name, verdict) {
                 (None, _) => State::Foreign,
                 (Some(_), _) if entry.size == 0 => State::Bad,
@@ -182,7 +188,14 @@ pub(super) fn rows(wire: &Wire) -> Result<(Listing, HashMap<String, Entry>), Tro
 mod tests {
     #[test]
     fn names_are_decoded_as_stores_encode_them() {
-        for (raw, want) in [("a+b", Some("a b")), ("a%2Bb%0a", Some("a+b\n")), ("%C3%BC", Some("ü")), ("%zz", None), ("%4", None), ("%ff", None)] {
+        for (raw, want) in [
+            ("a+b", Some("a b")),
+            ("a%2Bb%0a", Some("a+b\n")),
+            ("%C3%BC", Some("ü")),
+            ("%zz", None),
+            ("%4", None),
+            ("%ff", None),
+        ] {
             assert_eq!(super::decode(raw).as_deref(), want, "{raw}");
         }
     }

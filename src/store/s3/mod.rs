@@ -121,7 +121,9 @@ impl S3 {
                                 snapshot.manifest = Some(m);
                             }
                             // It speaks of another object.
-                            Ok(Some(_)) if snapshot.state == State::Proven => snapshot.state = State::Unchecked,
+                            Ok(Some(_)) if snapshot.state == State::Proven => {
+                                snapshot.state = State::Unchecked
+                            }
                             Ok(_) => {}
                             Err(t) => {
                                 if failed.fetch_add(1, Relaxed) == 0 {
@@ -139,9 +141,11 @@ impl S3 {
 
 fn missing(t: Trouble, doing: &str, file: &str, url: &str) -> anyhow::Error {
     match t.class {
-        Class::Missing => Fault::new(Kind::Missing, format!("no snapshot '{}' in '{url}'", file.escape_debug()))
-            .hint("k3s-snapshot-list --s3 shows what is there.")
-            .into(),
+        Class::Missing => {
+            Fault::new(Kind::Missing, format!("no snapshot '{}' in '{url}'", file.escape_debug()))
+                .hint("k3s-snapshot-list --s3 shows what is there.")
+                .into()
+        }
         _ => t.error(doing),
     }
 }
@@ -164,7 +168,8 @@ impl Store for S3 {
         let key = self.wire.bucket.key(file);
         let head = head(&self.wire, &key).map_err(|t| missing(t, &doing, file, &url))?;
         let id = id_of(head.size, head.modified, &head.etag);
-        let recorded = record::read(&self.wire, file, None).map_err(|t| t.error(&self.doing("reading the manifest of", file)))?;
+        let recorded = record::read(&self.wire, file, None)
+            .map_err(|t| t.error(&self.doing("reading the manifest of", file)))?;
         let valid = recorded.clone().filter(|m| m.file == id);
         let snapshot = self.row(file, &head, valid);
         let data = Box::new(Object::new(Arc::clone(&self.wire), key, &head));
@@ -174,17 +179,25 @@ impl Store for S3 {
     fn record(&self, manifest: &Manifest) -> Result<()> {
         let mut manifest = manifest.clone();
         record::note(&mut manifest, Evidence::Read, "");
-        record::write(&self.wire, &manifest, true).map_err(|t| t.error(&self.doing("writing the manifest of", &manifest.name)))
+        record::write(&self.wire, &manifest, true)
+            .map_err(|t| t.error(&self.doing("writing the manifest of", &manifest.name)))
     }
 
     fn draft(&self) -> Result<Draft> {
         Draft::new(&self.scratch)
     }
 
-    fn put(&self, name: &SnapshotName, data: &dyn ReadAt, manifest: &Manifest, progress: &dyn Progress) -> Result<Snapshot> {
+    fn put(
+        &self,
+        name: &SnapshotName,
+        data: &dyn ReadAt,
+        manifest: &Manifest,
+        progress: &dyn Progress,
+    ) -> Result<Snapshot> {
         let file = name.to_string();
         let doing = self.doing("sending", &file);
-        let (head, evidence) = put::put(&self.wire, &self.manners, &file, data, manifest, progress).map_err(|t| t.error(&doing))?;
+        let (head, evidence) = put::put(&self.wire, &self.manners, &file, data, manifest, progress)
+            .map_err(|t| t.error(&doing))?;
         let mut manifest = Manifest {
             name: file.clone(),
             folder: self.wire.bucket.url(),
@@ -194,7 +207,10 @@ impl Store for S3 {
         record::note(&mut manifest, evidence, &head.etag);
         // Without it the object is only "unchecked", but it is there: told, not fatal.
         if let Err(t) = record::write(&self.wire, &manifest, false) {
-            log::warn!("{}: {t}; the object is kept and will be listed as unchecked", self.doing("writing the manifest of", &file));
+            log::warn!(
+                "{}: {t}; the object is kept and will be listed as unchecked",
+                self.doing("writing the manifest of", &file)
+            );
         }
         Ok(self.row(&file, &head, Some(manifest)))
     }
@@ -203,7 +219,8 @@ impl Store for S3 {
         let all = files.iter().map(|f| (*f).to_owned());
         let (good, bad): (Vec<String>, Vec<String>) = all.partition(|f| list::is_plain(f));
         let refused = bad.into_iter().map(|f| {
-            let fault = Fault::new(Kind::Usage, format!("'{}' is not the name of a snapshot", f.escape_debug()));
+            let fault =
+                Fault::new(Kind::Usage, format!("'{}' is not the name of a snapshot", f.escape_debug()));
             (f, Err(fault.into()))
         });
         let done = delete::delete(&self.wire, &good).into_iter().map(|(file, result)| {

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use ureq::http::Method;
 
 use super::answer::header;
-use super::put::{Expected, Manners, base64, customer_key, dress_snapshot, hex, sums};
+use super::put::{Expected, Manners, Sent, base64, customer_key, dress_snapshot, hex, sums};
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -41,6 +41,31 @@ struct Upload<'a> {
     progress: &'a dyn Progress,
 }
 
+/// Whole mebibytes, as large as it takes.
+fn part_size(wire: &Wire, size: u64) -> u64 {
+    wire.bucket.part_size.max(size.div_ceil(PARTS).next_multiple_of(1 << 20))
+}
+
+/// What an object of these bytes looks like that was sent by us, in one piece or in parts.
+pub(super) fn expected(wire: &Wire, data: &dyn ReadAt) -> Result<Expected, Trouble> {
+    let size = data.size();
+    let part_size = part_size(wire, size);
+    if size <= wire.bucket.part_size {
+        let sums = sums(data, 0, size)?;
+        return Ok(Expected { size, checksum: base64(&sums.sha256), etag: Some(hex(&sums.md5)) });
+    }
+    let (mut sha, mut md5) = (Sha256::new(), Md5::new());
+    for index in 0..size.div_ceil(part_size) {
+        let from = index.saturating_mul(part_size);
+        let sums = sums(data, from, part_size.min(size.saturating_sub(from)))?;
+        sha.update(sums.sha256);
+        md5.update(sums.md5);
+    }
+    let count = size.div_ceil(part_size);
+    let etag = Some(format!("{}-{count}", hex(&md5.finalize())));
+    Ok(Expected { size, checksum: format!("{}-{count}", base64(&sha.finalize())), etag })
+}
+
 /// Sends it all. On an error, what is expected comes back where the upload may yet have been completed.
 pub(super) fn put(
     wire: &Wire,
@@ -50,14 +75,14 @@ pub(super) fn put(
     data: &dyn ReadAt,
     manifest: &Manifest,
     progress: &dyn Progress,
-) -> Result<Expected, (Option<Expected>, Trouble)> {
+) -> Sent {
     let size = data.size();
-    // Whole mebibytes, as large as it takes.
-    let part_size = wire.bucket.part_size.max(size.div_ceil(PARTS).next_multiple_of(1 << 20));
+    let part_size = part_size(wire, size);
     let count = usize::try_from(size.div_ceil(part_size)).unwrap_or(usize::MAX);
     let mut tries = 0;
     let begun = manners.adapt(|| {
-        let mut ask = dress_snapshot(Ask::new(Method::POST, key), &wire.bucket, name, manifest).query("uploads", "");
+        let mut ask =
+            dress_snapshot(Ask::new(Method::POST, key), &wire.bucket, name, manifest).query("uploads", "");
         if manners.checksum() {
             ask = ask.header("x-amz-checksum-algorithm", "SHA256");
         }
@@ -103,7 +128,9 @@ impl Upload<'_> {
                             return;
                         }
                         match self.part(index) {
-                            Ok(part) => done.lock().unwrap_or_else(PoisonError::into_inner).push((index, part)),
+                            Ok(part) => {
+                                done.lock().unwrap_or_else(PoisonError::into_inner).push((index, part))
+                            }
                             Err(trouble) => {
                                 stop.store(true, Relaxed);
                                 first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(trouble);
@@ -147,9 +174,10 @@ impl Upload<'_> {
         Ok(Part { sha256: sums.sha256, md5: sums.md5, etag })
     }
 
-    fn complete(&self, manners: &Manners, parts: &[Part]) -> Result<Expected, (Option<Expected>, Trouble)> {
+    fn complete(&self, manners: &Manners, parts: &[Part]) -> Sent {
         let (mut sha, mut md5) = (Sha256::new(), Md5::new());
-        let mut body = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+        let mut body =
+            String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
         for (index, part) in parts.iter().enumerate() {
             sha.update(part.sha256);
             md5.update(part.md5);
@@ -171,12 +199,14 @@ impl Upload<'_> {
             etag: Some(format!("{}-{}", hex(&md5.finalize()), parts.len())),
         };
         let done = manners.adapt(|| {
-            let ask = Ask::new(Method::POST, self.key).query("uploadId", &self.id).header("content-type", "application/xml");
+            let ask = Ask::new(Method::POST, self.key)
+                .query("uploadId", &self.id)
+                .header("content-type", "application/xml");
             self.wire.document(&manners.if_free(ask), Payload::Bytes(body.as_bytes()))
         });
         match done {
             Ok(_) => Ok(expected),
-            Err(t) => Err((Some(expected), t)),
+            Err(t) => Err((Some(Box::new(expected)), t)),
         }
     }
 
@@ -207,7 +237,8 @@ pub(super) fn pending(wire: &Wire, prefix: &str) -> Result<Vec<(String, String, 
         }
         let (_, page) = wire.document(&ask, Payload::None)?;
         for node in page.all("Upload") {
-            let began = node.text("Initiated").parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
+            let began =
+                node.text("Initiated").parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
             let key = node.child("Key").map(|k| k.text.clone()).unwrap_or_default();
             if key.starts_with(prefix) {
                 all.push((key, node.text("UploadId").to_owned(), u64::try_from(began).unwrap_or(0)));
@@ -246,6 +277,7 @@ pub(super) fn sweep(wire: &Wire, ours: &dyn Fn(&str, u64) -> bool) -> usize {
             return 0;
         }
     };
-    let mine = all.iter().filter(|(key, _, began)| key.get(prefix.len()..).is_some_and(|file| ours(file, *began)));
+    let mine =
+        all.iter().filter(|(key, _, began)| key.get(prefix.len()..).is_some_and(|file| ours(file, *began)));
     mine.filter(|(key, id, _)| abort(wire, key, id)).count()
 }

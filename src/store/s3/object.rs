@@ -10,7 +10,7 @@ use ureq::BodyReader;
 use ureq::http::{HeaderMap, Method};
 
 use super::answer::header;
-use super::put::customer_key;
+use super::put::{SHA256, customer_key};
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -26,6 +26,8 @@ pub(super) struct Head {
     pub(super) modified: u64,
     /// The SHA-256 it keeps, base64, with the number of parts behind a dash where it was sent in parts.
     pub(super) checksum: String,
+    /// The SHA-256 that whoever sent it wrote beside it, in hex.
+    pub(super) claimed: String,
 }
 
 /// Asks what a store knows of a key.
@@ -38,7 +40,8 @@ pub(super) fn head(wire: &Wire, key: &str) -> Result<Head, Trouble> {
 
 /// The same where it may well not be there.
 pub(super) fn head_or_none(wire: &Wire, key: &str) -> Result<Option<Head>, Trouble> {
-    let ask = customer_key(Ask::new(Method::HEAD, key), &wire.bucket).header("x-amz-checksum-mode", "ENABLED");
+    let ask =
+        customer_key(Ask::new(Method::HEAD, key), &wire.bucket).header("x-amz-checksum-mode", "ENABLED");
     match wire.ask(&ask, Payload::None) {
         Ok(answer) => read_head(&answer.headers).map(Some).ok_or_else(|| wire.lacks("the object's size")),
         Err(t) if t.class == Class::Missing => Ok(None),
@@ -65,6 +68,7 @@ fn read_head(headers: &HeaderMap) -> Option<Head> {
         etag: etag(headers),
         modified: modified.and_then(|t| u64::try_from(t.timestamp().as_second()).ok()).unwrap_or(0),
         checksum: header(headers, "x-amz-checksum-sha256").to_owned(),
+        claimed: header(headers, SHA256).to_owned(),
     })
 }
 
@@ -104,7 +108,8 @@ impl Object {
     fn request(&self, at: u64) -> Result<Stream, Trouble> {
         let end = at.saturating_add(self.wire.bucket.part_size).min(self.size);
         let range = format!("bytes={at}-{}", end.saturating_sub(1));
-        let mut ask = customer_key(Ask::new(Method::GET, &self.key), &self.wire.bucket).header("range", range);
+        let mut ask =
+            customer_key(Ask::new(Method::GET, &self.key), &self.wire.bucket).header("range", range);
         if !self.etag.is_empty() {
             ask = ask.header("if-match", format!("\"{}\"", self.etag));
         }
@@ -161,7 +166,10 @@ impl ReadAt for Object {
                 };
                 let left = usize::try_from(now.end.saturating_sub(at)).unwrap_or(usize::MAX);
                 let upto = filled.saturating_add(left).min(buf.len());
-                let n = now.body.read(buf.get_mut(filled..upto).unwrap_or_default()).map_err(|e| self.wire.broken(&e))?;
+                let n = now
+                    .body
+                    .read(buf.get_mut(filled..upto).unwrap_or_default())
+                    .map_err(|e| self.wire.broken(&e))?;
                 if n == 0 {
                     let why = format!("'{}' sent fewer bytes than it said", self.wire.host);
                     return Err(Trouble::of(Class::Broken, why));
@@ -171,7 +179,8 @@ impl ReadAt for Object {
                 stream = Some(now).filter(|s| s.at < s.end);
                 Ok(n)
             });
-            filled = filled.saturating_add(n.map_err(|t| io::Error::other(t.fault("reading from the bucket")))?);
+            filled =
+                filled.saturating_add(n.map_err(|t| io::Error::other(t.fault("reading from the bucket")))?);
         }
         if let Some(stream) = stream {
             self.keep(stream);

@@ -33,9 +33,14 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
         ok
     };
     let tls = bucket.endpoint.starts_with("https://");
-    let direct = matches!(bucket.proxy, Proxy::None) || matches!(bucket.proxy, Proxy::Environment) && ureq::Proxy::try_from_env().is_none();
+    let direct = matches!(bucket.proxy, Proxy::None)
+        || matches!(bucket.proxy, Proxy::Environment) && ureq::Proxy::try_from_env().is_none();
     let url = bucket.url();
-    let host = if bucket.in_host { host_of(&bucket.endpoint, Some(&bucket.name)) } else { host_of(&bucket.endpoint, None) };
+    let host = if bucket.in_host {
+        host_of(&bucket.endpoint, Some(&bucket.name))
+    } else {
+        host_of(&bucket.endpoint, None)
+    };
     if direct && !note("name", resolve(&host)) {
         return done;
     }
@@ -46,9 +51,13 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
             return done;
         }
     };
-    let spoken = if tls { "TLS, and the certificate is believed" } else { "plain HTTP: anybody on the way can read and change it" };
+    let spoken = if tls {
+        "TLS, and the certificate is believed"
+    } else {
+        "plain HTTP: anybody on the way can read and change it"
+    };
     let touched = wire.touch();
-    let date = touched.as_ref().ok().and_then(|headers| skew_of(headers));
+    let date = touched.as_ref().ok().and_then(skew_of);
     if !note("connection", touched.map(|_| spoken.to_owned())) {
         return done;
     }
@@ -57,7 +66,10 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
         let words = format!("this machine's clock differs from the store's by {} s", off.abs());
         note("clock", if wrong { Err(Trouble::of(Class::Skew, words)) } else { Ok(words) });
     }
-    let ask = Ask::new(Method::GET, "").query("list-type", "2").query("max-keys", "1").query("prefix", wire.bucket.key(""));
+    let ask = Ask::new(Method::GET, "")
+        .query("list-type", "2")
+        .query("max-keys", "1")
+        .query("prefix", wire.bucket.key(""));
     let listed = wire.document(&ask, Payload::None).map(|_| ());
     let class = listed.as_ref().err().map(|t| t.class);
     let signed = !matches!(class, Some(Class::Signature | Class::Key | Class::Skew | Class::Region));
@@ -74,19 +86,28 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let key = wire.bucket.key(&format!("{FOLDER}/probe-{}-{nanos}.json", std::process::id()));
     let content = format!("{{\"probe\":{nanos}}}\n");
-    if !note("put", put_bytes(&wire, &key, "application/json", content.as_bytes()).map(|()| "an object can be written".to_owned())) {
+    if !note(
+        "put",
+        put_bytes(&wire, &key, "application/json", content.as_bytes())
+            .map(|()| "an object can be written".to_owned()),
+    ) {
         return done;
     }
     let read = wire.read(&customer_key(Ask::new(Method::GET, &key), &wire.bucket), Payload::None, 4096);
-    note("get", read.and_then(|(_, bytes)| match bytes == content.as_bytes() {
-        true => Ok("it comes back unchanged".to_owned()),
-        false => Err(Trouble::of(Class::Digest, "it comes back changed")),
-    }));
+    note(
+        "get",
+        read.and_then(|(_, bytes)| match bytes == content.as_bytes() {
+            true => Ok("it comes back unchanged".to_owned()),
+            false => Err(Trouble::of(Class::Digest, "it comes back changed")),
+        }),
+    );
     let deleted = wire.ask(&Ask::new(Method::DELETE, &key), Payload::None);
-    note("delete", deleted.map(|_| "it can be deleted".to_owned()).map_err(|t| Trouble {
-        message: format!("'{key}' stays behind: {}", t.message),
-        ..t
-    }));
+    note(
+        "delete",
+        deleted
+            .map(|_| "it can be deleted".to_owned())
+            .map_err(|t| Trouble { message: format!("'{key}' stays behind: {}", t.message), ..t }),
+    );
     done
 }
 

@@ -11,18 +11,20 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
+use super::multipart;
 use super::object::{Head, head, head_or_none};
 use super::record::Evidence;
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
-use super::multipart;
 use crate::host::Progress;
 use crate::inspect::ReadAt;
 use crate::model::bucket::{Bucket, Encryption};
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::Manifest;
 
+/// The metadata that names the SHA-256 of the whole object.
+pub(super) const SHA256: &str = "x-amz-meta-k3s-snapshot-sha256";
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -77,8 +79,9 @@ pub(super) fn sums(data: &dyn ReadAt, from: u64, len: u64) -> Result<Sums, Troub
     while at < end {
         let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(CHUNK);
         let (chunk, _) = buf.split_at_mut(want);
-        data.read_exact_at(chunk, at)
-            .map_err(|e| Trouble::of(Class::Failed, format!("reading what is to be sent, at byte {at}: {e}")))?;
+        data.read_exact_at(chunk, at).map_err(|e| {
+            Trouble::of(Class::Failed, format!("reading what is to be sent, at byte {at}: {e}"))
+        })?;
         sha.update(&*chunk);
         md5.update(&*chunk);
         at += want as u64;
@@ -121,7 +124,8 @@ fn dress(ask: Ask, bucket: &Bucket) -> Ask {
 /// Storage class and tags, which are the snapshots' alone: a manifest must be readable at once.
 pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest) -> Ask {
     let zip = SnapshotName::parse(name).is_some_and(|n| n.suffix == Suffix::Zip);
-    let mut ask = dress(ask, bucket).header("content-type", if zip { "application/zip" } else { "application/octet-stream" });
+    let mut ask = dress(ask, bucket)
+        .header("content-type", if zip { "application/zip" } else { "application/octet-stream" });
     if let Some(class) = &bucket.objects.storage_class {
         ask = ask.header("x-amz-storage-class", class);
     }
@@ -139,7 +143,7 @@ pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest
             ask = ask.header(field, value);
         }
     }
-    ask.header("x-amz-meta-k3s-snapshot-sha256", m.stored_sha256.to_string())
+    ask.header(SHA256, m.stored_sha256.to_string())
         .header("x-amz-meta-k3s-snapshot-revision", m.revision.to_string())
         .header("x-amz-meta-k3s-snapshot-plain-size", m.plain_size.to_string())
 }
@@ -159,7 +163,10 @@ pub(super) fn put_bytes(wire: &Wire, key: &str, kind: &str, bytes: &[u8]) -> Res
         .header("x-amz-checksum-sha256", base64(&Sha256::digest(bytes)));
     match wire.ask(&ask, Payload::Bytes(bytes)) {
         Err(t) if t.class == Class::Unsupported => {
-            let ask = Ask { headers: ask.headers.into_iter().filter(|(n, _)| *n != "x-amz-checksum-sha256").collect(), ..ask };
+            let ask = Ask {
+                headers: ask.headers.into_iter().filter(|(n, _)| *n != "x-amz-checksum-sha256").collect(),
+                ..ask
+            };
             wire.ask(&ask, Payload::Bytes(bytes)).map(drop)
         }
         done => done.map(drop),
@@ -185,9 +192,14 @@ pub(super) fn put(
     progress: &dyn Progress,
 ) -> Result<(Head, Evidence), Trouble> {
     let key = wire.bucket.key(name);
-    let taken = || Trouble::of(Class::Exists, "there is an object of this name already");
-    if head_or_none(wire, &key)?.is_some() {
-        return Err(taken());
+    if let Some(there) = head_or_none(wire, &key)? {
+        // Ours, from a save that died before it could write that down?
+        let claimed = there.size == data.size() && there.claimed == manifest.stored_sha256.to_string();
+        let expected = if claimed { Some(multipart::expected(wire, data)?) } else { None };
+        return match expected.and_then(|e| evidence(&e, &there)) {
+            Some(evidence) => Ok((there, evidence)),
+            None => Err(Trouble::of(Class::Exists, "there is an object of this name already")),
+        };
     }
     let sent = if data.size() > wire.bucket.part_size {
         multipart::put(wire, manners, &key, name, data, manifest, progress)
@@ -197,7 +209,7 @@ pub(super) fn put(
     let (expected, sent) = match sent {
         Ok(expected) => (expected, None),
         // It may have come about all the same, and only the answer got lost. What is there decides.
-        Err((Some(expected), t)) => (expected, Some(t)),
+        Err((Some(expected), t)) => (*expected, Some(t)),
         Err((None, t)) => return Err(t),
     };
     let there = match (head(wire, &key), &sent) {
@@ -209,8 +221,12 @@ pub(super) fn put(
         (Some(evidence), _) => Ok((there, evidence)),
         // Somebody else's, or nothing that would show it to be ours.
         (None, Some(first)) => Err(first),
-        (None, None) if there.size == expected.size && there.checksum.is_empty() => Ok((there, Evidence::Size)),
-        (None, None) => Err(Trouble::of(Class::Digest, "the store reports another object than the one that was sent")),
+        (None, None) if there.size == expected.size && there.checksum.is_empty() => {
+            Ok((there, Evidence::Size))
+        }
+        (None, None) => {
+            Err(Trouble::of(Class::Digest, "the store reports another object than the one that was sent"))
+        }
     }
 }
 
@@ -226,7 +242,8 @@ fn evidence(expected: &Expected, there: &Head) -> Option<Evidence> {
     expected.etag.as_ref().filter(|tag| **tag == there.etag).map(|_| Evidence::Etag)
 }
 
-type Sent = Result<Expected, (Option<Expected>, Trouble)>;
+/// What to look for where it was sent. After trouble too, where it may have arrived all the same.
+pub(super) type Sent = Result<Expected, (Option<Box<Expected>>, Trouble)>;
 
 fn single(
     wire: &Wire,
@@ -258,6 +275,6 @@ fn single(
             progress.advance(size);
             Ok(expected(Some(hex(&sums.md5))))
         }
-        Err(t) => Err((Some(expected(Some(hex(&sums.md5)))), t)),
+        Err(t) => Err((Some(Box::new(expected(Some(hex(&sums.md5))))), t)),
     }
 }

@@ -55,7 +55,9 @@ pub(super) fn note(manifest: &mut Manifest, evidence: Evidence, etag: &str) {
 pub(super) fn verdict(manifest: &Manifest) -> State {
     let evidence = manifest.other.get(OBJECT).and_then(|o| o.get("evidence")).and_then(Value::as_str);
     match manifest.state() {
-        State::Proven if evidence == Some(Evidence::Size.label()) || manifest.proven_at.is_none() => State::Unchecked,
+        State::Proven if evidence == Some(Evidence::Size.label()) || manifest.proven_at.is_none() => {
+            State::Unchecked
+        }
         state => state,
     }
 }

@@ -72,7 +72,8 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(bucket: Bucket) -> Result<Wire, Trouble> {
         let agent = agent(&bucket)?;
-        let host = bucket.endpoint.split_once("://").map_or(bucket.endpoint.as_str(), |(_, host)| host).to_owned();
+        let host =
+            bucket.endpoint.split_once("://").map_or(bucket.endpoint.as_str(), |(_, host)| host).to_owned();
         let (keys, until) = keys(&bucket)?;
         let signer = Mutex::new((Signer::new(&bucket, &keys)?, until));
         Ok(Wire { agent, host, signer, bucket, tries: TRIES, answered: AtomicBool::new(false) })
@@ -90,7 +91,12 @@ impl Wire {
     }
 
     /// The same for an answer that is read whole. One that breaks in the middle is asked for again.
-    pub(super) fn read(&self, ask: &Ask, payload: Payload<'_>, limit: u64) -> Result<(HeaderMap, Vec<u8>), Trouble> {
+    pub(super) fn read(
+        &self,
+        ask: &Ask,
+        payload: Payload<'_>,
+        limit: u64,
+    ) -> Result<(HeaderMap, Vec<u8>), Trouble> {
         self.again(|| {
             let answer = self.one_try(ask, payload)?;
             let bytes = self.whole(answer.body, limit)?;
@@ -99,12 +105,20 @@ impl Wire {
     }
 
     /// The same for XML. A success that holds an error document is none: a store may find out late.
-    pub(super) fn document(&self, ask: &Ask, payload: Payload<'_>) -> Result<(HeaderMap, xml::Node), Trouble> {
+    pub(super) fn document(
+        &self,
+        ask: &Ask,
+        payload: Payload<'_>,
+    ) -> Result<(HeaderMap, xml::Node), Trouble> {
         self.again(|| self.one_document(ask, payload))
     }
 
     /// Asks once for XML.
-    pub(super) fn one_document(&self, ask: &Ask, payload: Payload<'_>) -> Result<(HeaderMap, xml::Node), Trouble> {
+    pub(super) fn one_document(
+        &self,
+        ask: &Ask,
+        payload: Payload<'_>,
+    ) -> Result<(HeaderMap, xml::Node), Trouble> {
         let answer = self.one_try(ask, payload)?;
         let bytes = self.whole(answer.body, ANSWER)?;
         let root = xml::parse(&bytes).map_err(|why| {
@@ -200,14 +214,18 @@ impl Wire {
 
     /// Asks the endpoint for nothing in particular, unsigned: whether anybody answers there.
     pub(super) fn touch(&self) -> Result<HeaderMap, Trouble> {
-        let request = Request::builder().method(Method::GET).uri(format!("{}/", self.bucket.endpoint)).body(());
+        let request =
+            Request::builder().method(Method::GET).uri(format!("{}/", self.bucket.endpoint)).body(());
         let request = request.map_err(|_| Trouble::of(Class::Config, "the endpoint is not a host"))?;
         self.agent.run(request).map(|answer| answer.into_parts().0.headers).map_err(|e| self.unanswered(e))
     }
 
     fn whole(&self, body: Body, limit: u64) -> Result<Vec<u8>, Trouble> {
         let mut bytes = Vec::new();
-        body.into_reader().take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| self.broken(&e))?;
+        body.into_reader()
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|e| self.broken(&e))?;
         if bytes.len() as u64 > limit {
             return Err(Trouble::of(Class::Nonsense, format!("the answer of '{}' has no end", self.host)));
         }

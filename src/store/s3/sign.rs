@@ -56,27 +56,35 @@ pub(super) struct Signer {
 impl Signer {
     pub(super) fn new(bucket: &Bucket, keys: &Keys) -> Result<Signer, Trouble> {
         // The crate's errors name no value of the keys.
-        let wrong = |e: s3::Error| Trouble::of(Class::Config, format!("the bucket's settings cannot be used: {e}"));
+        let wrong =
+            |e: s3::Error| Trouble::of(Class::Config, format!("the bucket's settings cannot be used: {e}"));
         let mut credentials = Credentials::new(keys.access.expose(), keys.secret.expose()).map_err(wrong)?;
         if let Some(token) = &keys.token {
             credentials = credentials.with_session_token(token.expose()).map_err(wrong)?;
         }
         let style = if bucket.in_host { AddressingStyle::VirtualHosted } else { AddressingStyle::Path };
-        let client = BlockingClient::builder(&bucket.endpoint)
-            .and_then(|b| b.region(&bucket.region).auth(Auth::Static(credentials)).addressing_style(style).build())
-            .map_err(wrong)?;
+        let client = BlockingClient::builder(&bucket.endpoint).map_err(wrong)?;
+        let client = client.region(&bucket.region).auth(Auth::Static(credentials)).addressing_style(style);
+        let client = client.build().map_err(wrong)?;
         Ok(Signer { client, bucket: bucket.name.clone() })
     }
 
     pub(super) fn sign(&self, ask: &Ask) -> Result<Signed, Trouble> {
-        let wrong = |_| Trouble::of(Class::Failed, format!("the key '{}' cannot be put into a request", ask.key.escape_debug()));
-        let mut request = self.client.objects().presign(ask.method.clone(), &self.bucket, &ask.key).expires_in(HOLDS);
+        let wrong = |_| {
+            Trouble::of(
+                Class::Failed,
+                format!("the key '{}' cannot be put into a request", ask.key.escape_debug()),
+            )
+        };
+        let mut request =
+            self.client.objects().presign(ask.method.clone(), &self.bucket, &ask.key).expires_in(HOLDS);
         for (name, value) in &ask.query {
             request = request.query_param(*name, value);
         }
         for (name, value) in &ask.headers {
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| Trouble::of(Class::Config, format!("the header {name} cannot hold its value")))?;
+            let value = HeaderValue::from_str(value).map_err(|_| {
+                Trouble::of(Class::Config, format!("the header {name} cannot hold its value"))
+            })?;
             request = request.header(HeaderName::from_static(name), value);
         }
         let signed = request.build().map_err(wrong)?;

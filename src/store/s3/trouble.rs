@@ -103,20 +103,44 @@ impl Class {
     pub(super) fn ending(self) -> (Kind, &'static str) {
         match self {
             Class::Name => (Kind::Failed, "Check --s3-endpoint and this machine's name resolution."),
-            Class::Connect => (Kind::Failed, "Check --s3-endpoint, --s3-proxy and the firewall; 's3-proxy: none' goes straight."),
+            Class::Connect => (
+                Kind::Failed,
+                "Check --s3-endpoint, --s3-proxy and the firewall; 's3-proxy: none' goes straight.",
+            ),
             Class::Certificate => (Kind::Config, "Name the authority that signed it with --s3-endpoint-ca."),
-            Class::Scheme => (Kind::Config, "For plain HTTP say --s3-insecure, for HTTPS leave it out; check the port in --s3-endpoint."),
-            Class::Signature => (Kind::Config, "The secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY, or where --explain says it comes from."),
-            Class::Key => (Kind::Config, "Check the access key and, with temporary keys, the session token; --explain says where they come from."),
+            Class::Scheme => (
+                Kind::Config,
+                "For plain HTTP say --s3-insecure, for HTTPS leave it out; check the port in --s3-endpoint.",
+            ),
+            Class::Signature => (
+                Kind::Config,
+                "The secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY, or where --explain says it comes from.",
+            ),
+            Class::Key => (
+                Kind::Config,
+                "Check the access key and, with temporary keys, the session token; --explain says where they come from.",
+            ),
             Class::Skew => (Kind::Config, "Set this machine's clock; see 'timedatectl status'."),
-            Class::Denied => (Kind::Refused, "Allow it in the bucket's policy: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects."),
-            Class::NoBucket => (Kind::Config, "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type."),
+            Class::Denied => (
+                Kind::Refused,
+                "Allow it in the bucket's policy: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects.",
+            ),
+            Class::NoBucket => {
+                (Kind::Config, "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type.")
+            }
             Class::Missing => (Kind::Missing, "k3s-snapshot-list --s3 shows what is there."),
             Class::Region => (Kind::Config, "Name its region with --s3-region."),
-            Class::Redirect => (Kind::Config, "Redirects are not followed: name the right address with --s3-endpoint, or the other --s3-bucket-lookup-type."),
+            Class::Redirect => (
+                Kind::Config,
+                "Redirects are not followed: name the right address with --s3-endpoint, or the other --s3-bucket-lookup-type.",
+            ),
             Class::Throttled => (Kind::Busy, "The store asks to come later."),
-            Class::Stalled => (Kind::Failed, "Try again, or raise --s3-timeout: it counts the time in which nothing moves."),
-            Class::Broken | Class::Server => (Kind::Failed, "Try again; if it stays, ask whoever runs the store."),
+            Class::Stalled => {
+                (Kind::Failed, "Try again, or raise --s3-timeout: it counts the time in which nothing moves.")
+            }
+            Class::Broken | Class::Server => {
+                (Kind::Failed, "Try again; if it stays, ask whoever runs the store.")
+            }
             Class::Exists => (Kind::Refused, "Nothing in a bucket is overwritten."),
             Class::Unsupported => (Kind::Config, ""),
             Class::Digest => (Kind::Failed, "Something between here and the store changes bytes."),
@@ -130,22 +154,39 @@ impl Class {
     pub(super) fn of_code(code: &str) -> Option<Class> {
         Some(match code {
             "SignatureDoesNotMatch" => Class::Signature,
-            "InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken" | "TokenRefreshRequired" | "InvalidClientTokenId"
-            | "NotSignedUp" | "InvalidSecurity" | "UnrecognizedClientException" => Class::Key,
+            "InvalidAccessKeyId"
+            | "InvalidToken"
+            | "ExpiredToken"
+            | "TokenRefreshRequired"
+            | "InvalidClientTokenId"
+            | "NotSignedUp"
+            | "InvalidSecurity"
+            | "UnrecognizedClientException" => Class::Key,
             "RequestTimeTooSkewed" | "RequestExpired" => Class::Skew,
             "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "Forbidden" | "UnauthorizedAccess"
             | "ObjectLocked" | "InvalidObjectState" => Class::Denied,
             "NoSuchBucket" => Class::NoBucket,
             "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => Class::Missing,
-            "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" | "IllegalLocationConstraintException" => Class::Region,
+            "AuthorizationHeaderMalformed"
+            | "AuthorizationQueryParametersError"
+            | "IllegalLocationConstraintException" => Class::Region,
             "PermanentRedirect" | "TemporaryRedirect" | "Redirect" => Class::Redirect,
-            "SlowDown" | "TooManyRequests" | "RequestLimitExceeded" | "Throttling" | "ThrottlingException"
-            | "BandwidthLimitExceeded" | "ServiceUnavailable" | "Busy" => Class::Throttled,
+            "SlowDown"
+            | "TooManyRequests"
+            | "RequestLimitExceeded"
+            | "Throttling"
+            | "ThrottlingException"
+            | "BandwidthLimitExceeded"
+            | "ServiceUnavailable"
+            | "Busy" => Class::Throttled,
             "RequestTimeout" => Class::Stalled,
             "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => Class::Server,
             "PreconditionFailed" => Class::Exists,
             "NotImplemented" | "MethodNotAllowed" => Class::Unsupported,
-            "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "IncompleteBody"
+            "BadDigest"
+            | "XAmzContentSHA256Mismatch"
+            | "XAmzContentChecksumMismatch"
+            | "IncompleteBody"
             | "InvalidDigest" => Class::Digest,
             _ => return None,
         })

@@ -66,7 +66,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, String> {
                 }
             }
             Event::End(_) => {
-                let Some(node) = open.pop() else { return Err("an element ends that never began".to_owned()) };
+                let Some(node) = open.pop() else {
+                    return Err("an element ends that never began".to_owned());
+                };
                 match open.last_mut() {
                     Some(parent) => parent.children.push(node),
                     None => return Ok(node),
@@ -138,7 +140,19 @@ mod tests {
         let deep = "<a>".repeat(50);
         let wide = format!("<a>{}</a>", "<b/>".repeat(ELEMENTS));
         let bomb = "<!DOCTYPE a [<!ENTITY x 'xx'>]><a>&x;</a>";
-        for text in [&deep, &wide, bomb, "<a>&x;</a>", "", "no xml", "<a><b></a></b>", "<a>", "</a>", "<a>\u{0}</b>", "<a>&#xD800;</a>"] {
+        for text in [
+            &deep,
+            &wide,
+            bomb,
+            "<a>&x;</a>",
+            "",
+            "no xml",
+            "<a><b></a></b>",
+            "<a>",
+            "</a>",
+            "<a>\u{0}</b>",
+            "<a>&#xD800;</a>",
+        ] {
             assert!(parse(text.as_bytes()).is_err(), "{}", text.get(..20).unwrap_or(text));
         }
         assert!(parse(b"<a>\xff</a>").is_err());

@@ -220,7 +220,9 @@ fn one(
     }
     let query = |name: &str| {
         let (_, query) = request.target.split_once('?')?;
-        let pair = query.split('&').find_map(|p| p.strip_prefix(name).filter(|r| r.is_empty() || r.starts_with('=')))?;
+        let pair = query
+            .split('&')
+            .find_map(|p| p.strip_prefix(name).filter(|r| r.is_empty() || r.starts_with('=')))?;
         Some(pair.trim_start_matches('=').to_owned())
     };
     let (region, demanding, off) = {
@@ -231,7 +233,12 @@ fn one(
     let theirs = scope.split("%2F").nth(2).unwrap_or_default().to_owned();
     let refusal = if theirs != region {
         let more = format!("<Region>{region}</Region>");
-        Some((400, "AuthorizationQueryParametersError", format!("the region '{theirs}' is wrong; expecting '{region}'"), more))
+        Some((
+            400,
+            "AuthorizationQueryParametersError",
+            format!("the region '{theirs}' is wrong; expecting '{region}'"),
+            more,
+        ))
     } else if off.abs() > 900 {
         Some((403, "RequestTimeTooSkewed", "The difference is too large".to_owned(), String::new()))
     } else {
@@ -286,7 +293,8 @@ fn one(
         }
     }
     let sums = (STANDARD.encode(sha.finalize()), STANDARD.encode(md5.finalize()));
-    let (said_sha, said_md5) = (request.headers.get("x-amz-checksum-sha256"), request.headers.get("content-md5"));
+    let (said_sha, said_md5) =
+        (request.headers.get("x-amz-checksum-sha256"), request.headers.get("content-md5"));
     let wrong = said_sha.is_some_and(|s| *s != sums.0) || said_md5.is_some_and(|s| *s != sums.1);
     let completes = request.method == "POST" && (query("uploadId").is_some() || query("uploads").is_some());
     let bodily = matches!(request.method.as_str(), "PUT" | "POST") && !completes;
@@ -300,7 +308,9 @@ fn one(
     }
     let size = headers.get("content-length").and_then(|l| l.parse::<u64>().ok());
     let code: u16 = status.split(' ').nth(1).and_then(|c| c.parse().ok()).unwrap_or(0);
-    let get = request.method == "GET" && code < 300 && headers.get("content-type").is_none_or(|t| !t.contains("xml"));
+    let get = request.method == "GET"
+        && code < 300
+        && headers.get("content-type").is_none_or(|t| !t.contains("xml"));
     let no_body = request.method == "HEAD" || code == 204 || code == 304;
     let mut head = Vec::from(format!("{status}\r\n").as_bytes());
     for line in raw.split_inclusive(|b| *b == b'\n') {
@@ -347,7 +357,14 @@ fn one(
         }
         Some(Fault::Redirect) => {
             let more = "location: http://elsewhere.example:9000/x?X-Amz-Signature=geheim\r\n";
-            error_with(client, 307, "TemporaryRedirect", "elsewhere", "<Endpoint>elsewhere.example</Endpoint>", more)?;
+            error_with(
+                client,
+                307,
+                "TemporaryRedirect",
+                "elsewhere",
+                "<Endpoint>elsewhere.example</Endpoint>",
+                more,
+            )?;
             return Ok(true);
         }
         Some(Fault::Garbage) => {
@@ -425,13 +442,23 @@ fn error(client: &mut TcpStream, status: u16, code: &str, said: &str, more: &str
     error_with(client, status, code, said, more, "")
 }
 
-fn error_with(client: &mut TcpStream, status: u16, code: &str, said: &str, more: &str, headers: &str) -> std::io::Result<()> {
-    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{said}</Message>{more}</Error>");
+fn error_with(
+    client: &mut TcpStream,
+    status: u16,
+    code: &str,
+    said: &str,
+    more: &str,
+    headers: &str,
+) -> std::io::Result<()> {
+    let body =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{said}</Message>{more}</Error>");
     answer(client, status, headers, body.as_bytes())
 }
 
 fn answer(client: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> std::io::Result<()> {
-    client.write_all(format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len()).as_bytes())?;
+    client.write_all(
+        format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len()).as_bytes(),
+    )?;
     client.write_all(body)
 }
 

@@ -13,7 +13,9 @@ use k3s_snapshot::model::snapshot::{FileId, Listing, Manifest, Snapshot, State};
 use k3s_snapshot::store::{Opened, Store};
 
 #[derive(Debug, Default)]
-pub(crate) struct Memory(Mutex<BTreeMap<String, (Vec<u8>, Option<Manifest>)>>);
+pub(crate) struct Memory(Mutex<BTreeMap<String, Content>>);
+
+type Content = (Vec<u8>, Option<Manifest>);
 
 /// Bytes that can be read by position.
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
@@ -60,7 +62,7 @@ fn row(file: &str, bytes: &[u8], manifest: &Option<Manifest>) -> Snapshot {
 impl Store for Memory {
     fn list(&self) -> Result<Listing> {
         let all = self.0.lock().unwrap();
-        Ok(Listing { snapshots: all.iter().map(|(f, (b, m))| row(f, b, m)).collect(), complete: true })
+        Ok(Listing { snapshots: all.iter().map(|(f, (b, m))| row(f, b, m)).collect(), complete: true, informed: true })
     }
 
     fn open(&self, file: &str) -> Result<Opened> {
@@ -85,7 +87,13 @@ impl Store for Memory {
         Draft::new(&std::env::temp_dir())
     }
 
-    fn put(&self, name: &SnapshotName, data: &dyn ReadAt, manifest: &Manifest, _: &dyn Progress) -> Result<Snapshot> {
+    fn put(
+        &self,
+        name: &SnapshotName,
+        data: &dyn ReadAt,
+        manifest: &Manifest,
+        _: &dyn Progress,
+    ) -> Result<Snapshot> {
         let file = name.to_string();
         let mut bytes = vec![0; data.size() as usize];
         data.read_exact_at(&mut bytes, 0)?;
@@ -99,8 +107,8 @@ impl Store for Memory {
         Ok(snapshot)
     }
 
-    fn delete(&self, files: &[String]) -> Vec<(String, Result<()>)> {
+    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
         let mut all = self.0.lock().unwrap();
-        files.iter().map(|f| (f.clone(), all.remove(f).map_or(Ok(()), |_| Ok(())))).collect()
+        files.iter().map(|f| ((*f).to_owned(), Ok(all.remove(*f).is_some()))).collect()
     }
 }
