@@ -2,6 +2,7 @@
 //! The command lines of all verbs. No logic: what a flag means is decided where settings are.
 //!
 //! An argument whose id is a row of `config/key.rs` (with `_` for `-`) goes the way of every setting.
+#![allow(missing_docs, reason = "a doc comment on a flattened part would become help text")]
 
 use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum};
 
@@ -204,10 +205,8 @@ pub struct Save {
     #[arg(long, value_name = "FILE")]
     pub etcd_key: Option<String>,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub s3: S3,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
 }
 
@@ -246,10 +245,8 @@ pub struct List {
     #[arg(long)]
     pub details: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub s3: S3,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
 }
 
@@ -285,10 +282,8 @@ pub struct Verify {
     #[arg(long, value_name = "N", requires = "all", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample: Option<u32>,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub s3: S3,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
 }
 
@@ -356,7 +351,6 @@ pub struct Prune {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
 }
 
@@ -394,7 +388,6 @@ pub struct Delete {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
 }
 

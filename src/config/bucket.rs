@@ -259,7 +259,8 @@ fn shared(merged: &Fragment, root: &Path) -> Result<Credentials> {
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => {
-                return Err(e).with_context(|| format!("reading the shared credentials '{}'", path.display()));
+                return Err(e)
+                    .with_context(|| format!("reading the shared credentials '{}'", path.display()));
             }
         }
     }

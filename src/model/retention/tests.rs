@@ -519,35 +519,3 @@ proptest! {
         prop_assert_eq!((rows(&a), a.warnings), (rows(&b), b.warnings));
     }
 }
-
-/// `cargo test --lib retention::tests::speed -- --ignored --nocapture`
-#[test]
-#[ignore = "a figure, no judgement"]
-fn speed() {
-    let all: Vec<Snapshot> = (0..100_000u64)
-        .map(|i| file(&format!("on-demand-n-{}", NOW - (i * 7919 % 100_000) * 600), State::Proven))
-        .collect();
-    let policy =
-        Policy { hourly: 48, daily: 400, weekly: 100, monthly: 36, yearly: 9, within: Some(DAY), ..last(9) };
-    let policy = Policy { zone: TimeZone::get("Europe/Berlin").unwrap(), ..policy };
-    let selection = selection();
-    for policy in [&last(5), &policy, &last(5), &policy] {
-        let ask = Ask { selection: &selection, policy, now: NOW, accept_drop: false };
-        // Processor time of this thread, which others at work do not change.
-        let spent = || -> u64 {
-            let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-            text.split(' ').next().unwrap().parse().unwrap()
-        };
-        let since = (std::time::Instant::now(), spent());
-        let judgement = judge(&all, &[], &ask);
-        let took = (since.0.elapsed(), std::time::Duration::from_nanos(spent() - since.1));
-        let removed = judgement.verdicts.iter().filter(|v| matches!(v.decision, Decision::Remove(_)));
-        println!(
-            "{} of {} removed, judged in {:?}, {:?} of the processor",
-            removed.count(),
-            all.len(),
-            took.0,
-            took.1
-        );
-    }
-}

@@ -62,7 +62,11 @@ fn row(file: &str, bytes: &[u8], manifest: &Option<Manifest>) -> Snapshot {
 impl Store for Memory {
     fn list(&self) -> Result<Listing> {
         let all = self.0.lock().unwrap();
-        Ok(Listing { snapshots: all.iter().map(|(f, (b, m))| row(f, b, m)).collect(), complete: true, informed: true })
+        Ok(Listing {
+            snapshots: all.iter().map(|(f, (b, m))| row(f, b, m)).collect(),
+            complete: true,
+            informed: true,
+        })
     }
 
     fn open(&self, file: &str) -> Result<Opened> {
