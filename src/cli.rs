@@ -2,6 +2,7 @@
 //! The command lines of all verbs. No logic: what a flag means is decided where settings are.
 //!
 //! An argument whose id is a row of `config/key.rs` (with `_` for `-`) goes the way of every setting.
+#![allow(missing_docs, reason = "a doc comment on a flattened part would become help text")]
 
 use clap::{ArgAction, Args, CommandFactory, Parser, ValueEnum};
 
@@ -42,6 +43,91 @@ pub struct Common {
     /// Say more
     #[arg(long)]
     pub debug: bool,
+}
+
+/// The bucket. Secrets are given as files, never as values: a command line can be seen by everybody.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "S3 options")]
+pub struct S3 {
+    /// Use the bucket too: save sends the snapshot there, list shows what lies there
+    #[arg(long, alias = "etcd-s3", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub s3: Option<String>,
+    /// The store: a host, host:port or URL [default: s3.amazonaws.com]
+    #[arg(long, alias = "etcd-s3-endpoint", value_name = "HOST")]
+    pub s3_endpoint: Option<String>,
+    /// Authorities that sign the store's certificate, instead of the system's: files, or base64 of PEM
+    #[arg(long, alias = "etcd-s3-endpoint-ca", value_name = "FILE", action = ArgAction::Append)]
+    pub s3_endpoint_ca: Vec<String>,
+    /// Believe any certificate
+    #[arg(long, alias = "etcd-s3-skip-ssl-verify", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub s3_skip_ssl_verify: Option<String>,
+    /// A file that holds the access key [default: $AWS_ACCESS_KEY_ID, the credential s3-access-key, ...]
+    #[arg(long, value_name = "FILE")]
+    pub s3_access_key_file: Option<String>,
+    /// A file that holds the secret key [default: $AWS_SECRET_ACCESS_KEY, the credential s3-secret-key, ...]
+    #[arg(long, value_name = "FILE")]
+    pub s3_secret_key_file: Option<String>,
+    /// A file that holds the session token of temporary keys
+    #[arg(long, value_name = "FILE")]
+    pub s3_session_token_file: Option<String>,
+    /// The bucket
+    #[arg(long, alias = "etcd-s3-bucket", value_name = "NAME")]
+    pub s3_bucket: Option<String>,
+    /// Where a request names the bucket: auto, dns (in the host name) or path [default: auto]
+    #[arg(long, alias = "etcd-s3-bucket-lookup-type", value_name = "TYPE")]
+    pub s3_bucket_lookup_type: Option<String>,
+    /// The bucket's region [default: us-east-1]
+    #[arg(long, alias = "etcd-s3-region", value_name = "NAME")]
+    pub s3_region: Option<String>,
+    /// The folder in the bucket
+    #[arg(long, alias = "etcd-s3-folder", value_name = "PATH")]
+    pub s3_folder: Option<String>,
+    /// Use plain HTTP
+    #[arg(long, alias = "etcd-s3-insecure", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub s3_insecure: Option<String>,
+    /// How long nothing may move before a request is given up [default: 5m]
+    #[arg(long, alias = "etcd-s3-timeout", value_name = "DURATION")]
+    pub s3_timeout: Option<String>,
+    /// The proxy: a URL, or 'none' [default: as the environment says]
+    #[arg(long, alias = "etcd-s3-proxy", value_name = "URL")]
+    pub s3_proxy: Option<String>,
+    /// The storage class of new objects
+    #[arg(long, value_name = "CLASS")]
+    pub s3_storage_class: Option<String>,
+    /// Encryption by the store: AES256 or aws:kms
+    #[arg(long, value_name = "KIND")]
+    pub s3_encryption: Option<String>,
+    /// The key for aws:kms
+    #[arg(long, value_name = "ID")]
+    pub s3_kms_key_id: Option<String>,
+    /// A file with a key of 32 bytes that the store encrypts with and does not keep; K3s cannot read such objects
+    #[arg(long, value_name = "FILE")]
+    pub s3_customer_key_file: Option<String>,
+    /// Tags of new objects: key=value,key=value
+    #[arg(long, value_name = "LIST", action = ArgAction::Append)]
+    pub s3_tags: Vec<String>,
+    /// How many requests may be in flight at once [default: 4]
+    #[arg(long, value_name = "N")]
+    pub s3_parallel: Option<String>,
+    /// The size of one part of an upload or download [default: 16MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub s3_part_size: Option<String>,
+    /// Send what earlier saves could not send after a new snapshot [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub s3_backlog: Option<String>,
+    /// Refused: K3s takes the value here, where everybody can see it
+    #[arg(long, alias = "etcd-s3-access-key", value_name = "VALUE", hide = true)]
+    pub s3_access_key: Option<String>,
+    /// Refused: K3s takes the value here, where everybody can see it
+    #[arg(long, alias = "etcd-s3-secret-key", value_name = "VALUE", hide = true)]
+    pub s3_secret_key: Option<String>,
+    /// Refused: K3s takes the value here, where everybody can see it
+    #[arg(long, alias = "etcd-s3-session-token", value_name = "VALUE", hide = true)]
+    pub s3_session_token: Option<String>,
 }
 
 /// Values of `--report`.
@@ -109,6 +195,9 @@ pub struct Save {
     /// The authority of etcd's certificates [default: DATA-DIR/server/tls/etcd/server-ca.crt]
     #[arg(long, value_name = "FILE")]
     pub etcd_cacert: Option<String>,
+    /// Do not send what earlier saves could not send
+    #[arg(long)]
+    pub no_backlog: bool,
     /// The client certificate for etcd [default: DATA-DIR/server/tls/etcd/client.crt]
     #[arg(long, value_name = "FILE")]
     pub etcd_cert: Option<String>,
@@ -116,7 +205,8 @@ pub struct Save {
     #[arg(long, value_name = "FILE")]
     pub etcd_key: Option<String>,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub s3: S3,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -145,8 +235,18 @@ pub struct List {
     /// Fail unless the newest proven snapshot is at most this old: 90m, 25h, 7d
     #[arg(long, value_name = "DURATION")]
     pub max_age: Option<String>,
+    /// Fetch this snapshot from the bucket into this folder, prove it, and only then give it its name
+    #[arg(long, num_args = 2, value_names = ["NAME", "DIR"])]
+    pub fetch: Vec<String>,
+    /// Look step by step what works of the bucket, and say what to do about what does not
+    #[arg(long, conflicts_with = "fetch")]
+    pub check_s3: bool,
+    /// Read the manifests in the bucket too: node, revision, token
+    #[arg(long)]
+    pub details: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub s3: S3,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -178,8 +278,12 @@ pub struct Verify {
     /// Compare the checksum only; quick, and less than a proof
     #[arg(long)]
     pub quick: bool,
+    /// With --all: verify only so many, other ones at another time
+    #[arg(long, value_name = "N", requires = "all", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: Option<u32>,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    pub s3: S3,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -247,7 +351,6 @@ pub struct Prune {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
 }
 
@@ -285,7 +388,6 @@ pub struct Delete {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
 }
 

@@ -105,12 +105,19 @@ impl std::error::Error for Fault {}
 
 /// The kind of an error: that of the outermost fault in the chain, [`Kind::Failed`] without one.
 pub fn kind_of(error: &anyhow::Error) -> Kind {
-    error.downcast_ref::<Fault>().map_or(Kind::Failed, |f| f.kind)
+    fault_in(error).map_or(Kind::Failed, |f| f.kind)
+}
+
+/// The outermost fault, also one that travelled as an error of reading.
+fn fault_in(error: &anyhow::Error) -> Option<&Fault> {
+    error.downcast_ref::<Fault>().or_else(|| {
+        error.chain().find_map(|e| e.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<Fault>())
+    })
 }
 
 /// The hint of an error, if it carries one.
 pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
-    error.downcast_ref::<Fault>().and_then(|f| f.hint.as_deref())
+    fault_in(error).and_then(|f| f.hint.as_deref())
 }
 
 #[cfg(test)]

@@ -25,6 +25,11 @@ use crate::source::Source;
 use crate::source::clone::Clone;
 use crate::source::etcd::Etcd;
 use crate::store::local::Local;
+use crate::store::s3::S3;
+use crate::store::{Remote, Store};
+
+/// Where large files lie that are gone at the end of the run.
+const SCRATCH: &str = "/var/tmp";
 
 /// k3s-snapshot-save
 pub const SAVE: Verb<cli::Save> =
@@ -130,6 +135,7 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     };
     let token = token_hash(s)?;
     let (base, node) = s.new_name()?;
+    let open = || Ok(Box::new(bucket(s)?) as Box<dyn Remote>);
     let request = cmd::save::Request {
         base,
         node,
@@ -137,6 +143,9 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
         compress: s.compress,
         scheduled_base: &s.scheduled_base,
         token: token.as_deref(),
+        bucket: s
+            .s3
+            .then_some(cmd::send::Bucket { open: &open, backlog: s.s3_backlog && !run.args.no_backlog }),
     };
     cmd::save::run(&request, sources, &home(s), run.progress, report)
 }
@@ -144,7 +153,25 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
 fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     let s = run.settings;
     require_place(s)?;
-    cmd::list::run(&home(s), token_hash(s)?.as_deref(), s.max_age, run.now, report)
+    if run.args.check_s3 {
+        return check_s3(s, report);
+    }
+    if let [file, folder] = run.args.fetch.as_slice() {
+        let token = token_hash(s)?;
+        let ways = s.bucket()?.parallel;
+        let request = cmd::fetch::Request { file, to: Path::new(folder), ways, token: token.as_deref() };
+        return cmd::fetch::run(&request, &bucket(s)?, run.progress, report);
+    }
+    let home = home(s);
+    let bucket = s.s3.then(|| bucket(s)).transpose().unwrap_or_else(|e| {
+        // The folder is worth showing where the bucket cannot even be understood.
+        report.fail(&e);
+        None
+    });
+    let bucket = bucket.map(|b| b.with_details(run.args.details));
+    let mut places: Vec<&dyn Store> = vec![&home];
+    places.extend(bucket.as_ref().map(|b| b as &dyn Store));
+    cmd::list::run(&places, token_hash(s)?.as_deref(), s.max_age, run.now, report)
 }
 
 fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
@@ -156,20 +183,47 @@ fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
     let s = run.settings;
     require_place(s)?;
     let token = token_hash(s)?;
+    let home = home(s);
+    // Only where this command line says so: a bucket in K3s's configuration is for save and list.
+    let bucket = if s.s3 && run.args.s3.s3.is_some() { Some(bucket(s)?) } else { None };
     let request = cmd::verify::Request {
         targets: &run.args.snapshots,
         quick: run.args.quick,
+        sample: run.args.sample.and_then(|n| usize::try_from(n).ok()),
+        far: bucket.as_ref().map(S3::parallel),
         now: run.now,
         token: token.as_deref(),
-        home: &home(s),
+        home: bucket.as_ref().map_or(&home as &dyn Store, |b| b),
         elsewhere: &|folder| Box::new(Local::new(folder, &s.state_dir, false)),
-        scratch: &|| Draft::new(Path::new("/var/tmp")),
+        scratch: &|| Draft::new(Path::new(SCRATCH)),
     };
     cmd::verify::run(&request, run.progress, report)
 }
 
 fn home(s: &Settings) -> Local {
     Local::new(&s.dir, &s.state_dir, s.dir_is_default)
+}
+
+fn check_s3(s: &Settings, report: &mut Report) -> Result<()> {
+    let bucket = s.bucket()?;
+    let url = bucket.url();
+    report.checks = S3::probe(bucket);
+    match report.checks.iter().filter(|c| !c.ok).count() {
+        0 => Ok(()),
+        n => {
+            Err(Fault::new(Kind::Failed, format!("{n} of {} checks of '{url}' failed", report.checks.len()))
+                .into())
+        }
+    }
+}
+
+/// The bucket. What lies there for a moment, to be proven, has no name and lies where there is room for large files.
+fn bucket(s: &Settings) -> Result<S3> {
+    let bucket = s.bucket()?;
+    if let Some(why) = bucket.unreadable_for_k3s() {
+        log::warn!("{why}");
+    }
+    S3::new(bucket, SCRATCH.into())
 }
 
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.

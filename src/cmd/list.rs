@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::error::{Fault, Kind};
 use crate::model::report::{Report, Row};
-use crate::model::snapshot::{Recency, Snapshot, State};
+use crate::model::snapshot::{Listing, Recency, Snapshot, State};
 use crate::store::Store;
 
 /// A snapshot may be this much younger than now before its date is not believed, in seconds.
@@ -15,13 +15,25 @@ const SKEW: u64 = 300;
 
 /// Lists, oldest first. With `max_age`, fails unless a proven snapshot is that young.
 pub fn run(
-    store: &dyn Store,
+    places: &[&dyn Store],
     token: Option<&str>,
     max_age: Option<Duration>,
     now: u64,
     report: &mut Report,
 ) -> Result<()> {
-    let mut listing = store.list()?;
+    let mut listing = Listing { snapshots: vec![], complete: true, informed: true };
+    for place in places {
+        // What one place has is worth showing where another cannot be reached.
+        match place.list() {
+            Ok(more) => {
+                listing.snapshots.extend(more.snapshots);
+                listing.complete &= more.complete;
+                listing.informed &= more.informed;
+            }
+            Err(e) if places.len() > 1 => report.fail(&e),
+            Err(e) => return Err(e),
+        }
+    }
     listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
     report.snapshots = listing.snapshots.iter().map(|s| Row::of(s, token)).collect();
     if !listing.complete {

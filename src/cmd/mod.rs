@@ -6,9 +6,11 @@
 
 pub mod delete;
 mod examine;
+pub mod fetch;
 pub mod list;
 pub mod prune;
 pub mod save;
+pub mod send;
 mod take;
 mod verdict;
 pub mod verify;

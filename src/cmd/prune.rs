@@ -11,7 +11,7 @@ use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{Ask, Decision, judge};
 use crate::model::snapshot::Listing;
-use crate::store::Store;
+use crate::store::{Home, Store};
 
 /// What is to be pruned, and how.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Request<'a> {
 }
 
 /// Judges all that is in the store, and deletes what goes, the oldest first.
-pub fn run(req: &Request, store: &dyn Store, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+pub fn run(req: &Request, store: &dyn Home, progress: &dyn Progress, report: &mut Report) -> Result<()> {
     let listing = store.list()?;
     certain(&listing)?;
     let leftovers = store.leftovers()?;
@@ -107,6 +107,7 @@ mod tests {
     use super::*;
     use crate::error::kind_of;
     use crate::host::{Draft, Silent};
+    use crate::inspect::ReadAt;
     use crate::model::name::SnapshotName;
     use crate::model::retention::{Policy, Selection};
     use crate::model::snapshot::{Leftover, Manifest, Snapshot, State};
@@ -138,6 +139,15 @@ mod tests {
         fn draft(&self) -> Result<Draft> {
             unimplemented!()
         }
+        fn put(&self, _: &SnapshotName, _: &dyn ReadAt, _: &Manifest, _: &dyn Progress) -> Result<Snapshot> {
+            unimplemented!()
+        }
+        fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
+            panic!("deletes {files:?}")
+        }
+    }
+
+    impl Home for Doubtful {
         fn free(&self, _: &SnapshotName) -> Result<SnapshotName> {
             unimplemented!()
         }
@@ -146,9 +156,6 @@ mod tests {
         }
         fn leftovers(&self) -> Result<Vec<Leftover>> {
             Ok(vec![])
-        }
-        fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
-            panic!("deletes {files:?}")
         }
         fn sweep(&self) -> Result<usize> {
             panic!("sweeps")

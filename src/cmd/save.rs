@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, anyhow};
 
+use super::send;
 use super::take::{Taken, take};
 use crate::codec::zip;
 use crate::error::{Fault, Kind};
@@ -14,10 +15,9 @@ use crate::model::snapshot::{
     ALARM_CORRUPT, Digest, FileId, MANIFEST_VERSION, Manifest, Recency, Snapshot, State,
 };
 use crate::source::{Captured, Source};
-use crate::store::Store;
+use crate::store::Home;
 
 /// What is to be saved, and how.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// Base of the name.
     pub base: &'a str,
@@ -31,13 +31,15 @@ pub struct Request<'a> {
     pub scheduled_base: &'a str,
     /// Hash of this server's token, where it is known.
     pub token: Option<&'a str>,
+    /// The bucket that it goes to as well.
+    pub bucket: Option<send::Bucket<'a>>,
 }
 
 /// Saves one snapshot, from the first of the sources that gives one.
 pub fn run(
     req: &Request,
     sources: &[&dyn Source],
-    home: &dyn Store,
+    home: &dyn Home,
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
@@ -77,6 +79,11 @@ pub fn run(
     let row = Row::of(&kept.snapshot, req.token);
     tell(report, &captured, &recency, &row);
     report.snapshots.push(row);
+    if let Some(bucket) = &req.bucket {
+        let stem = format!("{}-{}", req.base, req.node);
+        let request = send::Send { home, bucket, stem, now: req.now, token: req.token };
+        send::send(&request, &kept.snapshot, progress, report);
+    }
     Ok(())
 }
 
@@ -92,7 +99,7 @@ fn recency(captured: &Captured, proof: &Proof) -> Recency {
 
 /// Packs the draft into a second one, and reads that back: what is published is what was read.
 fn compress(
-    home: &dyn Store,
+    home: &dyn Home,
     plain: &Draft,
     name: &SnapshotName,
     plain_is: (u64, Digest),

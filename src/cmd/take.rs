@@ -15,7 +15,7 @@ use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::snapshot::Digest;
 use crate::source::{Captured, Fill, Source};
-use crate::store::Store;
+use crate::store::Home;
 
 /// A proven draft, and how it came to be.
 pub(super) struct Taken {
@@ -36,7 +36,7 @@ pub(super) struct Taken {
 /// Goes through the sources until a draft passes the proof. What does not is thrown away, and told.
 pub(super) fn take(
     sources: &[&dyn Source],
-    home: &dyn Store,
+    home: &dyn Home,
     compress: bool,
     progress: &dyn Progress,
     report: &mut Report,

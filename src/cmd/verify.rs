@@ -11,10 +11,13 @@ use crate::codec::zip;
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, ReadAt};
-use crate::model::name::Suffix;
+use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
-use crate::model::snapshot::{Digest, State};
+use crate::model::snapshot::{Digest, Snapshot, State};
 use crate::store::{Opened, Store};
+
+/// Bytes that are fetched in one go.
+const STRETCH: u64 = 16 << 20;
 
 /// Which snapshots, and how thoroughly.
 pub struct Request<'a> {
@@ -22,6 +25,10 @@ pub struct Request<'a> {
     pub targets: &'a [String],
     /// Only the checksum.
     pub quick: bool,
+    /// Only so many, other ones at another time; where all are asked for.
+    pub sample: Option<usize>,
+    /// Where the snapshots are far away: in how many stretches at once one is fetched before it is looked at.
+    pub far: Option<usize>,
     /// Seconds since the epoch.
     pub now: u64,
     /// Hash of this server's token, where it is known.
@@ -40,6 +47,9 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
     if req.targets.is_empty() {
         let mut listing = req.home.list()?;
         listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
+        if let Some(n) = req.sample {
+            sample(&mut listing.snapshots, n, req.now);
+        }
         for snapshot in &listing.snapshots {
             match snapshot.state {
                 State::Foreign | State::Partial => report.snapshots.push(Row::of(snapshot, req.token)),
@@ -75,6 +85,15 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
     Ok(())
 }
 
+/// Leaves `n` of those that can be verified, other ones at another time.
+fn sample(all: &mut Vec<Snapshot>, n: usize, now: u64) {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+    all.retain(|s| !matches!(s.state, State::Foreign | State::Partial));
+    all.sort_by_cached_key(|s| BuildHasherDefault::<DefaultHasher>::default().hash_one((now, &s.file)));
+    all.truncate(n);
+    all.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
+}
+
 /// Adds a row to the report, or gives back why there is none.
 fn one(
     req: &Request,
@@ -104,39 +123,73 @@ fn one(
 }
 
 fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progress) -> Result<Checked> {
-    let data = &*opened.data;
-    progress.step(&format!("verifying {}", opened.snapshot.file.escape_debug()), Some(data.size()));
-    let zipped = match &opened.snapshot.name {
+    let (file, name) = (&opened.snapshot.file, opened.snapshot.name.as_ref());
+    // Not beside the snapshot where it can be elsewhere: that is the disk of etcd.
+    let scratch = |size: u64| {
+        let fits = |draft: Draft| draft.room_for(size).map(|()| draft);
+        (req.scratch)().and_then(fits).or_else(|_| store.draft().and_then(fits))
+    };
+    let zipped = name.is_some_and(|n| n.suffix == Suffix::Zip);
+    match req.far {
+        // The walk reads here and there: what is far away is fetched first. A checksum alone is read as it comes.
+        Some(ways) if zipped || !req.quick => {
+            let near = fetch(&*opened.data, file, ways, scratch(opened.data.size())?, progress)?;
+            proof_of(&near.reader()?, file, name, req.quick, &scratch, progress)
+        }
+        _ => proof_of(&*opened.data, file, name, req.quick, &scratch, progress),
+    }
+}
+
+/// Copies all of it into the draft, several stretches at once.
+pub(super) fn fetch(
+    data: &dyn ReadAt,
+    file: &str,
+    ways: usize,
+    to: Draft,
+    progress: &dyn Progress,
+) -> Result<Draft> {
+    to.room_for(data.size())?;
+    progress.step(&format!("fetching {}", file.escape_debug()), Some(data.size()));
+    to.fill_from(data, ways, STRETCH, progress)?;
+    Ok(to)
+}
+
+/// Reads every byte, and says what it found.
+pub(super) fn proof_of(
+    data: &dyn ReadAt,
+    file: &str,
+    name: Option<&SnapshotName>,
+    quick: bool,
+    scratch: &dyn Fn(u64) -> Result<Draft>,
+    progress: &dyn Progress,
+) -> Result<Checked> {
+    progress.step(&format!("verifying {}", file.escape_debug()), Some(data.size()));
+    let zipped = match name {
         Some(name) => name.suffix == Suffix::Zip,
         None => starts_as_zip(data)?,
     };
     if !zipped {
-        let examined = examine(data, req.quick, progress)?;
+        let examined = examine(data, quick, progress)?;
         let plain = examined.digests.map(|d| Digest(d.file));
         return Ok(Checked {
             stored: plain.context("hashing the snapshot")?,
             plain: plain.map(|p| (p, data.size())),
             is_snapshot: inspect::looks_like(data),
             examined,
-            quick: req.quick,
+            quick,
         });
     }
     let stored = Digest(inspect::hash(data, data.size(), &mut |n| progress.advance(n))?.file);
-    // Not beside the snapshot where it can be elsewhere: that is the disk of etcd.
-    let claimed = zip::claimed_size(data).unwrap_or(0);
-    let fits = |draft: Draft| draft.room_for(claimed).map(|()| draft);
-    let draft = (req.scratch)().and_then(fits).or_else(|_| store.draft().and_then(fits))?;
+    let draft = scratch(zip::claimed_size(data).unwrap_or(0))?;
     let unpacked = zip::unpack(data, &|size| draft.room_for(size), &mut &draft)?;
     let (examined, plain, is_snapshot) = match unpacked {
-        zip::Unpacked::Damaged(why) => (
-            Examined { digests: None, proof: None, findings: vec![why] },
-            None,
-            opened.snapshot.name.is_some(),
-        ),
+        zip::Unpacked::Damaged(why) => {
+            (Examined { digests: None, proof: None, findings: vec![why] }, None, name.is_some())
+        }
         zip::Unpacked::Whole(entry) => {
             let reader = draft.reader()?;
-            let mut examined = examine(&reader, req.quick, progress)?;
-            let expected = opened.snapshot.name.as_ref().map(|n| n.plain().to_string());
+            let mut examined = examine(&reader, quick, progress)?;
+            let expected = name.map(|n| n.plain().to_string());
             if let Some(expected) = expected.filter(|e| *e != entry) {
                 examined
                     .findings
@@ -146,7 +199,7 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
             (examined, plain, inspect::looks_like(&reader))
         }
     };
-    Ok(Checked { examined, stored, plain, is_snapshot, quick: req.quick })
+    Ok(Checked { examined, stored, plain, is_snapshot, quick })
 }
 
 fn starts_as_zip(data: &dyn ReadAt) -> Result<bool> {

@@ -15,6 +15,8 @@ pub enum Origin {
     K3s(String, u64),
     /// A file of ours and a line.
     File(String, u64),
+    /// A file in systemd's folder of credentials.
+    Credential(String),
     /// An environment variable.
     Env(String),
     /// A flag.
@@ -27,6 +29,7 @@ impl fmt::Display for Origin {
             Origin::Default => f.write_str("built-in default"),
             Origin::Derived(from) => write!(f, "from {from}"),
             Origin::K3s(path, line) | Origin::File(path, line) => write!(f, "{path}:{line}"),
+            Origin::Credential(path) => write!(f, "credential {path}"),
             Origin::Env(name) => write!(f, "environment variable {name}"),
             Origin::Flag(name) => write!(f, "flag --{name}"),
         }

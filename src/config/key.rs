@@ -33,6 +33,16 @@ const fn k3s_only(name: &'static str, k3s: &'static [&'static str], k3s_env: &'s
     Key { k3s, k3s_env, ours: false, ..key(name) }
 }
 
+/// A secret: on a command line it would be seen by everybody, so there is a file for it.
+const fn secret(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    k3s: &'static [&'static str],
+    k3s_env: &'static [&'static str],
+) -> Key {
+    Key { aliases, k3s, k3s_env, secret: true, ..key(name) }
+}
+
 /// Every option, in the order of `--explain`.
 pub const KEYS: &[Key] = &[
     Key { k3s: &["data-dir", "d"], k3s_env: &["K3S_DATA_DIR"], ..key("data-dir") },
@@ -65,6 +75,93 @@ pub const KEYS: &[Key] = &[
     key("keep-yearly"),
     key("keep-within"),
     key("timezone"),
+    Key { aliases: &["etcd-s3"], k3s: &["etcd-s3", "s3"], default: Some("false"), ..key("s3") },
+    Key {
+        aliases: &["etcd-s3-endpoint"],
+        k3s: &["etcd-s3-endpoint", "s3-endpoint"],
+        default: Some("s3.amazonaws.com"),
+        ..key("s3-endpoint")
+    },
+    Key {
+        list: true,
+        aliases: &["etcd-s3-endpoint-ca"],
+        k3s: &["etcd-s3-endpoint-ca", "s3-endpoint-ca"],
+        ..key("s3-endpoint-ca")
+    },
+    Key {
+        aliases: &["etcd-s3-skip-ssl-verify"],
+        k3s: &["etcd-s3-skip-ssl-verify", "s3-skip-ssl-verify"],
+        default: Some("false"),
+        ..key("s3-skip-ssl-verify")
+    },
+    secret(
+        "s3-access-key",
+        &["etcd-s3-access-key"],
+        &["etcd-s3-access-key", "s3-access-key"],
+        &["AWS_ACCESS_KEY_ID"],
+    ),
+    key("s3-access-key-file"),
+    secret(
+        "s3-secret-key",
+        &["etcd-s3-secret-key"],
+        &["etcd-s3-secret-key", "s3-secret-key"],
+        &["AWS_SECRET_ACCESS_KEY"],
+    ),
+    key("s3-secret-key-file"),
+    secret(
+        "s3-session-token",
+        &["etcd-s3-session-token"],
+        &["etcd-s3-session-token", "s3-session-token"],
+        &["AWS_SESSION_TOKEN"],
+    ),
+    key("s3-session-token-file"),
+    Key { aliases: &["etcd-s3-bucket"], k3s: &["etcd-s3-bucket", "s3-bucket"], ..key("s3-bucket") },
+    Key {
+        aliases: &["etcd-s3-bucket-lookup-type"],
+        k3s: &["etcd-s3-bucket-lookup-type", "s3-bucket-lookup-type"],
+        default: Some("auto"),
+        ..key("s3-bucket-lookup-type")
+    },
+    Key {
+        aliases: &["etcd-s3-region"],
+        k3s: &["etcd-s3-region", "s3-region"],
+        default: Some("us-east-1"),
+        ..key("s3-region")
+    },
+    Key { aliases: &["etcd-s3-folder"], k3s: &["etcd-s3-folder", "s3-folder"], ..key("s3-folder") },
+    Key {
+        aliases: &["etcd-s3-insecure"],
+        k3s: &["etcd-s3-insecure", "s3-insecure"],
+        default: Some("false"),
+        ..key("s3-insecure")
+    },
+    Key {
+        aliases: &["etcd-s3-timeout"],
+        k3s: &["etcd-s3-timeout", "s3-timeout"],
+        default: Some("5m"),
+        ..key("s3-timeout")
+    },
+    Key {
+        secret: true,
+        ..Key { aliases: &["etcd-s3-proxy"], k3s: &["etcd-s3-proxy", "s3-proxy"], ..key("s3-proxy") }
+    },
+    k3s_only("s3-retention", &["etcd-s3-retention", "s3-retention"], &[]),
+    k3s_only("s3-config-secret", &["etcd-s3-config-secret", "s3-config-secret"], &[]),
+    key("s3-storage-class"),
+    key("s3-encryption"),
+    key("s3-kms-key-id"),
+    key("s3-customer-key-file"),
+    Key { list: true, ..key("s3-tags") },
+    Key { default: Some("4"), ..key("s3-parallel") },
+    Key { default: Some("16MiB"), ..key("s3-part-size") },
+    Key { default: Some("true"), ..key("s3-backlog") },
+    k3s_only("aws-shared-credentials-file", &[], &["AWS_SHARED_CREDENTIALS_FILE"]),
+    Key { default: Some("default"), ..k3s_only("aws-profile", &[], &["AWS_PROFILE"]) },
+    Key {
+        default: Some("http://169.254.169.254"),
+        ..k3s_only("aws-metadata-endpoint", &[], &["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
+    },
+    k3s_only("aws-metadata-disabled", &[], &["AWS_EC2_METADATA_DISABLED"]),
     Key { default: Some("/var/lib/k3s-snapshot"), ..key("state-dir") },
     Key { default: Some("/run/k3s-snapshot"), ..key("run-dir") },
     Key { k3s: &["token-file"], k3s_env: &["K3S_TOKEN_FILE"], ..key("token-file") },

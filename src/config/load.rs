@@ -48,11 +48,22 @@ pub fn gather(flavour: &Flavour, root: &Path, config: Option<&str>, env: &Enviro
         read_ours(&mut ours, &file)?;
     }
     all.overlay(ours);
-    all.overlay(from_environment(env, |key| key.ours.then(|| key.env()).into_iter().collect()));
+    all.overlay(from_credentials(env)?);
+    all.overlay(from_environment(env, |key| {
+        // Keys in the environment are stronger than any file, as everywhere in the world of S3.
+        let aws = key.k3s_env.iter().filter(|n| n.starts_with("AWS_")).map(|n| (*n).to_owned());
+        aws.chain(key.ours.then(|| key.env())).collect()
+    }));
     for name in env.keys().filter(|n| n.starts_with(ENV_PREFIX)) {
         if !KEYS.iter().any(|k| k.ours && k.env() == *name) {
             log::warn!("environment variable {name} means nothing to k3s-snapshot");
         }
+    }
+    if let (None, Some(home)) =
+        (all.get("aws-shared-credentials-file"), env.get("HOME").filter(|h| !h.is_empty()))
+    {
+        let path = format!("{home}/.aws/credentials");
+        all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
     }
     Ok(all)
 }
@@ -172,6 +183,25 @@ fn texts(file: &Path, line: &yaml::Line, key: &Key) -> Result<Vec<String>> {
         )
         .into()
     })
+}
+
+/// Secrets that systemd hands over as files, each named like its option.
+fn from_credentials(env: &Environment) -> Result<Fragment> {
+    let mut all = Fragment::default();
+    let Some(folder) = env.get("CREDENTIALS_DIRECTORY").filter(|f| !f.is_empty()) else { return Ok(all) };
+    for key in KEYS.iter().filter(|k| k.secret) {
+        let path = Path::new(folder).join(key.name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => all.set(
+                key.name,
+                vec![text.trim_end_matches(['\n', '\r']).to_owned()],
+                Origin::Credential(path.display().to_string()),
+            ),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(unreadable(&path, e)),
+        }
+    }
+    Ok(all)
 }
 
 fn from_environment(env: &Environment, names: impl Fn(&Key) -> Vec<String>) -> Fragment {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Settings: the merged fragments, validated and typed. Each value can still tell where it was said.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,34 +10,14 @@ use serde::Serialize;
 use super::fragment::{Fragment, Origin};
 use super::key::KEYS;
 use super::load::under;
-use super::retention;
+use super::{bucket, retention};
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
+use crate::model::bucket::Bucket;
 use crate::model::method::Method;
 use crate::model::name::check_part;
 use crate::model::retention::Policy;
-
-/// A text that is never shown: no `Display`, no `Serialize`, a redacted `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a text.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The text itself. Whoever calls this answers for where it goes.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
+pub use crate::model::secret::Secret;
 
 /// What the run goes by. Paths are below `root` already.
 #[derive(Debug)]
@@ -87,6 +66,12 @@ pub struct Settings {
     pub scheduled_base: String,
     /// Whose calendar counts.
     pub timezone: jiff::tz::TimeZone,
+    /// Whether the bucket is used too.
+    pub s3: bool,
+    /// Whether that was said by us and not by K3s's configuration alone: then it may be deleted from.
+    pub s3_by_us: bool,
+    /// Whether what earlier saves could not send is sent after a new snapshot.
+    pub s3_backlog: bool,
     merged: Fragment,
 }
 
@@ -133,6 +118,7 @@ impl Settings {
                 merged.set(key, vec![path], Origin::Derived("data-dir".to_owned()));
             }
         }
+        bucket::no_secret_on_argv(&merged)?;
         let path = |key: &str| -> Result<PathBuf> {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);
@@ -173,6 +159,9 @@ impl Settings {
             }),
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
             timezone: retention::zone(&merged)?,
+            s3: boolean(&merged, "s3")?,
+            s3_by_us: bucket::on_by_us(&merged, flavour.config),
+            s3_backlog: boolean(&merged, "s3-backlog")?,
             merged,
         })
     }
@@ -188,6 +177,11 @@ impl Settings {
             check_part(value).map_err(|why| bad(&self.merged, key, &why))?;
         }
         Ok((&self.name, &self.node_name))
+    }
+
+    /// The bucket. Files that it names are read now, so that a save without one never needs them.
+    pub fn bucket(&self) -> Result<Bucket> {
+        bucket::bucket(&self.merged, &self.root)
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.
@@ -220,7 +214,7 @@ fn inside(root: &Path, path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn text(merged: &Fragment, key: &str) -> Option<String> {
+pub(super) fn text(merged: &Fragment, key: &str) -> Option<String> {
     merged.last(key).map(|(value, _)| value.to_owned())
 }
 
@@ -239,7 +233,7 @@ pub(super) fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
 }
 
 /// As Go's ParseBool, which K3s uses, and the other words that YAML knows.
-fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
+pub(super) fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
     let Some((value, _)) = merged.last(key) else { return Ok(false) };
     match value.to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "yes" | "on" => Ok(true),
@@ -253,7 +247,7 @@ fn method(merged: &Fragment) -> Result<Method> {
     word.parse().map_err(|why| bad(merged, "method", why))
 }
 
-fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
+pub(super) fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
     let Some((value, _)) = merged.last(key) else { return Ok(None) };
     match parse_duration(value) {
         Some(d) => Ok(Some(d)),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine: files, locks, the service manager. The rest of the program sees the items of this file.
 
+pub mod copy;
 pub mod datastore;
 pub mod flavour;
 pub mod fs;
@@ -8,7 +9,7 @@ pub mod held;
 pub mod lock;
 pub mod notify;
 
-pub use fs::{Draft, FileAt};
+pub use fs::{Draft, FileAt, Published};
 
 /// Hears how far a long deed has come. Never fails.
 pub trait Progress: Send + Sync {

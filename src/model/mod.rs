@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The judgement: names, snapshots, reports. Pure values and functions; no file, no clock, no environment, no socket.
 
+pub mod bucket;
 pub mod method;
 pub mod name;
 pub mod report;
 pub mod retention;
+pub mod secret;
 pub mod snapshot;
 pub mod token;

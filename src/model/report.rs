@@ -30,6 +30,23 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// The snapshots it is about.
     pub snapshots: Vec<Row>,
+    /// What was looked at of the bucket, in order; only by `list --check-s3`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// One thing that works or does not.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// A stable word.
+    pub name: &'static str,
+    /// Whether it works.
+    pub ok: bool,
+    /// What was seen.
+    pub detail: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// Why a run did not come to a good end.
@@ -49,7 +66,7 @@ pub struct Trouble {
 pub struct Row {
     /// File name.
     pub name: String,
-    /// `file:///...`
+    /// `file:///...` or `s3://...`
     pub location: String,
     /// Bytes as stored.
     pub size: u64,
@@ -147,6 +164,7 @@ impl Report {
             error: None,
             warnings: Vec::new(),
             snapshots: Vec::new(),
+            checks: Vec::new(),
         }
     }
 

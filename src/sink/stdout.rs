@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::log::printable;
-use crate::model::report::{Report, Row};
+use crate::model::report::{Check, Report, Row};
 use crate::model::snapshot::State;
 
 /// How the result is printed.
@@ -64,6 +64,7 @@ fn render(report: &Report, format: Format) -> String {
         Format::Yaml if report.snapshots.is_empty() => "[]\n".to_owned(),
         Format::Yaml => serde_saphyr::to_string(&report.snapshots).unwrap_or_default(),
         Format::Text => match report.verb {
+            "list" if !report.checks.is_empty() => report.checks.iter().map(check).collect(),
             "list" if report.error.is_some() && report.snapshots.is_empty() => String::new(),
             "list" => list(&report.snapshots),
             "prune" if report.snapshots.is_empty() => String::new(),
@@ -122,6 +123,12 @@ fn deleted(row: &Row) -> String {
         (_, None) => row.reasons.join(", "),
     };
     format!("{}: {how}\n", printable(&row.name))
+}
+
+fn check(check: &Check) -> String {
+    let word = if check.ok { "ok    " } else { "FAILED" };
+    let hint = check.hint.as_ref().map(|h| format!("       hint: {}\n", printable(h))).unwrap_or_default();
+    format!("{word} {}: {}\n{hint}", check.name, printable(&check.detail))
 }
 
 fn saved(row: &Row) -> String {

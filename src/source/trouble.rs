@@ -79,7 +79,15 @@ pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert
         .into();
     }
     if endpoint.starts_with("http://")
-        && has(&["BrokenPipe", "broken pipe", "frame", "FRAME", "Connection reset"])
+        && has(&[
+            "BrokenPipe",
+            "broken pipe",
+            "frame",
+            "FRAME",
+            "Connection reset",
+            "ConnectionReset",
+            "ConnectionAborted",
+        ])
     {
         return Fault::new(Kind::Config, format!("{endpoint} does not speak etcd's protocol without TLS"))
             .hint("K3s's etcd is reached by https:// on its client port, usually 2379.")

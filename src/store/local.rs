@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::manifests::Manifests;
-use super::{Kept, Opened, Store, removal};
+use super::{Home, Kept, Opened, Store, removal};
 use crate::error::{Fault, Kind};
 use crate::host::fs::{Published, id_of, is_dot_name, make_folder, nonblocking};
-use crate::host::{Draft, FileAt};
+use crate::host::{Draft, FileAt, Progress};
+use crate::inspect::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::{Leftover, Listing, Manifest, Snapshot, State, plausible_size};
 
@@ -77,6 +78,15 @@ impl Local {
             Fault::new(kind, format!("opening the snapshot folder '{}'", self.folder.display())).hint(hint),
         )
     }
+}
+
+/// Refuses what would lead out of the folder.
+fn check_name(file: &str) -> Result<()> {
+    if file.is_empty() || file.contains(['/', '\0']) || file == "." || file == ".." {
+        let what = format!("'{}' is not the name of a snapshot", file.escape_debug());
+        return Err(Fault::new(Kind::Usage, what).into());
+    }
+    Ok(())
 }
 
 /// The path without links, as far as it exists.
@@ -146,6 +156,7 @@ impl Store for Local {
     fn open(&self, file: &str) -> Result<Opened> {
         let path = self.folder.join(file);
         let context = || format!("opening snapshot '{}'", path.display());
+        check_name(file)?;
         // Not to wait for a writer where it is a pipe.
         let opened =
             File::options().read(true).custom_flags(nonblocking()).open(&path).map_err(|e| {
@@ -192,6 +203,26 @@ impl Store for Local {
         Draft::new(&self.folder)
     }
 
+    fn put(
+        &self,
+        name: &SnapshotName,
+        data: &dyn ReadAt,
+        manifest: &Manifest,
+        progress: &dyn Progress,
+    ) -> Result<Snapshot> {
+        let draft = self.draft()?;
+        draft.room_for(data.size())?;
+        draft.fill_from(data, 1, u64::MAX, progress)?;
+        let kept = self.publish(draft, name, data.size(), manifest.clone())?;
+        kept.recorded.map(|()| kept.snapshot)
+    }
+
+    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
+        removal::delete(&self.folder, &self.manifests, files)
+    }
+}
+
+impl Home for Local {
     fn free(&self, name: &SnapshotName) -> Result<SnapshotName> {
         let mut name = name.clone();
         // Both forms of a name count as taken: K3s unpacks `x.zip` to `x`.
@@ -232,10 +263,6 @@ impl Store for Local {
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {
         removal::leftovers(&self.folder)
-    }
-
-    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
-        removal::delete(&self.folder, &self.manifests, files)
     }
 
     fn sweep(&self) -> Result<usize> {

@@ -4,10 +4,11 @@
 pub mod local;
 pub mod manifests;
 mod removal;
+pub mod s3;
 
 use anyhow::Result;
 
-use crate::host::Draft;
+use crate::host::{Draft, Progress};
 use crate::inspect::ReadAt;
 use crate::model::name::SnapshotName;
 use crate::model::snapshot::{FileId, Leftover, Listing, Manifest, Snapshot};
@@ -42,6 +43,21 @@ pub trait Store {
     fn record(&self, manifest: &Manifest) -> Result<()>;
     /// An unnamed file in this place, for a snapshot to come or for scratch.
     fn draft(&self) -> Result<Draft>;
+    /// Puts a snapshot here under this name, never over another. What comes back is proven as far as the place can
+    /// prove it.
+    fn put(
+        &self,
+        name: &SnapshotName,
+        data: &dyn ReadAt,
+        manifest: &Manifest,
+        progress: &dyn Progress,
+    ) -> Result<Snapshot>;
+    /// Deletes these files, in their order, with all that belongs to them. One result each: true where it was there.
+    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)>;
+}
+
+/// The place where snapshots are made: a draft gets its name here once it is proven.
+pub trait Home: Store {
     /// This name, or that of the next second that is free.
     fn free(&self, name: &SnapshotName) -> Result<SnapshotName>;
     /// Names the draft of `size` bytes, never over another file, and records it. Fails as busy where the name was taken
@@ -50,8 +66,15 @@ pub trait Store {
     /// What cut-off runs left in it, and whether that is still in use. Apart from the list, as it takes a look at every
     /// process.
     fn leftovers(&self) -> Result<Vec<Leftover>>;
-    /// Deletes these files, in their order, with all that belongs to them. One result each: true where it was there.
-    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)>;
     /// Forgets what is written down of snapshots that are gone; gives back of how many.
     fn sweep(&self) -> Result<usize>;
+}
+
+/// A place that others share and that a transfer can leave unfinished.
+pub trait Remote: Store {
+    /// Removes transfers that were left unfinished, where `ours` says so of a file name and when it began (seconds
+    /// since the epoch). Returns how many; never fails, since it is done on the side.
+    fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool) -> usize;
+    /// Where it is, for people.
+    fn url(&self) -> String;
 }

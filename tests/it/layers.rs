@@ -24,13 +24,16 @@ const OURS: &[(&str, &[&str])] = &[
             "error",
             "host::Draft",
             "host::Progress",
+            "host::Published",
             "inspect",
             "model",
             "source::Captured",
             "source::Fill",
             "source::Source",
             "source::intake",
+            "store::Home",
             "store::Opened",
+            "store::Remote",
             "store::Store",
         ],
     ),
@@ -53,6 +56,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("indicatif", &["sink/bar.rs"]),
     ("serde_saphyr", &["config/yaml.rs", "sink/stdout.rs"]),
     ("zip", &["codec/zip.rs"]),
+    ("s3", &["store/s3"]),
+    ("ureq", &["store/s3"]),
+    ("quick_xml", &["store/s3/xml.rs"]),
+    ("md5", &["store/s3"]),
+    ("base64", &["config/bucket.rs", "store/s3"]),
 ];
 
 /// What a pure folder must not touch.

@@ -12,11 +12,14 @@
 mod bolt_writer;
 mod churn;
 mod clone;
+mod conformance;
 mod corruption;
 mod documents;
 mod layers;
 mod parts;
 mod prune;
+mod s3;
+mod s3_faults;
 mod save;
 mod support;
 mod trouble;

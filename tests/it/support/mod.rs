@@ -5,12 +5,15 @@
 #![cfg(test)] // what the lints allow to tests, they allow here
 #![allow(dead_code, reason = "a theme takes what it needs")]
 
+pub(crate) mod bucket;
 pub(crate) mod certs;
 pub(crate) mod cluster;
 pub(crate) mod ctl;
 pub(crate) mod disk;
 pub(crate) mod etcd;
+pub(crate) mod front;
 pub(crate) mod k3s_root;
+pub(crate) mod memory;
 pub(crate) mod objects;
 pub(crate) mod ports;
 pub(crate) mod process;

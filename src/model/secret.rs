@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Texts that are never shown: not in a log, not in a report, not in an error.
+
+use std::fmt;
+
+/// A text that is never shown: no `Display`, no `Serialize`, a redacted `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Turns what came back, or did not, into a [`Trouble`]: statuses, error documents, broken connections.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ureq::http::HeaderMap;
+
+use super::trouble::{Class, Trouble};
+use super::xml;
+
+/// More than this, and the clocks are the likelier reason for a refusal.
+const SKEW: i64 = 5 * 60;
+
+/// The value of a header as text; empty where there is none.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// What a server's text may look like in a sentence of ours: short, no control characters.
+pub(super) fn quoted(text: &str) -> String {
+    let text = text.trim().trim_end_matches('.');
+    let short: String = text.chars().take(200).collect();
+    short.escape_debug().to_string()
+}
+
+/// An answer that is not a success. `body` is the head of it, which may not be XML at all.
+pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &str) -> Trouble {
+    let document = xml::parse(body).unwrap_or_default();
+    let word = |name: &str| quoted(document.text(name));
+    let (code, said) = (word("Code"), word("Message"));
+    let mut class = Class::of_code(&code).unwrap_or_else(|| Class::of_status(status));
+    let there =
+        [header(headers, "x-amz-bucket-region"), document.text("Region"), document.text("BucketRegion")]
+            .into_iter()
+            .find(|r| !r.is_empty() && *r != region)
+            .map(quoted);
+    // What Go's, nginx's and Apache's servers say on a port for HTTPS, each in its words.
+    if status == 400 && code.is_empty() && String::from_utf8_lossy(body).contains("HTTPS") {
+        return Trouble::of(Class::Scheme, "the store wants HTTPS on this port");
+    }
+    let off = skew(headers);
+    let expired = said.contains("expired") || said.contains("not yet valid");
+    if matches!(class, Class::Denied | Class::Skew) && off.is_some()
+        || class == Class::Denied && expired && code == "AccessDenied"
+    {
+        class = Class::Skew;
+    }
+    if there.is_some() && matches!(class, Class::Redirect | Class::Region | Class::Denied | Class::Failed) {
+        class = Class::Region;
+    }
+    let answered = match (code.is_empty(), said.is_empty()) {
+        (true, _) => format!("the store answered with status {status}"),
+        (false, true) => format!("the store answered {code} (status {status})"),
+        (false, false) => format!("the store answered {code} (status {status}): {said}"),
+    };
+    let message = match (class, there, off) {
+        (Class::Region, Some(there), _) => {
+            format!("the bucket is in the region '{there}', not in '{region}'")
+        }
+        (Class::Region, None, _) => format!("the region '{region}' is not the bucket's; {answered}"),
+        (Class::Skew, _, Some(off)) => {
+            let which = if off > 0 { "behind" } else { "ahead of" };
+            format!("this machine's clock is {} s {which} the store's; {answered}", off.abs())
+        }
+        (Class::Skew, _, None) => format!("this machine's clock and the store's differ; {answered}"),
+        (Class::Signature, ..) => format!("the store says that the signature is wrong ({code})"),
+        (Class::Key, ..) => format!("the store does not accept the access key ({code})"),
+        (Class::NoBucket, ..) => "there is no such bucket".to_owned(),
+        (Class::Denied, ..) => format!("access is denied; {answered}"),
+        (Class::Redirect, ..) => {
+            let to = document.text("Endpoint");
+            let to = if to.is_empty() { host_of(header(headers, "location")) } else { to };
+            match to {
+                "" => format!("the store redirects (status {status}) without saying where"),
+                to => format!("the store redirects to '{}' (status {status})", quoted(to)),
+            }
+        }
+        _ => answered,
+    };
+    let after = header(headers, "retry-after").parse().ok();
+    Trouble { class, message, code, after }
+}
+
+/// Only the host: the rest of such an address holds our signature.
+fn host_of(location: &str) -> &str {
+    let rest = location.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Seconds that the store's clock is ahead of ours, where it tells the time.
+pub(super) fn skew_of(headers: &HeaderMap) -> Option<i64> {
+    let theirs = jiff::fmt::rfc2822::parse(header(headers, "date")).ok()?.timestamp().as_second();
+    let ours = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    theirs.checked_sub(ours)
+}
+
+/// The same where that is a lot.
+fn skew(headers: &HeaderMap) -> Option<i64> {
+    skew_of(headers).filter(|off| off.abs() > SKEW)
+}
+
+/// A request that got no answer. `silence` is how long was waited at most. Never prints what ureq holds of the URL.
+pub(super) fn unanswered(error: ureq::Error, host: &str, tls: bool, silence: u64) -> Trouble {
+    use ureq::Error as E;
+    match error {
+        E::HostNotFound => Trouble::of(Class::Name, format!("the name '{host}' cannot be resolved")),
+        E::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
+            Trouble::of(Class::Connect, format!("'{host}' cannot be reached: no connection in time"))
+        }
+        E::Timeout(_) => Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s")),
+        E::Io(e) => io_trouble(&e, host, tls, silence),
+        E::ConnectionFailed => Trouble::of(Class::Connect, format!("'{host}' cannot be reached")),
+        E::ConnectProxyFailed(why) => {
+            Trouble::of(Class::Connect, format!("the proxy refuses: {}", quoted(&why)))
+        }
+        E::InvalidProxyUrl => Trouble::of(Class::Config, "the proxy's URL cannot be used"),
+        E::Protocol(_) if !tls => {
+            Trouble::of(Class::Scheme, format!("'{host}' does not speak plain HTTP; it may want HTTPS"))
+        }
+        E::Protocol(_) => Trouble::of(Class::Broken, format!("'{host}' sent something that is not HTTP")),
+        E::Tls(why) => Trouble::of(Class::Certificate, format!("TLS with '{host}' failed: {why}")),
+        E::Rustls(e) => tls_trouble(&e.to_string(), host),
+        E::LargeResponseHeader(..) => Trouble::of(Class::Nonsense, format!("'{host}' sent too large a head")),
+        _ => Trouble::of(Class::Failed, format!("the request to '{host}' could not be made")),
+    }
+}
+
+fn tls_trouble(said: &str, host: &str) -> Trouble {
+    if said.contains("InvalidContentType") || said.contains("corrupt message") {
+        return Trouble::of(Class::Scheme, format!("'{host}' does not speak HTTPS; it may want plain HTTP"));
+    }
+    Trouble::of(Class::Certificate, format!("the certificate of '{host}' is not accepted: {}", quoted(said)))
+}
+
+/// The same for an error of reading or writing, also in the middle of a body.
+pub(super) fn io_trouble(e: &io::Error, host: &str, tls: bool, silence: u64) -> Trouble {
+    let said = e.to_string();
+    match e.kind() {
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => {
+            Trouble::of(Class::Connect, format!("'{host}' cannot be reached: {}", quoted(&said)))
+        }
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+            Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s"))
+        }
+        // rustls's errors travel as this.
+        io::ErrorKind::InvalidData if tls => tls_trouble(&said, host),
+        _ if said.contains("timeout") => {
+            Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s"))
+        }
+        _ if said.contains("failed to lookup address") => {
+            Trouble::of(Class::Name, format!("the name '{host}' cannot be resolved"))
+        }
+        _ => Trouble::of(Class::Broken, format!("the connection to '{host}' broke: {}", quoted(&said))),
+    }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Snapshots in a bucket. K3s's layout: `<folder>/<name>`, our manifests beside it in `.metadata/`.
+//!
+//! `sign` signs, `send` sends and tries again, `answer` and `trouble` put failures into words; the rest says what is
+//! sent. Nothing outside this folder knows HTTP, XML or a signature.
+
+mod answer;
+mod delete;
+mod imds;
+mod list;
+mod multipart;
+mod object;
+mod probe;
+mod put;
+mod record;
+mod send;
+mod sign;
+mod tls;
+mod trouble;
+mod xml;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Result;
+
+use super::{Opened, Remote, Store};
+use crate::error::{Fault, Kind};
+use crate::host::{Draft, Progress};
+use crate::inspect::ReadAt;
+use crate::model::bucket::Bucket;
+use crate::model::name::{SnapshotName, Suffix};
+use crate::model::report::Check;
+use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
+
+use object::{Head, Object, head, id_of};
+use put::Manners;
+use record::Evidence;
+use send::Wire;
+use trouble::{Class, Trouble};
+
+/// A bucket, or a folder in one.
+pub struct S3 {
+    wire: Arc<Wire>,
+    manners: Manners,
+    details: bool,
+    scratch: PathBuf,
+}
+
+impl S3 {
+    /// The snapshots of a bucket. Nothing is asked yet, but for the keys where the machine's own role gives them.
+    /// What must be unpacked or proven lies in `scratch` meanwhile, without a name.
+    pub fn new(bucket: Bucket, scratch: PathBuf) -> Result<S3> {
+        let doing = format!("using the bucket '{}'", bucket.url());
+        let wire = Arc::new(Wire::new(bucket).map_err(|t| t.error(&doing))?);
+        Ok(S3 { wire, manners: Manners::default(), details: false, scratch })
+    }
+
+    /// The same, but a list reads the manifests too, several at once.
+    pub fn with_details(self, details: bool) -> S3 {
+        S3 { details, ..self }
+    }
+
+    /// How many requests may be in flight at once.
+    pub fn parallel(&self) -> usize {
+        self.wire.bucket.parallel
+    }
+
+    /// Looks what works of a bucket, step by step.
+    pub fn probe(bucket: Bucket) -> Vec<Check> {
+        probe::probe(bucket)
+    }
+
+    fn doing(&self, verb: &str, file: &str) -> String {
+        format!("{verb} '{}/{}'", self.wire.bucket.url(), file.escape_debug())
+    }
+
+    fn row(&self, file: &str, head: &Head, manifest: Option<Manifest>) -> Snapshot {
+        let name = SnapshotName::parse(file);
+        let state = match (&name, &manifest) {
+            (None, _) => State::Foreign,
+            _ if head.size == 0 => State::Bad,
+            (_, Some(m)) => record::verdict(m),
+            (Some(n), None) if n.suffix == Suffix::Plain && !plausible_size(head.size) => State::Bad,
+            (Some(_), None) => State::Unchecked,
+        };
+        Snapshot {
+            location: format!("{}/{file}", self.wire.bucket.url()),
+            size: head.size,
+            created_at: name.as_ref().map_or(head.modified, |n| n.at),
+            name,
+            state,
+            manifest,
+            file: file.to_owned(),
+        }
+    }
+
+    /// Reads the manifests of what is proven or bad, several at once.
+    fn read_details(&self, listing: &mut Listing, found: &HashMap<String, list::Entry>) {
+        let wanted: Vec<&mut Snapshot> =
+            listing.snapshots.iter_mut().filter(|s| s.state != State::Foreign).collect();
+        let jobs = Mutex::new(wanted.into_iter());
+        let failed = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..self.wire.bucket.parallel.max(1).saturating_mul(2) {
+                scope.spawn(|| {
+                    loop {
+                        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some(snapshot) = next else { return };
+                        if failed.load(Relaxed) > 0 {
+                            return;
+                        }
+                        match record::read(&self.wire, &snapshot.file, None) {
+                            Ok(Some(m)) if found.get(&snapshot.file).is_some_and(|e| e.is(&m.file)) => {
+                                if snapshot.state != State::Bad {
+                                    snapshot.state = record::verdict(&m);
+                                }
+                                snapshot.manifest = Some(m);
+                            }
+                            // It speaks of another object.
+                            Ok(Some(_)) if snapshot.state == State::Proven => {
+                                snapshot.state = State::Unchecked
+                            }
+                            Ok(_) => {}
+                            Err(t) => {
+                                if failed.fetch_add(1, Relaxed) == 0 {
+                                    log::warn!("reading manifests in {}: {t}", self.wire.bucket.url());
+                                }
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        listing.complete &= failed.into_inner() == 0;
+    }
+}
+
+fn missing(t: Trouble, doing: &str, file: &str, url: &str) -> anyhow::Error {
+    match t.class {
+        Class::Missing => {
+            Fault::new(Kind::Missing, format!("no snapshot '{}' in '{url}'", file.escape_debug()))
+                .hint("k3s-snapshot-list --s3 shows what is there.")
+                .into()
+        }
+        _ => t.error(doing),
+    }
+}
+
+impl Store for S3 {
+    fn list(&self) -> Result<Listing> {
+        let (mut listing, found) =
+            list::rows(&self.wire).map_err(|t| t.error(&format!("listing '{}'", self.wire.bucket.url())))?;
+        if self.details {
+            self.read_details(&mut listing, &found);
+        }
+        Ok(listing)
+    }
+
+    fn open(&self, file: &str) -> Result<Opened> {
+        let (doing, url) = (self.doing("opening", file), self.wire.bucket.url());
+        if !list::is_plain(file) {
+            return Err(missing(Trouble::of(Class::Missing, ""), &doing, file, &url));
+        }
+        let key = self.wire.bucket.key(file);
+        let head = head(&self.wire, &key).map_err(|t| missing(t, &doing, file, &url))?;
+        let id = id_of(head.size, head.modified, &head.etag);
+        let recorded = record::read(&self.wire, file, None)
+            .map_err(|t| t.error(&self.doing("reading the manifest of", file)))?;
+        let valid = recorded.clone().filter(|m| m.file == id);
+        let snapshot = self.row(file, &head, valid);
+        let data = Box::new(Object::new(Arc::clone(&self.wire), key, &head));
+        Ok(Opened { data, id, snapshot, recorded })
+    }
+
+    fn record(&self, manifest: &Manifest) -> Result<()> {
+        let mut manifest = manifest.clone();
+        record::note(&mut manifest, Evidence::Read, "");
+        record::write(&self.wire, &manifest, true)
+            .map_err(|t| t.error(&self.doing("writing the manifest of", &manifest.name)))
+    }
+
+    fn draft(&self) -> Result<Draft> {
+        Draft::new(&self.scratch)
+    }
+
+    fn put(
+        &self,
+        name: &SnapshotName,
+        data: &dyn ReadAt,
+        manifest: &Manifest,
+        progress: &dyn Progress,
+    ) -> Result<Snapshot> {
+        let file = name.to_string();
+        let doing = self.doing("sending", &file);
+        let (head, evidence) = put::put(&self.wire, &self.manners, &file, data, manifest, progress)
+            .map_err(|t| t.error(&doing))?;
+        let mut manifest = Manifest {
+            name: file.clone(),
+            folder: self.wire.bucket.url(),
+            file: id_of(head.size, head.modified, &head.etag),
+            ..manifest.clone()
+        };
+        record::note(&mut manifest, evidence, &head.etag);
+        // Without it the object is only "unchecked", but it is there: told, not fatal.
+        if let Err(t) = record::write(&self.wire, &manifest, false) {
+            log::warn!(
+                "{}: {t}; the object is kept and will be listed as unchecked",
+                self.doing("writing the manifest of", &file)
+            );
+        }
+        Ok(self.row(&file, &head, Some(manifest)))
+    }
+
+    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
+        let all = files.iter().map(|f| (*f).to_owned());
+        let (good, bad): (Vec<String>, Vec<String>) = all.partition(|f| list::is_plain(f));
+        let refused = bad.into_iter().map(|f| {
+            let fault =
+                Fault::new(Kind::Usage, format!("'{}' is not the name of a snapshot", f.escape_debug()));
+            (f, Err(fault.into()))
+        });
+        let done = delete::delete(&self.wire, &good).into_iter().map(|(file, result)| {
+            let result = result.map_err(|t| t.error(&self.doing("deleting", &file)));
+            // A store does not say whether there was something to delete.
+            (file, result.map(|()| true))
+        });
+        done.chain(refused).collect()
+    }
+}
+
+impl Remote for S3 {
+    fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool) -> usize {
+        multipart::sweep(&self.wire, ours)
+    }
+
+    fn url(&self) -> String {
+        self.wire.bucket.url()
+    }
+}

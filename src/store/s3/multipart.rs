@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An object in parts: several in flight, each read from the file by position, so that no part is held in memory.
+//!
+//! Whatever ends badly is aborted. What a kill leaves behind, the next save aborts: see [`sweep`].
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+use ureq::http::Method;
+
+use super::answer::header;
+use super::put::{Expected, Manners, Sent, base64, customer_key, dress_snapshot, hex, sums};
+use super::send::{Payload, Wire, etag};
+use super::sign::Ask;
+use super::trouble::{Class, Trouble};
+use super::xml::escape;
+use crate::host::Progress;
+use crate::inspect::ReadAt;
+use crate::model::snapshot::Manifest;
+
+/// No store takes more parts than this.
+const PARTS: u64 = 10_000;
+
+struct Part {
+    sha256: [u8; 32],
+    md5: [u8; 16],
+    etag: String,
+}
+
+struct Upload<'a> {
+    wire: &'a Wire,
+    key: &'a str,
+    id: String,
+    data: &'a dyn ReadAt,
+    part_size: u64,
+    count: usize,
+    /// Whether the store keeps a SHA-256 of each part. Where not, each part goes with its MD5.
+    checksums: bool,
+    progress: &'a dyn Progress,
+}
+
+/// Whole mebibytes, as large as it takes.
+fn part_size(wire: &Wire, size: u64) -> u64 {
+    wire.bucket.part_size.max(size.div_ceil(PARTS).next_multiple_of(1 << 20))
+}
+
+/// What an object of these bytes looks like that was sent by us, in one piece or in parts.
+pub(super) fn expected(wire: &Wire, data: &dyn ReadAt) -> Result<Expected, Trouble> {
+    let size = data.size();
+    let part_size = part_size(wire, size);
+    if size <= wire.bucket.part_size {
+        let sums = sums(data, 0, size)?;
+        return Ok(Expected { size, checksum: base64(&sums.sha256), etag: Some(hex(&sums.md5)) });
+    }
+    let (mut sha, mut md5) = (Sha256::new(), Md5::new());
+    for index in 0..size.div_ceil(part_size) {
+        let from = index.saturating_mul(part_size);
+        let sums = sums(data, from, part_size.min(size.saturating_sub(from)))?;
+        sha.update(sums.sha256);
+        md5.update(sums.md5);
+    }
+    let count = size.div_ceil(part_size);
+    let etag = Some(format!("{}-{count}", hex(&md5.finalize())));
+    Ok(Expected { size, checksum: format!("{}-{count}", base64(&sha.finalize())), etag })
+}
+
+/// Sends it all. On an error, what is expected comes back where the upload may yet have been completed.
+pub(super) fn put(
+    wire: &Wire,
+    manners: &Manners,
+    key: &str,
+    name: &str,
+    data: &dyn ReadAt,
+    manifest: &Manifest,
+    progress: &dyn Progress,
+) -> Sent {
+    let size = data.size();
+    let part_size = part_size(wire, size);
+    let count = usize::try_from(size.div_ceil(part_size)).unwrap_or(usize::MAX);
+    let mut tries = 0;
+    let begun = manners.adapt(|| {
+        let mut ask =
+            dress_snapshot(Ask::new(Method::POST, key), &wire.bucket, name, manifest).query("uploads", "");
+        if manners.checksum() {
+            ask = ask.header("x-amz-checksum-algorithm", "SHA256");
+        }
+        wire.again(|| {
+            tries += 1;
+            wire.one_document(&ask, Payload::None)
+        })
+    });
+    let (headers, document) = begun.map_err(|t| {
+        abort_others(wire, key, "");
+        (None, t)
+    })?;
+    let id = document.text("UploadId").to_owned();
+    if id.is_empty() {
+        return Err((None, wire.lacks("the upload's id")));
+    }
+    let checksums = manners.checksum() && header(&headers, "x-amz-checksum-algorithm") == "SHA256";
+    let upload = Upload { wire, key, id, data, part_size, count, checksums, progress };
+    let ended = upload.parts().map_err(|t| (None, t)).and_then(|parts| upload.complete(manners, &parts));
+    if let Err((_, trouble)) = &ended {
+        log::debug!("{trouble}; aborting the upload");
+        upload.abort();
+    }
+    if tries > 1 {
+        // A request to begin whose answer was lost may have begun one.
+        abort_others(wire, key, &upload.id);
+    }
+    ended
+}
+
+impl Upload<'_> {
+    /// Sends the parts; the first trouble stops all.
+    fn parts(&self) -> Result<Vec<Part>, Trouble> {
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let done: Mutex<Vec<(usize, Part)>> = Mutex::new(Vec::new());
+        let first: Mutex<Option<Trouble>> = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..self.wire.bucket.parallel.clamp(1, self.count) {
+                scope.spawn(|| {
+                    while !stop.load(Relaxed) {
+                        let index = next.fetch_add(1, Relaxed);
+                        if index >= self.count {
+                            return;
+                        }
+                        match self.part(index) {
+                            Ok(part) => {
+                                done.lock().unwrap_or_else(PoisonError::into_inner).push((index, part))
+                            }
+                            Err(trouble) => {
+                                stop.store(true, Relaxed);
+                                first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(trouble);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        if let Some(trouble) = first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(trouble);
+        }
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(index, _)| *index);
+        if done.len() != self.count {
+            return Err(Trouble::of(Class::Failed, "a sending thread died"));
+        }
+        Ok(done.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// Reads a part for its sums, then again to send it: twice from the page cache costs less than memory.
+    fn part(&self, index: usize) -> Result<Part, Trouble> {
+        let from = (index as u64).saturating_mul(self.part_size);
+        let len = self.part_size.min(self.data.size().saturating_sub(from));
+        let sums = sums(self.data, from, len)?;
+        let ask = Ask::new(Method::PUT, self.key)
+            .query("partNumber", index.saturating_add(1).to_string())
+            .query("uploadId", &self.id);
+        let ask = customer_key(ask, &self.wire.bucket);
+        let ask = if self.checksums {
+            ask.header("x-amz-checksum-sha256", base64(&sums.sha256))
+        } else {
+            ask.header("content-md5", base64(&sums.md5))
+        };
+        let answer = self.wire.ask(&ask, Payload::Part(self.data, from, len))?;
+        let etag = etag(&answer.headers);
+        if etag.is_empty() {
+            return Err(self.wire.lacks("the part's entity tag"));
+        }
+        self.progress.advance(len);
+        Ok(Part { sha256: sums.sha256, md5: sums.md5, etag })
+    }
+
+    fn complete(&self, manners: &Manners, parts: &[Part]) -> Sent {
+        let (mut sha, mut md5) = (Sha256::new(), Md5::new());
+        let mut body =
+            String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+        for (index, part) in parts.iter().enumerate() {
+            sha.update(part.sha256);
+            md5.update(part.md5);
+            let sum = if self.checksums {
+                format!("<ChecksumSHA256>{}</ChecksumSHA256>", base64(&part.sha256))
+            } else {
+                String::new()
+            };
+            body.push_str(&format!(
+                "<Part>{sum}<ETag>\"{}\"</ETag><PartNumber>{}</PartNumber></Part>",
+                escape(&part.etag),
+                index.saturating_add(1)
+            ));
+        }
+        body.push_str("</CompleteMultipartUpload>");
+        let expected = Expected {
+            size: self.data.size(),
+            checksum: format!("{}-{}", base64(&sha.finalize()), parts.len()),
+            etag: Some(format!("{}-{}", hex(&md5.finalize()), parts.len())),
+        };
+        let done = manners.adapt(|| {
+            let ask = Ask::new(Method::POST, self.key)
+                .query("uploadId", &self.id)
+                .header("content-type", "application/xml");
+            self.wire.document(&manners.if_free(ask), Payload::Bytes(body.as_bytes()))
+        });
+        match done {
+            Ok(_) => Ok(expected),
+            Err(t) => Err((Some(Box::new(expected)), t)),
+        }
+    }
+
+    /// As far as it can be done; what stays, a later save finds.
+    fn abort(&self) {
+        abort(self.wire, self.key, &self.id);
+    }
+}
+
+fn abort(wire: &Wire, key: &str, id: &str) -> bool {
+    match wire.ask(&Ask::new(Method::DELETE, key).query("uploadId", id), Payload::None) {
+        Ok(_) => true,
+        Err(t) if t.class == Class::Missing => true,
+        Err(t) => {
+            log::warn!("aborting an unfinished upload in {}: {t}", wire.bucket.url());
+            false
+        }
+    }
+}
+
+/// Uploads that were begun and not ended: key, id, when they began.
+pub(super) fn pending(wire: &Wire, prefix: &str) -> Result<Vec<(String, String, u64)>, Trouble> {
+    let (mut all, mut after) = (Vec::new(), None::<(String, String)>);
+    for _ in 0..100 {
+        let mut ask = Ask::new(Method::GET, "").query("uploads", "").query("prefix", prefix);
+        if let Some((key, id)) = &after {
+            ask = ask.query("key-marker", key).query("upload-id-marker", id);
+        }
+        let (_, page) = wire.document(&ask, Payload::None)?;
+        for node in page.all("Upload") {
+            let began =
+                node.text("Initiated").parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
+            let key = node.child("Key").map(|k| k.text.clone()).unwrap_or_default();
+            if key.starts_with(prefix) {
+                all.push((key, node.text("UploadId").to_owned(), u64::try_from(began).unwrap_or(0)));
+            }
+        }
+        let next = (page.text("NextKeyMarker").to_owned(), page.text("NextUploadIdMarker").to_owned());
+        if page.text("IsTruncated") != "true" || after.as_ref() == Some(&next) {
+            return Ok(all);
+        }
+        after = Some(next);
+    }
+    Ok(all)
+}
+
+/// Aborts the uploads of this very key but one. The name is ours alone, so nobody else's are among them.
+fn abort_others(wire: &Wire, key: &str, but: &str) {
+    match pending(wire, key) {
+        Ok(all) => {
+            for (_, id, _) in all.iter().filter(|(k, id, _)| k == key && id != but) {
+                abort(wire, key, id);
+            }
+        }
+        Err(t) => log::debug!("looking for unfinished uploads: {t}"),
+    }
+}
+
+/// Aborts what earlier saves left behind, where `ours` says so of a file name and the time the upload began.
+pub(super) fn sweep(wire: &Wire, ours: &dyn Fn(&str, u64) -> bool) -> usize {
+    let prefix = wire.bucket.key("");
+    let prefix = prefix.trim_start_matches('/');
+    let all = match pending(wire, prefix) {
+        Ok(all) => all,
+        // Not every store lists them, and not every key may.
+        Err(t) => {
+            log::debug!("looking for unfinished uploads: {t}");
+            return 0;
+        }
+    };
+    let mine =
+        all.iter().filter(|(key, _, began)| key.get(prefix.len()..).is_some_and(|file| ours(file, *began)));
+    mine.filter(|(key, id, _)| abort(wire, key, id)).count()
+}

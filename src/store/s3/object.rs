@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An object read by position. Reads that follow one another share a request; one that breaks goes on where it broke.
+//!
+//! The entity tag goes with each request, so an object that changes meanwhile is an error, never a mixture.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ureq::BodyReader;
+use ureq::http::{HeaderMap, Method};
+
+use super::answer::header;
+use super::put::{SHA256, customer_key};
+use super::send::{Payload, Wire, etag};
+use super::sign::Ask;
+use super::trouble::{Class, Trouble};
+use crate::inspect::ReadAt;
+use crate::model::snapshot::FileId;
+
+/// What a store says of an object.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) size: u64,
+    pub(super) etag: String,
+    /// Seconds since the epoch.
+    pub(super) modified: u64,
+    /// The SHA-256 it keeps, base64, with the number of parts behind a dash where it was sent in parts.
+    pub(super) checksum: String,
+    /// The SHA-256 that whoever sent it wrote beside it, in hex.
+    pub(super) claimed: String,
+}
+
+/// Asks what a store knows of a key.
+pub(super) fn head(wire: &Wire, key: &str) -> Result<Head, Trouble> {
+    match head_or_none(wire, key)? {
+        Some(head) => Ok(head),
+        None => Err(in_words(wire, key, Trouble::of(Class::Missing, "there is no such object"))),
+    }
+}
+
+/// The same where it may well not be there.
+pub(super) fn head_or_none(wire: &Wire, key: &str) -> Result<Option<Head>, Trouble> {
+    let ask =
+        customer_key(Ask::new(Method::HEAD, key), &wire.bucket).header("x-amz-checksum-mode", "ENABLED");
+    match wire.ask(&ask, Payload::None) {
+        Ok(answer) => read_head(&answer.headers).map(Some).ok_or_else(|| wire.lacks("the object's size")),
+        Err(t) if t.class == Class::Missing => Ok(None),
+        Err(t) => Err(in_words(wire, key, t)),
+    }
+}
+
+/// A refused HEAD has no body and so no reason; a GET of the same has one.
+fn in_words(wire: &Wire, key: &str, bare: Trouble) -> Trouble {
+    if !bare.code.is_empty() || !matches!(bare.class, Class::Missing | Class::Denied | Class::Failed) {
+        return bare;
+    }
+    let ask = customer_key(Ask::new(Method::GET, key), &wire.bucket).header("range", "bytes=0-0");
+    match wire.one_try(&ask, Payload::None) {
+        Err(t) if !t.code.is_empty() && (t.class != Class::Missing || bare.class == Class::Missing) => t,
+        _ => bare,
+    }
+}
+
+fn read_head(headers: &HeaderMap) -> Option<Head> {
+    let modified = jiff::fmt::rfc2822::parse(header(headers, "last-modified")).ok();
+    Some(Head {
+        size: header(headers, "content-length").parse().ok()?,
+        etag: etag(headers),
+        modified: modified.and_then(|t| u64::try_from(t.timestamp().as_second()).ok()).unwrap_or(0),
+        checksum: header(headers, "x-amz-checksum-sha256").to_owned(),
+        claimed: header(headers, SHA256).to_owned(),
+    })
+}
+
+/// An object's identity in the terms of a file's: another content has another tag, and so another number.
+pub(super) fn id_of(size: u64, modified: u64, etag: &str) -> FileId {
+    use sha2::{Digest, Sha256};
+    let hash: [u8; 32] = Sha256::digest(etag.as_bytes()).into();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    let mtime_ns = i64::try_from(modified).unwrap_or(0).saturating_mul(1_000_000_000);
+    FileId { dev: 0, ino: u64::from_be_bytes([a, b, c, d, e, f, g, h]), size, mtime_ns, ctime_ns: mtime_ns }
+}
+
+/// Requests that are kept open for the next read.
+const OPEN: usize = 16;
+
+/// An object as bytes.
+pub(super) struct Object {
+    wire: Arc<Wire>,
+    key: String,
+    size: u64,
+    etag: String,
+    streams: Mutex<Vec<Stream>>,
+}
+
+struct Stream {
+    at: u64,
+    end: u64,
+    body: BodyReader<'static>,
+}
+
+impl Object {
+    pub(super) fn new(wire: Arc<Wire>, key: String, head: &Head) -> Object {
+        Object { wire, key, size: head.size, etag: head.etag.clone(), streams: Mutex::new(Vec::new()) }
+    }
+
+    /// A request for the bytes from here to the end of a range.
+    fn request(&self, at: u64) -> Result<Stream, Trouble> {
+        let end = at.saturating_add(self.wire.bucket.part_size).min(self.size);
+        let range = format!("bytes={at}-{}", end.saturating_sub(1));
+        let mut ask =
+            customer_key(Ask::new(Method::GET, &self.key), &self.wire.bucket).header("range", range);
+        if !self.etag.is_empty() {
+            ask = ask.header("if-match", format!("\"{}\"", self.etag));
+        }
+        let answer = self.wire.one_try(&ask, Payload::None).map_err(|t| match t.class {
+            Class::Exists => Trouble::of(Class::Failed, "the object changed while it was read"),
+            _ => t,
+        })?;
+        let whole = answer.status == 200 && at == 0 && end == self.size;
+        let wanted = format!("bytes {at}-{}/{}", end.saturating_sub(1), self.size);
+        if !whole && header(&answer.headers, "content-range") != wanted {
+            return Err(Trouble::of(
+                Class::Nonsense,
+                format!("'{}' gives other bytes of the object than it was asked for", self.wire.host),
+            ));
+        }
+        Ok(Stream { at, end, body: answer.body.into_reader() })
+    }
+
+    /// An open request that stands at this byte.
+    fn take(&self, at: u64) -> Option<Stream> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = streams.iter().position(|s| s.at == at)?;
+        Some(streams.swap_remove(index))
+    }
+
+    fn keep(&self, stream: Stream) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if streams.len() >= OPEN {
+            streams.remove(0);
+        }
+        streams.push(stream);
+    }
+}
+
+impl ReadAt for Object {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let length = buf.len() as u64;
+        if offset.checked_add(length).is_none_or(|end| end > self.size) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut stream = self.take(offset);
+        let mut filled = 0usize;
+        while filled < buf.len() {
+            // Each byte that arrives gives new tries: only standing still is an end.
+            let n = self.wire.again(|| {
+                let at = offset.saturating_add(filled as u64);
+                let mut now = match stream.take() {
+                    Some(now) => now,
+                    None => self.request(at)?,
+                };
+                let left = usize::try_from(now.end.saturating_sub(at)).unwrap_or(usize::MAX);
+                let upto = filled.saturating_add(left).min(buf.len());
+                let n = now
+                    .body
+                    .read(buf.get_mut(filled..upto).unwrap_or_default())
+                    .map_err(|e| self.wire.broken(&e))?;
+                if n == 0 {
+                    let why = format!("'{}' sent fewer bytes than it said", self.wire.host);
+                    return Err(Trouble::of(Class::Broken, why));
+                }
+                now.at = at.saturating_add(n as u64);
+                // The next range is asked for by whoever wants to read it.
+                stream = Some(now).filter(|s| s.at < s.end);
+                Ok(n)
+            });
+            filled =
+                filled.saturating_add(n.map_err(|t| io::Error::other(t.fault("reading from the bucket")))?);
+        }
+        if let Some(stream) = stream {
+            self.keep(stream);
+        }
+        Ok(())
+    }
+}

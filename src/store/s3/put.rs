@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Puts an object: in one piece, or in parts where it is large (`multipart.rs`). Then asks the store what it has.
+//!
+//! Nothing is overwritten, and no answer is believed that the store's own checksum does not bear out.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
+use ureq::http::Method;
+
+use super::multipart;
+use super::object::{Head, head, head_or_none};
+use super::record::Evidence;
+use super::send::{Payload, Wire, etag};
+use super::sign::Ask;
+use super::trouble::{Class, Trouble};
+use crate::host::Progress;
+use crate::inspect::ReadAt;
+use crate::model::bucket::{Bucket, Encryption};
+use crate::model::name::{SnapshotName, Suffix};
+use crate::model::snapshot::Manifest;
+
+/// The metadata that names the SHA-256 of the whole object.
+pub(super) const SHA256: &str = "x-amz-meta-k3s-snapshot-sha256";
+/// Bytes that are read at once.
+const CHUNK: usize = 256 * 1024;
+
+/// What a store turned out not to know. Found out by its refusals, then left out.
+#[derive(Default)]
+pub(super) struct Manners {
+    no_checksum: AtomicBool,
+    no_condition: AtomicBool,
+}
+
+impl Manners {
+    pub(super) fn checksum(&self) -> bool {
+        !self.no_checksum.load(Relaxed)
+    }
+
+    /// Adds what keeps an object from being overwritten.
+    pub(super) fn if_free(&self, ask: Ask) -> Ask {
+        if self.no_condition.load(Relaxed) { ask } else { ask.header("if-none-match", "*") }
+    }
+
+    /// Runs the deed again with less, as long as the store says that it does not know something.
+    pub(super) fn adapt<T>(&self, mut deed: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+        loop {
+            let trouble = match deed() {
+                Ok(done) => return Ok(done),
+                Err(trouble) => trouble,
+            };
+            let unknown = trouble.class == Class::Unsupported
+                || matches!(trouble.code.as_str(), "InvalidArgument" | "InvalidRequest" | "NotImplemented");
+            if !unknown || self.no_condition.load(Relaxed) && self.no_checksum.load(Relaxed) {
+                return Err(trouble);
+            }
+            log::debug!("{trouble}; trying again with less");
+            if self.no_condition.swap(true, Relaxed) {
+                self.no_checksum.store(true, Relaxed);
+            }
+        }
+    }
+}
+
+/// SHA-256 and MD5 of a stretch.
+pub(super) struct Sums {
+    pub(super) sha256: [u8; 32],
+    pub(super) md5: [u8; 16],
+}
+
+/// Reads a stretch in small pieces.
+pub(super) fn sums(data: &dyn ReadAt, from: u64, len: u64) -> Result<Sums, Trouble> {
+    let (mut sha, mut md5, mut buf) = (Sha256::new(), Md5::new(), vec![0; CHUNK]);
+    let end = from.saturating_add(len);
+    let mut at = from;
+    while at < end {
+        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(CHUNK);
+        let (chunk, _) = buf.split_at_mut(want);
+        data.read_exact_at(chunk, at).map_err(|e| {
+            Trouble::of(Class::Failed, format!("reading what is to be sent, at byte {at}: {e}"))
+        })?;
+        sha.update(&*chunk);
+        md5.update(&*chunk);
+        at += want as u64;
+    }
+    Ok(Sums { sha256: sha.finalize().into(), md5: md5.finalize().into() })
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The key that only we have, where one is set: with each request about an object's content.
+pub(super) fn customer_key(ask: Ask, bucket: &Bucket) -> Ask {
+    let Encryption::Customer(key) = &bucket.objects.encryption else { return ask };
+    ask.header("x-amz-server-side-encryption-customer-algorithm", "AES256")
+        .header("x-amz-server-side-encryption-customer-key", base64(&key.0))
+        .header("x-amz-server-side-encryption-customer-key-md5", base64(&Md5::digest(key.0)))
+}
+
+/// What a new object is to be: class, encryption, tags.
+fn dress(ask: Ask, bucket: &Bucket) -> Ask {
+    let mut ask = customer_key(ask, bucket);
+    match &bucket.objects.encryption {
+        Encryption::Default | Encryption::Customer(_) => {}
+        Encryption::Aes256 => ask = ask.header("x-amz-server-side-encryption", "AES256"),
+        Encryption::Kms(key) => {
+            ask = ask.header("x-amz-server-side-encryption", "aws:kms");
+            if let Some(key) = key {
+                ask = ask.header("x-amz-server-side-encryption-aws-kms-key-id", key);
+            }
+        }
+    }
+    ask
+}
+
+/// Storage class and tags, which are the snapshots' alone: a manifest must be readable at once.
+pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest) -> Ask {
+    let zip = SnapshotName::parse(name).is_some_and(|n| n.suffix == Suffix::Zip);
+    let mut ask = dress(ask, bucket)
+        .header("content-type", if zip { "application/zip" } else { "application/octet-stream" });
+    if let Some(class) = &bucket.objects.storage_class {
+        ask = ask.header("x-amz-storage-class", class);
+    }
+    if !bucket.objects.tags.is_empty() {
+        let pairs = bucket.objects.tags.iter().map(|(k, v)| format!("{}={}", form(k), form(v)));
+        ask = ask.header("x-amz-tagging", pairs.collect::<Vec<_>>().join("&"));
+    }
+    // K3s's three, by which it lists the snapshots of others, then ours.
+    for (field, value) in [
+        ("x-amz-meta-k3s-node-name", m.node.as_deref()),
+        ("x-amz-meta-k3s-cluster-id", m.cluster_id.as_deref()),
+        ("x-amz-meta-k3s-token-hash", m.token_hash.first().map(String::as_str)),
+    ] {
+        if let Some(value) = value.filter(|v| !v.is_empty() && v.chars().all(|c| c.is_ascii_graphic())) {
+            ask = ask.header(field, value);
+        }
+    }
+    ask.header(SHA256, m.stored_sha256.to_string())
+        .header("x-amz-meta-k3s-snapshot-revision", m.revision.to_string())
+        .header("x-amz-meta-k3s-snapshot-plain-size", m.plain_size.to_string())
+}
+
+/// As forms are written.
+fn form(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// Puts a few bytes, over what is there.
+pub(super) fn put_bytes(wire: &Wire, key: &str, kind: &str, bytes: &[u8]) -> Result<(), Trouble> {
+    // Both sums: the one that a store does not know, it ignores, and a bucket with Object Lock asks for one.
+    let ask = dress(Ask::new(Method::PUT, key), &wire.bucket)
+        .header("content-type", kind)
+        .header("content-md5", base64(&Md5::digest(bytes)))
+        .header("x-amz-checksum-sha256", base64(&Sha256::digest(bytes)));
+    match wire.ask(&ask, Payload::Bytes(bytes)) {
+        Err(t) if t.class == Class::Unsupported => {
+            let ask = Ask {
+                headers: ask.headers.into_iter().filter(|(n, _)| *n != "x-amz-checksum-sha256").collect(),
+                ..ask
+            };
+            wire.ask(&ask, Payload::Bytes(bytes)).map(drop)
+        }
+        done => done.map(drop),
+    }
+}
+
+/// What the sent object must look like to the store.
+pub(super) struct Expected {
+    pub(super) size: u64,
+    /// As the store writes it: base64, `-<parts>` behind it where it was sent in parts.
+    pub(super) checksum: String,
+    /// The entity tag that it has where the store makes it of MD5 sums.
+    pub(super) etag: Option<String>,
+}
+
+/// Puts a snapshot and proves that it is there.
+pub(super) fn put(
+    wire: &Wire,
+    manners: &Manners,
+    name: &str,
+    data: &dyn ReadAt,
+    manifest: &Manifest,
+    progress: &dyn Progress,
+) -> Result<(Head, Evidence), Trouble> {
+    let key = wire.bucket.key(name);
+    if let Some(there) = head_or_none(wire, &key)? {
+        // Ours, from a save that died before it could write that down?
+        let claimed = there.size == data.size() && there.claimed == manifest.stored_sha256.to_string();
+        let expected = if claimed { Some(multipart::expected(wire, data)?) } else { None };
+        return match expected.and_then(|e| evidence(&e, &there)) {
+            Some(evidence) => Ok((there, evidence)),
+            None => Err(Trouble::of(Class::Exists, "there is an object of this name already")),
+        };
+    }
+    let sent = if data.size() > wire.bucket.part_size {
+        multipart::put(wire, manners, &key, name, data, manifest, progress)
+    } else {
+        single(wire, manners, &key, name, data, manifest, progress)
+    };
+    let (expected, sent) = match sent {
+        Ok(expected) => (expected, None),
+        // It may have come about all the same, and only the answer got lost. What is there decides.
+        Err((Some(expected), t)) => (*expected, Some(t)),
+        Err((None, t)) => return Err(t),
+    };
+    let there = match (head(wire, &key), &sent) {
+        (Ok(there), _) => there,
+        (Err(_), Some(first)) => return Err(first.clone()),
+        (Err(t), None) => return Err(t),
+    };
+    match (evidence(&expected, &there), sent) {
+        (Some(evidence), _) => Ok((there, evidence)),
+        // Somebody else's, or nothing that would show it to be ours.
+        (None, Some(first)) => Err(first),
+        (None, None) if there.size == expected.size && there.checksum.is_empty() => {
+            Ok((there, Evidence::Size))
+        }
+        (None, None) => {
+            Err(Trouble::of(Class::Digest, "the store reports another object than the one that was sent"))
+        }
+    }
+}
+
+/// What the store's report proves; `None` where it proves nothing.
+fn evidence(expected: &Expected, there: &Head) -> Option<Evidence> {
+    if there.size != expected.size {
+        return None;
+    }
+    if !there.checksum.is_empty() {
+        let bare = expected.checksum.split('-').next().unwrap_or_default();
+        return (there.checksum == expected.checksum || there.checksum == bare).then_some(Evidence::Sha256);
+    }
+    expected.etag.as_ref().filter(|tag| **tag == there.etag).map(|_| Evidence::Etag)
+}
+
+/// What to look for where it was sent. After trouble too, where it may have arrived all the same.
+pub(super) type Sent = Result<Expected, (Option<Box<Expected>>, Trouble)>;
+
+fn single(
+    wire: &Wire,
+    manners: &Manners,
+    key: &str,
+    name: &str,
+    data: &dyn ReadAt,
+    manifest: &Manifest,
+    progress: &dyn Progress,
+) -> Sent {
+    let size = data.size();
+    let sums = sums(data, 0, size).map_err(|t| (None, t))?;
+    if sums.sha256 != manifest.stored_sha256.0 {
+        let why = "the snapshot on disk is not the one that was proven: its SHA-256 is another";
+        return Err((None, Trouble::of(Class::Failed, why)));
+    }
+    let expected = |etag| Expected { size, checksum: base64(&sums.sha256), etag };
+    let done = manners.adapt(|| {
+        let mut ask = dress_snapshot(Ask::new(Method::PUT, key), &wire.bucket, name, manifest)
+            .header("content-md5", base64(&sums.md5));
+        if manners.checksum() {
+            ask = ask.header("x-amz-checksum-sha256", base64(&sums.sha256));
+        }
+        wire.ask(&manners.if_free(ask), Payload::Part(data, 0, size))
+    });
+    match done {
+        Ok(answer) => {
+            log::debug!("sent in one piece, entity tag {}", etag(&answer.headers));
+            progress.advance(size);
+            Ok(expected(Some(hex(&sums.md5))))
+        }
+        Err(t) => Err((Some(Box::new(expected(Some(hex(&sums.md5))))), t)),
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whom to believe: the authorities that the system has, unless the bucket names its own, which then replace them.
+
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::trouble::{Class, Trouble};
+use crate::model::bucket::Bucket;
+
+/// Where distributions keep the authorities, as Go looks for them and so K3s does.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The TLS settings of a bucket.
+pub(super) fn config(bucket: &Bucket) -> Result<TlsConfig, Trouble> {
+    let builder = TlsConfig::builder();
+    if bucket.skip_verify {
+        return Ok(builder.disable_verification(true).build());
+    }
+    let roots = match &bucket.authorities {
+        Some(pem) => {
+            let certificates = certificates(pem.as_bytes());
+            if certificates.is_empty() {
+                return Err(Trouble::of(Class::Config, "s3-endpoint-ca holds no certificate"));
+            }
+            RootCerts::new_with_certs(&certificates)
+        }
+        None => system().map_or(RootCerts::WebPki, |certificates| RootCerts::new_with_certs(&certificates)),
+    };
+    Ok(builder.root_certs(roots).build())
+}
+
+fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
+    let items = parse_pem(pem).filter_map(Result::ok);
+    items.filter_map(|item| if let PemItem::Certificate(c) = item { Some(c) } else { None }).collect()
+}
+
+/// `None` where the system has none that we can find; then the ones that were compiled in must do.
+fn system() -> Option<Vec<Certificate<'static>>> {
+    let named = std::env::var("SSL_CERT_FILE").ok().filter(|f| !f.is_empty());
+    let files: Vec<&str> = match &named {
+        Some(file) => vec![file],
+        None => BUNDLES.to_vec(),
+    };
+    files.into_iter().find_map(|file| {
+        let found = certificates(&std::fs::read(file).ok()?);
+        (!found.is_empty()).then_some(found)
+    })
+}

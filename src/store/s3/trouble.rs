@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong with a bucket, in words: one sentence, one exit code, one hint for each.
+//!
+//! What a server says is quoted, short and escaped, never passed on raw. A new way to fail is a row of [`Class`].
+
+use crate::error::{Fault, Kind};
+
+/// What kind of trouble it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// The name of the endpoint or the proxy means nothing.
+    Name,
+    /// Nobody answers there, or a proxy refuses.
+    Connect,
+    /// The certificate is not believed.
+    Certificate,
+    /// What answers does not speak TLS, or speaks it where it should not.
+    Scheme,
+    /// The secret key is wrong.
+    Signature,
+    /// The access key or the token is not known.
+    Key,
+    /// Our clock or the store's is wrong.
+    Skew,
+    /// The keys are good, but may not do this.
+    Denied,
+    /// No such bucket.
+    NoBucket,
+    /// No such object, or no such upload.
+    Missing,
+    /// The bucket is in another region.
+    Region,
+    /// It is somewhere else.
+    Redirect,
+    /// The store wants us to come later.
+    Throttled,
+    /// Nothing moved for too long.
+    Stalled,
+    /// The connection broke.
+    Broken,
+    /// The store failed.
+    Server,
+    /// There is such an object already.
+    Exists,
+    /// The store cannot do this.
+    Unsupported,
+    /// The bytes that arrived are not those that were sent.
+    Digest,
+    /// An answer that makes no sense, or a listing that lies.
+    Nonsense,
+    /// Our own settings cannot be used.
+    Config,
+    /// Anything else.
+    Failed,
+}
+
+/// A request that failed.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    pub(super) class: Class,
+    /// Lower case, no full stop.
+    pub(super) message: String,
+    /// The store's word for it, where it answered.
+    pub(super) code: String,
+    /// How long the store wants to be left alone, in seconds.
+    pub(super) after: Option<u64>,
+}
+
+impl Trouble {
+    pub(super) fn of(class: Class, message: impl Into<String>) -> Trouble {
+        Trouble { class, message: message.into(), code: String::new(), after: None }
+    }
+
+    /// Whether the same request may succeed when it is made again.
+    pub(super) fn may_pass(&self) -> bool {
+        use Class::{Broken, Connect, Digest, Name, Server, Stalled, Throttled};
+        matches!(self.class, Broken | Connect | Digest | Name | Server | Stalled | Throttled)
+    }
+
+    /// As a fault: `doing` is what was tried, a gerund phrase with the bucket or object in it.
+    pub(super) fn fault(self, doing: &str) -> Fault {
+        let (kind, hint) = self.class.ending();
+        let fault = Fault::new(kind, format!("{doing}: {}", self.message));
+        if hint.is_empty() { fault } else { fault.hint(hint) }
+    }
+
+    /// The same as an error.
+    pub(super) fn error(self, doing: &str) -> anyhow::Error {
+        self.fault(doing).into()
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+impl Class {
+    /// The exit code, and what to do.
+    pub(super) fn ending(self) -> (Kind, &'static str) {
+        match self {
+            Class::Name => (Kind::Failed, "Check --s3-endpoint and this machine's name resolution."),
+            Class::Connect => (
+                Kind::Failed,
+                "Check --s3-endpoint, --s3-proxy and the firewall; 's3-proxy: none' goes straight.",
+            ),
+            Class::Certificate => (Kind::Config, "Name the authority that signed it with --s3-endpoint-ca."),
+            Class::Scheme => (
+                Kind::Config,
+                "For plain HTTP say --s3-insecure, for HTTPS leave it out; check the port in --s3-endpoint.",
+            ),
+            Class::Signature => (
+                Kind::Config,
+                "The secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY, or where --explain says it comes from.",
+            ),
+            Class::Key => (
+                Kind::Config,
+                "Check the access key and, with temporary keys, the session token; --explain says where they come from.",
+            ),
+            Class::Skew => (Kind::Config, "Set this machine's clock; see 'timedatectl status'."),
+            Class::Denied => (
+                Kind::Refused,
+                "Allow it in the bucket's policy: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects.",
+            ),
+            Class::NoBucket => {
+                (Kind::Config, "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type.")
+            }
+            Class::Missing => (Kind::Missing, "k3s-snapshot-list --s3 shows what is there."),
+            Class::Region => (Kind::Config, "Name its region with --s3-region."),
+            Class::Redirect => (
+                Kind::Config,
+                "Redirects are not followed: name the right address with --s3-endpoint, or the other --s3-bucket-lookup-type.",
+            ),
+            Class::Throttled => (Kind::Busy, "The store asks to come later."),
+            Class::Stalled => {
+                (Kind::Failed, "Try again, or raise --s3-timeout: it counts the time in which nothing moves.")
+            }
+            Class::Broken | Class::Server => {
+                (Kind::Failed, "Try again; if it stays, ask whoever runs the store.")
+            }
+            Class::Exists => (Kind::Refused, "Nothing in a bucket is overwritten."),
+            Class::Unsupported => (Kind::Config, ""),
+            Class::Digest => (Kind::Failed, "Something between here and the store changes bytes."),
+            Class::Nonsense => (Kind::Failed, "Is this an S3 endpoint? Check --s3-endpoint."),
+            Class::Config => (Kind::Config, ""),
+            Class::Failed => (Kind::Failed, ""),
+        }
+    }
+
+    /// By the store's word for it.
+    pub(super) fn of_code(code: &str) -> Option<Class> {
+        Some(match code {
+            "SignatureDoesNotMatch" => Class::Signature,
+            "InvalidAccessKeyId"
+            | "InvalidToken"
+            | "ExpiredToken"
+            | "TokenRefreshRequired"
+            | "InvalidClientTokenId"
+            | "NotSignedUp"
+            | "InvalidSecurity"
+            | "UnrecognizedClientException" => Class::Key,
+            "RequestTimeTooSkewed" | "RequestExpired" => Class::Skew,
+            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "Forbidden" | "UnauthorizedAccess"
+            | "ObjectLocked" | "InvalidObjectState" => Class::Denied,
+            "NoSuchBucket" => Class::NoBucket,
+            "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => Class::Missing,
+            "AuthorizationHeaderMalformed"
+            | "AuthorizationQueryParametersError"
+            | "IllegalLocationConstraintException" => Class::Region,
+            "PermanentRedirect" | "TemporaryRedirect" | "Redirect" => Class::Redirect,
+            "SlowDown"
+            | "TooManyRequests"
+            | "RequestLimitExceeded"
+            | "Throttling"
+            | "ThrottlingException"
+            | "BandwidthLimitExceeded"
+            | "ServiceUnavailable"
+            | "Busy" => Class::Throttled,
+            "RequestTimeout" => Class::Stalled,
+            "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => Class::Server,
+            "PreconditionFailed" => Class::Exists,
+            "NotImplemented" | "MethodNotAllowed" => Class::Unsupported,
+            "BadDigest"
+            | "XAmzContentSHA256Mismatch"
+            | "XAmzContentChecksumMismatch"
+            | "IncompleteBody"
+            | "InvalidDigest" => Class::Digest,
+            _ => return None,
+        })
+    }
+
+    /// By the status alone, where the store gave no word that is known.
+    pub(super) fn of_status(status: u16) -> Class {
+        match status {
+            300..=399 => Class::Redirect,
+            401 | 403 => Class::Denied,
+            404 => Class::Missing,
+            405 | 501 => Class::Unsupported,
+            408 => Class::Stalled,
+            409 | 500 | 502 | 504 => Class::Server,
+            412 => Class::Exists,
+            429 | 503 => Class::Throttled,
+            505..=599 => Class::Server,
+            _ => Class::Failed,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One suite that every store passes: memory, local folder, bucket. A new store is three lines at the end.
+
+use k3s_snapshot::error::{Kind, kind_of};
+use k3s_snapshot::host::Silent;
+use k3s_snapshot::model::name::{SnapshotName, Suffix};
+use k3s_snapshot::model::snapshot::{Digest, FileId, MANIFEST_VERSION, Manifest, State};
+use k3s_snapshot::store::Store;
+use k3s_snapshot::store::local::Local;
+use sha2::Digest as _;
+
+use crate::support::bucket::Bucket;
+use crate::support::memory::{Bytes, Memory};
+use crate::support::objects::filler;
+
+/// A manifest of these bytes, as a save would write it.
+pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
+    let sha = Digest(sha2::Sha256::digest(bytes).into());
+    Manifest {
+        version: MANIFEST_VERSION,
+        name: String::new(),
+        folder: String::new(),
+        file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
+        stored_sha256: sha,
+        expected_sha256: None,
+        plain_sha256: sha,
+        plain_size: bytes.len() as u64,
+        revision: 7,
+        entries: 3,
+        token_hash: vec!["ba1d715a4f9b".into()],
+        cluster_id: Some("6f9c1f0e-3a52-4d0b-9d1e-5b7c6a8f2e11".into()),
+        node: Some("server-1".into()),
+        base: Some("on-demand".into()),
+        etcd_version: None,
+        method: None,
+        method_reason: None,
+        members: vec![],
+        alarms: vec![],
+        recency: None,
+        findings: vec![],
+        saved_at: Some(5),
+        checked_at: 6,
+        proven_at: Some(6),
+        other: Default::default(),
+    }
+}
+
+/// Bytes of a size that a plain snapshot can have.
+pub(crate) fn bytes(seed: u64, blocks: usize) -> Vec<u8> {
+    filler(seed, blocks * 512 + 32).into_bytes()
+}
+
+pub(crate) fn name(stem: &str, at: u64) -> SnapshotName {
+    SnapshotName { stem: stem.into(), at, suffix: Suffix::Plain }
+}
+
+fn read(store: &dyn Store, file: &str) -> Vec<u8> {
+    let opened = store.open(file).unwrap();
+    let mut all = vec![0; opened.data.size() as usize];
+    // In pieces, as everybody reads.
+    for (i, piece) in all.chunks_mut(100_000).enumerate() {
+        opened.data.read_exact_at(piece, i as u64 * 100_000).unwrap();
+    }
+    let mut one = [0];
+    let end = opened.data.size();
+    assert_eq!(
+        opened.data.read_exact_at(&mut one, end).unwrap_err().kind(),
+        std::io::ErrorKind::UnexpectedEof
+    );
+    if end > 100 {
+        let mut some = [0; 50];
+        opened.data.read_exact_at(&mut some, end - 77).unwrap();
+        assert_eq!(some[..], all[all.len() - 77..all.len() - 27]);
+    }
+    all
+}
+
+fn states(store: &dyn Store) -> Vec<(String, State)> {
+    let listing = store.list().unwrap();
+    assert!(listing.complete);
+    let mut all: Vec<_> = listing.snapshots.into_iter().map(|s| (s.file, s.state)).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
+    assert!(states(store).is_empty(), "empty at first");
+    assert_eq!(kind_of(&store.open("on-demand-server-1-5").err().unwrap()), Kind::Missing);
+
+    // Small, and what is put can be listed, opened and read.
+    let (small, first) = (bytes(1, 4), name("on-demand-server-1", 5));
+    let put = store.put(&first, &Bytes(small.clone()), &manifest(&small), &Silent).unwrap();
+    assert_eq!((put.state, put.size), (State::Proven, small.len() as u64));
+    assert_eq!(states(store), [(first.to_string(), State::Proven)]);
+    assert_eq!(read(store, &first.to_string()), small);
+    let opened = store.open(&first.to_string()).unwrap();
+    assert_eq!(opened.snapshot.state, State::Proven);
+    assert_eq!(opened.recorded.as_ref().unwrap().revision, 7);
+    assert_eq!(opened.recorded.unwrap().file, opened.id);
+
+    // Never over another.
+    let other = bytes(2, 5);
+    let refused = store.put(&first, &Bytes(other.clone()), &manifest(&other), &Silent).err().unwrap();
+    assert!(matches!(kind_of(&refused), Kind::Refused | Kind::Busy), "{refused:#}");
+    assert_eq!(read(store, &first.to_string()), small);
+
+    // Large: in parts, where the store knows parts.
+    let (large, second) = (bytes(3, 26_000), name("on-demand-server-1", 6));
+    let put = store.put(&second, &Bytes(large.clone()), &manifest(&large), &Silent).unwrap();
+    assert_eq!(put.state, State::Proven);
+    assert!(read(store, &second.to_string()) == large, "the bytes come back");
+
+    // What is put by others is unchecked, foreign or bad.
+    plant("etcd-snapshot-server-2-7", &bytes(4, 2));
+    plant("readme.txt", b"hello");
+    plant("etcd-snapshot-server-2-8", b"");
+    let odd = ["on demand+x-server&<1>'\"%41-9", "snäpshot-x-9"];
+    for name in odd {
+        plant(name, &bytes(5, 2));
+    }
+    let all = states(store);
+    let state =
+        |file: &str| all.iter().find(|(f, _)| f == file).unwrap_or_else(|| panic!("no {file} in {all:?}")).1;
+    assert_eq!(state("etcd-snapshot-server-2-7"), State::Unchecked);
+    assert_eq!(state("readme.txt"), State::Foreign);
+    assert_eq!(state("etcd-snapshot-server-2-8"), State::Bad);
+    for name in odd {
+        assert_eq!(state(name), State::Unchecked, "{name}");
+        assert_eq!(read(store, name), bytes(5, 2), "{name}");
+    }
+    assert_eq!(read(store, "etcd-snapshot-server-2-8"), b"");
+
+    // A verdict is kept, and replaced by the next.
+    let opened = store.open("etcd-snapshot-server-2-7").unwrap();
+    let mut verdict = manifest(&bytes(4, 2));
+    (verdict.name, verdict.file) = ("etcd-snapshot-server-2-7".into(), opened.id);
+    store.record(&verdict).unwrap();
+    assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Proven);
+    assert!(states(store).contains(&(verdict.name.clone(), State::Proven)));
+    verdict.findings = vec!["page 3".into()];
+    store.record(&verdict).unwrap();
+    assert!(states(store).contains(&(verdict.name.clone(), State::Bad)));
+    assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Bad);
+
+    // Deleted, one that was never there included.
+    let gone = [odd[0], odd[1], "etcd-snapshot-server-2-7", "never-there-5"];
+    for (file, result) in store.delete(&gone) {
+        result.unwrap_or_else(|e| panic!("{file}: {e:#}"));
+    }
+    let left: Vec<String> = states(store).into_iter().map(|(f, _)| f).collect();
+    assert_eq!(left, ["etcd-snapshot-server-2-8", &*first.to_string(), &*second.to_string(), "readme.txt"]);
+    assert_eq!(kind_of(&store.open(odd[0]).err().unwrap()), Kind::Missing);
+}
+
+/// No name leads out of the place.
+fn stays_inside(store: &dyn Store) {
+    for name in ["../outside", "/etc/passwd", "..", ".", "a/b-5", ""] {
+        assert!(store.open(name).is_err(), "{name}");
+        let results = store.delete(&[name]);
+        assert!(results.iter().all(|(_, r)| r.is_err()), "{name}");
+    }
+}
+
+#[test]
+fn memory_conforms() {
+    let store = Memory::default();
+    suite(&store, &|file, bytes| store.plant(file, bytes));
+}
+
+#[test]
+fn a_local_folder_conforms() {
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Local::new(folder.path(), state.path(), false);
+    suite(&store, &|file, bytes| std::fs::write(folder.path().join(file), bytes).unwrap());
+    stays_inside(&store);
+}
+
+#[test]
+fn a_bucket_conforms() {
+    let bucket = Bucket::start();
+    let store = bucket.store();
+    suite(&store, &|file, bytes| bucket.plant(&format!("backups/k3s/{file}"), bytes));
+    stays_inside(&store);
+    assert!(bucket.front.uploads().is_empty());
+    let strangers: Vec<String> =
+        bucket.keys().into_iter().filter(|k| !k.starts_with("backups/k3s/")).collect();
+    assert!(strangers.iter().all(|k| !k.ends_with(".json") || k.starts_with('.')), "{strangers:?}");
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A store in memory: the least that the conformance suite accepts, and a place for tests of verbs.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use k3s_snapshot::error::{Fault, Kind};
+use k3s_snapshot::host::{Draft, Progress};
+use k3s_snapshot::inspect::ReadAt;
+use k3s_snapshot::model::name::SnapshotName;
+use k3s_snapshot::model::snapshot::{FileId, Listing, Manifest, Snapshot, State};
+use k3s_snapshot::store::{Opened, Store};
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<BTreeMap<String, Content>>);
+
+type Content = (Vec<u8>, Option<Manifest>);
+
+/// Bytes that can be read by position.
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl ReadAt for Bytes {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+        self.0.as_slice().read_exact_at(buf, offset)
+    }
+}
+
+impl Memory {
+    pub(crate) fn plant(&self, file: &str, bytes: &[u8]) {
+        self.0.lock().unwrap().insert(file.to_owned(), (bytes.to_vec(), None));
+    }
+}
+
+fn id(bytes: &[u8]) -> FileId {
+    FileId { dev: 0, ino: 0, size: bytes.len() as u64, mtime_ns: 0, ctime_ns: 0 }
+}
+
+fn row(file: &str, bytes: &[u8], manifest: &Option<Manifest>) -> Snapshot {
+    let name = SnapshotName::parse(file);
+    let state = match (&name, manifest) {
+        (None, _) => State::Foreign,
+        (_, Some(m)) => m.state(),
+        (Some(_), None) if bytes.is_empty() => State::Bad,
+        (Some(_), None) => State::Unchecked,
+    };
+    Snapshot {
+        location: format!("memory:{file}"),
+        size: bytes.len() as u64,
+        created_at: name.as_ref().map_or(0, |n| n.at),
+        name,
+        state,
+        manifest: manifest.clone(),
+        file: file.to_owned(),
+    }
+}
+
+impl Store for Memory {
+    fn list(&self) -> Result<Listing> {
+        let all = self.0.lock().unwrap();
+        Ok(Listing {
+            snapshots: all.iter().map(|(f, (b, m))| row(f, b, m)).collect(),
+            complete: true,
+            informed: true,
+        })
+    }
+
+    fn open(&self, file: &str) -> Result<Opened> {
+        let all = self.0.lock().unwrap();
+        let (bytes, manifest) = all.get(file).context(Fault::new(Kind::Missing, format!("no '{file}'")))?;
+        Ok(Opened {
+            id: id(bytes),
+            data: Box::new(Bytes(bytes.clone())),
+            snapshot: row(file, bytes, manifest),
+            recorded: manifest.clone(),
+        })
+    }
+
+    fn record(&self, manifest: &Manifest) -> Result<()> {
+        if let Some(entry) = self.0.lock().unwrap().get_mut(&manifest.name) {
+            entry.1 = Some(manifest.clone());
+        }
+        Ok(())
+    }
+
+    fn draft(&self) -> Result<Draft> {
+        Draft::new(&std::env::temp_dir())
+    }
+
+    fn put(
+        &self,
+        name: &SnapshotName,
+        data: &dyn ReadAt,
+        manifest: &Manifest,
+        _: &dyn Progress,
+    ) -> Result<Snapshot> {
+        let file = name.to_string();
+        let mut bytes = vec![0; data.size() as usize];
+        data.read_exact_at(&mut bytes, 0)?;
+        let mut all = self.0.lock().unwrap();
+        if all.contains_key(&file) {
+            return Err(Fault::new(Kind::Refused, format!("'{file}' is there")).into());
+        }
+        let manifest = Some(Manifest { name: file.clone(), file: id(&bytes), ..manifest.clone() });
+        let snapshot = row(&file, &bytes, &manifest);
+        all.insert(file, (bytes, manifest));
+        Ok(snapshot)
+    }
+
+    fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
+        let mut all = self.0.lock().unwrap();
+        files.iter().map(|f| ((*f).to_owned(), Ok(all.remove(*f).is_some()))).collect()
+    }
+}
