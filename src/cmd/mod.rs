@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The verbs: gather, decide, do, report. One file each.
 //!
-//! To add one: a file here, its arguments in `cli.rs`, its wiring in `wire.rs`, ten lines in `bin/`. A verb sees
+//! To add one: a file here, its arguments in `cli/`, its wiring in `wire/`, ten lines in `bin/`. A verb sees
 //! traits, `model` and `inspect`; never a concrete store or source, never the clock.
 
 pub mod delete;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The table of options: one row each, for flags, configuration files and environment alike.
 //!
-//! A new option is a row here, a field in `settings.rs`, a flag in `cli.rs` and a paragraph in k3s-snapshot.conf(5);
+//! A new option is a row here, a field in `settings.rs`, a flag in `cli/` and a paragraph in k3s-snapshot.conf(5);
 //! tests hold the four together.
 
 /// One option.

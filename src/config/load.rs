@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Gathers the fragments: K3s's configuration, ours, the environment. Flags come from `cli.rs` and are laid on top.
+//! Gathers the fragments: K3s's configuration, ours, the environment. Flags come from `cli/` and are laid on top.
 //!
 //! Pure but for reading the files it is pointed at: root and environment are arguments.
 
