@@ -184,7 +184,9 @@ fn model_and_inspect_are_pure() {
 
 #[test]
 fn distributions_are_named_in_one_place() {
-    for (file, text) in sources().into_iter().filter(|(f, _)| f != "host/flavour.rs" && !f.starts_with("cli/")) {
+    for (file, text) in
+        sources().into_iter().filter(|(f, _)| f != "host/flavour.rs" && !f.starts_with("cli/"))
+    {
         for (number, line) in code(&text) {
             for name in NAMES {
                 assert!(
