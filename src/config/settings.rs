@@ -16,7 +16,7 @@ use crate::host::flavour::{self, Flavour};
 use crate::model::bucket::Bucket;
 use crate::model::method::Method;
 use crate::model::name::check_part;
-use crate::model::retention::Policy;
+use crate::model::retention::{Place, Policies};
 pub use crate::model::secret::Secret;
 
 /// What the run goes by. Paths are below `root` already.
@@ -68,18 +68,20 @@ pub struct Settings {
     pub timezone: jiff::tz::TimeZone,
     /// Whether the bucket is used too.
     pub s3: bool,
-    /// Whether that was said by us and not by K3s's configuration alone: then it may be deleted from.
+    /// Whether that was said to us and not to K3s alone: then it may be deleted from.
     pub s3_by_us: bool,
     /// Whether what earlier saves could not send is sent after a new snapshot.
     pub s3_backlog: bool,
     merged: Fragment,
+    /// The same with all numbers for the retention, those included that others replace.
+    unsettled: Fragment,
 }
 
 /// One line of `--explain`.
 #[derive(Debug, Serialize)]
 pub struct Explained {
     /// The option.
-    pub option: &'static str,
+    pub option: String,
     /// Its effective value as text; a secret is hidden.
     pub value: String,
     /// Where it was said.
@@ -103,7 +105,8 @@ impl Settings {
         );
         let system = jiff::tz::TimeZone::system();
         derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");
-        retention::settle(&mut merged, root);
+        let unsettled = merged.clone();
+        retention::settle(&mut merged);
         let dir_is_default = merged.get("dir").is_none();
         let data_dir = text(&merged, "data-dir").unwrap_or_default();
         for (key, below) in [
@@ -160,15 +163,16 @@ impl Settings {
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
             timezone: retention::zone(&merged)?,
             s3: boolean(&merged, "s3")?,
-            s3_by_us: bucket::on_by_us(&merged, flavour.config),
+            s3_by_us: bucket::on_by_us(&merged),
             s3_backlog: boolean(&merged, "s3-backlog")?,
             merged,
+            unsettled,
         })
     }
 
-    /// What is kept of the snapshots, for those who prune; an error where that is nothing.
-    pub fn policy(&self) -> Result<Policy> {
-        retention::policy(&self.merged, self.timezone.clone())
+    /// What is kept of the snapshots in a place, for those who prune; an error where that is nothing.
+    pub fn policies(&self, place: Place) -> Result<Policies> {
+        retention::policies(&self.unsettled, &self.timezone, place)
     }
 
     /// Base and node of a new name, checked: only a save needs them, and a rescue system has no proper host name.
@@ -186,6 +190,13 @@ impl Settings {
 
     /// Every option with its effective value and where that was said; secrets hidden.
     pub fn explain(&self) -> Vec<Explained> {
+        let of_bases = self.merged.bases().iter().flat_map(|(base, options)| {
+            options.iter().map(move |(key, entry)| Explained {
+                option: format!("{}.{base}.{key}", retention::OF_BASES),
+                value: entry.values.join(","),
+                origin: entry.origin.to_string(),
+            })
+        });
         KEYS.iter()
             .map(|key| {
                 let (value, origin) = match self.merged.get(key.name) {
@@ -194,8 +205,9 @@ impl Settings {
                     Some(e) if key.list => (e.values.join(","), e.origin.to_string()),
                     Some(e) => (e.values.last().cloned().unwrap_or_default(), e.origin.to_string()),
                 };
-                Explained { option: key.name, value, origin }
+                Explained { option: key.name.to_owned(), value, origin }
             })
+            .chain(of_bases)
             .collect()
     }
 }

@@ -226,6 +226,7 @@ fn every_field_of_report_row_and_manifest_is_described() {
             created_at: 1,
             state: State::Proven,
             manifest: Some(manifest),
+            entries: None,
         };
         fields(&serde_json::to_value(Row::of(&snapshot, None)).unwrap(), "", &mut program[1]);
     }

@@ -10,7 +10,7 @@ use ureq::BodyReader;
 use ureq::http::{HeaderMap, Method};
 
 use super::answer::header;
-use super::put::{SHA256, customer_key};
+use super::put::{NODE, SHA256, customer_key};
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -28,6 +28,8 @@ pub(super) struct Head {
     pub(super) checksum: String,
     /// The SHA-256 that whoever sent it wrote beside it, in hex.
     pub(super) claimed: String,
+    /// The node that whoever sent it wrote beside it.
+    pub(super) node: String,
 }
 
 /// Asks what a store knows of a key.
@@ -69,6 +71,7 @@ fn read_head(headers: &HeaderMap) -> Option<Head> {
         modified: modified.and_then(|t| u64::try_from(t.timestamp().as_second()).ok()).unwrap_or(0),
         checksum: header(headers, "x-amz-checksum-sha256").to_owned(),
         claimed: header(headers, SHA256).to_owned(),
+        node: header(headers, NODE).to_owned(),
     })
 }
 

@@ -24,6 +24,8 @@ pub(super) enum Class {
     Skew,
     /// The keys are good, but may not do this.
     Denied,
+    /// The object may not be deleted yet.
+    Locked,
     /// No such bucket.
     NoBucket,
     /// No such object, or no such upload.
@@ -124,6 +126,10 @@ impl Class {
             Class::Denied => (
                 Kind::Refused,
                 "Allow it in the bucket's policy: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects.",
+            ),
+            Class::Locked => (
+                Kind::Refused,
+                "The bucket holds it by Object Lock: a prune after the end of its retention deletes it.",
             ),
             Class::NoBucket => {
                 (Kind::Config, "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type.")
