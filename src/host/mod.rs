@@ -8,6 +8,8 @@ pub mod fs;
 pub mod held;
 pub mod lock;
 pub mod notify;
+pub mod site;
+pub mod tree;
 
 pub use fs::{Draft, FileAt, Published};
 

@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod method;
 pub mod name;
 pub mod report;
+pub mod restore;
 pub mod retention;
 pub mod secret;
 pub mod snapshot;
