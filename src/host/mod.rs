@@ -6,6 +6,7 @@ pub mod datastore;
 pub mod flavour;
 pub mod fs;
 pub mod held;
+pub mod k3s_ready;
 pub mod lock;
 pub mod notify;
 pub mod site;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The judgement: names, snapshots, reports. Pure values and functions; no file, no clock, no environment, no socket.
 
+pub mod bootstrap;
 pub mod bucket;
 pub mod method;
 pub mod name;
@@ -10,3 +11,4 @@ pub mod retention;
 pub mod secret;
 pub mod snapshot;
 pub mod token;
+pub mod version;

@@ -46,9 +46,9 @@ const OURS: &[(&str, &[&str])] = &[
 
 /// Foreign worlds, and the only places that may import them.
 const FOREIGN: &[(&str, &[&str])] = &[
-    ("etcd_client", &["source/etcd.rs"]),
-    ("tonic", &["source/etcd.rs"]),
-    ("tokio", &["source/etcd.rs"]),
+    ("etcd_client", &["source/etcd"]),
+    ("tonic", &["source/etcd"]),
+    ("tokio", &["source/etcd"]),
     ("nix", &["host", "app.rs"]),
     ("rustix", &["host/fs.rs"]),
     ("sd_notify", &["host/notify.rs"]),
@@ -57,10 +57,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("serde_saphyr", &["config/yaml.rs", "sink/stdout.rs"]),
     ("zip", &["codec/zip.rs"]),
     ("s3", &["store/s3"]),
-    ("ureq", &["store/s3"]),
+    ("ureq", &["host/k3s_ready.rs", "store/s3"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
-    ("base64", &["config/bucket.rs", "store/s3"]),
+    ("base64", &["config/bucket.rs", "model/bootstrap.rs", "store/s3"]),
+    ("ring", &["model/bootstrap.rs"]),
 ];
 
 /// What a pure folder must not touch.
