@@ -9,3 +9,4 @@ pub mod retention;
 pub mod secret;
 pub mod snapshot;
 pub mod token;
+pub mod unit;
