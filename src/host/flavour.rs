@@ -10,10 +10,14 @@ pub struct Flavour {
     pub name: &'static str,
     /// Its unit on a server.
     pub unit: &'static str,
+    /// The file name of its program.
+    pub program: &'static str,
     /// Its configuration file; drop-ins lie in a folder of the same name with `.d`.
     pub config: &'static str,
     /// Its data-dir.
     pub data_dir: &'static str,
+    /// The kubeconfig that it writes for people.
+    pub kubeconfig: &'static str,
     /// The base name of its scheduled snapshots.
     pub scheduled_base: &'static str,
 }
@@ -22,8 +26,10 @@ pub struct Flavour {
 pub const K3S: Flavour = Flavour {
     name: "K3s",
     unit: "k3s.service",
+    program: "k3s",
     config: "/etc/rancher/k3s/config.yaml",
     data_dir: "/var/lib/rancher/k3s",
+    kubeconfig: "/etc/rancher/k3s/k3s.yaml",
     scheduled_base: "etcd-snapshot",
 };
 
@@ -69,5 +75,3 @@ pub const RESET_FLAG: &str = "server/db/reset-flag";
 pub const REWRITTEN: [&str; 5] = ["tls", "cred", "token", "agent-token", "node-token"];
 /// Below etcd's folder: what K3s writes anew.
 pub const REWRITTEN_IN_ETCD: [&str; 2] = ["name", "config"];
-/// The configuration for kubectl, unless `write-kubeconfig` says otherwise.
-pub const KUBECONFIG: &str = "/etc/rancher/k3s/k3s.yaml";

@@ -91,8 +91,8 @@ impl K3s for Program {
             .with_context(context)?;
         let started = process::of(child.id());
         let go = child.stdin.take();
-        let noted = match started {
-            Some(process) => begun(process),
+        let noted = match &started {
+            Some(process) => begun(process.clone()),
             None => Err(anyhow::anyhow!("the process that was to become K3s has ended")),
         };
         // Without the word it ends by itself when its input does.
@@ -100,7 +100,7 @@ impl K3s for Program {
             let _ = go.write_all(b"\n");
         }
         let ended = noted.and_then(|()| self.watch(&mut child, lines(reader), progress));
-        match (&ended, started) {
+        match (&ended, &started) {
             (Err(_), Some(process)) => {
                 if let Err(e) = process::end(process, PATIENCE) {
                     log::error!("{e:#}");
@@ -117,7 +117,7 @@ impl K3s for Program {
         ended
     }
 
-    fn end(&self, process: Process) -> Result<()> {
+    fn end(&self, process: &Process) -> Result<()> {
         process::end(process, PATIENCE)
     }
 

@@ -11,4 +11,8 @@ pub mod retention;
 pub mod secret;
 pub mod snapshot;
 pub mod token;
+<<<<<<< HEAD
 pub mod version;
+=======
+pub mod unit;
+>>>>>>> sysd

@@ -114,12 +114,14 @@ impl Identity {
 }
 
 /// A process, told from a later one of the same number by when it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Its number.
     pub pid: u32,
-    /// When it began, in the kernel's ticks since boot.
+    /// When it began, in the kernel's ticks since the boot.
     pub start: u64,
+    /// The boot it belongs to.
+    pub boot: String,
 }
 
 /// One thing that K3s rewrites, and where it goes back from.
