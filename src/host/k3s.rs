@@ -158,7 +158,9 @@ impl Program {
                 return Ok(said.end(status));
             }
             if process::asked() {
-                return Err(Fault::new(Kind::Failed, "asked to stop while K3s was at work on the reset").into());
+                return Err(
+                    Fault::new(Kind::Failed, "asked to stop while K3s was at work on the reset").into()
+                );
             }
             let now = std::fs::metadata(&self.grows).map_or(0, |m| m.len());
             if now != size {
@@ -194,7 +196,8 @@ impl Said {
     fn hear(&mut self, line: &str) -> bool {
         log::info!("k3s: {line}");
         self.done |= DONE.iter().any(|d| line.contains(d));
-        let fatal = line.contains("level=fatal") || line.starts_with("panic: ") || line.starts_with("fatal error");
+        let fatal =
+            line.contains("level=fatal") || line.starts_with("panic: ") || line.starts_with("fatal error");
         if fatal && self.fatal.is_none() {
             self.fatal = Some(message(line));
         }

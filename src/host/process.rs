@@ -106,7 +106,10 @@ mod tests {
         assert!(runs(&process));
         let other = Process { start: process.start + 1, ..process.clone() };
         assert!(!runs(&other), "the same number at another time is another process");
-        assert!(!runs(&Process { boot: "before".to_owned(), ..process.clone() }), "so is one of another boot");
+        assert!(
+            !runs(&Process { boot: "before".to_owned(), ..process.clone() }),
+            "so is one of another boot"
+        );
         end(&process, Duration::from_secs(5)).unwrap();
         assert!(!runs(&process), "a zombie does not run");
         child.wait().unwrap();

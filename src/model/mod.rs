@@ -11,8 +11,5 @@ pub mod retention;
 pub mod secret;
 pub mod snapshot;
 pub mod token;
-<<<<<<< HEAD
-pub mod version;
-=======
 pub mod unit;
->>>>>>> sysd
+pub mod version;
