@@ -23,6 +23,8 @@ use anyhow::Result;
 
 pub use fs::{Draft, FileAt, Published};
 pub use k3s_ready::Ready;
+pub use ports::Listener;
+pub use site::Site;
 
 use crate::model::restore::Process;
 use crate::model::unit::Definition;

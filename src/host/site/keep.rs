@@ -103,7 +103,7 @@ impl Site {
     }
 
     /// The folder that was the live database.
-    fn find(&self, live: Identity) -> Result<PathBuf> {
+    pub(super) fn find(&self, live: Identity) -> Result<PathBuf> {
         let db = self.db();
         let context = || format!("looking for the database that was live in '{}'", db.display());
         for entry in std::fs::read_dir(&db).with_context(context)? {
