@@ -4,8 +4,8 @@
 use anyhow::{Result, bail};
 
 use super::Etcd;
-use crate::inspect::Sample;
-use crate::source::{Held, Live, Look};
+use crate::inspect::{Held, Sample};
+use crate::source::{Live, Look};
 
 impl Live for Etcd {
     fn look(&self) -> Result<Look> {
