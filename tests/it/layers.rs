@@ -51,8 +51,8 @@ const OURS: &[(&str, &[&str])] = &[
 const FOREIGN: &[(&str, &[&str])] = &[
     ("etcd_client", &["source/etcd.rs"]),
     ("tonic", &["source/etcd.rs"]),
-    ("tokio", &["source/etcd.rs", "host/systemd.rs"]),
-    ("zbus", &["host/systemd.rs"]),
+    ("tokio", &["source/etcd.rs", "host/systemd"]),
+    ("zbus", &["host/systemd"]),
     ("nix", &["host", "app.rs"]),
     ("rustix", &["host/fs.rs"]),
     ("sd_notify", &["host/notify.rs"]),
