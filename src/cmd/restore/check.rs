@@ -133,9 +133,7 @@ fn fits(req: &Request, proven: &Proven) -> Result<String> {
         Fault::new(Kind::Corrupt, format!("the snapshot's bootstrap data cannot be opened: {why}"))
             .hint("K3s could not start on it. Restore another snapshot.")
     })?;
-    if let (Some(mine), Some(its)) = (&parsed.ca_hash, &opened.ca_hash)
-        && mine != its
-    {
+    if parsed.ca_hash.as_ref().is_some_and(|own| opened.fits(own) == Some(false)) {
         return Err(refuse(
             "the server token names another certificate authority than the snapshot's".to_owned(),
         )

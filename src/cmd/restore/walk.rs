@@ -11,10 +11,9 @@ use super::find::Proven;
 use super::{Machine, Request, told, until};
 use crate::error::{Fault, Kind};
 use crate::host::{Active, Ready};
-use crate::inspect::{self, Content, ReadAt};
+use crate::inspect::{self, Content, Held, ReadAt};
 use crate::model::report::Report;
 use crate::model::restore::{RECORD_VERSION, Record, Stage};
-use crate::source::Held;
 
 /// So often systemd may start K3s anew before that is called a failure.
 pub(super) const RESTARTS: u32 = 3;
@@ -170,9 +169,15 @@ impl<'a> Walk<'a> {
         let new = inspect::content(&data as &dyn ReadAt, db_len, Some(content.facts.revision))
             .context("reading the new database")?
             .map_err(|all| anyhow!("the new database is damaged: {}", words(&all)))?;
-        content
-            .same(&new)
-            .map_err(|what| anyhow!("the new database is not what was in the snapshot: {what}"))?;
+        match content.same(&new) {
+            Held::Same => {}
+            Held::Compacted => {
+                return Err(anyhow!("the new database was compacted past the snapshot's revision"));
+            }
+            Held::Differs(what) => {
+                return Err(anyhow!("the new database is not what was in the snapshot: {what}"));
+            }
+        }
         self.machine.site.settle()
     }
 
