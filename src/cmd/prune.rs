@@ -257,7 +257,7 @@ mod tests {
     }
 
     impl Remote for Doubtful {
-        fn sweep(&self, _: &dyn Fn(&str, u64) -> bool) -> usize {
+        fn sweep(&self, _: &dyn Fn(&str, u64) -> bool, _: &[&str]) -> usize {
             panic!("sweeps")
         }
         fn url(&self) -> String {

@@ -4,6 +4,7 @@
 //! Later wins: built-in defaults; K3s's config.yaml and its drop-ins; ours and its drop-ins; the environment; flags.
 
 mod bucket;
+mod endpoint;
 pub mod etcd;
 pub mod fragment;
 pub mod key;

@@ -394,9 +394,12 @@ fn a_probe_says_in_order_what_works() {
             "ok     connection",
             "ok     clock",
             "ok     signature",
+            "ok     bucket",
             "ok     list",
             "ok     put",
             "ok     get",
+            "ok     checksum",
+            "ok     multipart",
             "ok     delete"
         ],
         "{run:#?}"

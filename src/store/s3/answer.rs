@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ureq::http::HeaderMap;
 
 use super::trouble::{Class, Trouble};
-use super::xml;
+use super::xml::{self, Node};
 
 /// More than this, and the clocks are the likelier reason for a refusal.
 const SKEW: i64 = 5 * 60;
@@ -27,9 +27,8 @@ pub(super) fn quoted(text: &str) -> String {
 /// An answer that is not a success. `body` is the head of it, which may not be XML at all.
 pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &str) -> Trouble {
     let document = xml::parse(body).unwrap_or_default();
-    let word = |name: &str| quoted(document.text(name));
-    let (code, said) = (word("Code"), word("Message"));
-    let mut class = Class::of_code(&code).unwrap_or_else(|| Class::of_status(status));
+    let (code, said) = (quoted(document.text("Code")), quoted(document.text("Message")));
+    let mut class = class_of(&code, &said).unwrap_or_else(|| Class::of_status(status));
     let there =
         [header(headers, "x-amz-bucket-region"), document.text("Region"), document.text("BucketRegion")]
             .into_iter()
@@ -65,9 +64,16 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
         }
         (Class::Skew, _, None) => format!("this machine's clock and the store's differ; {answered}"),
         (Class::Signature, ..) => format!("the store says that the signature is wrong ({code})"),
+        (Class::Key, ..) if code.is_empty() => format!("the store does not accept the keys; {answered}"),
+        (Class::Key, ..) if code.contains("Token") => {
+            format!("the store does not accept the session token ({code})")
+        }
         (Class::Key, ..) => format!("the store does not accept the access key ({code})"),
         (Class::NoBucket, ..) => "there is no such bucket".to_owned(),
         (Class::Denied, ..) => format!("access is denied; {answered}"),
+        (Class::Locked, ..) => format!("it is locked; {answered}"),
+        (Class::Archived, ..) => format!("it lies in an archive; {answered}"),
+        (Class::Full, ..) => format!("the store is full; {answered}"),
         (Class::Redirect, ..) => {
             let to = document.text("Endpoint");
             let to = if to.is_empty() { host_of(header(headers, "location")) } else { to };
@@ -80,6 +86,31 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
     };
     let after = header(headers, "retry-after").parse().ok();
     Trouble { class, message, code, after }
+}
+
+/// By the store's word, and by its sentence where stores have one word for many things.
+fn class_of(code: &str, said: &str) -> Option<Class> {
+    let said = said.to_ascii_lowercase();
+    let lock = ["worm", "object lock", "retention", "legal hold"].iter().any(|w| said.contains(w));
+    Some(match Class::of_code(code) {
+        // Garage says this of all that it does not allow.
+        Some(Class::Denied) if said.contains("invalid signature") => Class::Signature,
+        Some(Class::Denied) if said.contains("no such key") => Class::Key,
+        // AWS denies access to what is locked, MinIO calls it an invalid request.
+        Some(Class::Denied) | None if lock && !code.is_empty() => Class::Locked,
+        class => class?,
+    })
+}
+
+/// An error about one of many in an answer that is a success.
+pub(super) fn in_a_document(error: &Node) -> Trouble {
+    let (code, said) = (quoted(error.text("Code")), quoted(error.text("Message")));
+    let class = class_of(&code, &said).unwrap_or(Class::Failed);
+    let message = match class {
+        Class::Locked => format!("it is locked; the store answered {code}: {said}"),
+        _ => format!("the store answered {code}: {said}"),
+    };
+    Trouble { code, ..Trouble::of(class, message) }
 }
 
 /// Only the host: the rest of such an address holds our signature.
@@ -111,9 +142,13 @@ pub(super) fn unanswered(error: ureq::Error, host: &str, tls: bool, silence: u64
         E::Timeout(_) => Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s")),
         E::Io(e) => io_trouble(&e, host, tls, silence),
         E::ConnectionFailed => Trouble::of(Class::Connect, format!("'{host}' cannot be reached")),
-        E::ConnectProxyFailed(why) => {
-            Trouble::of(Class::Connect, format!("the proxy refuses: {}", quoted(&why)))
+        E::ConnectProxyFailed(why) if why.contains("407") => {
+            Trouble::of(Class::Connect, "the proxy wants a user and a password, or other ones")
         }
+        E::ConnectProxyFailed(why) => Trouble::of(
+            Class::Connect,
+            format!("the proxy lets nobody through to '{host}': {}", quoted(&why)),
+        ),
         E::InvalidProxyUrl => Trouble::of(Class::Config, "the proxy's URL cannot be used"),
         E::Protocol(_) if !tls => {
             Trouble::of(Class::Scheme, format!("'{host}' does not speak plain HTTP; it may want HTTPS"))
@@ -130,7 +165,14 @@ fn tls_trouble(said: &str, host: &str) -> Trouble {
     if said.contains("InvalidContentType") || said.contains("corrupt message") {
         return Trouble::of(Class::Scheme, format!("'{host}' does not speak HTTPS; it may want plain HTTP"));
     }
-    Trouble::of(Class::Certificate, format!("the certificate of '{host}' is not accepted: {}", quoted(said)))
+    let class = match () {
+        () if said.contains("not valid for name") || said.contains("NotValidForName") => Class::OtherName,
+        () if said.contains("expired") || said.contains("Expired") || said.contains("not valid yet") => {
+            Class::Expired
+        }
+        () => Class::Certificate,
+    };
+    Trouble::of(class, format!("the certificate of '{host}' is not accepted: {}", quoted(said)))
 }
 
 /// The same for an error of reading or writing, also in the middle of a body.

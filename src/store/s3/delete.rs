@@ -5,13 +5,14 @@
 //! stands in one queue, so that a request is full whatever is in it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Once;
 
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::answer::quoted;
-use super::put::base64;
+use super::answer::{header, in_a_document};
+use super::put::{base64, is_unknown};
 use super::send::{Payload, Wire};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -118,10 +119,7 @@ impl Deed<'_> {
             return Ok(keys.to_vec());
         }
         match request(self.wire, keys, failed) {
-            Err(t)
-                if matches!(t.class, Class::Unsupported | Class::Server)
-                    || matches!(t.code.as_str(), "MalformedXML" | "InvalidRequest") =>
-            {
+            Err(t) if is_unknown(&t) || is_elsewhere(&t) => {
                 log::debug!("{t}; deleting one by one");
                 self.bulk = false;
                 Ok(keys.to_vec())
@@ -138,14 +136,20 @@ impl Deed<'_> {
                 continue;
             }
             match self.wire.ask(&Ask::new(Method::DELETE, *key), Payload::None) {
-                Err(t) if t.class != Class::Missing => {
+                Ok(answer) => {
+                    if header(&answer.headers, "x-amz-delete-marker") == "true" {
+                        say_that_versions_stay();
+                    }
+                    in_a_row = 0;
+                }
+                Err(t) if t.class == Class::Missing => in_a_row = 0,
+                Err(t) => {
                     in_a_row = if t.may_pass() { in_a_row + 1 } else { 0 };
                     if in_a_row >= ENOUGH {
                         self.down = Some(t.clone());
                     }
-                    failed.insert(key, in_words(t));
+                    failed.insert(key, t);
                 }
-                _ => in_a_row = 0,
             }
         }
     }
@@ -153,8 +157,7 @@ impl Deed<'_> {
 
 /// Asks for all of these at once. Gives back those of which the store says that they may be asked for again.
 fn request<'k>(wire: &Wire, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, Trouble> {
-    let mut body =
-        String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
+    let mut body = String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for key in keys {
         body.push_str(&format!("<Object><Key>{}</Key></Object>", escape(key)));
     }
@@ -168,62 +171,39 @@ fn request<'k>(wire: &Wire, keys: &[&'k str], failed: &mut Failed<'k>) -> Result
     if answer.name != "DeleteResult" && answer.name != "DeleteObjectsResult" {
         return Err(wire.lacks("the result of a deletion"));
     }
+    if answer.all("Deleted").any(|d| d.text("DeleteMarker") == "true") {
+        say_that_versions_stay();
+    }
     let asked: BTreeSet<&str> = keys.iter().copied().collect();
     let mut again = Vec::new();
     for error in answer.all("Error") {
-        let (key, code) = (error.child("Key").map_or("", |k| k.text.as_str()), quoted(error.text("Code")));
-        let Some(key) = asked.get(key).copied() else {
+        let Some(key) = error.child("Key").and_then(|k| asked.get(k.text.as_str())).copied() else {
             return Err(Trouble::of(
                 Class::Nonsense,
                 "the store speaks of an object that nobody asked it to delete",
             ));
         };
-        let class = Class::of_code(&code).unwrap_or(Class::Failed);
-        let message = format!("the store answered {code}: {}", quoted(error.text("Message")));
-        let trouble = Trouble { code, ..Trouble::of(class, message) };
-        match class {
+        let trouble = in_a_document(error);
+        match trouble.class {
             Class::Missing => {}
             _ if trouble.may_pass() => again.push(key),
-            _ => drop(failed.insert(key, in_words(trouble))),
+            _ => drop(failed.insert(key, trouble)),
         }
     }
     Ok(again)
 }
 
-/// A lock on an object has no word of its own: stores say that access is denied, or the request invalid, and why.
-fn in_words(trouble: Trouble) -> Trouble {
-    let said = trouble.message.to_ascii_lowercase();
-    let locked = ["object lock", "worm", "retention", "legal hold", "objectlocked", "immutab"];
-    match trouble.class {
-        Class::Denied | Class::Failed if locked.iter().any(|word| said.contains(word)) => {
-            Trouble { class: Class::Locked, ..trouble }
-        }
-        _ => trouble,
-    }
+/// How stores without this request answer it, beside those that say so: they see a request of another kind, or fail.
+fn is_elsewhere(trouble: &Trouble) -> bool {
+    matches!(trouble.class, Class::Failed | Class::NoBucket | Class::Nonsense | Class::Server)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_is_told_from_a_lack_of_rights() {
-        for (class, said, locked) in [
-            (
-                Class::Denied,
-                "access is denied; the store answered AccessDenied: Access Denied because object protected by object lock",
-                true,
-            ),
-            (
-                Class::Failed,
-                "the store answered InvalidRequest: Object is WORM protected and cannot be overwritten",
-                true,
-            ),
-            (Class::Denied, "the store answered AccessDenied: forbidden by object lock", true),
-            (Class::Denied, "access is denied; the store answered AccessDenied: no", false),
-            (Class::Server, "worm", false),
-        ] {
-            assert_eq!(in_words(Trouble::of(class, said)).class == Class::Locked, locked, "{said}");
-        }
-    }
+/// Once in a run: whoever deletes for the room it takes should know.
+fn say_that_versions_stay() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        log::info!(
+            "the bucket keeps versions: what is deleted is no longer listed, but stays there as an old version until a lifecycle rule of the bucket removes it"
+        );
+    });
 }
