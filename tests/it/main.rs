@@ -18,6 +18,7 @@ mod documents;
 mod layers;
 mod parts;
 mod prune;
+mod prune_s3;
 mod s3;
 mod s3_faults;
 mod save;
