@@ -2,7 +2,8 @@
 //! The second half of save: sends what was kept here to the bucket, and after it what earlier saves could not send.
 //!
 //! What is still to be sent stands in the local manifest, so it ends with the local snapshot: what was pruned or
-//! deleted here is never sent again, and what was once sent is never sent twice.
+//! deleted here is never sent again, and what was once sent is never sent twice. Who deletes in the bucket takes the
+//! debt away too.
 
 use std::collections::HashSet;
 

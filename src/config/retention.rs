@@ -173,8 +173,10 @@ mod tests {
 
     #[test]
     fn what_is_said_of_a_base_lies_over_the_files_and_below_environment_and_flags() {
+        /// What it shows, what is said of all, what of it; number, days, weeks.
+        type Case = (&'static str, Vec<Said>, Vec<Said>, Option<u32>, u32, u32);
         #[rustfmt::skip]
-        let rows: &[(&str, Vec<Said>, Vec<Said>, Option<u32>, u32, u32)] = &[
+        let rows: &[Case] = &[
             ("nothing is said of it", vec![ours("keep-daily", "7")], vec![], None, 7, 0),
             ("its own over that for all", vec![ours("keep-daily", "7")], vec![ours("keep-daily", "30")], None, 30, 0),
             ("what it does not say holds", vec![ours("keep-daily", "7")], vec![ours("keep-weekly", "4")], None, 7, 4),

@@ -52,7 +52,8 @@ pub trait Store {
         manifest: &Manifest,
         progress: &dyn Progress,
     ) -> Result<Snapshot>;
-    /// Deletes these files, in their order, with all that belongs to them. One result each: true where it was there.
+    /// Deletes these files with all that belongs to them, the first ones first as far as the place knows an order. One
+    /// result each: true where it was there.
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)>;
     /// Forgets what is written down of snapshots that are gone; gives back of how many. What was written within a day
     /// before `now` may be of one that is just coming. Called after a list.

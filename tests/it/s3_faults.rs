@@ -171,6 +171,7 @@ fn a_deletion_survives_every_fault_and_keeps_the_manifest_of_what_stays() {
         &|run| {
             let names = ["a", "b"].map(|stem| name(stem, run).to_string());
             let names = names.each_ref().map(String::as_str);
+            store.list()?;
             store.delete(&names).into_iter().try_for_each(|(_, r)| r.map(drop))
         },
         &|run, done, what| {
