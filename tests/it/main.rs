@@ -21,6 +21,7 @@ mod prune;
 mod s3;
 mod s3_faults;
 mod save;
+mod standin;
 mod support;
 mod trouble;
 mod verify;
