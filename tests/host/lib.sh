@@ -145,6 +145,27 @@ world() {
 	ctl del /registry/configmaps/default/before >/dev/null
 }
 
+# What `fresh` goes back to: this world, at rest.
+keep_world() {
+	stop_k3s
+	rm -rf "$WORK/kept"
+	mkdir -p "$WORK/kept"
+	cp -a --sparse=always "$DATA" "$WORK/kept/data"
+	cp -a /etc/rancher "$WORK/kept/rancher"
+}
+
+# fresh [down]: the world that `keep_world` kept, K3s up (or down), no trace of earlier runs; remembered for `as_before`
+fresh() {
+	no_knobs
+	stop_k3s
+	rm -rf "${DATA:?}" /etc/rancher /var/lib/k3s-snapshot
+	cp -a --sparse=always "$WORK/kept/data" "$DATA"
+	cp -a "$WORK/kept/rancher" /etc/rancher
+	if [ "${1:-}" != down ]; then start_k3s; fi
+	remember
+	note_starts
+}
+
 # damage HOW FILE: a damaged copy of a snapshot beside it, its path in $DAMAGED
 damage() {
 	local size
@@ -246,6 +267,12 @@ is_restored() {
 	done
 	[ -n "$found" ] || fail "the database before is not kept as an etcd-old-*"
 	[ ! -e "$DATA/server/db/reset-flag" ] || fail "reset-flag is left"
+}
+
+# What K3s had made of the snapshot is kept beside the database.
+evidence_is_kept() {
+	set -- "$DATA/server/db"/etcd-failed-*
+	is "the number of failed databases" 1 $#
 }
 
 # Nothing was touched: `as_before`, and K3s did not even notice.
