@@ -6,6 +6,7 @@
 //! `undo` takes them back; `resume` ends what was cut off.
 
 mod check;
+mod clean;
 mod find;
 mod resume;
 mod undo;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub use clean::clean;
 pub use resume::{conclude, recover};
 
 use crate::error::{Fault, Kind};

@@ -121,6 +121,40 @@ impl Site {
     }
 }
 
+impl Site {
+    /// The databases that restores have left: kind, folder, bytes; the newest first.
+    pub fn left_behind(&self) -> Result<Vec<(&'static str, PathBuf, u64)>> {
+        let db = self.db();
+        let context = || format!("reading '{}'", db.display());
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&db).with_context(context)? {
+            let entry = entry.with_context(context)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            for kind in [flavour::ETCD_OLD, flavour::ETCD_FAILED] {
+                // Nothing but what is named by K3s or by us: a number, and perhaps another behind a dash.
+                let number = name.strip_prefix(kind).map(|n| n.split('-').map(str::parse::<u64>).collect());
+                if let Some(Ok::<Vec<u64>, _>(numbers)) = number
+                    && entry.file_type().with_context(context)?.is_dir()
+                {
+                    all.push((numbers, kind, entry.path()));
+                }
+            }
+        }
+        all.sort();
+        all.into_iter()
+            .rev()
+            .map(|(_, kind, path)| Ok((kind, tree::size(&path)?, path)))
+            .map(|r: Result<_>| r.map(|(kind, bytes, path)| (kind, path, bytes)))
+            .collect()
+    }
+
+    /// Deletes one of them.
+    pub fn discard(&self, old: &Path) -> Result<()> {
+        tree::remove(old)?;
+        sync_folder(&self.db())
+    }
+}
+
 /// Puts one thing back, unless it is as it was. Which of the two is the copy is told by its inode, so that this can be done
 /// again at any point.
 fn back(kept: &Kept) -> Result<()> {
