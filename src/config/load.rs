@@ -30,7 +30,7 @@ pub fn gather(
     config: Option<&str>,
     env: &Environment,
     _unit: Option<&str>,
-    _ask: &dyn Fn(Option<&str>) -> Option<Definition>,
+    _ask: &dyn Fn(Option<&str>) -> Result<Option<Definition>>,
 ) -> Result<(Fragment, Flags)> {
     let mut all = Fragment::default();
     for key in KEYS {
@@ -241,7 +241,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        gather(&K3S, root.path(), None, &env, None, &|_| None).map(|(all, _)| all)
+        gather(&K3S, root.path(), None, &env, None, &|_| Ok(None)).map(|(all, _)| all)
     }
 
     const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml";

@@ -67,6 +67,8 @@ pub const ADMIN_KEY: &str = "server/tls/client-admin.key";
 pub const ETCD_ENDPOINTS: [&str; 2] = ["https://127.0.0.1:2379", "https://[::1]:2379"];
 /// Beside the snapshot folder: what newer versions of K3s note of each snapshot, in a file of the same name.
 pub const METADATA: &str = ".metadata";
+/// Below the data-dir: K3s's certificates.
+pub const TLS: &str = "server/tls";
 /// Below the data-dir: the folder of databases and snapshots.
 pub const DB: &str = "server/db";
 /// Below the data-dir: the folder of embedded etcd.

@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod bucket;
 pub mod method;
 pub mod name;
+pub mod outcome;
 pub mod report;
 pub mod restore;
 pub mod retention;

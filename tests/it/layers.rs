@@ -51,8 +51,8 @@ const OURS: &[(&str, &[&str])] = &[
 const FOREIGN: &[(&str, &[&str])] = &[
     ("etcd_client", &["source/etcd"]),
     ("tonic", &["source/etcd"]),
-    ("tokio", &["source/etcd", "host/systemd.rs"]),
-    ("zbus", &["host/systemd.rs"]),
+    ("tokio", &["source/etcd", "host/systemd"]),
+    ("zbus", &["host/systemd"]),
     ("nix", &["host", "app.rs"]),
     ("rustix", &["host"]),
     ("sd_notify", &["host/notify.rs"]),
