@@ -327,4 +327,68 @@ mod tests {
         // What only K3s may say is not ours to set.
         assert!(gathered(&[(OUR_CONFIG, "token: geheim\n")], &[]).is_err());
     }
+
+    const UNIT: &str = "/etc/systemd/system/k3s.service";
+    const ENV_FILE: &str = "/etc/systemd/system/k3s.service.env";
+
+    #[test]
+    fn k3s_s_unit_counts_as_its_configuration_does() {
+        let unit =
+            format!("[Service]\nEnvironmentFile={ENV_FILE}\nExecStart=/k3s server --node-name=argument\n");
+        let all = [
+            (UNIT, "[Service]\nEnvironment=K3S_NODE_NAME=environment\nExecStart=/k3s server\n"),
+            (
+                UNIT,
+                &format!(
+                    "[Service]\nEnvironment=K3S_NODE_NAME=x\nEnvironmentFile={ENV_FILE}\nExecStart=/k3s server\n"
+                ),
+            ),
+            (ENV_FILE, "K3S_NODE_NAME=env-file\n"),
+            (K3S_FILE, "node-name: k3s-file\n"),
+            (UNIT, &unit),
+            (OUR_CONFIG, "node-name: our-file\n"),
+        ];
+        let last = |files: usize, env: &[(&str, &str)]| {
+            gathered(&all[..files], env).unwrap().last("node-name").map(|(v, _)| v.to_owned()).unwrap()
+        };
+        let env = [("K3S_NODE_NAME", "our-process")];
+        assert_eq!(last(1, &[]), "environment");
+        assert_eq!(last(3, &[]), "env-file");
+        assert_eq!(last(3, &env), "our-process", "who calls us with a variable means it");
+        assert_eq!(last(4, &env), "k3s-file");
+        assert_eq!(last(5, &env), "argument");
+        assert_eq!(last(6, &env), "our-file");
+    }
+
+    #[test]
+    fn the_unit_may_be_named_and_names_k3s_s_configuration() {
+        let other = "/usr/lib/systemd/system/blue.service";
+        let files = [
+            (UNIT, "[Service]\nExecStart=/k3s server -d /k3s\n"),
+            (other, "[Service]\nExecStart=/k3s server -c /blue.yaml\n"),
+            ("/blue.yaml", "data-dir: /blue\n"),
+            (K3S_FILE, "data-dir: /file\n"),
+        ];
+        let dir = |files: &[(&str, &str)], env: &[(&str, &str)]| {
+            gathered(files, env).map(|all| all.last("data-dir").unwrap().0.to_owned())
+        };
+        assert_eq!(dir(&files, &[]).unwrap(), "/k3s");
+        assert_eq!(dir(&files, &[("K3S_SNAPSHOT_UNIT", "blue")]).unwrap(), "/blue");
+        let ours = [&files[..], &[(OUR_CONFIG, "unit: blue.service\n")]].concat();
+        assert_eq!(dir(&ours, &[]).unwrap(), "/blue");
+        assert_eq!(dir(&ours, &[("K3S_SNAPSHOT_UNIT", "k3s")]).unwrap(), "/k3s");
+        let e = dir(&files, &[("K3S_SNAPSHOT_UNIT", "red")]).unwrap_err();
+        assert!(kind_of(&e) == Kind::Config && e.to_string().contains("'red.service'"), "{e}");
+        // A file that the unit names must be there; the usual one need not.
+        assert_eq!(kind_of(&dir(&files[1..2], &[]).unwrap_err()), Kind::Config);
+    }
+
+    #[test]
+    fn keys_of_the_bucket_in_k3s_s_unit_are_k3s_s() {
+        let unit = "[Service]\nEnvironment=AWS_ACCESS_KEY_ID=k3s\nExecStart=/k3s server --etcd-s3 --etcd-snapshot-dir=rel\n";
+        let all = gathered(&[(UNIT, unit), (OUR_CONFIG, "s3-secret-key: x\n")], &[]).unwrap();
+        assert!(all.get("s3").unwrap().origin.is_k3s() && all.get("s3-access-key").unwrap().origin.is_k3s());
+        let all = gathered(&[(UNIT, unit)], &[("AWS_ACCESS_KEY_ID", "ours")]).unwrap();
+        assert_eq!(all.last("s3-access-key").unwrap().0, "ours");
+    }
 }

@@ -221,3 +221,168 @@ impl fmt::Debug for Flags {
         f.debug_map().entries(entries).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::flavour::K3S;
+    use std::path::PathBuf;
+
+    /// A unit with these arguments, `Environment=` and files of variables (their texts).
+    fn flags(arguments: &[&str], environment: &[(&str, &str)], files: &[&str]) -> Flags {
+        let root = tempfile::tempdir().unwrap();
+        let mut definition = Definition {
+            name: "k3s.service".to_owned(),
+            exec_start: ["/usr/local/bin/k3s", "server"]
+                .iter()
+                .chain(arguments)
+                .map(|w| (*w).to_owned())
+                .collect(),
+            environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            ..Definition::default()
+        };
+        for (i, text) in files.iter().enumerate() {
+            std::fs::write(root.path().join(format!("{i}.env")), text).unwrap();
+            definition.environment_files.push((PathBuf::from(format!("/{i}.env")), false));
+        }
+        definition.environment_files.push((PathBuf::from("/none.env"), false));
+        Flags::new(Some(&definition), root.path(), &K3S)
+    }
+
+    fn config(flags: &mut Flags, lines: &[(&str, &[&str])]) {
+        for (key, values) in lines {
+            let values = values.iter().map(|v| (*v).to_owned()).collect();
+            flags.file(key, values, Origin::K3s("/c.yaml".to_owned(), 1));
+        }
+    }
+
+    #[test]
+    fn later_sources_win() {
+        type Row<'a> = (
+            &'a str,
+            &'a [&'a str],
+            &'a [(&'a str, &'a str)],
+            &'a [&'a str],
+            &'a [(&'a str, &'a [&'a str])],
+            &'a str,
+        );
+        let env: &[(&str, &str)] = &[("K3S_DATA_DIR", "/env")];
+        #[rustfmt::skip]
+        let rows: [Row; 7] = [
+            ("Environment", &[], env, &[], &[], "/env Environment of k3s.service (K3S_DATA_DIR)"),
+            ("a file over Environment", &[], env, &["K3S_DATA_DIR=/file"], &[], "/file /0.env:1 (K3S_DATA_DIR)"),
+            ("a later file over an earlier", &[], env, &["K3S_DATA_DIR=/file", "\nK3S_DATA_DIR=/2"], &[], "/2 /1.env:2 (K3S_DATA_DIR)"),
+            ("config.yaml over variables", &[], env, &[], &[("d", &["/yaml"])], "/yaml /c.yaml:1"),
+            ("a later file of it over an earlier", &[], env, &[], &[("data-dir", &["/a"]), ("data-dir", &["/b"])], "/b /c.yaml:1"),
+            ("ExecStart over config.yaml", &["-d", "/arg"], env, &[], &[("data-dir", &["/yaml"])], "/arg ExecStart of k3s.service"),
+            ("the last argument", &["-d=/1", "--data-dir=/2"], &[], &[], &[], "/2 ExecStart of k3s.service"),
+        ];
+        for (name, arguments, environment, files, yaml, want) in rows {
+            let mut flags = flags(arguments, environment, files);
+            config(&mut flags, yaml);
+            let (value, origin) = flags.last("data-dir").unwrap();
+            let (place, want) = (origin.to_string(), want.split_once(' ').unwrap());
+            assert!(value == want.0 && place.ends_with(want.1), "{name}: {value} {place}");
+        }
+    }
+
+    #[test]
+    fn lists_are_added_to_in_files_and_replaced_by_arguments() {
+        let mut flags = flags(&["--tls-san=a", "--tls-san", "b"], &[], &[]);
+        config(&mut flags, &[("tls-san", &["x"]), ("node-label", &["l=1"]), ("node-label+", &["l=2"])]);
+        assert_eq!(flags.get("tls-san").unwrap().values, ["a", "b"]);
+        assert_eq!(flags.get("node-label").unwrap().values, ["l=1", "l=2"]);
+    }
+
+    #[test]
+    fn variables_go_into_arguments_and_name_the_configuration() {
+        let f = flags(&["--data-dir=${DIR}", "$MORE"], &[("DIR", "/no"), ("MORE", "-t x")], &["DIR=/a b"]);
+        assert_eq!(f.last("data-dir").unwrap().0, "/a b");
+        assert_eq!(f.last("token").unwrap().0, "x");
+        assert_eq!((f.command(), f.executable()), (Some("server"), Some(Path::new("/usr/local/bin/k3s"))));
+        assert_eq!(f.config(), None);
+        assert_eq!(flags(&["-c", "/arg.yaml"], &[], &[]).config(), Some("/arg.yaml"));
+        let both = flags(&["--config=/arg.yaml"], &[("K3S_CONFIG_FILE", "/env.yaml")], &[]);
+        assert_eq!(both.config(), Some("/env.yaml"), "as in K3s, the variable wins");
+    }
+
+    #[test]
+    fn a_reset_is_led_nowhere_else_and_keeps_the_rest() {
+        let mut flags = flags(
+            &[
+                "--server=https://a",
+                "--token=old",
+                "--cluster-reset",
+                "--cluster-init",
+                "--log=/l",
+                "--node-label=a=1",
+                "--node-label=b=2",
+            ],
+            &[
+                ("K3S_URL", "https://b"),
+                ("K3S_CLUSTER_RESET", "true"),
+                ("K3S_CONFIG_FILE", "/c"),
+                ("K3S_TOKEN_FILE", "/t"),
+                ("AWS_ACCESS_KEY_ID", "geheim"),
+                ("NOTIFY_SOCKET", "/n"),
+                ("CREDENTIALS_DIRECTORY", "/d"),
+                ("LISTEN_FDS", "1"),
+                ("WATCHDOG_USEC", "1"),
+                ("HTTPS_PROXY", "http://p"),
+                ("K3S_NODE_NAME", "n"),
+            ],
+            &[],
+        );
+        config(
+            &mut flags,
+            &[
+                ("etcd-s3", &["true"]),
+                ("etcd-s3-bucket", &["b"]),
+                ("s3-region", &["r"]),
+                ("cluster-reset-restore-path", &["/x"]),
+                ("token-file", &["/t"]),
+                ("data-dir", &["/d"]),
+                ("secrets-encryption", &["true"]),
+                ("o", &["/k"]),
+            ],
+        );
+        let reset = flags.for_reset(&[("token", Secret::new("new"))]);
+        let got: Value = serde_json::from_str(reset.config.expose()).unwrap();
+        let want = serde_json::json!({
+            "token": "new", "cluster-init": "true", "node-label": ["a=1", "b=2"], "etcd-s3": "false", "data-dir": "/d",
+            "secrets-encryption": "true", "write-kubeconfig": "/k",
+        });
+        assert_eq!(got, want);
+        let names: Vec<&str> = reset.environment.iter().map(|(n, _)| n.as_str()).collect();
+        assert_eq!(names, ["HTTPS_PROXY", "K3S_NODE_NAME", "PATH"]);
+        assert!(crate::config::yaml::parse(reset.config.expose()).is_ok(), "K3s reads YAML");
+        let shown = format!("{flags:?} {reset:?}");
+        assert!(!["old", "new", "geheim", "http://p"].iter().any(|s| shown.contains(s)), "{shown}");
+        // Without a token of its own, K3s finds it where it is said.
+        let plain = flags.for_reset(&[]);
+        assert!(plain.config.expose().contains("\"token-file\":\"/t\""), "{}", plain.config.expose());
+        assert!(plain.environment.iter().any(|(n, _)| n == "K3S_TOKEN_FILE"));
+        let own = tests::flags(&[], &[("PATH", "/p")], &[]).for_reset(&[]);
+        assert_eq!(
+            own.environment.iter().map(|(n, v)| (n.as_str(), v.expose())).collect::<Vec<_>>(),
+            [("PATH", "/p")]
+        );
+    }
+
+    #[test]
+    fn what_would_reset_again_is_found_where_it_stands() {
+        assert!(flags(&["--cluster-init"], &[], &[]).resets().is_empty());
+        assert_eq!(
+            flags(&["--cluster-reset"], &[], &[]).resets(),
+            ["cluster-reset in ExecStart of k3s.service"]
+        );
+        let by_file = flags(&[], &[], &["A=b\nK3S_CLUSTER_RESET=1\n"]).resets();
+        assert!(by_file.len() == 1 && by_file[0].ends_with("/0.env:2 (K3S_CLUSTER_RESET)"), "{by_file:?}");
+        let mut both = flags(&[], &[], &[]);
+        config(&mut both, &[("cluster-reset", &["true"]), ("cluster-reset-restore-path", &["/x"])]);
+        assert_eq!(both.resets(), ["cluster-reset in /c.yaml:1", "cluster-reset-restore-path in /c.yaml:1"]);
+        let mut off = flags(&["--cluster-reset=false"], &[], &[]);
+        config(&mut off, &[("cluster-reset", &["true"])]);
+        assert!(off.resets().is_empty(), "the argument wins");
+    }
+}
