@@ -22,5 +22,6 @@ mod s3;
 mod s3_faults;
 mod save;
 mod support;
+mod systemd;
 mod trouble;
 mod verify;
