@@ -38,6 +38,7 @@ fn a_real_systemd_is_asked_and_told() {
     let inside = Path::new("/opt/tests").join(own.file_name().unwrap());
     let mut boot = Command::new(top.join("tests/host/boot"));
     boot.args(["-H", "-t", "120", "-B"]).arg(format!("{}:/opt/programs", programs.display()));
+    boot.arg("-B").arg(format!("{}:/opt/k3s-snapshot", top.display()));
     boot.arg("-B").arg(format!("{}:/opt/tests", own.parent().unwrap().display()));
     let out = boot.arg("--").arg(top.join("tests/host/ask-systemd")).arg(inside).output().unwrap();
     let said = [out.stdout, out.stderr].concat();
