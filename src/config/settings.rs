@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::fragment::{Fragment, Origin};
-use super::key::KEYS;
+use super::key::{ENV_PREFIX, KEYS};
 use super::load::under;
 use super::unit::Flags;
 use super::{bucket, retention};
@@ -61,6 +61,8 @@ pub struct Settings {
     pub token_file: PathBuf,
     /// Whether somebody named it.
     pub token_file_is_named: bool,
+    /// Whether that was said to us and not to K3s.
+    pub token_file_is_ours: bool,
     /// An external datastore: its scheme, the rest may hold a password.
     pub datastore_scheme: Option<String>,
     /// The base of K3s's scheduled snapshots.
@@ -175,6 +177,10 @@ impl Settings {
             run_dir: path("run-dir")?,
             token: text(&merged, "token").map(Secret::new),
             token_file_is_named: !matches!(merged.last("token-file"), Some((_, Origin::Derived(_)))),
+            token_file_is_ours: matches!(
+                merged.last("token-file"),
+                Some((_, Origin::Flag(_) | Origin::File(..)))
+            ) || matches!(merged.last("token-file"), Some((_, Origin::Env(name))) if name.starts_with(ENV_PREFIX)),
             token_file: path("token-file")?,
             datastore_scheme: text(&merged, "datastore-endpoint").map(|url| {
                 url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())
@@ -291,7 +297,7 @@ pub(super) fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>>
 }
 
 /// Go's durations (`1h30m`) and, beyond them, days and weeks. Days are 24 hours.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let span: jiff::Span = text.parse().ok()?;
     let relative = jiff::SpanRelativeTo::days_are_24_hours();
     Duration::try_from(span.to_duration(relative).ok()?).ok().filter(|d| !d.is_zero())

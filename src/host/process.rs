@@ -1,52 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A process that was noted down, recognised later: a number alone may be another's by then.
+//! Processes by number and beginning, so that a later one of the same number is never taken for the one that was meant;
+//! and the signals by which we ourselves are asked to stop.
 
-use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::unistd::Pid;
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+use crate::model::restore::Process;
 
-/// A process, told from every other one that has or will have its number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// Its number.
-    pub pid: u32,
-    /// When it began, in clock ticks since the boot.
-    pub started: u64,
-    /// The boot it belongs to.
-    pub boot: String,
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C, a service manager's stop and a lost terminal are requests to put everything back, not the end of
+/// the process. To be called before there is a second thread.
+pub fn listen() -> Result<()> {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    signals.thread_block().context("blocking signals")?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            while let Ok(signal) = signals.wait() {
+                if ASKED.swap(true, SeqCst) {
+                    log::warn!("{signal} once more: it is at work to stop already, and cannot be hurried without harm");
+                } else {
+                    log::warn!("{signal}: stopping at the next safe point");
+                }
+            }
+        })
+        .context("listening for signals")?;
+    Ok(())
 }
 
-impl Process {
-    /// The process that has this number now; `None` where there is none, or only what its parent has not yet buried.
-    pub fn of(pid: u32) -> Result<Option<Process>> {
-        let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-            Ok(stat) => stat,
-            Err(e) if gone(&e) => return Ok(None),
-            Err(e) => return Err(e).with_context(|| format!("looking at process {pid}")),
-        };
-        let (state, started) = parse(&stat).with_context(|| format!("reading '/proc/{pid}/stat'"))?;
-        if matches!(state, 'Z' | 'X' | 'x') {
-            return Ok(None);
-        }
-        let boot = std::fs::read_to_string(BOOT_ID).with_context(|| format!("reading '{BOOT_ID}'"))?;
-        Ok(Some(Process { pid, started, boot: boot.trim().to_owned() }))
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Whether somebody asked us to stop.
+pub fn asked() -> bool {
+    ASKED.load(SeqCst)
+}
+
+/// The process of this number, where there is one that has not ended.
+pub fn of(pid: u32) -> Option<Process> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (state, start) = parse(&stat)?;
+    if matches!(state, 'Z' | 'X' | 'x') {
+        return None;
     }
-
-    /// Whether it still runs.
-    pub fn is_alive(&self) -> Result<bool> {
-        Ok(Process::of(self.pid)?.as_ref() == Some(self))
-    }
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(Process { pid, start, boot: boot.trim().to_owned() })
 }
 
-/// No such file; or the process ended between opening and reading.
-fn gone(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32)
-}
-
-/// State and start time. The name in the middle may hold anything, brackets and blanks too.
+/// State and beginning. The name in brackets may hold anything, brackets and blanks too.
 fn parse(stat: &str) -> Option<(char, u64)> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut words = rest.split_whitespace();
@@ -54,10 +62,36 @@ fn parse(stat: &str) -> Option<(char, u64)> {
     Some((state, words.nth(18)?.parse().ok()?))
 }
 
+/// Whether this very process still runs.
+pub fn runs(process: &Process) -> bool {
+    of(process.pid).as_ref() == Some(process)
+}
+
+/// Ends a process and its group: asked first, then killed. Returns once it is gone; an error where it is not.
+pub fn end(process: &Process, patience: Duration) -> Result<()> {
+    let group = Pid::from_raw(i32::try_from(process.pid).context("a process number beyond all numbers")?);
+    for (signal, patience) in [(Signal::SIGTERM, patience), (Signal::SIGKILL, Duration::from_secs(10))] {
+        if !runs(process) {
+            break;
+        }
+        let _ = killpg(group, signal);
+        let until = Instant::now() + patience;
+        while runs(process) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    anyhow::ensure!(!runs(process), "process {} does not end", process.pid);
+    // What it started and left is of no use without it.
+    let _ = killpg(group, Signal::SIGKILL);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
     use super::*;
-    use std::process::{Command, Stdio};
 
     #[test]
     fn a_name_with_brackets_and_blanks_is_no_riddle() {
@@ -71,21 +105,19 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_alive_until_it_has_ended_even_before_it_is_buried() {
-        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let process = Process::of(child.id()).unwrap().unwrap();
-        assert!(process.is_alive().unwrap());
-        let other = Process { started: process.started + 1, ..process.clone() };
-        assert!(!other.is_alive().unwrap(), "the same number at another time is another process");
-        let other = Process { boot: "before".to_owned(), ..process.clone() };
-        assert!(!other.is_alive().unwrap(), "so is one of another boot");
-        drop(child.stdin.take());
-        let waited = std::time::Instant::now();
-        while process.is_alive().unwrap() {
-            assert!(waited.elapsed().as_secs() < 10);
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+    fn a_process_is_itself_until_it_has_ended() {
+        let mut child = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+        let process = of(child.id()).unwrap();
+        assert!(runs(&process));
+        let other = Process { start: process.start + 1, ..process.clone() };
+        assert!(!runs(&other), "the same number at another time is another process");
+        assert!(
+            !runs(&Process { boot: "before".to_owned(), ..process.clone() }),
+            "so is one of another boot"
+        );
+        end(&process, Duration::from_secs(5)).unwrap();
+        assert!(!runs(&process), "a zombie does not run");
         child.wait().unwrap();
-        assert!(!process.is_alive().unwrap());
+        assert_eq!(of(child.id()), None);
     }
 }

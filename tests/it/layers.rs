@@ -49,22 +49,24 @@ const OURS: &[(&str, &[&str])] = &[
 
 /// Foreign worlds, and the only places that may import them.
 const FOREIGN: &[(&str, &[&str])] = &[
-    ("etcd_client", &["source/etcd.rs"]),
-    ("tonic", &["source/etcd.rs"]),
-    ("tokio", &["source/etcd.rs", "host/systemd"]),
+    ("etcd_client", &["source/etcd"]),
+    ("tonic", &["source/etcd"]),
+    ("tokio", &["source/etcd", "host/systemd"]),
     ("zbus", &["host/systemd"]),
     ("nix", &["host", "app.rs"]),
-    ("rustix", &["host/fs.rs"]),
+    ("rustix", &["host"]),
     ("sd_notify", &["host/notify.rs"]),
     ("clap", &["cli", "app.rs"]),
     ("indicatif", &["sink/bar.rs"]),
     ("serde_saphyr", &["config/yaml.rs", "sink/stdout.rs"]),
     ("zip", &["codec/zip.rs"]),
     ("s3", &["store/s3"]),
-    ("ureq", &["store/s3"]),
+    ("ureq", &["host/k3s_ready.rs", "store/s3"]),
+    ("rustls", &["host/k3s_ready.rs"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
-    ("base64", &["config/bucket.rs", "store/s3"]),
+    ("base64", &["config/bucket.rs", "model/bootstrap.rs", "store/s3"]),
+    ("ring", &["model/bootstrap.rs"]),
 ];
 
 /// What a pure folder must not touch.
