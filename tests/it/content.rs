@@ -222,6 +222,35 @@ fn huge_values_are_read_in_pieces_and_every_byte_of_them_counts() {
     }
 }
 
+#[test]
+fn nodes_and_bootstrap_data_are_those_that_exist_at_the_revision() {
+    let node = |version: &str| format!(r#"{{"status":{{"nodeInfo":{{"kubeletVersion":"{version}"}}}}}}"#);
+    let (a, b, sealed) = (b"/registry/minions/a", b"/registry/minions/b", b"/bootstrap/0123456789ab");
+    let key = Bucket::default()
+        .put(revision(2, 0), record(a, 2, 2, 1, node("v1.29.1+k3s1").as_bytes()))
+        .put(revision(3, 0), record(sealed, 3, 3, 1, b"salt:one"))
+        .put(revision(4, 0), record(b, 4, 4, 1, b"k8s:enc:aescbc:v1:x"))
+        .put(revision(4, 1), record(b"/bootstrap/0123456789ab/x", 4, 4, 1, b""))
+        .put(revision(4, 2), record(b"/bootstrap/0123456789AB", 4, 4, 1, b""))
+        .put(revision(5, 0), record(a, 2, 5, 2, node("v1.30.4+k3s1").as_bytes()))
+        .put(revision(5, 1), record(sealed, 3, 5, 2, b"salt:two"))
+        .put(revision(6, 0), record(b"/bootstrap/ffffffffffff", 6, 6, 1, b"salt:new"))
+        .put(tombstone(7, 0), field(1, b))
+        .put(tombstone(7, 1), field(1, sealed));
+    let db = database(&Shape::default(), &synthetic(0, 0).nest("key", key));
+    let at = |upto: Option<i64>| {
+        let found = of_bytes(&db, upto);
+        let nodes = found.nodes.iter().map(|n| format!("{}={}", n.name, n.version.as_deref().unwrap_or("?")));
+        let sealed =
+            found.bootstrap.iter().map(|b| format!("{}={}", b.hash, String::from_utf8_lossy(&b.value)));
+        nodes.chain(sealed).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(at(Some(2)), "a=v1.29.1+k3s1");
+    assert_eq!(at(Some(4)), "a=v1.29.1+k3s1 b=? 0123456789ab=salt:one");
+    assert_eq!(at(Some(6)), "a=v1.30.4+k3s1 b=? 0123456789ab=salt:two ffffffffffff=salt:new");
+    assert_eq!(at(None), "a=v1.30.4+k3s1 ffffffffffff=salt:new");
+}
+
 // --- Against a real etcd
 
 fn of_snapshot(file: &Path, upto: Option<i64>) -> Content {
