@@ -23,6 +23,7 @@ mod ready;
 mod s3;
 mod s3_faults;
 mod save;
+mod standin;
 mod support;
 mod trouble;
 mod verify;
