@@ -126,7 +126,7 @@ impl Settings {
         derive("write-kubeconfig", flavour.kubeconfig.to_owned(), &k3s);
         let system = jiff::tz::TimeZone::system();
         derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");
-        retention::settle(&mut merged, root);
+        retention::settle(&mut merged);
         let dir_is_default = merged.get("dir").is_none();
         let data_dir = text(&merged, "data-dir").unwrap_or_default();
         for (key, below) in [
@@ -146,9 +146,7 @@ impl Settings {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);
             // K3s works in its own folder.
-            if let Some((_, Origin::K3s(..))) = merged.last(key)
-                && path.is_relative()
-            {
+            if path.is_relative() && merged.last(key).is_some_and(|(_, origin)| origin.is_k3s()) {
                 return inside(root, under(root, &Path::new(&data_dir).join(flavour::SERVER).join(path)));
             }
             // A relative path is the caller's on this machine, and below the root on a foreign one.
@@ -187,7 +185,7 @@ impl Settings {
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
             timezone: retention::zone(&merged)?,
             s3: boolean(&merged, "s3")?,
-            s3_by_us: bucket::on_by_us(&merged, flavour.config),
+            s3_by_us: bucket::on_by_us(&merged),
             s3_backlog: boolean(&merged, "s3-backlog")?,
             unit: text(&merged, "unit"),
             flags,
