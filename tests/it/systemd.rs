@@ -13,7 +13,7 @@ use k3s_snapshot::config::unit::Flags;
 use k3s_snapshot::error::{Kind, hint_of, kind_of};
 use k3s_snapshot::host::flavour::K3S;
 use k3s_snapshot::host::ports::listeners;
-use k3s_snapshot::host::process::Process;
+use k3s_snapshot::host::process;
 use k3s_snapshot::host::systemd::{self, Systemd};
 use k3s_snapshot::host::{Active, Service, Unit};
 use k3s_snapshot::model::unit::Definition;
@@ -94,7 +94,7 @@ fn properties() {
     assert!(!k3s.outdated && !k3s.assert_failed && !k3s.has_job);
     assert!(k3s.control_group.ends_with("/k3s.service"), "{}", k3s.control_group);
     assert_eq!(k3s.fragment.as_deref(), Some(Path::new("/etc/systemd/system/k3s.service")));
-    assert!(Process::of(k3s.main_pid).unwrap().unwrap().is_alive().unwrap());
+    assert!(process::runs(&process::of(k3s.main_pid).unwrap()));
     let d = &k3s.definition;
     assert_eq!(d.exec_start[..4], ["/usr/local/bin/k3s", "server", "--data-dir", "/srv/k3s of k3s"]);
     assert!(d.environment.contains(&("SHOWN".to_owned(), "yes".to_owned())), "{d:?}");
@@ -168,9 +168,9 @@ fn stops() {
         wait_until(name, || Path::new("/run").join(name).exists());
     }
     let slow = Systemd::new("slow");
-    let main = Process::of(slow.unit().unwrap().main_pid).unwrap().unwrap();
+    let main = process::of(slow.unit().unwrap().main_pid).unwrap();
     slow.stop(Duration::from_secs(20)).unwrap();
-    assert!(!main.is_alive().unwrap(), "a stop is over when the process is gone");
+    assert!(!process::runs(&main), "a stop is over when the process is gone");
     assert!(slow.unit().unwrap().active.is_down());
     let begun = Instant::now();
     slow.stop(Duration::from_secs(20)).unwrap();
