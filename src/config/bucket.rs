@@ -182,6 +182,7 @@ fn rank(origin: &Origin) -> u8 {
         Origin::Flag(_) => 5,
         Origin::Env(_) => 4,
         Origin::Credential(_) => 3,
+        origin if origin.is_k3s() => 1,
         _ => 2,
     }
 }

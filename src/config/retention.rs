@@ -150,6 +150,7 @@ mod tests {
             ("a keep-* replaces the default", vec![flag("keep-daily", "7")], None, None, 7),
             ("wherever it was said", vec![ours("keep-daily", "7")], None, None, 7),
             ("and K3s's number", vec![k3s(LAST, "8"), ours("keep-daily", "7")], None, None, 7),
+            ("in its unit too", vec![(LAST, "8", Origin::ExecStart("u".into())), ours("keep-daily", "7")], None, None, 7),
             ("but adds to a number that was chosen", vec![ours(LAST, "3"), flag("keep-daily", "7")], Some(3), Some(3), 7),
             ("or by a variable", vec![(LAST, "3", Origin::Env("X".into())), flag("keep-daily", "7")], Some(3), Some(3), 7),
             ("K3s's number for its bucket", vec![k3s(LAST, "8"), k3s(LAST_S3, "20")], Some(8), Some(20), 0),

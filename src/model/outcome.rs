@@ -59,6 +59,19 @@ pub struct Step {
     pub ms: Option<u64>,
 }
 
+/// A database that a restore has left behind.
+#[derive(Debug, Clone, Serialize)]
+pub struct Old {
+    /// Its folder.
+    pub path: String,
+    /// How much room it takes.
+    pub bytes: u64,
+    /// `keep` or `remove`.
+    pub verdict: &'static str,
+    /// Whether it was deleted; `None` where that was not to be.
+    pub deleted: Option<bool>,
+}
+
 impl Restore {
     /// A plan: nothing is done yet.
     pub fn new(unit: &str, data_dir: String, was: Was) -> Restore {

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::outcome::Restore;
+use super::outcome::{Old, Restore};
 use super::snapshot::{Recency, Snapshot, State};
 use crate::error::{self, Kind};
 
@@ -37,6 +37,9 @@ pub struct Report {
     /// The restore; only by `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
+    /// The databases that restores have left; only by `restore --clean-old`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub old_databases: Vec<Old>,
 }
 
 /// One thing that works or does not.
@@ -170,6 +173,7 @@ impl Report {
             snapshots: Vec::new(),
             checks: Vec::new(),
             restore: None,
+            old_databases: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{bucket, home, require_place, token_hash};
+use super::{bucket, home, require_place, restore, token_hash};
 use crate::app::Run;
 use crate::cli;
 use crate::cmd;
@@ -18,7 +18,7 @@ use crate::store::Remote;
 use crate::store::s3::S3;
 
 /// The bases of the snapshots that this tool makes by itself.
-const OUR_BASES: [&str; 3] = ["on-demand", "timer", "pre-restore"];
+const OUR_BASES: [&str; 3] = ["on-demand", "timer", restore::SAFETY];
 
 pub(super) fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);

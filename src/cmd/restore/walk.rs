@@ -43,7 +43,7 @@ pub(super) fn walk(
         let begun = Instant::now();
         machine.progress.step("saving what is live", None);
         let saved = (machine.save)(report).context("saving what is live before the restore");
-        let (name, cluster) = saved.map_err(|e| {
+        let saved = saved.map_err(|e| {
             let hint = "Nothing was touched. --no-safety-snapshot restores without it.";
             let kind = match crate::error::kind_of(&e) {
                 Kind::Busy => Kind::Busy,
@@ -51,9 +51,9 @@ pub(super) fn walk(
             };
             e.context(Fault::new(kind, "not restored").hint(hint))
         })?;
-        told(report).safety = Some(name);
+        told(report).safety = Some(saved.name);
         told(report).step("safety", "done", Some(ms(begun.elapsed())));
-        same_cluster(req, proven, cluster.as_deref())?;
+        same_cluster(req, proven, saved.cluster.as_deref())?;
     } else {
         same_cluster(req, proven, plan.cluster.as_deref())?;
     }
@@ -200,7 +200,7 @@ impl<'a> Walk<'a> {
 
     /// The point of no return.
     fn prove(&mut self, content: &Content) -> Result<()> {
-        let (machine, before) = (self.machine, self.record.before.clone());
+        let machine = self.machine;
         let mut why = anyhow!("etcd has not answered");
         let mut over: Option<anyhow::Error> = None;
         let limit = self.req.ready_timeout;
@@ -213,7 +213,7 @@ impl<'a> Walk<'a> {
                 over = Some(e);
                 return true;
             }
-            match self.look(&before, content) {
+            match self.look(content) {
                 Ok(None) => true,
                 Ok(Some(wrong)) => {
                     over = Some(wrong);
@@ -253,17 +253,14 @@ impl<'a> Walk<'a> {
     }
 
     /// `None` where all that was asked for is there; an answer where it is wrong; an error where it cannot be had yet.
-    fn look(
-        &self,
-        before: &crate::model::restore::Before,
-        content: &Content,
-    ) -> Result<Option<anyhow::Error>> {
+    fn look(&self, content: &Content) -> Result<Option<anyhow::Error>> {
         let look = self.machine.live.look()?;
-        if look.members.len() != 1 {
+        let [member] = look.members.as_slice() else {
             return Ok(Some(anyhow!("the new etcd has {} members instead of one", look.members.len())));
-        }
-        if before.member == Some(look.member_id) {
-            return Ok(Some(anyhow!("the etcd that answers is the one from before")));
+        };
+        // Its id tells nothing: it follows from its address, and may be the one from before. K3s gives each a new name.
+        if let Some(name) = self.machine.site.member_name().filter(|n| *n != member.name) {
+            anyhow::bail!("the etcd that answers is '{}', not '{name}'", member.name.escape_debug());
         }
         Ok(match self.machine.live.holds(content.facts.revision, content.live, &content.sample)? {
             // It was compared while it was at rest.

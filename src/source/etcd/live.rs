@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use anyhow::Result;
-use etcd_client::{Client, Error, GetOptions, GetResponse};
+use etcd_client::{Client, Error, GetOptions, GetResponse, Member};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -32,22 +32,20 @@ impl Live for Etcd {
                 .await
                 .map_err(|_| trouble::silent(&endpoint))?
                 .map_err(|e| self.explain(&endpoint, &e))?;
-            // The members as this one knows them: that needs no quorum.
-            let list = timeout(QUICK, client.member_list())
-                .await
-                .map_err(|_| trouble::silent(&endpoint))?
-                .map_err(|e| self.explain(&endpoint, &e))?;
-            let member = |m: &etcd_client::Member| LiveMember {
-                id: m.id(),
-                name: m.name().to_owned(),
-                peer_urls: m.peer_urls().to_vec(),
-                client_urls: m.client_urls().to_vec(),
-                learner: m.is_learner(),
-            };
+            // The members as this one knows them: that needs no quorum. A learner is not asked: it refuses to tell.
+            let mut members = Vec::new();
+            if !status.is_learner() {
+                let list = timeout(QUICK, client.member_list())
+                    .await
+                    .map_err(|_| trouble::silent(&endpoint))?
+                    .map_err(|e| self.explain(&endpoint, &e))?;
+                members = list.members().iter().map(member).collect();
+            }
             Ok(Look {
                 revision: status.header().map_or(0, |h| h.revision()),
                 member_id: status.header().map_or(0, |h| h.member_id()),
-                members: list.members().iter().map(member).collect(),
+                learner: status.is_learner(),
+                members,
                 db_size: status.db_size(),
                 leader: status.leader() != 0,
                 alarms: alarms(&status),
@@ -159,6 +157,16 @@ impl Etcd {
                 }
             }
         }
+    }
+}
+
+fn member(m: &Member) -> LiveMember {
+    LiveMember {
+        id: m.id(),
+        name: m.name().to_owned(),
+        peer_urls: m.peer_urls().to_vec(),
+        client_urls: m.client_urls().to_vec(),
+        learner: m.is_learner(),
     }
 }
 
