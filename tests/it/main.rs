@@ -20,6 +20,7 @@ mod parts;
 mod prune;
 mod s3;
 mod s3_faults;
+mod s3_moto;
 mod save;
 mod support;
 mod trouble;

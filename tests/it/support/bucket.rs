@@ -20,6 +20,30 @@ pub(crate) const ACCESS: &str = "AKIDTESTTESTTEST";
 pub(crate) const SECRET: &str = "geheim/geheim+geheim";
 pub(crate) const NAME: &str = "snapshots";
 
+/// Settings for the bucket of a server at this URL.
+pub(crate) fn settings(endpoint: &str) -> Settings {
+    Settings {
+        name: NAME.into(),
+        endpoint: endpoint.into(),
+        region: "us-east-1".into(),
+        folder: "backups/k3s".into(),
+        in_host: false,
+        authorities: None,
+        skip_verify: false,
+        timeout: Duration::from_secs(2),
+        proxy: Proxy::None,
+        credentials: Credentials::Given(Keys {
+            access: Secret::new(ACCESS),
+            secret: Secret::new(SECRET),
+            token: None,
+        }),
+        objects: Objects::default(),
+        parallel: 3,
+        // The least that a store takes for a part.
+        part_size: 5 << 20,
+    }
+}
+
 /// A server with one bucket.
 pub(crate) struct Bucket {
     pub(crate) front: Front,
@@ -55,26 +79,7 @@ impl Bucket {
 
     /// Settings that work.
     pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            name: NAME.into(),
-            endpoint: format!("http://127.0.0.1:{}", self.front.port()),
-            region: "us-east-1".into(),
-            folder: "backups/k3s".into(),
-            in_host: false,
-            authorities: None,
-            skip_verify: false,
-            timeout: Duration::from_secs(2),
-            proxy: Proxy::None,
-            credentials: Credentials::Given(Keys {
-                access: Secret::new(ACCESS),
-                secret: Secret::new(SECRET),
-                token: None,
-            }),
-            objects: Objects::default(),
-            parallel: 3,
-            // The least that a store takes for a part.
-            part_size: 5 << 20,
-        }
+        settings(&format!("http://127.0.0.1:{}", self.front.port()))
     }
 
     pub(crate) fn store(&self) -> S3 {

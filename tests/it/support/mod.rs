@@ -14,6 +14,7 @@ pub(crate) mod etcd;
 pub(crate) mod front;
 pub(crate) mod k3s_root;
 pub(crate) mod memory;
+pub(crate) mod moto;
 pub(crate) mod objects;
 pub(crate) mod ports;
 pub(crate) mod process;
