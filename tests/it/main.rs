@@ -21,6 +21,7 @@ mod prune;
 mod s3;
 mod s3_faults;
 mod s3_moto;
+mod s3_stores;
 mod save;
 mod support;
 mod trouble;

@@ -11,6 +11,7 @@ use k3s_snapshot::model::bucket::{Bucket as Settings, Credentials, Keys, Objects
 use k3s_snapshot::model::secret::Secret;
 use k3s_snapshot::store::s3::S3;
 use s3s::auth::SimpleAuth;
+use s3s::host::SingleDomain;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 
@@ -53,11 +54,20 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// It is asked for by path.
     pub(crate) fn start() -> Bucket {
+        Bucket::start_at(None)
+    }
+
+    /// With a domain: it is also asked for by host name, below that domain.
+    pub(crate) fn start_at(domain: Option<&str>) -> Bucket {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(NAME)).unwrap();
         let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ACCESS, SECRET));
+        if let Some(domain) = domain {
+            builder.set_host(SingleDomain::new(domain).unwrap());
+        }
         let service = builder.build();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -21,6 +21,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod require;
 pub(crate) mod tool;
+pub(crate) mod tunnel;
 pub(crate) mod volume;
 pub(crate) mod writers;
 
