@@ -58,6 +58,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("zip", &["codec/zip.rs"]),
     ("s3", &["store/s3"]),
     ("ureq", &["store/s3"]),
+    ("rustls", &["store/s3/pinned.rs", "store/s3/tls.rs"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
     ("base64", &["config/bucket.rs", "store/s3"]),

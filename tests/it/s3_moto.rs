@@ -172,6 +172,33 @@ fn certificates(folder: &Path, who: &str) -> (PathBuf, PathBuf, PathBuf) {
     (file("ca.crt"), file("tls.crt"), file("tls.key"))
 }
 
+/// As one line of openssl makes it, and as small stores have it: signed by itself, and an authority by its own word.
+#[test]
+fn a_certificate_that_is_its_own_authority_is_believed_where_it_is_named() {
+    require!(moto::program());
+    require!(require::program("openssl"));
+    let root = root();
+    fs::create_dir_all(root.snapshots()).unwrap();
+    let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let make = |name: &str| {
+        let (cert, key) = (path(&format!("{name}.crt")), path(&format!("{name}.key")));
+        let line = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=store", "-addext"];
+        let files = ["subjectAltName=IP:::1", "-keyout", &key, "-out", &cert];
+        let done = Command::new("openssl").args(line).args(files).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        (PathBuf::from(cert), PathBuf::from(key))
+    };
+    let (cert, key) = make("store");
+    let (other, _) = make("other");
+    let moto = Moto::start_tls(&cert, &key);
+    let list = |ca: &Path| tool("list", &root, &moto.url).arg("--s3-endpoint-ca").arg(ca);
+    list(&cert).run().expect(0);
+    says(&list(&other).run().expect(78), &["not accepted"]);
+    let elsewhere = moto.url.replace("[::1]", "127.0.0.1");
+    says(&list(&cert).args(&["--s3-endpoint", &elsewhere]).run().expect(78), &["not valid for name"]);
+    says(&tool("list", &root, &moto.url).run().expect(78), &["not accepted"]);
+}
+
 #[test]
 fn a_store_with_an_authority_of_its_own_is_believed_by_that_alone() {
     require!(moto::program());

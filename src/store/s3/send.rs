@@ -336,16 +336,14 @@ fn agent(bucket: &Bucket) -> Result<Agent, Trouble> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(proxy::of(bucket)?)
-        .tls_config(tls::config(bucket)?)
         .user_agent(concat!("k3s-snapshot/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(bucket.timeout.min(Duration::from_secs(30))))
         .timeout_resolve(Some(bucket.timeout.min(Duration::from_secs(30))))
         .timeout_per_read(silence)
         .timeout_per_write(silence)
         .max_idle_connections_per_host(bucket.parallel.max(1))
-        .max_idle_age(Duration::from_secs(5))
-        .build();
-    Ok(config.new_agent())
+        .max_idle_age(Duration::from_secs(5));
+    tls::agent(bucket, config)
 }
 
 /// The entity tag of an answer, without its quotes. One that a proxy made weak is still the object's.
