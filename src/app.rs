@@ -12,12 +12,13 @@ use clap::parser::ValueSource;
 use crate::cli::{Common, ReportFormat};
 use crate::config::fragment::{Fragment, Origin};
 use crate::config::key::KEYS;
-use crate::config::load::{self, Environment};
+use crate::config::load::{self, Environment, Named};
 use crate::config::settings::Settings;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
 use crate::host::lock::Lock;
 use crate::host::notify::Status;
+use crate::host::systemd;
 use crate::host::{Progress, Silent};
 use crate::model::report::Report;
 use crate::sink::bar::Bar;
@@ -116,10 +117,13 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
             Err(_) => {}
         }
     }
-    let mut merged = load::gather(flavour, &root, common.config.as_deref(), &env)?;
-    merged.overlay(from_flags(matches)?);
+    let over = from_flags(matches)?;
+    let named = Named { config: common.config.as_deref(), unit: over.last("unit").map(|(name, _)| name) };
+    let ask = |wanted: Option<&str>| systemd::definition(flavour, wanted);
+    let (mut merged, flags) = load::gather(flavour, &root, &named, &env, &ask)?;
+    merged.overlay(over);
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-    let settings = Settings::new(merged, flavour, &root, &host_name)?;
+    let settings = Settings::new(merged, flags, flavour, &root, &host_name)?;
     if common.explain {
         explain(&settings, common.report).context("printing the settings")?;
         return Ok(true);

@@ -8,8 +8,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::fragment::{Fragment, Origin};
-use super::key::KEYS;
+use super::key::{ENV_PREFIX, KEYS};
 use super::load::under;
+use super::unit::Flags;
 use super::{bucket, retention};
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub token_file: PathBuf,
     /// Whether somebody named it.
     pub token_file_is_named: bool,
+    /// Whether that was said to us and not to K3s.
+    pub token_file_is_ours: bool,
     /// An external datastore: its scheme, the rest may hold a password.
     pub datastore_scheme: Option<String>,
     /// The base of K3s's scheduled snapshots.
@@ -72,6 +75,18 @@ pub struct Settings {
     pub s3_by_us: bool,
     /// Whether what earlier saves could not send is sent after a new snapshot.
     pub s3_backlog: bool,
+    /// K3s's unit: the one that was named, or found.
+    pub unit: Option<String>,
+    /// What K3s is started with.
+    pub flags: Flags,
+    /// The port of K3s's supervisor and API server.
+    pub https_port: u16,
+    /// Whether K3s is told to begin a cluster with embedded etcd.
+    pub cluster_init: bool,
+    /// Whether K3s is told to run no etcd here.
+    pub disable_etcd: bool,
+    /// Where K3s writes its kubeconfig.
+    pub write_kubeconfig: PathBuf,
     merged: Fragment,
 }
 
@@ -88,7 +103,13 @@ pub struct Explained {
 
 impl Settings {
     /// Validates what was merged. `host_name` is this machine's.
-    pub fn new(mut merged: Fragment, flavour: &Flavour, root: &Path, host_name: &str) -> Result<Settings> {
+    pub fn new(
+        mut merged: Fragment,
+        flags: Flags,
+        flavour: &Flavour,
+        root: &Path,
+        host_name: &str,
+    ) -> Result<Settings> {
         let mut derive = |key: &'static str, value: String, from: &str| {
             if merged.get(key).is_none() {
                 merged.set(key, vec![value], Origin::Derived(from.to_owned()));
@@ -101,9 +122,14 @@ impl Settings {
             flavour.scheduled_base.to_owned(),
             &format!("the default of {}", flavour.name),
         );
+        let k3s = format!("the default of {}", flavour.name);
+        if let Some(unit) = flags.unit() {
+            derive("unit", unit.to_owned(), "the unit that runs it");
+        }
+        derive("write-kubeconfig", flavour.kubeconfig.to_owned(), &k3s);
         let system = jiff::tz::TimeZone::system();
         derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");
-        retention::settle(&mut merged, root);
+        retention::settle(&mut merged);
         let dir_is_default = merged.get("dir").is_none();
         let data_dir = text(&merged, "data-dir").unwrap_or_default();
         for (key, below) in [
@@ -123,9 +149,7 @@ impl Settings {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);
             // K3s works in its own folder.
-            if let Some((_, Origin::K3s(..))) = merged.last(key)
-                && path.is_relative()
-            {
+            if path.is_relative() && merged.last(key).is_some_and(|(_, origin)| origin.is_k3s()) {
                 return inside(root, under(root, &Path::new(&data_dir).join(flavour::SERVER).join(path)));
             }
             // A relative path is the caller's on this machine, and below the root on a foreign one.
@@ -153,6 +177,10 @@ impl Settings {
             run_dir: path("run-dir")?,
             token: text(&merged, "token").map(Secret::new),
             token_file_is_named: !matches!(merged.last("token-file"), Some((_, Origin::Derived(_)))),
+            token_file_is_ours: matches!(
+                merged.last("token-file"),
+                Some((_, Origin::Flag(_) | Origin::File(..)))
+            ) || matches!(merged.last("token-file"), Some((_, Origin::Env(name))) if name.starts_with(ENV_PREFIX)),
             token_file: path("token-file")?,
             datastore_scheme: text(&merged, "datastore-endpoint").map(|url| {
                 url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())
@@ -160,8 +188,14 @@ impl Settings {
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
             timezone: retention::zone(&merged)?,
             s3: boolean(&merged, "s3")?,
-            s3_by_us: bucket::on_by_us(&merged, flavour.config),
+            s3_by_us: bucket::on_by_us(&merged),
             s3_backlog: boolean(&merged, "s3-backlog")?,
+            unit: text(&merged, "unit"),
+            flags,
+            https_port: port(&merged, "https-listen-port")?,
+            cluster_init: boolean(&merged, "cluster-init")?,
+            disable_etcd: boolean(&merged, "disable-etcd")?,
+            write_kubeconfig: path("write-kubeconfig")?,
             merged,
         })
     }
@@ -242,6 +276,13 @@ pub(super) fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
     }
 }
 
+fn port(merged: &Fragment, key: &str) -> Result<u16> {
+    match merged.last(key).map(|(value, _)| value.parse()) {
+        Some(Ok(port @ 1..)) => Ok(port),
+        _ => Err(bad(merged, key, "is not a port from 1 to 65535")),
+    }
+}
+
 fn method(merged: &Fragment) -> Result<Method> {
     let Some((word, _)) = merged.last("method") else { return Ok(Method::Auto) };
     word.parse().map_err(|why| bad(merged, "method", why))
@@ -256,7 +297,7 @@ pub(super) fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>>
 }
 
 /// Go's durations (`1h30m`) and, beyond them, days and weeks. Days are 24 hours.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let span: jiff::Span = text.parse().ok()?;
     let relative = jiff::SpanRelativeTo::days_are_24_hours();
     Duration::try_from(span.to_duration(relative).ok()?).ok().filter(|d| !d.is_zero())
@@ -310,7 +351,8 @@ mod tests {
         if f.get("name").is_none() {
             f.set("name", vec!["on-demand".into()], Origin::Default);
         }
-        Settings::new(f, &flavour::K3S, Path::new("/r"), "Host-1.Lan")
+        f.set("https-listen-port", vec!["6443".into()], Origin::Default);
+        Settings::new(f, Flags::default(), &flavour::K3S, Path::new("/r"), "Host-1.Lan")
     }
 
     #[test]
