@@ -23,6 +23,8 @@ mod prune_s3;
 mod ready;
 mod s3;
 mod s3_faults;
+mod s3_moto;
+mod s3_stores;
 mod save;
 mod standin;
 mod support;

@@ -530,7 +530,7 @@ fn killed_at_every_request(count: u64, single: bool) {
             let mut ended = false;
             eventually("the prune ends, or waits for an answer", Duration::from_secs(30), || {
                 ended = run.process.ended().is_some();
-                ended || two.bucket.front.silent() > 0
+                ended || two.bucket.front.held() > 0
             });
             if ended {
                 // There are not so many requests. This was a whole run.
@@ -762,7 +762,7 @@ fn what_was_deleted_from_the_bucket_is_never_sent_again() {
     server.bucket.front.plan(&[(at, Fault::Stall)]);
     let mut run =
         server.tool("save").args(&["--name", "timer"]).env("K3S_SNAPSHOT_S3_TIMEOUT", "25s").start();
-    eventually("the object is sent", Duration::from_secs(30), || server.bucket.front.silent() > 0);
+    eventually("the object is sent", Duration::from_secs(30), || server.bucket.front.held() > 0);
     assert!(put(&server.bucket.front.seen()[at]));
     run.process.kill();
     run.finish();

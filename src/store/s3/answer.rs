@@ -198,3 +198,62 @@ pub(super) fn io_trouble(e: &io::Error, host: &str, tls: bool, silence: u64) -> 
         _ => Trouble::of(Class::Broken, format!("the connection to '{host}' broke: {}", quoted(&said))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who says it | status | a header | code | the rest of the document, or what there is instead of one | what it
+    /// means | words of the sentence.
+    const REFUSALS: &str = r"
+AWS, another region, to a HEAD | 301 | x-amz-bucket-region: eu-west-1 | | | Region | in the region 'eu-west-1'
+AWS, another region | 301 | x-amz-bucket-region: eu-west-1 | PermanentRedirect | <Endpoint>b.s3-eu-west-1.amazonaws.com</Endpoint> | Region | 'eu-west-1', not in 'us-east-1'
+AWS, a new bucket | 307 | | TemporaryRedirect | <Endpoint>b.s3-eu-west-1.amazonaws.com</Endpoint> | Redirect | redirects to 'b.s3-eu-west-1.amazonaws.com'
+a web server | 302 | location: https://login.example/?X-Amz-Signature=s | | <html><body>moved</body></html> | Redirect | redirects to 'login.example'
+AWS, presigned | 400 | | AuthorizationQueryParametersError | <Message>wrong; expecting 'eu-west-1'</Message><Region>eu-west-1</Region> | Region | in the region 'eu-west-1'
+Garage, its default | 400 | | AuthorizationHeaderMalformed | <Message>unexpected scope</Message><Region>garage</Region> | Region | in the region 'garage'
+AWS, wrong secret | 403 | | SignatureDoesNotMatch | <Message>The request signature we calculated</Message> | Signature | signature is wrong
+Garage, wrong secret | 403 | | AccessDenied | <Message>Forbidden: Invalid signature</Message> | Signature | signature is wrong
+Garage, wrong key | 403 | | AccessDenied | <Message>Forbidden: No such key: GK1</Message> | Key | does not accept the access key
+R2, wrong key | 401 | | Unauthorized | | Key | does not accept the access key
+anybody, no word | 401 | | | | Key | status 401
+AWS, an old token | 400 | | ExpiredToken | <Message>The provided token has expired.</Message> | Key | session token (ExpiredToken)
+AWS, presigned, the clock | 403 | date: Tue, 15 Nov 1994 08:12:31 GMT | AccessDenied | <Message>Request has expired</Message> | Skew | ahead of the store's
+AWS, presigned, no date | 403 | | AccessDenied | <Message>Request is not yet valid</Message> | Skew | clock and the store's differ
+AWS, the clock | 403 | date: Tue, 15 Nov 1994 08:12:31 GMT | RequestTimeTooSkewed | | Skew | ahead of the store's
+a firewall | 403 | | | <html><head><title>403 Forbidden</title></head></html> | Denied | access is denied; the store answered with status 403
+MinIO, locked | 403 | | AccessDenied | <Message>Object is WORM protected and cannot be overwritten</Message> | Locked | it is locked
+AWS, in an archive | 403 | | InvalidObjectState | <Message>not valid for the storage class</Message> | Archived | in an archive
+MinIO, full | 507 | | XMinioStorageFull | | Full | the store is full
+Ceph, over quota | 403 | | QuotaExceeded | | Full | the store is full
+anybody, later | 503 | retry-after: 7 | | <html></html> | Throttled | status 503
+Aliyun, path style | 403 | | SecondLevelDomainForbidden | <Message>Please use virtual hosted style</Message> | Redirect | without saying where
+Go, on an HTTPS port | 400 | | | Client sent an HTTP request to an HTTPS server. | Scheme | HTTPS
+nginx, on an HTTPS port | 400 | | | <html>The plain HTTP request was sent to HTTPS port</html> | Scheme | HTTPS
+a page | 404 | | | <html>not found</html> | Missing | status 404
+control characters | 500 | | InternalError | <Message>a&#x9b;31m&#10;b</Message> | Server | \u{9b}31m\nb
+";
+
+    #[test]
+    fn the_refusals_of_each_store_are_understood() {
+        for row in REFUSALS.lines().filter(|row| !row.is_empty()) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let &[who, status, head, code, rest, class, words] = cells.as_slice() else { panic!("{row}") };
+            let mut headers = HeaderMap::new();
+            if let Some((name, value)) = head.split_once(": ") {
+                headers.insert(ureq::http::HeaderName::from_static(name), value.parse().unwrap());
+            }
+            let body = match code {
+                "" => rest.to_owned(),
+                code => format!("<?xml version='1.0'?><Error><Code>{code}</Code>{rest}</Error>"),
+            };
+            let trouble = refused(status.parse().unwrap(), &headers, body.as_bytes(), "us-east-1");
+            assert_eq!(format!("{:?}", trouble.class), class, "{who}: {trouble}");
+            assert!(trouble.message.contains(words), "{who}: {trouble}");
+            assert!(
+                !trouble.message.contains("Signature=") && trouble.message.len() < 300,
+                "{who}: {trouble}"
+            );
+        }
+    }
+}

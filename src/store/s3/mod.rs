@@ -10,6 +10,7 @@ mod imds;
 mod list;
 mod multipart;
 mod object;
+mod pinned;
 mod probe;
 mod proxy;
 mod put;

@@ -33,7 +33,7 @@ const ANSWER: u64 = 8 << 20;
 /// An answer that is kept in memory must end within so many times the allowed silence, and within the least of all
 /// limits: one that drips for ever is none.
 const DRIPS: u32 = 4;
-const LEAST: Duration = Duration::from_secs(10);
+const LEAST: Duration = Duration::from_secs(5);
 /// From this size on, we ask whether the store wants a body before we send it: its refusal can then be read.
 const WORTH_ASKING: u64 = 1 << 20;
 
@@ -73,6 +73,8 @@ pub(super) struct Wire {
     tries: u32,
     /// Whether there was ever an answer in HTTP.
     answered: AtomicBool,
+    /// Whether something on the way does not understand the question whether a body is wanted.
+    no_asking: AtomicBool,
 }
 
 impl Wire {
@@ -82,7 +84,8 @@ impl Wire {
         let host = if bucket.in_host { format!("{}.{bare}", bucket.name) } else { bare.to_owned() };
         let (keys, until) = keys(&bucket)?;
         let signer = Mutex::new((Signer::new(&bucket, &keys)?, until));
-        Ok(Wire { agent, host, signer, bucket, tries: TRIES, answered: AtomicBool::new(false) })
+        let (answered, no_asking) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Wire { agent, host, signer, bucket, tries: TRIES, answered, no_asking })
     }
 
     /// The same way, but each request is made once: for a probe that wants to see the first failure.
@@ -186,7 +189,7 @@ impl Wire {
         if sends {
             request = request.header("content-length", length);
         }
-        if length >= WORTH_ASKING {
+        if length >= WORTH_ASKING && !self.no_asking.load(Relaxed) {
             request = request.header("expect", "100-continue");
         }
         let (mut bytes, mut stretch): (&[u8], Stretch);
@@ -214,6 +217,9 @@ impl Wire {
         let status = parts.status.as_u16();
         if parts.status.is_success() {
             return Ok(Answer { headers: parts.headers, body, status });
+        }
+        if status == 417 && !self.no_asking.swap(true, Relaxed) {
+            return Err(Trouble::of(Class::Broken, "the store does not say whether it wants a body"));
         }
         // Half an error document is still a status.
         let mut head = Vec::new();
@@ -330,16 +336,14 @@ fn agent(bucket: &Bucket) -> Result<Agent, Trouble> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(proxy::of(bucket)?)
-        .tls_config(tls::config(bucket)?)
         .user_agent(concat!("k3s-snapshot/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(bucket.timeout.min(Duration::from_secs(30))))
         .timeout_resolve(Some(bucket.timeout.min(Duration::from_secs(30))))
         .timeout_per_read(silence)
         .timeout_per_write(silence)
         .max_idle_connections_per_host(bucket.parallel.max(1))
-        .max_idle_age(Duration::from_secs(5))
-        .build();
-    Ok(config.new_agent())
+        .max_idle_age(Duration::from_secs(5));
+    tls::agent(bucket, config)
 }
 
 /// The entity tag of an answer, without its quotes. One that a proxy made weak is still the object's.
