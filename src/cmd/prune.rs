@@ -154,9 +154,11 @@ pub(super) fn certain(listing: &Listing, place: &str) -> Result<()> {
     let why = match (listing.complete, listing.informed) {
         (true, true) => return Ok(()),
         (false, _) => format!("not everything in {place} could be looked at"),
-        (_, false) => "the manifests cannot be read, so nobody knows which snapshots are proven".to_owned(),
+        (_, false) => {
+            format!("the manifests of {place} cannot be read, so nobody knows which snapshots are proven")
+        }
     };
-    Err(Fault::new(Kind::Failed, format!("{why}; nothing was deleted"))
+    Err(Fault::new(Kind::Failed, format!("{why}; nothing was deleted there"))
         .hint("k3s-snapshot-list --debug shows what cannot be read.")
         .into())
 }

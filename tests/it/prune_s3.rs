@@ -10,6 +10,7 @@ use k3s_snapshot::host::Silent;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
 use k3s_snapshot::model::snapshot::Manifest;
 use k3s_snapshot::store::Store;
+use k3s_snapshot::store::s3::S3;
 
 use crate::conformance::{bytes, manifest};
 use crate::prune::{DAY, Folder, NODE, sorted, verdicts};
@@ -19,6 +20,7 @@ use crate::support::eventually;
 use crate::support::front::{Fault, Seen};
 use crate::support::k3s_root::Layout;
 use crate::support::memory::Bytes;
+use crate::support::moto::{self, Moto};
 use crate::support::ports::free_port;
 use crate::support::require::{self, require};
 use crate::support::tool::{Run, Tool};
@@ -488,6 +490,41 @@ fn locked_objects_are_told_row_by_row_and_the_rest_goes() {
         two.prune(&["--keep-last", "1"]).expect(0);
         assert_eq!(two.all(), with_manifests(&all[..1]), "single: {single}");
     }
+}
+
+/// A real lock: the store takes the deletion, hides the object and keeps it.
+#[test]
+fn in_a_bucket_that_keeps_versions_a_prune_hides_and_says_so() {
+    require!(moto::program());
+    let moto = Moto::start(&[("x-amz-bucket-object-lock-enabled", "true")]);
+    let folder = Folder::new();
+    let scratch = tempfile::tempdir().unwrap();
+    let store = S3::new(moto.settings(), scratch.path().to_owned()).unwrap();
+    let data = Bytes(bytes(1, 4));
+    let put = |days: u64| {
+        let name = SnapshotName::new("on-demand", NODE, folder.newest - days * DAY, Suffix::Plain);
+        store.put(&name, &data, &manifest(&data.0), &Silent).unwrap();
+        name.to_string()
+    };
+    let all: Vec<String> = (0..4).map(put).collect();
+    let prune = || {
+        let tool = folder.tool("prune").args(&["--s3", "--keep-last", "2"]);
+        tool.env("K3S_SNAPSHOT_S3_ENDPOINT", &moto.url)
+            .env("K3S_SNAPSHOT_S3_BUCKET", NAME)
+            .env("K3S_SNAPSHOT_S3_FOLDER", moto.settings().folder)
+            .env("AWS_ACCESS_KEY_ID", ACCESS)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("NO_PROXY", "*")
+            .run()
+            .expect(0)
+    };
+    let run = prune();
+    assert!(run.stderr.contains("2 files deleted") && run.stderr.contains("keeps versions"), "{run:#?}");
+    let listed = store.list().unwrap().snapshots.into_iter().map(|s| s.file).collect();
+    assert_eq!(sorted(listed), sorted(all[..2].to_vec()));
+    let (_, _, versions) = moto.ask("GET", "?versions", &[], "");
+    assert!(all.iter().all(|name| versions.contains(&format!("/{name}</Key>"))), "all of them stay");
+    assert!(!prune().stdout.contains("remove"));
 }
 
 #[test]
