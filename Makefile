@@ -48,3 +48,4 @@ audit: ## check licences, sources, bans and advisories of the dependencies
 bench: release ## measure the release build against the peers, pair by pair; BENCH="--pairs N --sizes MB,..."
 	tests/bench/run $(BENCH)
 	tests/bench/clone $(BENCH)
+	tests/bench/restore $(BENCH)
