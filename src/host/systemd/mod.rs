@@ -158,8 +158,11 @@ impl Service for Systemd {
     fn reset_failed(&self) -> Result<()> {
         bus::run("forgetting a failure", ANSWER, async {
             let bus = Bus::open().await?;
-            let done = bus.manager::<_, ()>("ResetFailedUnit", &(&*self.unit,)).await;
-            done.map_err(|e| trouble::explain(&self.unit, "resetting", &e))
+            match bus.manager::<_, ()>("ResetFailedUnit", &(&*self.unit,)).await {
+                // A unit that is down, and wanted by nobody, is not in systemd's memory, nor is any failure of it.
+                Err(e) if trouble::is_unknown(&e) => Ok(()),
+                done => done.map_err(|e| trouble::explain(&self.unit, "resetting", &e)),
+            }
         })
     }
 }

@@ -72,6 +72,11 @@ pub(super) fn explain(unit: &str, doing: &str, e: &zbus::Error) -> anyhow::Error
     anyhow::anyhow!("{}", plain(e)).context(fault)
 }
 
+/// Whether systemd has no such unit in its memory.
+pub(super) fn is_unknown(e: &zbus::Error) -> bool {
+    name(e) == "org.freedesktop.systemd1.NoSuchUnit"
+}
+
 /// There is no such unit.
 pub(super) fn none(unit: &str) -> anyhow::Error {
     Fault::new(Kind::Config, format!("there is no unit '{}'", unit.escape_debug()))
