@@ -25,5 +25,6 @@ mod s3_faults;
 mod save;
 mod standin;
 mod support;
+mod systemd;
 mod trouble;
 mod verify;

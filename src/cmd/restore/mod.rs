@@ -64,6 +64,15 @@ pub struct Request<'a> {
     pub confirm: &'a dyn Fn(&Report) -> Result<bool>,
 }
 
+/// What was saved of what is live.
+#[derive(Debug)]
+pub struct Saved {
+    /// The snapshot's file name.
+    pub name: String,
+    /// The id of the cluster in it.
+    pub cluster: Option<String>,
+}
+
 /// The machine that is restored.
 pub struct Machine<'a> {
     /// Its files.
@@ -78,8 +87,8 @@ pub struct Machine<'a> {
     pub home: &'a dyn Store,
     /// The store of another folder.
     pub elsewhere: &'a dyn Fn(&Path) -> Box<dyn Store>,
-    /// Saves what is live, and gives back the snapshot's name and the cluster's id.
-    pub save: &'a dyn Fn(&mut Report) -> Result<(String, Option<String>)>,
+    /// Saves what is live.
+    pub save: &'a dyn Fn(&mut Report) -> Result<Saved>,
     /// Who listens on these ports.
     pub listeners: &'a dyn Fn(&[u16]) -> Result<Vec<Listener>>,
     /// Whether somebody asked us to stop.

@@ -43,7 +43,7 @@ pub(super) fn walk(
         let begun = Instant::now();
         machine.progress.step("saving what is live", None);
         let saved = (machine.save)(report).context("saving what is live before the restore");
-        let (name, cluster) = saved.map_err(|e| {
+        let saved = saved.map_err(|e| {
             let hint = "Nothing was touched. --no-safety-snapshot restores without it.";
             let kind = match crate::error::kind_of(&e) {
                 Kind::Busy => Kind::Busy,
@@ -51,9 +51,9 @@ pub(super) fn walk(
             };
             e.context(Fault::new(kind, "not restored").hint(hint))
         })?;
-        told(report).safety = Some(name);
+        told(report).safety = Some(saved.name);
         told(report).step("safety", "done", Some(ms(begun.elapsed())));
-        same_cluster(req, proven, cluster.as_deref())?;
+        same_cluster(req, proven, saved.cluster.as_deref())?;
     } else {
         same_cluster(req, proven, plan.cluster.as_deref())?;
     }

@@ -217,7 +217,7 @@ impl Loaded {
 const EXEC_START: [&str; 2] = ["ExecStartEx", "ExecStart"];
 
 fn definition(name: &str, property: &mut dyn FnMut(&str) -> Option<Variant<'static>>) -> Definition {
-    let of = |value: Option<Variant<'static>>| value.map(|v| Vec::<String>::try_from(v));
+    let of = |value: Option<Variant<'static>>| value.map(Vec::<String>::try_from);
     let mut starts = EXEC_START.into_iter().map(|p| commands(p, property(p)));
     let (exec_start, verbatim) =
         starts.find(|c| !c.is_empty()).and_then(|c| c.into_iter().next()).unwrap_or_default();

@@ -99,6 +99,7 @@ async fn search(bus: &Bus, flavour: &Flavour, wanted: Option<&str>) -> Result<De
             log::trace!("{name} does not run K3s");
         }
     }
+    candidates.sort_by(|a, b| a.name.cmp(&b.name));
     let found = the_one(&candidates, flavour.program);
     found.cloned().map_err(|names| trouble::ambiguous(flavour.unit, flavour.program, &names))
 }
@@ -159,9 +160,9 @@ impl Service for Systemd {
         bus::run("forgetting a failure", ANSWER, async {
             let bus = Bus::open().await?;
             match bus.manager::<_, ()>("ResetFailedUnit", &(&*self.unit,)).await {
-                // A unit that is down, and wanted by nobody, is not in systemd's memory, nor is any failure of it.
-                Err(e) if trouble::is_unknown(&e) => Ok(()),
-                done => done.map_err(|e| trouble::explain(&self.unit, "resetting", &e)),
+                // What systemd has forgotten altogether has not failed.
+                Err(e) if !trouble::is_none(&e) => Err(trouble::explain(&self.unit, "resetting", &e)),
+                _ => Ok(()),
             }
         })
     }

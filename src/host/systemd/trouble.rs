@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::error::{Fault, Kind};
 
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+
 /// The bus cannot be reached.
 pub(super) fn no_bus(e: &zbus::Error) -> anyhow::Error {
     let kind = match e {
@@ -39,7 +41,7 @@ pub(super) fn explain(unit: &str, doing: &str, e: &zbus::Error) -> anyhow::Error
         | "org.freedesktop.DBus.Error.AuthFailed" => {
             fault(Kind::Refused, format!("{doing} unit '{shown}' is not allowed"), "Run it as root.")
         }
-        "org.freedesktop.systemd1.NoSuchUnit" | "org.freedesktop.DBus.Error.FileNotFound" => {
+        NO_SUCH_UNIT => {
             return none(unit);
         }
         "org.freedesktop.DBus.Error.InvalidArgs" => {
@@ -72,9 +74,9 @@ pub(super) fn explain(unit: &str, doing: &str, e: &zbus::Error) -> anyhow::Error
     anyhow::anyhow!("{}", plain(e)).context(fault)
 }
 
-/// Whether systemd has no such unit in its memory.
-pub(super) fn is_unknown(e: &zbus::Error) -> bool {
-    name(e) == "org.freedesktop.systemd1.NoSuchUnit"
+/// Whether the answer is that systemd does not have the unit.
+pub(super) fn is_none(e: &zbus::Error) -> bool {
+    name(e) == NO_SUCH_UNIT
 }
 
 /// There is no such unit.
