@@ -126,6 +126,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         others_stopped: args.others_stopped,
         stop_timeout: Duration::from_secs(180),
         ready_timeout: duration(args.ready_timeout.as_deref(), "ready-timeout", 600)?,
+        steady: Duration::from_secs(1),
         poll: Duration::from_millis(100),
         now: run.now,
         token: token.as_ref(),

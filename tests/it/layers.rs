@@ -69,7 +69,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("zip", &["codec/zip.rs"]),
     ("s3", &["store/s3"]),
     ("ureq", &["host/k3s_ready.rs", "store/s3"]),
-    ("rustls", &["host/k3s_ready.rs"]),
+    ("rustls", &["host/k3s_ready.rs", "store/s3/pinned.rs", "store/s3/tls.rs"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
     ("base64", &["config/bucket.rs", "model/bootstrap.rs", "store/s3"]),

@@ -22,6 +22,8 @@ mod prune;
 mod ready;
 mod s3;
 mod s3_faults;
+mod s3_moto;
+mod s3_stores;
 mod save;
 mod standin;
 mod support;

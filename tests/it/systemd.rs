@@ -263,9 +263,14 @@ fn reloads_and_failures() {
         // What does not exist is down.
         systemd.stop(Duration::from_secs(5)).unwrap();
     }
-    let e = systemd::find(&K3S, Some("nowhere")).unwrap_err();
-    assert_eq!(kind_of(&e), Kind::Config);
-    assert_eq!(kind_of(&systemd::definition(&K3S, Some("nowhere")).unwrap_err()), Kind::Config);
+    for (name, word) in
+        [("nowhere", "there is no unit"), ("masked", "masked"), ("broken", "cannot make sense")]
+    {
+        let found = systemd::find(&K3S, Some(name)).map(drop);
+        for e in [found, systemd::definition(&K3S, Some(name)).map(drop)].map(Result::unwrap_err) {
+            assert!(kind_of(&e) == Kind::Config && e.to_string().contains(word), "{e:#}");
+        }
+    }
 }
 
 /// The unit by its name, by the usual name, and by what it runs.
@@ -327,5 +332,5 @@ fn a_bus_that_never_answers_and_one_that_is_not_there_cost_little() {
     // Who names a unit wants it asked for.
     let tool = Tool::new("list").args(&["--explain", "--unit", "k3s"]);
     let run = tool.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/none").run().expect(0);
-    assert!(run.stderr.contains("without its unit"), "{run:?}");
+    assert!(run.stderr.contains("the flags in the unit of K3s are not known"), "{run:?}");
 }

@@ -9,6 +9,7 @@ mod check;
 mod clean;
 mod find;
 mod resume;
+mod tests;
 mod undo;
 mod walk;
 
@@ -46,6 +47,8 @@ pub struct Request<'a> {
     pub stop_timeout: Duration,
     /// How long K3s may take until it serves again.
     pub ready_timeout: Duration,
+    /// How long K3s has to stay ready until that is believed.
+    pub steady: Duration,
     /// How often a wait looks again.
     pub poll: Duration,
     /// Seconds since the epoch, when the run began.

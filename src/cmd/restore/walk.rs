@@ -277,14 +277,25 @@ impl<'a> Walk<'a> {
         let begun = Instant::now();
         self.machine.progress.step("waiting until the API server is ready", None);
         let mut asked = false;
-        let ready = until(self.req.ready_timeout, self.req.poll * 4, self.machine.progress, || {
-            last = self.machine.k3s.ready();
+        // Since when the same process has been ready: one that ends right after is started anew for ever.
+        let mut since: Option<(u32, Instant)> = None;
+        let ready = until(self.req.ready_timeout, self.req.poll, self.machine.progress, || {
             asked = (self.machine.asked)();
-            asked || last == Ready::Yes
+            last = self.machine.k3s.ready();
+            let unit = self.machine.service.unit().ok().filter(|u| u.active == Active::Active);
+            since = match (unit, &last) {
+                (Some(unit), Ready::Yes) => {
+                    let same = since.filter(|(pid, _)| *pid == unit.main_pid);
+                    Some(same.unwrap_or((unit.main_pid, Instant::now())))
+                }
+                _ => None,
+            };
+            asked || since.is_some_and(|(_, at)| at.elapsed() >= self.req.steady)
         }) && !asked;
-        self.k3s += begun.elapsed();
-        self.times();
-        told(self.report).step("ready", if ready { "done" } else { "failed" }, Some(ms(begun.elapsed())));
+        let until_ready = since.map_or(begun.elapsed(), |(_, at)| at.duration_since(begun));
+        self.k3s += until_ready;
+        self.times(since.map(|(_, at)| at));
+        told(self.report).step("ready", if ready { "done" } else { "failed" }, Some(ms(until_ready)));
         self.machine.site.forget()?;
         if ready {
             return Ok(());
@@ -293,7 +304,7 @@ impl<'a> Walk<'a> {
             _ if asked => "asked to stop waiting".to_owned(),
             Ready::No(status, line) => format!("it answers {status}: {line}"),
             Ready::NoAnswer(why) => why,
-            Ready::Yes => "it was not asked again".to_owned(),
+            Ready::Yes => "it does not stay so, or systemd does not call its unit active".to_owned(),
         };
         Err(Fault::new(
             Kind::NotReady,
@@ -364,9 +375,11 @@ impl<'a> Walk<'a> {
         done
     }
 
-    pub(super) fn times(&mut self) {
+    /// Notes how long K3s did not serve: until that moment, else until now.
+    pub(super) fn times(&mut self, end: Option<Instant>) {
         let Some(down) = self.down else { return };
-        let (all, k3s) = (ms(down.elapsed()), ms(self.k3s));
+        let all = end.unwrap_or_else(Instant::now).duration_since(down);
+        let (all, k3s) = (ms(all), ms(self.k3s));
         let told = told(self.report);
         told.downtime_ms = Some(all);
         told.k3s_ms = Some(k3s);

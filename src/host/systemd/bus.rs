@@ -188,8 +188,7 @@ impl Loaded {
 
     /// Only what the unit runs: a handful of properties, for those who are in a hurry. `None` where it has no file.
     pub(super) async fn definition(&self, bus: &Bus) -> Option<Definition> {
-        let state: String = self.property(bus, UNIT, "LoadState").await?;
-        if state != "loaded" {
+        if self.state(bus).await != "loaded" {
             return None;
         }
         let name: String = self.property(bus, UNIT, "Id").await?;
@@ -204,6 +203,11 @@ impl Loaded {
             }
         }
         Some(definition(&name, &mut |property| known.remove(property)))
+    }
+
+    /// What came of reading its file: `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
+    pub(super) async fn state(&self, bus: &Bus) -> String {
+        self.property(bus, UNIT, "LoadState").await.unwrap_or_default()
     }
 
     /// Only its command line.
