@@ -19,6 +19,7 @@ mod documents;
 mod layers;
 mod parts;
 mod prune;
+mod prune_s3;
 mod ready;
 mod s3;
 mod s3_faults;
