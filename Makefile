@@ -49,3 +49,4 @@ bench: release ## measure the release build against the peers, pair by pair; BEN
 	cargo bench --locked --bench judge
 	tests/bench/run $(BENCH)
 	tests/bench/clone $(BENCH)
+	tests/bench/restore $(BENCH)
