@@ -46,5 +46,7 @@ audit: ## check licences, sources, bans and advisories of the dependencies
 	fi
 
 bench: release ## measure the release build against the peers, pair by pair; BENCH="--pairs N --sizes MB,..."
+	cargo build --locked --example s3-server
 	tests/bench/run $(BENCH)
 	tests/bench/clone $(BENCH)
+	tests/bench/s3 $(BENCH)
