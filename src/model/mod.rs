@@ -2,6 +2,7 @@
 //! The judgement: names, snapshots, reports. Pure values and functions; no file, no clock, no environment, no socket.
 
 pub mod bucket;
+pub mod event;
 pub mod method;
 pub mod name;
 pub mod report;

@@ -3,5 +3,6 @@
 
 pub mod ask;
 pub mod bar;
+pub mod journal;
 pub mod log;
 pub mod stdout;
