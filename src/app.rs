@@ -18,6 +18,7 @@ use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
 use crate::host::lock::Lock;
 use crate::host::notify::{self, Status};
+use crate::host::systemd;
 use crate::host::{Progress, Silent, Steps};
 use crate::model::event;
 use crate::model::report::Report;
@@ -130,10 +131,19 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
             Err(_) => {}
         }
     }
-    let mut merged = load::gather(flavour, &root, common.config.as_deref(), &env)?;
-    merged.overlay(from_flags(matches)?);
+    let over = from_flags(matches)?;
+    let ask = |wanted: Option<&str>| systemd::definition(flavour, wanted);
+    let (mut merged, flags) = load::gather(
+        flavour,
+        &root,
+        common.config.as_deref(),
+        &env,
+        over.last("unit").map(|(v, _)| v),
+        &ask,
+    )?;
+    merged.overlay(over);
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-    let settings = Settings::new(merged, flavour, &root, &host_name)?;
+    let settings = Settings::new(merged, flags, flavour, &root, &host_name)?;
     if common.explain {
         explain(&settings, common.report).context("printing the settings")?;
         return Ok(true);

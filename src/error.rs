@@ -17,6 +17,12 @@ pub enum Kind {
     Partial,
     /// There is no such snapshot.
     Missing,
+    /// A restore failed and was rolled back: K3s is as it was before.
+    RolledBack,
+    /// Restored, but K3s is not ready.
+    NotReady,
+    /// A restore failed, and so did the way back: K3s is kept from starting.
+    Stuck,
     /// A snapshot, or the database itself, is damaged.
     Corrupt,
     /// Another run holds the lock; try later.
@@ -29,11 +35,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Failed,
         Kind::Usage,
         Kind::Partial,
         Kind::Missing,
+        Kind::RolledBack,
+        Kind::NotReady,
+        Kind::Stuck,
         Kind::Corrupt,
         Kind::Busy,
         Kind::Refused,
@@ -47,6 +56,10 @@ impl Kind {
             Kind::Usage => 2,
             Kind::Partial => 3,
             Kind::Missing => 4,
+            // Free of the names that systemd knows for exit codes below 10.
+            Kind::RolledBack => 10,
+            Kind::NotReady => 11,
+            Kind::Stuck => 12,
             Kind::Corrupt => 65,
             Kind::Busy => 75,
             Kind::Refused => 77,
@@ -61,6 +74,9 @@ impl Kind {
             Kind::Usage => "usage",
             Kind::Partial => "partial",
             Kind::Missing => "missing",
+            Kind::RolledBack => "rolled-back",
+            Kind::NotReady => "not-ready",
+            Kind::Stuck => "stuck",
             Kind::Corrupt => "corrupt",
             Kind::Busy => "busy",
             Kind::Refused => "refused",
@@ -139,6 +155,6 @@ mod tests {
     #[test]
     fn exit_codes_are_distinct_and_as_documented() {
         let codes: Vec<u8> = Kind::ALL.iter().map(|k| k.code()).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 65, 75, 77, 78]);
+        assert_eq!(codes, [1, 2, 3, 4, 10, 11, 12, 65, 75, 77, 78]);
     }
 }

@@ -17,6 +17,9 @@ pub struct Common {
     /// K3s's configuration file [default: /etc/rancher/k3s/config.yaml, or $K3S_CONFIG_FILE]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<String>,
+    /// K3s's unit, whose flags count as K3s's configuration does [default: k3s.service, or the one that runs K3s]
+    #[arg(long, value_name = "NAME")]
+    pub unit: Option<String>,
     /// The file that holds the server token, for the Token column [default: DATA-DIR/server/token]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<String>,

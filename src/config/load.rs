@@ -11,9 +11,11 @@ use anyhow::{Context, Result};
 
 use super::fragment::{Fragment, Origin};
 use super::key::{self, ENV_PREFIX, KEYS, Key};
+use super::unit::Flags;
 use super::yaml;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::Flavour;
+use crate::model::unit::Definition;
 
 /// Our own configuration file; drop-ins lie in `config.yaml.d` beside it.
 pub const OUR_CONFIG: &str = "/etc/k3s-snapshot/config.yaml";
@@ -22,7 +24,14 @@ pub const OUR_CONFIG: &str = "/etc/k3s-snapshot/config.yaml";
 pub type Environment = BTreeMap<String, String>;
 
 /// Everything below the flags, later over earlier. `config` is K3s's configuration file where a flag names it.
-pub fn gather(flavour: &Flavour, root: &Path, config: Option<&str>, env: &Environment) -> Result<Fragment> {
+pub fn gather(
+    flavour: &Flavour,
+    root: &Path,
+    config: Option<&str>,
+    env: &Environment,
+    _unit: Option<&str>,
+    _ask: &dyn Fn(Option<&str>) -> Option<Definition>,
+) -> Result<(Fragment, Flags)> {
     let mut all = Fragment::default();
     for key in KEYS {
         if let Some(default) = key.default {
@@ -65,7 +74,7 @@ pub fn gather(flavour: &Flavour, root: &Path, config: Option<&str>, env: &Enviro
         let path = format!("{home}/.aws/credentials");
         all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
     }
-    Ok(all)
+    Ok((all, Flags::default()))
 }
 
 /// A path of the machine as seen below a root.
@@ -232,7 +241,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        gather(&K3S, root.path(), None, &env)
+        gather(&K3S, root.path(), None, &env, None, &|_| None).map(|(all, _)| all)
     }
 
     const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml";

@@ -10,4 +10,5 @@ pub mod key;
 pub mod load;
 pub mod retention;
 pub mod settings;
+pub mod unit;
 pub mod yaml;

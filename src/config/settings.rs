@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::fragment::{Fragment, Origin};
 use super::key::KEYS;
 use super::load::under;
+use super::unit::Flags;
 use super::{bucket, retention};
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
@@ -72,6 +73,18 @@ pub struct Settings {
     pub s3_by_us: bool,
     /// Whether what earlier saves could not send is sent after a new snapshot.
     pub s3_backlog: bool,
+    /// K3s's unit, where somebody named it.
+    pub unit: Option<String>,
+    /// What K3s is started with.
+    pub flags: Flags,
+    /// The port of K3s's supervisor and API server.
+    pub https_port: u16,
+    /// Whether K3s is told to begin a cluster with embedded etcd.
+    pub cluster_init: bool,
+    /// Whether K3s is told to run no etcd here.
+    pub disable_etcd: bool,
+    /// Where K3s writes its kubeconfig.
+    pub write_kubeconfig: PathBuf,
     merged: Fragment,
 }
 
@@ -88,7 +101,13 @@ pub struct Explained {
 
 impl Settings {
     /// Validates what was merged. `host_name` is this machine's.
-    pub fn new(mut merged: Fragment, flavour: &Flavour, root: &Path, host_name: &str) -> Result<Settings> {
+    pub fn new(
+        mut merged: Fragment,
+        flags: Flags,
+        flavour: &Flavour,
+        root: &Path,
+        host_name: &str,
+    ) -> Result<Settings> {
         let mut derive = |key: &'static str, value: String, from: &str| {
             if merged.get(key).is_none() {
                 merged.set(key, vec![value], Origin::Derived(from.to_owned()));
@@ -101,6 +120,8 @@ impl Settings {
             flavour.scheduled_base.to_owned(),
             &format!("the default of {}", flavour.name),
         );
+        let k3s = format!("the default of {}", flavour.name);
+        derive("write-kubeconfig", flavour.kubeconfig.to_owned(), &k3s);
         let system = jiff::tz::TimeZone::system();
         derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");
         retention::settle(&mut merged, root);
@@ -162,6 +183,12 @@ impl Settings {
             s3: boolean(&merged, "s3")?,
             s3_by_us: bucket::on_by_us(&merged, flavour.config),
             s3_backlog: boolean(&merged, "s3-backlog")?,
+            unit: text(&merged, "unit"),
+            flags,
+            https_port: port(&merged, "https-listen-port")?,
+            cluster_init: boolean(&merged, "cluster-init")?,
+            disable_etcd: boolean(&merged, "disable-etcd")?,
+            write_kubeconfig: path("write-kubeconfig")?,
             merged,
         })
     }
@@ -242,6 +269,13 @@ pub(super) fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
     }
 }
 
+fn port(merged: &Fragment, key: &str) -> Result<u16> {
+    match merged.last(key).map(|(value, _)| value.parse()) {
+        Some(Ok(port @ 1..)) => Ok(port),
+        _ => Err(bad(merged, key, "is not a port from 1 to 65535")),
+    }
+}
+
 fn method(merged: &Fragment) -> Result<Method> {
     let Some((word, _)) = merged.last("method") else { return Ok(Method::Auto) };
     word.parse().map_err(|why| bad(merged, "method", why))
@@ -310,7 +344,8 @@ mod tests {
         if f.get("name").is_none() {
             f.set("name", vec!["on-demand".into()], Origin::Default);
         }
-        Settings::new(f, &flavour::K3S, Path::new("/r"), "Host-1.Lan")
+        f.set("https-listen-port", vec!["6443".into()], Origin::Default);
+        Settings::new(f, Flags::default(), &flavour::K3S, Path::new("/r"), "Host-1.Lan")
     }
 
     #[test]

@@ -10,10 +10,14 @@ pub struct Flavour {
     pub name: &'static str,
     /// Its unit on a server.
     pub unit: &'static str,
+    /// The file name of its program.
+    pub program: &'static str,
     /// Its configuration file; drop-ins lie in a folder of the same name with `.d`.
     pub config: &'static str,
     /// Its data-dir.
     pub data_dir: &'static str,
+    /// The kubeconfig that it writes for people.
+    pub kubeconfig: &'static str,
     /// The base name of its scheduled snapshots.
     pub scheduled_base: &'static str,
 }
@@ -22,8 +26,10 @@ pub struct Flavour {
 pub const K3S: Flavour = Flavour {
     name: "K3s",
     unit: "k3s.service",
+    program: "k3s",
     config: "/etc/rancher/k3s/config.yaml",
     data_dir: "/var/lib/rancher/k3s",
+    kubeconfig: "/etc/rancher/k3s/k3s.yaml",
     scheduled_base: "etcd-snapshot",
 };
 
@@ -55,3 +61,17 @@ pub const ETCD_KEY: &str = "server/tls/etcd/client.key";
 pub const ETCD_ENDPOINTS: [&str; 2] = ["https://127.0.0.1:2379", "https://[::1]:2379"];
 /// Beside the snapshot folder: what newer versions of K3s note of each snapshot, in a file of the same name.
 pub const METADATA: &str = ".metadata";
+/// Below the data-dir: the folder of databases and snapshots.
+pub const DB: &str = "server/db";
+/// Below the data-dir: the folder of embedded etcd.
+pub const ETCD: &str = "server/db/etcd";
+/// In the folder of databases: what a database is called that a reset has moved aside, before the seconds.
+pub const ETCD_OLD: &str = "etcd-old-";
+/// In the folder of databases: what a database is called that a restore of ours has given up, before the seconds.
+pub const ETCD_FAILED: &str = "etcd-failed-";
+/// Below the data-dir: K3s's mark that a reset was done; the next start removes it.
+pub const RESET_FLAG: &str = "server/db/reset-flag";
+/// Below the server's folder: what K3s writes anew from the snapshot in a reset.
+pub const REWRITTEN: [&str; 5] = ["tls", "cred", "token", "agent-token", "node-token"];
+/// Below etcd's folder: what K3s writes anew.
+pub const REWRITTEN_IN_ETCD: [&str; 2] = ["name", "config"];

@@ -296,6 +296,11 @@ impl FileAt {
         Ok(FileAt { file, size })
     }
 
+    /// Takes the lock that etcd holds on its database while it runs; it goes with this handle.
+    pub fn try_lock(&self) -> Result<(), std::fs::TryLockError> {
+        self.file.try_lock()
+    }
+
     /// Which file it is.
     pub fn id(&self) -> io::Result<FileId> {
         file_id(&self.file)

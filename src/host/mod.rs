@@ -6,12 +6,27 @@ pub mod datastore;
 pub mod flavour;
 pub mod fs;
 pub mod held;
+pub mod k3s;
+pub mod k3s_ready;
 pub mod lock;
 pub mod notify;
+pub mod ports;
+pub mod process;
+pub mod site;
+pub mod systemd;
+pub mod tree;
 
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Result;
 
 pub use fs::{Draft, FileAt, Published};
+pub use k3s_ready::Ready;
+
+use crate::model::restore::Process;
+use crate::model::unit::Definition;
 
 /// Hears how far a long deed has come. Never fails.
 pub trait Progress: Send + Sync {
@@ -58,4 +73,126 @@ pub struct Silent;
 impl Progress for Silent {
     fn step(&self, _: &str, _: Option<u64>) {}
     fn advance(&self, _: u64) {}
+}
+
+/// K3s's own program, as far as a restore needs it.
+pub trait K3s {
+    /// The first line that it prints of its version.
+    fn version(&self) -> Result<String>;
+
+    /// Lets it make a new database of this snapshot, and waits for the end. `begun` hears of the process before it can do
+    /// anything; where it fails, nothing is done. An error where the reset had to be ended by us: it is gone then.
+    fn reset(
+        &self,
+        snapshot: &Path,
+        begun: &mut dyn FnMut(Process) -> Result<()>,
+        progress: &dyn Progress,
+    ) -> Result<ResetEnd>;
+
+    /// Ends a reset that an earlier run has left behind. Returns once it is gone.
+    fn end(&self, process: &Process) -> Result<()>;
+
+    /// Whether the API server is ready.
+    fn ready(&self) -> Ready;
+}
+
+/// How K3s's reset has ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetEnd {
+    /// Whether its exit code was 0. Worth something only next to what is on the disk.
+    pub success: bool,
+    /// The exit code or the signal, in words.
+    pub how: String,
+    /// Its last words.
+    pub said: Option<String>,
+    /// Whether it said that all went well.
+    pub announced: bool,
+}
+
+/// What systemd knows of a unit.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// Its name, with `.service`; of several names the one that systemd calls the unit's own.
+    pub name: String,
+    /// Whether its file was found and understood. A masked unit is not.
+    pub loaded: bool,
+    /// Whether it runs.
+    pub active: Active,
+    /// systemd's finer word: `running`, `start`, `auto-restart`, `dead`, `failed`.
+    pub sub: String,
+    /// The main process; 0 where there is none.
+    pub main_pid: u32,
+    /// How often systemd has restarted it by itself since it was last started by somebody.
+    pub restarts: u32,
+    /// How the last run ended: `success`, `exit-code`, `timeout`.
+    pub result: String,
+    /// Its control group, like `/system.slice/x.service`; empty where it has none.
+    pub control_group: String,
+    /// The unit's file.
+    pub fragment: Option<PathBuf>,
+    /// Whether its files have changed since systemd read them.
+    pub outdated: bool,
+    /// Whether the last start was refused by an `Assert...=` of the unit.
+    pub assert_failed: bool,
+    /// What it runs.
+    pub definition: Definition,
+}
+
+/// Whether a unit runs, in systemd's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Active {
+    /// It runs, and has said that it is ready.
+    Active,
+    /// It runs and reads its configuration again.
+    Reloading,
+    /// It does not run.
+    Inactive,
+    /// It does not run, and its last run failed.
+    Failed,
+    /// It is being started, or waits for its next start.
+    Activating,
+    /// It is being stopped.
+    Deactivating,
+    /// A word that is not known here.
+    Other,
+}
+
+impl Active {
+    const WORDS: [(Active, &str); 6] = [
+        (Active::Active, "active"),
+        (Active::Reloading, "reloading"),
+        (Active::Inactive, "inactive"),
+        (Active::Failed, "failed"),
+        (Active::Activating, "activating"),
+        (Active::Deactivating, "deactivating"),
+    ];
+
+    /// systemd's word for it.
+    pub fn label(self) -> &'static str {
+        Active::WORDS.iter().find(|(a, _)| *a == self).map_or("unknown", |(_, word)| word)
+    }
+
+    /// What systemd's word means.
+    pub fn of(word: &str) -> Active {
+        Active::WORDS.iter().find(|(_, w)| *w == word).map_or(Active::Other, |(a, _)| *a)
+    }
+
+    /// Whether nothing of it runs and nothing will start it without being asked.
+    pub fn is_down(self) -> bool {
+        matches!(self, Active::Inactive | Active::Failed)
+    }
+}
+
+/// K3s as the service manager sees it. Every call asks anew; none outlives its deadline. Nothing here restarts.
+pub trait Service {
+    /// What is known of the unit now.
+    fn unit(&self) -> Result<Unit>;
+    /// Stops the unit and waits until it is down. A unit that is down already is a success at once.
+    fn stop(&self, within: Duration) -> Result<()>;
+    /// Asks for a start and does not wait for it. A unit that an assertion refuses is an error of a later [`unit`](Service::unit).
+    fn start(&self) -> Result<()>;
+    /// Makes the service manager read its units again, and waits until it has.
+    fn reload(&self) -> Result<()>;
+    /// Makes it forget that the unit failed, and how often it was started.
+    fn reset_failed(&self) -> Result<()>;
 }

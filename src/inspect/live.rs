@@ -52,6 +52,38 @@ pub fn normal(data: &dyn ReadAt) -> io::Result<Result<Normal, Finding>> {
     Ok(Ok(Normal { db_len, metas: meta::twins(data, &meta)?, revision }))
 }
 
+/// The database file of an etcd that does not run, to be read where it lies as if bbolt had copied it: see [`in_place`].
+#[derive(Debug)]
+pub struct InPlace<T> {
+    data: T,
+    metas: Vec<u8>,
+    db_len: u64,
+}
+
+impl<T: ReadAt> ReadAt for InPlace<T> {
+    fn size(&self) -> u64 {
+        self.db_len
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.db_len);
+        end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let over = usize::try_from(offset).ok().and_then(|from| self.metas.get(from..)).unwrap_or_default();
+        let (head, tail) = buf.split_at_mut(over.len().min(buf.len()));
+        head.copy_from_slice(over.get(..head.len()).unwrap_or_default());
+        match tail.is_empty() {
+            true => Ok(()),
+            false => self.data.read_exact_at(tail, offset + head.len() as u64),
+        }
+    }
+}
+
+/// The database file `member/snap/db` of a stopped etcd, made readable for `prove` and `content` without writing to it or
+/// copying it, and the length of its database. A finding where [`normal`] has one.
+pub fn in_place<T: ReadAt>(data: T) -> io::Result<Result<(InPlace<T>, u64), Finding>> {
+    Ok(normal(&data)?.map(|Normal { db_len, metas, .. }| (InPlace { data, metas, db_len }, db_len)))
+}
+
 /// As etcd finds it on start: the last key of the bucket `key`, or what was compacted if that is later.
 fn revision(data: &dyn ReadAt, meta: &Meta) -> Result<Option<i64>, Halt> {
     let mut path = Path { data, meta, page: Page::default() };

@@ -13,18 +13,22 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 mod bbolt;
+mod content;
 mod etcd;
 mod finding;
 mod freelist;
 mod ledger;
 mod live;
 mod meta;
+mod nodes;
 mod page;
 mod proto;
 
+pub use content::{Bootstrap, Content, Sample, content};
 pub use finding::{Check, Finding};
-pub use live::{Normal, normal};
+pub use live::{InPlace, Normal, in_place, normal};
 pub use meta::looks_like;
+pub use nodes::{Address, Node};
 
 use finding::Findings;
 

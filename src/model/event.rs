@@ -14,6 +14,9 @@ pub const IDS: &[(&str, &str)] = &[
     ("usage", "bf39806ca3994933a7fb881528f82667"),
     ("partial", "6912e4b7a91e4ab99ee76dd59396e20d"),
     ("missing", "e5194c8799a24e0cab178156fe97ab44"),
+    ("rolled-back", "a2e5ee48473f4184ba6829009688277e"),
+    ("not-ready", "48e5cc014fa543ef98e67ed45b8fc794"),
+    ("stuck", "19e685c43cb64d269dd75b36f5dd2525"),
     ("corrupt", "b412cbe7a60d433a98d67d4fff00b505"),
     ("busy", "101d7b574f5746cd8c2a42a1cb7baaa0"),
     ("refused", "da04e0cf39554f4dbf4ed36b40aa068b"),
@@ -166,7 +169,7 @@ mod tests {
         report.step = Some("deleting 1 file".into());
         report.fail(&Fault::new(Kind::Busy, "locked").hint("Wait.").into());
         let event = of(&report);
-        assert_eq!((event.id, event.priority), (IDS[7].1, 3));
+        assert_eq!((event.id, event.priority), (IDS[10].1, 3));
         assert_eq!(event.text, "error: locked");
         for (field, value) in
             [("HINT", "Wait."), ("STEP", "deleting 1 file"), ("SNAPSHOT", "gone"), ("EXIT_CODE", "75")]

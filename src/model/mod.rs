@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The judgement: names, snapshots, reports. Pure values and functions; no file, no clock, no environment, no socket.
 
+pub mod bootstrap;
 pub mod bucket;
 pub mod event;
 pub mod method;
 pub mod name;
 pub mod report;
+pub mod restore;
 pub mod retention;
 pub mod secret;
 pub mod snapshot;
 pub mod token;
+pub mod unit;
+pub mod version;

@@ -10,6 +10,7 @@ use anyhow::Result;
 
 use crate::error::Fault;
 use crate::host::{Draft, Progress};
+use crate::inspect::Sample;
 use crate::model::method::Method;
 use crate::model::snapshot::Digest;
 
@@ -56,4 +57,64 @@ pub struct Captured {
     pub member: Option<u64>,
     /// Whether the member knew a leader.
     pub has_leader: bool,
+}
+
+/// A running etcd, asked and never changed. No call waits for ever; each has its own short deadline.
+pub trait Live {
+    /// What the member on this machine says of itself and its cluster, within seconds. Needs no quorum. A clear error where
+    /// it does not answer.
+    fn look(&self) -> Result<Look>;
+
+    /// Which of these URLs an etcd answers at, in their order, asked all at once within 3 s. One that accepts the
+    /// connection and then says nothing does not; one that answers and lets us not in does.
+    fn answers(&self, urls: &[String]) -> Vec<(String, bool)>;
+
+    /// Whether it holds what a snapshot holds: at `revision` just `live` keys exist, and each of the sample has its value.
+    /// Needs a quorum.
+    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Held>;
+}
+
+/// What a member says of itself and its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The revision that it has applied.
+    pub revision: i64,
+    /// Its id.
+    pub member_id: u64,
+    /// All members, itself included.
+    pub members: Vec<LiveMember>,
+    /// Bytes of its database file.
+    pub db_size: i64,
+    /// Whether it knows a leader: without one nothing can be written.
+    pub leader: bool,
+    /// Alarms in etcd's words, each once: `NOSPACE`, `CORRUPT`.
+    pub alarms: Vec<String>,
+    /// The version of this member.
+    pub version: String,
+}
+
+/// A member of the cluster, as the one that is asked knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveMember {
+    /// Its id.
+    pub id: u64,
+    /// Its name; empty if it has not yet started.
+    pub name: String,
+    /// Where its peers reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it.
+    pub client_urls: Vec<String>,
+    /// It has no vote.
+    pub learner: bool,
+}
+
+/// Whether an etcd holds what a snapshot holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// All that was compared is equal.
+    Same,
+    /// Something is not, and what.
+    Differs(String),
+    /// etcd has compacted past this revision, and can no longer tell.
+    Compacted,
 }

@@ -23,8 +23,11 @@ const OURS: &[(&str, &[&str])] = &[
             "codec",
             "error",
             "host::Draft",
+            "host::Active",
             "host::Progress",
             "host::Published",
+            "host::Service",
+            "host::Unit",
             "inspect",
             "model",
             "source::Captured",
@@ -46,21 +49,23 @@ const OURS: &[(&str, &[&str])] = &[
 
 /// Foreign worlds, and the only places that may import them.
 const FOREIGN: &[(&str, &[&str])] = &[
-    ("etcd_client", &["source/etcd.rs"]),
-    ("tonic", &["source/etcd.rs"]),
-    ("tokio", &["source/etcd.rs"]),
+    ("etcd_client", &["source/etcd"]),
+    ("tonic", &["source/etcd"]),
+    ("tokio", &["source/etcd", "host/systemd.rs"]),
+    ("zbus", &["host/systemd.rs"]),
     ("nix", &["host", "app.rs"]),
-    ("rustix", &["host/fs.rs"]),
+    ("rustix", &["host"]),
     ("sd_notify", &["host/notify.rs"]),
     ("clap", &["cli", "app.rs"]),
     ("indicatif", &["sink/bar.rs"]),
     ("serde_saphyr", &["config/yaml.rs", "sink/stdout.rs"]),
     ("zip", &["codec/zip.rs"]),
     ("s3", &["store/s3"]),
-    ("ureq", &["store/s3"]),
+    ("ureq", &["host/k3s_ready.rs", "store/s3"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
-    ("base64", &["config/bucket.rs", "store/s3"]),
+    ("base64", &["config/bucket.rs", "model/bootstrap.rs", "store/s3"]),
+    ("ring", &["model/bootstrap.rs"]),
 ];
 
 /// What a pure folder must not touch.

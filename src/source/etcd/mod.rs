@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Snapshots streamed by etcd itself, over gRPC with the client certificate that K3s keeps. No API server needed.
 //!
-//! The only file that knows the etcd client, and one of two that know a runtime: one `block_on` a call, nothing kept.
+//! The only folder that knows the etcd client, and one of two places that know a runtime: one `block_on` a call, nothing kept.
+
+mod live;
 
 use std::path::PathBuf;
 use std::time::Duration;

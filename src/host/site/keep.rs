@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Copies what K3s rewrites in a reset, and puts everything back: the copies, and the database that was live, which is known
+//! by its inode wherever K3s has moved it. No other one is ever put in its place.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Site, WORK};
+use crate::error::{Fault, Kind};
+use crate::host::fs::{make_folder, sync_folder};
+use crate::host::{flavour, tree};
+use crate::model::restore::{Identity, Kept, Record};
+
+impl Site {
+    /// Which folder etcd's database is.
+    pub fn live(&self) -> Result<Option<Identity>> {
+        tree::identity(&self.etcd())
+    }
+
+    /// What is to be kept, in the order in which it goes back, and where the copies are to lie. Nothing is copied yet.
+    pub fn to_keep(&self) -> Vec<Kept> {
+        let server = self.server();
+        let mut all = Vec::new();
+        let mut push = |path: PathBuf, beside: &Path, as_name: &str| {
+            all.push(Kept { copy: beside.join(WORK).join("kept").join(as_name), path, identity: None });
+        };
+        for name in flavour::REWRITTEN {
+            push(server.join(name), &server, name);
+        }
+        push(self.data_dir.join(flavour::RESET_FLAG), &self.db(), "reset-flag");
+        // These lie in the database's folder, which goes back as a whole, before them.
+        for name in flavour::REWRITTEN_IN_ETCD {
+            push(self.etcd().join(name), &self.db(), name);
+        }
+        // A link to another file, where an operator wants it elsewhere: K3s writes to what it leads to.
+        for (path, name) in [(self.kubeconfig.clone(), "kubeconfig")]
+            .into_iter()
+            .chain(self.kubeconfig.canonicalize().ok().map(|real| (real, "kubeconfig-itself")))
+        {
+            if let Some(folder) = path.parent().filter(|f| f.is_dir()) {
+                push(path.clone(), &folder.to_owned(), name);
+            }
+        }
+        all.dedup_by(|a, b| a.path == b.path);
+        all
+    }
+
+    /// Makes the copies, brings them to the disk, and notes which they are. What an earlier run has left is made anew.
+    pub fn keep(&self, mut all: Vec<Kept>) -> Result<Vec<Kept>> {
+        let folders: std::collections::BTreeSet<PathBuf> =
+            all.iter().filter_map(|k| k.copy.parent().map(Path::to_owned)).collect();
+        for folder in &folders {
+            tree::remove(folder)?;
+            // Nothing is made where K3s has nothing: a new machine.
+            if folder.ancestors().nth(2).is_some_and(Path::is_dir) {
+                make_folder(folder)?;
+            }
+        }
+        for kept in &mut all {
+            if tree::identity(&kept.path)?.is_some() {
+                tree::copy(&kept.path, &kept.copy)?;
+                kept.identity = tree::identity(&kept.copy)?;
+            }
+        }
+        for folder in folders.iter().filter(|f| f.is_dir()) {
+            let open =
+                std::fs::File::open(folder).with_context(|| format!("opening '{}'", folder.display()))?;
+            rustix::fs::syncfs(&open)
+                .with_context(|| format!("writing '{}' to the disk", folder.display()))?;
+        }
+        Ok(all)
+    }
+
+    /// Puts everything back as it was. What K3s made of the snapshot is kept as evidence; its name is returned.
+    pub fn put_back(&self, record: &Record) -> Result<Option<PathBuf>> {
+        let evidence = self.database_back(record)?;
+        for kept in &record.kept {
+            back(kept).with_context(|| format!("putting back '{}'", kept.path.display()))?;
+        }
+        Ok(evidence)
+    }
+
+    fn database_back(&self, record: &Record) -> Result<Option<PathBuf>> {
+        let (db, etcd) = (self.db(), self.etcd());
+        let now = tree::identity(&etcd)?;
+        let was = match (record.live, now) {
+            (Some(live), Some(now)) if now.is(live) => return Ok(None),
+            (Some(live), _) => Some(self.find(live)?),
+            (None, None) => return Ok(None),
+            (None, Some(_)) => None,
+        };
+        let mut evidence = None;
+        if now.is_some() {
+            let aside = tree::free(&db.join(format!("{}{}", flavour::ETCD_FAILED, record.id)))?;
+            tree::shift(&etcd, &aside)?;
+            evidence = Some(aside);
+        }
+        if let Some(was) = was {
+            tree::shift(&was, &etcd)?;
+        }
+        Ok(evidence)
+    }
+
+    /// The folder that was the live database.
+    fn find(&self, live: Identity) -> Result<PathBuf> {
+        let db = self.db();
+        let context = || format!("looking for the database that was live in '{}'", db.display());
+        for entry in std::fs::read_dir(&db).with_context(context)? {
+            let path = entry.with_context(context)?.path();
+            if path.is_dir() && tree::identity(&path)?.is_some_and(|i| i.is(live)) {
+                return Ok(path);
+            }
+        }
+        Err(Fault::new(
+            Kind::Stuck,
+            format!("the database that was live is not in '{}' any more", db.display()),
+        )
+        .hint("It was moved or deleted by something else. Restore the snapshot that was saved before, or another one.")
+        .into())
+    }
+}
+
+/// Puts one thing back, unless it is as it was. Which of the two is the copy is told by its inode, so that this can be done
+/// again at any point.
+fn back(kept: &Kept) -> Result<()> {
+    let now = tree::identity(&kept.path)?;
+    let Some(copy) = kept.identity else {
+        // There was nothing.
+        if now.is_some() {
+            tree::remove(&kept.path)?;
+            sync_folder(kept.path.parent().unwrap_or(&kept.path))?;
+        }
+        return Ok(());
+    };
+    if now.is_some_and(|n| n.is(copy)) || now.is_some() && is_as_it_was(kept)? {
+        return Ok(());
+    }
+    if tree::identity(&kept.copy)?.is_none_or(|c| !c.is(copy)) {
+        return Err(Fault::new(Kind::Stuck, format!("the copy '{}' is gone", kept.copy.display())).into());
+    }
+    if now.is_some() {
+        let mut aside = kept.copy.clone().into_os_string();
+        aside.push(".rewritten");
+        tree::remove(Path::new(&aside))?;
+        tree::shift(&kept.path, Path::new(&aside))?;
+    }
+    tree::shift(&kept.copy, &kept.path)
+}
+
+fn is_as_it_was(kept: &Kept) -> Result<bool> {
+    Ok(tree::identity(&kept.copy)?.is_some() && tree::same(&kept.path, &kept.copy)?)
+}

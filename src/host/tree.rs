@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Copies files and folders with everything that tells one from another: bytes, mode, owner, times, extended attributes.
+//! For small trees that must come back exactly as they were.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid, fchownat};
+
+use super::fs::sync_folder;
+use crate::model::restore::Identity;
+
+/// Copies `from` to `to`, which must not exist. Links are copied as links; what is no file, folder or link is left out.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let context = || format!("copying '{}' to '{}'", from.display(), to.display());
+    let meta = fs::symlink_metadata(from).with_context(context)?;
+    if meta.is_dir() {
+        fs::DirBuilder::new().mode(0o700).create(to).with_context(context)?;
+        for name in names(from)? {
+            copy(&from.join(&name), &to.join(&name))?;
+        }
+    } else if meta.is_symlink() {
+        symlink(fs::read_link(from).with_context(context)?, to).with_context(context)?;
+    } else if meta.is_file() {
+        let mut target =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).with_context(context)?;
+        io::copy(&mut File::open(from).with_context(context)?, &mut target).with_context(context)?;
+    } else {
+        log::debug!("'{}' is neither file nor folder, and is not copied", from.display());
+        return Ok(());
+    }
+    dress(from, to, &meta).with_context(context)
+}
+
+/// Owner, extended attributes, mode, times: in the order in which one does not change another.
+fn dress(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
+    let owner = (Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())));
+    let mine = fs::symlink_metadata(to)?;
+    if (mine.uid(), mine.gid()) != (meta.uid(), meta.gid()) {
+        fchownat(AT_FDCWD, to, owner.0, owner.1, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    }
+    attributes(from, to)?;
+    if !meta.is_symlink() {
+        fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
+    }
+    let (read, written) =
+        (TimeSpec::new(meta.atime(), meta.atime_nsec()), TimeSpec::new(meta.mtime(), meta.mtime_nsec()));
+    Ok(utimensat(AT_FDCWD, to, &read, &written, UtimensatFlags::NoFollowSymlink)?)
+}
+
+fn attributes(from: &Path, to: &Path) -> io::Result<()> {
+    let mut list = vec![0u8; 64 * 1024];
+    let n = match rustix::fs::llistxattr(from, &mut list) {
+        Ok(n) => n,
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    let mut value = vec![0u8; 64 * 1024];
+    for name in list.get(..n).unwrap_or_default().split(|b| *b == 0).filter(|n| !n.is_empty()) {
+        let size = rustix::fs::lgetxattr(from, name, &mut value)?;
+        let value = value.get(..size).unwrap_or_default();
+        // The copy may have been born with the same label, which not everybody may set.
+        if let Err(e) = rustix::fs::lsetxattr(to, name, value, rustix::fs::XattrFlags::empty()) {
+            let mut mine = vec![0u8; 64 * 1024];
+            let same = rustix::fs::lgetxattr(to, name, &mut mine)
+                .is_ok_and(|n| mine.get(..n).unwrap_or_default() == value);
+            if !same {
+                return Err(e.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether both hold the same, down to modes, owners and the times of their last change.
+pub fn same(a: &Path, b: &Path) -> Result<bool> {
+    let meta = |p: &Path| fs::symlink_metadata(p).with_context(|| format!("looking at '{}'", p.display()));
+    let (x, y) = (meta(a)?, meta(b)?);
+    let of = |m: &Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
+    if of(&x) != of(&y) {
+        return Ok(false);
+    }
+    if x.is_dir() {
+        let (in_a, in_b) = (names(a)?, names(b)?);
+        if in_a != in_b {
+            return Ok(false);
+        }
+        for name in in_a {
+            if !same(&a.join(&name), &b.join(&name))? {
+                return Ok(false);
+            }
+        }
+        return Ok(true);
+    }
+    let reading = || format!("comparing '{}' with '{}'", a.display(), b.display());
+    if x.is_symlink() {
+        return Ok(fs::read_link(a).with_context(reading)? == fs::read_link(b).with_context(reading)?);
+    }
+    Ok(x.len() == y.len() && fs::read(a).with_context(reading)? == fs::read(b).with_context(reading)?)
+}
+
+fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
+    let context = || format!("reading '{}'", folder.display());
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).with_context(context)? {
+        let entry = entry.with_context(context)?;
+        let kind = entry.file_type().with_context(context)?;
+        if kind.is_file() || kind.is_dir() || kind.is_symlink() {
+            all.push(entry.file_name());
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// Which file or folder a path leads to, itself where it is a link; `None` where there is none.
+pub fn identity(path: &Path) -> Result<Option<Identity>> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok(Some(Identity { dev: meta.dev(), ino: meta.ino() })),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("looking at '{}'", path.display())),
+    }
+}
+
+/// Moves a file or folder to a name that is free, durably.
+pub fn shift(from: &Path, to: &Path) -> Result<()> {
+    let context = || format!("moving '{}' to '{}'", from.display(), to.display());
+    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+        Ok(()) => {}
+        // A file system without that flag: nobody else is at work here, so looking first will do.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            if identity(to)?.is_some() {
+                return Err(io::Error::from(io::ErrorKind::AlreadyExists)).with_context(context);
+            }
+            fs::rename(from, to).with_context(context)?;
+        }
+        Err(e) => return Err(e).with_context(context),
+    }
+    let parents: Vec<&Path> = [from.parent(), to.parent()].into_iter().flatten().collect();
+    parents.iter().try_for_each(|p| sync_folder(p))
+}
+
+/// A path beside `path` that is free: itself, else with a number behind it.
+pub fn free(path: &Path) -> Result<PathBuf> {
+    let mut candidate = path.to_owned();
+    let mut n = 1;
+    while identity(&candidate)?.is_some() {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("-{n}"));
+        candidate = name.into();
+        n += 1;
+    }
+    Ok(candidate)
+}
+
+/// Removes a file or a folder with all that is in it. Nothing there is fine.
+pub fn remove(path: &Path) -> Result<()> {
+    let gone = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    match gone {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        done => done.with_context(|| format!("removing '{}'", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_the_same_until_a_byte_a_mode_or_a_time_differs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        fs::create_dir_all(a.join("sub")).unwrap();
+        fs::write(a.join("sub/key"), b"secret").unwrap();
+        fs::set_permissions(a.join("sub/key"), fs::Permissions::from_mode(0o600)).unwrap();
+        symlink("sub/key", a.join("link")).unwrap();
+        let old = TimeSpec::new(1_000_000_000, 123_456_789);
+        for path in [a.join("sub/key"), a.join("link"), a.join("sub"), a.clone()] {
+            utimensat(AT_FDCWD, &path, &old, &old, UtimensatFlags::NoFollowSymlink).unwrap();
+        }
+        let again = |what: &str, change: &dyn Fn()| {
+            remove(&b).unwrap();
+            copy(&a, &b).unwrap();
+            assert!(same(&a, &b).unwrap());
+            change();
+            assert!(!same(&a, &b).unwrap(), "{what}");
+        };
+        again("a byte", &|| {
+            fs::write(b.join("sub/key"), b"Secret").unwrap();
+            utimensat(AT_FDCWD, &b.join("sub/key"), &old, &old, UtimensatFlags::NoFollowSymlink).unwrap();
+        });
+        again("a mode", &|| {
+            fs::set_permissions(b.join("sub/key"), fs::Permissions::from_mode(0o644)).unwrap();
+        });
+        again("a time", &|| {
+            let later = TimeSpec::new(1_000_000_000, 123_456_790);
+            utimensat(AT_FDCWD, &b.join("sub/key"), &later, &later, UtimensatFlags::NoFollowSymlink).unwrap();
+        });
+        again("a new file", &|| fs::write(b.join("more"), b"").unwrap());
+        again("a link", &|| {
+            fs::remove_file(b.join("link")).unwrap();
+            symlink("elsewhere", b.join("link")).unwrap();
+        });
+    }
+
+    #[test]
+    fn moving_never_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |n: &str| dir.path().join(n);
+        fs::create_dir(path("a")).unwrap();
+        fs::create_dir(path("b")).unwrap();
+        assert!(shift(&path("a"), &path("b")).is_err());
+        assert_eq!(free(&path("b")).unwrap(), path("b-1"));
+        shift(&path("a"), &path("b-1")).unwrap();
+        assert!(identity(&path("a")).unwrap().is_none() && identity(&path("b-1")).unwrap().is_some());
+        remove(&path("b")).unwrap();
+        remove(&path("b")).unwrap();
+    }
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A restore as a value: the stages it goes through, what undoes each, and the record that a killed one leaves behind.
+//!
+//! The record is a file format: version 1, fields are only added. It is written before the deed that it speaks of, so that
+//! whoever finds it knows the worst that can have happened.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::Digest;
+
+/// The version of [`Record`] that this code writes.
+pub const RECORD_VERSION: u32 = 1;
+
+/// How far a restore has come. Written down before the deeds of that stage begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The gate is being closed. Nothing of K3s is touched.
+    Closing,
+    /// K3s is being stopped. Its files are as they were.
+    Stopping,
+    /// Copies of the files that K3s rewrites are being made.
+    Keeping,
+    /// K3s makes a new database of the snapshot: what lies in its folder now is not proven.
+    Resetting,
+    /// The new database holds what the snapshot holds. The gate is being opened, and K3s started on it.
+    Starting,
+    /// K3s serves the snapshot's data. There is no way back from here but another restore.
+    Restored,
+    /// Everything is being put back.
+    Undoing,
+    /// Everything is back; the gate is being opened, and K3s brought to where it was.
+    Undone,
+}
+
+/// Where a restore that was cut off ends, by file work alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing of K3s was touched but that it was stopped: the gate is opened.
+    Release,
+    /// The files are put back, then the gate is opened.
+    PutBack,
+    /// The new database was proven: the gate is opened before it.
+    Forward,
+    /// It had ended; its own files are left to clear away.
+    Clear,
+}
+
+impl Stage {
+    /// The word for reports.
+    pub fn label(self) -> &'static str {
+        match self {
+            Stage::Closing => "closing",
+            Stage::Stopping => "stopping",
+            Stage::Keeping => "keeping",
+            Stage::Resetting => "resetting",
+            Stage::Starting => "starting",
+            Stage::Restored => "restored",
+            Stage::Undoing => "undoing",
+            Stage::Undone => "undone",
+        }
+    }
+
+    /// What to do where this is the last that was written down.
+    pub fn way(self) -> Way {
+        match self {
+            Stage::Closing | Stage::Stopping | Stage::Keeping | Stage::Undone => Way::Release,
+            Stage::Resetting | Stage::Undoing => Way::PutBack,
+            Stage::Starting => Way::Forward,
+            Stage::Restored => Way::Clear,
+        }
+    }
+}
+
+/// What K3s was doing before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Was {
+    /// It ran.
+    Running,
+    /// It was stopped, or had never run.
+    Down,
+    /// It failed, or was started again and again.
+    Broken,
+}
+
+impl Was {
+    /// The word for reports.
+    pub fn label(self) -> &'static str {
+        match self {
+            Was::Running => "running",
+            Was::Down => "down",
+            Was::Broken => "broken",
+        }
+    }
+}
+
+/// A file or folder, however it is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Device number. Written down, not compared: it may change over a reboot.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+}
+
+impl Identity {
+    /// Whether both are the same file, as far as a reboot may have passed between.
+    pub fn is(self, other: Identity) -> bool {
+        self.ino == other.ino
+    }
+}
+
+/// A process, told from a later one of the same number by when it began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it began, in the kernel's ticks since the boot.
+    pub start: u64,
+    /// The boot it belongs to.
+    pub boot: String,
+}
+
+/// One thing that K3s rewrites, and where it goes back from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Where it belongs.
+    pub path: PathBuf,
+    /// Where the copy lies: on the same file system.
+    pub copy: PathBuf,
+    /// The copy itself; `None` where there was nothing to keep.
+    pub identity: Option<Identity>,
+}
+
+/// What etcd was before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// The id of its member, where it answered.
+    pub member: Option<u64>,
+    /// Its revision, where it answered.
+    pub revision: Option<i64>,
+}
+
+/// What is restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Its file name.
+    pub name: String,
+    /// Where it lies, as a URL.
+    pub location: String,
+    /// SHA-256 of the plain snapshot that was proven.
+    pub sha256: Digest,
+    /// Bytes of it.
+    pub size: u64,
+    /// Its revision.
+    pub revision: i64,
+    /// Seconds since the epoch.
+    pub created_at: u64,
+}
+
+/// What a restore leaves on the disk while it is at work, and when it is cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of this format: 1.
+    pub version: u32,
+    /// When it began: seconds since the epoch. Names what it leaves behind.
+    pub id: u64,
+    /// How far it has come.
+    pub stage: Stage,
+    /// K3s's unit.
+    pub unit: String,
+    /// K3s's data-dir.
+    pub data_dir: PathBuf,
+    /// What is restored.
+    pub snapshot: Subject,
+    /// The file that K3s is given: proven, and ours alone.
+    pub pinned: PathBuf,
+    /// What K3s was doing.
+    pub was: Was,
+    /// What etcd was.
+    pub before: Before,
+    /// The folder of the database that was live, wherever it is now; `None` where there was none.
+    pub live: Option<Identity>,
+    /// What K3s rewrites.
+    pub kept: Vec<Kept>,
+    /// Names in K3s's folders before, where new ones are removed again.
+    pub known: Vec<String>,
+    /// The process that resets, while it runs.
+    pub reset: Option<Process>,
+    /// Why it is being undone.
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
+/// A step of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// A stable word.
+    pub name: &'static str,
+    /// What is done.
+    pub does: &'static str,
+    /// What undoes it.
+    pub undo: &'static str,
+}
+
+/// Every step of a restore, in order.
+pub const STEPS: &[Step] = &[
+    Step { name: "safety", does: "save what is live now as pre-restore", undo: "the snapshot stays" },
+    Step { name: "gate", does: "bar K3s's unit from starting", undo: "the bar is removed" },
+    Step { name: "stop", does: "stop K3s", undo: "K3s is started, if it ran" },
+    Step {
+        name: "keep",
+        does: "copy the certificates, credentials and tokens that K3s rewrites",
+        undo: "the copies are removed",
+    },
+    Step {
+        name: "reset",
+        does: "let K3s make a new database of the snapshot; it moves the live one to etcd-old-<time>",
+        undo: "the live database and the copies are moved back; what K3s made is kept as etcd-failed-<time>",
+    },
+    Step {
+        name: "compare",
+        does: "compare the new database with the snapshot, entry by entry",
+        undo: "as for reset",
+    },
+    Step {
+        name: "start",
+        does: "remove the bar and start K3s",
+        undo: "K3s is barred and stopped, then as for reset",
+    },
+    Step {
+        name: "prove",
+        does: "ask the running etcd for the snapshot's data; from here on nothing is undone",
+        undo: "none",
+    },
+    Step { name: "ready", does: "wait until the API server is ready", undo: "none" },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each stage promises about the disk decides where a killed restore ends.
+    #[test]
+    fn every_stage_has_its_way() {
+        let rows = [
+            (Stage::Closing, Way::Release),
+            (Stage::Stopping, Way::Release),
+            (Stage::Keeping, Way::Release),
+            (Stage::Resetting, Way::PutBack),
+            (Stage::Starting, Way::Forward),
+            (Stage::Restored, Way::Clear),
+            (Stage::Undoing, Way::PutBack),
+            (Stage::Undone, Way::Release),
+        ];
+        for (stage, way) in rows {
+            assert_eq!(stage.way(), way, "{stage:?}");
+            assert_eq!(serde_json::to_value(stage).unwrap(), stage.label());
+        }
+    }
+}
