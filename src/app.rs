@@ -148,14 +148,18 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
         explain(&settings, common.report).context("printing the settings")?;
         return Ok(true);
     }
-    let _lock = if verb.locks { Some(Lock::take(&settings.run_dir, &settings.data_dir)?) } else { None };
     let progress: Box<dyn Progress> = match (common.quiet, Status::new(), Bar::new()) {
         (false, None, Some(bar)) => Box::new(bar),
         (_, Some(status), _) => Box::new(status),
         _ => Box::new(Silent),
     };
     let progress = Steps::new(progress);
-    let result = (verb.run)(&Run { args, settings: &settings, flavour, now, progress: &progress }, report);
+    let s = &settings;
+    let _lock = match verb.locks {
+        true => Some(Lock::take(&s.run_dir, &s.data_dir, s.retry_lock.unwrap_or_default(), &progress)?),
+        false => None,
+    };
+    let result = (verb.run)(&Run { args, settings: s, flavour, now, progress: &progress }, report);
     if result.is_err() || report.error.is_some() {
         report.step = progress.last();
     }

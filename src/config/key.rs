@@ -164,6 +164,7 @@ pub const KEYS: &[Key] = &[
     k3s_only("aws-metadata-disabled", &[], &["AWS_EC2_METADATA_DISABLED"]),
     Key { default: Some("/var/lib/k3s-snapshot"), ..key("state-dir") },
     Key { default: Some("/run/k3s-snapshot"), ..key("run-dir") },
+    key("retry-lock"),
     key("unit"),
     Key { k3s: &["token-file"], k3s_env: &["K3S_TOKEN_FILE"], ..key("token-file") },
     Key { secret: true, ..k3s_only("token", &["token", "t"], &["K3S_TOKEN"]) },
@@ -172,6 +173,8 @@ pub const KEYS: &[Key] = &[
         ..k3s_only("datastore-endpoint", &["datastore-endpoint"], &["K3S_DATASTORE_ENDPOINT"])
     },
     k3s_only("etcd-snapshot-name", &["etcd-snapshot-name"], &[]),
+    k3s_only("etcd-snapshot-schedule-cron", &["etcd-snapshot-schedule-cron"], &[]),
+    Key { default: Some("false"), ..k3s_only("etcd-disable-snapshots", &["etcd-disable-snapshots"], &[]) },
     Key { default: Some("6443"), ..k3s_only("https-listen-port", &["https-listen-port"], &[]) },
     Key { default: Some("false"), ..k3s_only("cluster-init", &["cluster-init"], &["K3S_CLUSTER_INIT"]) },
     Key { default: Some("false"), ..k3s_only("disable-etcd", &["disable-etcd"], &[]) },

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts the parts together: the only file that names concrete stores and sources.
 
+mod timer;
+
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -61,10 +63,13 @@ pub const DELETE: Verb<cli::Delete> =
     Verb { name: "delete", locks: true, common: |a| &a.common, format: |_| Format::Text, run: delete };
 
 /// The bases of the snapshots that this tool makes by itself.
-const OUR_BASES: [&str; 3] = ["on-demand", "timer", "pre-restore"];
+const OUR_BASES: [&str; 3] = ["on-demand", timer::BASE, "pre-restore"];
 
 fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
+    if timer::skips(args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     require_place(s)?;
     let usage = |option: &str, value: &str, why: String| {
         Fault::new(Kind::Usage, format!("option '{option}' (value '{}') {why}", value.escape_debug()))
@@ -127,7 +132,11 @@ fn confirm(yes: bool, files: &[&str]) -> Result<bool> {
 
 fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     let (clone, stream) = sources(s)?;
+    timer::tell_of_k3s(s, run.flavour, report);
     let sources: &[&dyn Source] = match s.method {
         Method::Auto => &[&clone, &stream],
         Method::Clone => &[&clone],
@@ -152,6 +161,9 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
 
 fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     require_place(s)?;
     if run.args.check_s3 {
         return check_s3(s, report);
@@ -181,6 +193,9 @@ fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
             .into());
     }
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     require_place(s)?;
     let token = token_hash(s)?;
     let home = home(s);
@@ -235,7 +250,7 @@ fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
                 .hint("Name it with --etcd-endpoints.")
                 .into());
         }
-        datastore::require_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
+        datastore::require_etcd(&s.data_dir, timer::said(s))?;
         endpoints = etcd_config(s)?.client_urls;
         if endpoints.is_empty() {
             endpoints = flavour::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
