@@ -3,6 +3,7 @@
 
 pub mod bootstrap;
 pub mod bucket;
+pub mod calendar;
 pub mod event;
 pub mod method;
 pub mod name;
