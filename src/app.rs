@@ -12,7 +12,7 @@ use clap::parser::ValueSource;
 use crate::cli::{Common, ReportFormat};
 use crate::config::fragment::{Fragment, Origin};
 use crate::config::key::KEYS;
-use crate::config::load::{self, Environment};
+use crate::config::load::{self, Environment, Named};
 use crate::config::settings::Settings;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{self, Flavour};
@@ -132,15 +132,9 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
         }
     }
     let over = from_flags(matches)?;
+    let named = Named { config: common.config.as_deref(), unit: over.last("unit").map(|(name, _)| name) };
     let ask = |wanted: Option<&str>| systemd::definition(flavour, wanted);
-    let (mut merged, flags) = load::gather(
-        flavour,
-        &root,
-        common.config.as_deref(),
-        &env,
-        over.last("unit").map(|(v, _)| v),
-        &ask,
-    )?;
+    let (mut merged, flags) = load::gather(flavour, &root, &named, &env, &ask)?;
     merged.overlay(over);
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
     let settings = Settings::new(merged, flags, flavour, &root, &host_name)?;

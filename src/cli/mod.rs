@@ -9,6 +9,7 @@ mod delete;
 mod list;
 mod options;
 mod prune;
+mod restore;
 mod save;
 mod verify;
 
@@ -16,12 +17,20 @@ pub use delete::Delete;
 pub use list::{List, Output};
 pub use options::{Common, ReportFormat, S3};
 pub use prune::Prune;
+pub use restore::Restore;
 pub use save::Save;
 pub use verify::Verify;
 
 /// The command lines of all verbs, for tests of the documents.
 pub fn commands() -> Vec<clap::Command> {
-    vec![Save::command(), List::command(), Verify::command(), Prune::command(), Delete::command()]
+    vec![
+        Save::command(),
+        List::command(),
+        Verify::command(),
+        Prune::command(),
+        Delete::command(),
+        Restore::command(),
+    ]
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod examine;
 pub mod fetch;
 pub mod list;
 pub mod prune;
+pub mod restore;
 pub mod save;
 pub mod send;
 mod take;

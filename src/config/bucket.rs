@@ -43,12 +43,8 @@ pub(super) fn no_secret_on_argv(merged: &Fragment) -> Result<()> {
 }
 
 /// Whether the bucket was turned on by us, not only by K3s's configuration: then it may be deleted from.
-pub(super) fn on_by_us(merged: &Fragment, k3s: &str) -> bool {
-    match merged.get("s3").map(|e| &e.origin) {
-        Some(Origin::File(path, _)) => !path.contains(k3s),
-        Some(_) => true,
-        None => false,
-    }
+pub(super) fn on_by_us(merged: &Fragment) -> bool {
+    merged.get("s3").is_some_and(|e| !e.origin.is_k3s())
 }
 
 /// Makes the bucket of the options.
@@ -209,6 +205,7 @@ fn rank(origin: &Origin) -> u8 {
         Origin::Flag(_) => 5,
         Origin::Env(_) => 4,
         Origin::Credential(_) => 3,
+        origin if origin.is_k3s() => 1,
         _ => 2,
     }
 }

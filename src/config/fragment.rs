@@ -13,6 +13,24 @@ pub enum Origin {
     Derived(String),
     /// A file of K3s's and a line.
     K3s(String, u64),
+    /// A variable in the `Environment=` of K3s's unit.
+    Environment {
+        /// The unit.
+        unit: String,
+        /// The variable.
+        name: String,
+    },
+    /// A variable in an environment file of K3s's unit.
+    EnvironmentFile {
+        /// The file.
+        path: String,
+        /// The line.
+        line: u64,
+        /// The variable.
+        name: String,
+    },
+    /// An argument in the `ExecStart=` of K3s's unit, which is named here.
+    ExecStart(String),
     /// A file of ours and a line.
     File(String, u64),
     /// A file in systemd's folder of credentials.
@@ -23,12 +41,33 @@ pub enum Origin {
     Flag(String),
 }
 
+impl Origin {
+    /// Whether K3s said it, wherever: then it was not said to us, and K3s's rules count for it.
+    pub fn is_k3s(&self) -> bool {
+        match self {
+            Origin::K3s(..)
+            | Origin::Environment { .. }
+            | Origin::EnvironmentFile { .. }
+            | Origin::ExecStart(_) => true,
+            Origin::Default
+            | Origin::Derived(_)
+            | Origin::File(..)
+            | Origin::Credential(_)
+            | Origin::Env(_)
+            | Origin::Flag(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("built-in default"),
             Origin::Derived(from) => write!(f, "from {from}"),
             Origin::K3s(path, line) | Origin::File(path, line) => write!(f, "{path}:{line}"),
+            Origin::Environment { unit, name } => write!(f, "Environment of {unit} ({name})"),
+            Origin::EnvironmentFile { path, line, name } => write!(f, "{path}:{line} ({name})"),
+            Origin::ExecStart(unit) => write!(f, "ExecStart of {unit}"),
             Origin::Credential(path) => write!(f, "credential {path}"),
             Origin::Env(name) => write!(f, "environment variable {name}"),
             Origin::Flag(name) => write!(f, "flag --{name}"),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use super::fragment::{Fragment, Origin};
 use super::key::{self, ENV_PREFIX, KEYS, Key};
-use super::unit::Flags;
+use super::unit::{self, Flags};
 use super::yaml;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::Flavour;
@@ -23,14 +23,26 @@ pub const OUR_CONFIG: &str = "/etc/k3s-snapshot/config.yaml";
 /// The environment, as a value.
 pub type Environment = BTreeMap<String, String>;
 
-/// Everything below the flags, later over earlier. `config` is K3s's configuration file where a flag names it.
+/// How K3s's unit is asked for: the one that is wanted, or the one that there is.
+pub type Ask<'a> = dyn Fn(Option<&str>) -> Result<Option<Definition>> + 'a;
+
+/// What flags say that has to be known before anything is gathered.
+#[derive(Default)]
+pub struct Named<'a> {
+    /// K3s's configuration file.
+    pub config: Option<&'a str>,
+    /// K3s's unit.
+    pub unit: Option<&'a str>,
+}
+
+/// Everything below the flags, later over earlier, and what K3s is started with. On this machine, `ask` knows K3s's unit;
+/// below another root its files are read.
 pub fn gather(
     flavour: &Flavour,
     root: &Path,
-    config: Option<&str>,
+    named: &Named,
     env: &Environment,
-    _unit: Option<&str>,
-    _ask: &dyn Fn(Option<&str>) -> Option<Definition>,
+    ask: &Ask,
 ) -> Result<(Fragment, Flags)> {
     let mut all = Fragment::default();
     for key in KEYS {
@@ -38,8 +50,26 @@ pub fn gather(
             all.set(key.name, vec![default.to_owned()], Origin::Default);
         }
     }
-    let k3s = config.or_else(|| env.get("K3S_CONFIG_FILE").map(String::as_str)).filter(|c| !c.is_empty());
-    if let Some(url) = k3s.filter(|c| c.starts_with("http://") || c.starts_with("https://")) {
+    let mut ours = Fragment::default();
+    for file in files(&under(root, Path::new(OUR_CONFIG)), false)? {
+        read_ours(&mut ours, &file)?;
+    }
+    ours.overlay(from_credentials(env)?);
+    ours.overlay(from_environment(env, |key| {
+        // Keys in the environment are stronger than any file, as everywhere in the world of S3.
+        let aws = key.k3s_env.iter().filter(|n| n.starts_with("AWS_")).map(|n| (*n).to_owned());
+        aws.chain(key.ours.then(|| key.env())).collect()
+    }));
+    let wanted = named.unit.or_else(|| ours.last("unit").map(|(name, _)| name));
+    let definition = match root == Path::new("/") {
+        true => ask(wanted)?,
+        false => unit::files::find(root, flavour, wanted)?,
+    };
+    let mut flags = Flags::new(definition.as_ref(), root, flavour);
+    let in_env = || env.get("K3S_CONFIG_FILE").map(String::as_str).filter(|c| !c.is_empty());
+    let k3s =
+        named.config.filter(|c| !c.is_empty()).or_else(in_env).or_else(|| flags.config()).map(str::to_owned);
+    if let Some(url) = k3s.as_deref().filter(|c| c.starts_with("http://") || c.starts_with("https://")) {
         let scheme = url.split(':').next().unwrap_or_default();
         return Err(Fault::new(
             Kind::Config,
@@ -48,21 +78,13 @@ pub fn gather(
         .hint("Save it to a file and name that with --config.")
         .into());
     }
+    let main = under(root, Path::new(k3s.as_deref().unwrap_or(flavour.config)));
+    read_k3s(&mut flags, &main, k3s.is_some())?;
     // K3s turns its file into flags, so its file is the stronger word than its own variables.
+    all.overlay(flags.variables().fragment());
     all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| (*n).to_owned()).collect()));
-    read_k3s(&mut all, &under(root, Path::new(k3s.unwrap_or(flavour.config))), k3s.is_some())?;
-    let mut ours = Fragment::default();
-    let path = under(root, Path::new(OUR_CONFIG));
-    for file in files(&path, false)? {
-        read_ours(&mut ours, &file)?;
-    }
+    all.overlay(flags.said());
     all.overlay(ours);
-    all.overlay(from_credentials(env)?);
-    all.overlay(from_environment(env, |key| {
-        // Keys in the environment are stronger than any file, as everywhere in the world of S3.
-        let aws = key.k3s_env.iter().filter(|n| n.starts_with("AWS_")).map(|n| (*n).to_owned());
-        aws.chain(key.ours.then(|| key.env())).collect()
-    }));
     for name in env.keys().filter(|n| n.starts_with(ENV_PREFIX)) {
         if !KEYS.iter().any(|k| k.ours && k.env() == *name) {
             log::warn!("environment variable {name} means nothing to k3s-snapshot");
@@ -74,7 +96,7 @@ pub fn gather(
         let path = format!("{home}/.aws/credentials");
         all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
     }
-    Ok((all, Flags::default()))
+    Ok((all, flags))
 }
 
 /// A path of the machine as seen below a root.
@@ -111,7 +133,7 @@ fn files(main: &Path, must_exist: bool) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-fn unreadable(path: &Path, e: io::Error) -> anyhow::Error {
+pub(super) fn unreadable(path: &Path, e: io::Error) -> anyhow::Error {
     let (kind, hint) = match e.kind() {
         io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root."),
         _ => (Kind::Config, "Check the path."),
@@ -133,23 +155,19 @@ fn broken(path: &Path) -> Fault {
         .hint("The file must be a mapping like 'data-dir: /path'.")
 }
 
-/// K3s's rules: a later file replaces, `key+` appends, a one-letter key is the short flag. Keys that mean nothing
-/// to us are passed over in silence.
-fn read_k3s(all: &mut Fragment, main: &Path, must_exist: bool) -> Result<()> {
+/// K3s's rules: a later file replaces, `key+` appends, a one-letter key is the short flag.
+fn read_k3s(flags: &mut Flags, main: &Path, must_exist: bool) -> Result<()> {
     for file in files(main, must_exist)? {
         for line in lines(&file)? {
-            let (spelling, append) = match line.key.strip_suffix('+') {
-                Some(bare) => (bare, true),
-                None => (line.key.as_str(), false),
+            let values = match key::by_k3s_spelling(line.key.strip_suffix('+').unwrap_or(&line.key)) {
+                Some(key) => texts(&file, &line, key)?,
+                // What means nothing to us may be whatever K3s makes of it.
+                None => match line.values {
+                    Some(values) => values,
+                    None => continue,
+                },
             };
-            let Some(key) = key::by_k3s_spelling(spelling) else { continue };
-            let values = texts(&file, &line, key)?;
-            let origin = Origin::K3s(file.display().to_string(), line.line);
-            if append {
-                all.append(key.name, values, origin);
-            } else {
-                all.set(key.name, values, origin);
-            }
+            flags.file(&line.key, values, Origin::K3s(file.display().to_string(), line.line));
         }
     }
     Ok(())
@@ -241,7 +259,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        gather(&K3S, root.path(), None, &env, None, &|_| None).map(|(all, _)| all)
+        gather(&K3S, root.path(), &Named::default(), &env, &|_| Ok(None)).map(|(all, _)| all)
     }
 
     const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml";
@@ -308,5 +326,69 @@ mod tests {
         }
         // What only K3s may say is not ours to set.
         assert!(gathered(&[(OUR_CONFIG, "token: geheim\n")], &[]).is_err());
+    }
+
+    const UNIT: &str = "/etc/systemd/system/k3s.service";
+    const ENV_FILE: &str = "/etc/systemd/system/k3s.service.env";
+
+    #[test]
+    fn k3s_s_unit_counts_as_its_configuration_does() {
+        let unit =
+            format!("[Service]\nEnvironmentFile={ENV_FILE}\nExecStart=/k3s server --node-name=argument\n");
+        let all = [
+            (UNIT, "[Service]\nEnvironment=K3S_NODE_NAME=environment\nExecStart=/k3s server\n"),
+            (
+                UNIT,
+                &format!(
+                    "[Service]\nEnvironment=K3S_NODE_NAME=x\nEnvironmentFile={ENV_FILE}\nExecStart=/k3s server\n"
+                ),
+            ),
+            (ENV_FILE, "K3S_NODE_NAME=env-file\n"),
+            (K3S_FILE, "node-name: k3s-file\n"),
+            (UNIT, &unit),
+            (OUR_CONFIG, "node-name: our-file\n"),
+        ];
+        let last = |files: usize, env: &[(&str, &str)]| {
+            gathered(&all[..files], env).unwrap().last("node-name").map(|(v, _)| v.to_owned()).unwrap()
+        };
+        let env = [("K3S_NODE_NAME", "our-process")];
+        assert_eq!(last(1, &[]), "environment");
+        assert_eq!(last(3, &[]), "env-file");
+        assert_eq!(last(3, &env), "our-process", "who calls us with a variable means it");
+        assert_eq!(last(4, &env), "k3s-file");
+        assert_eq!(last(5, &env), "argument");
+        assert_eq!(last(6, &env), "our-file");
+    }
+
+    #[test]
+    fn the_unit_may_be_named_and_names_k3s_s_configuration() {
+        let other = "/usr/lib/systemd/system/blue.service";
+        let files = [
+            (UNIT, "[Service]\nExecStart=/k3s server -d /k3s\n"),
+            (other, "[Service]\nExecStart=/k3s server -c /blue.yaml\n"),
+            ("/blue.yaml", "data-dir: /blue\n"),
+            (K3S_FILE, "data-dir: /file\n"),
+        ];
+        let dir = |files: &[(&str, &str)], env: &[(&str, &str)]| {
+            gathered(files, env).map(|all| all.last("data-dir").unwrap().0.to_owned())
+        };
+        assert_eq!(dir(&files, &[]).unwrap(), "/k3s");
+        assert_eq!(dir(&files, &[("K3S_SNAPSHOT_UNIT", "blue")]).unwrap(), "/blue");
+        let ours = [&files[..], &[(OUR_CONFIG, "unit: blue.service\n")]].concat();
+        assert_eq!(dir(&ours, &[]).unwrap(), "/blue");
+        assert_eq!(dir(&ours, &[("K3S_SNAPSHOT_UNIT", "k3s")]).unwrap(), "/k3s");
+        let e = dir(&files, &[("K3S_SNAPSHOT_UNIT", "red")]).unwrap_err();
+        assert!(kind_of(&e) == Kind::Config && e.to_string().contains("'red.service'"), "{e}");
+        // A file that the unit names must be there; the usual one need not.
+        assert_eq!(kind_of(&dir(&files[1..2], &[]).unwrap_err()), Kind::Config);
+    }
+
+    #[test]
+    fn keys_of_the_bucket_in_k3s_s_unit_are_k3s_s() {
+        let unit = "[Service]\nEnvironment=AWS_ACCESS_KEY_ID=k3s\nExecStart=/k3s server --etcd-s3 --etcd-snapshot-dir=rel\n";
+        let all = gathered(&[(UNIT, unit), (OUR_CONFIG, "s3-secret-key: x\n")], &[]).unwrap();
+        assert!(all.get("s3").unwrap().origin.is_k3s() && all.get("s3-access-key").unwrap().origin.is_k3s());
+        let all = gathered(&[(UNIT, unit)], &[("AWS_ACCESS_KEY_ID", "ours")]).unwrap();
+        assert_eq!(all.last("s3-access-key").unwrap().0, "ours");
     }
 }

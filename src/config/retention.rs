@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The retention policy out of the merged settings. Asked for by those who prune: a save does not fail for its sake.
 
-use std::path::Path;
-
 use anyhow::Result;
 use jiff::tz::TimeZone;
 
 use super::fragment::{Fragment, Origin};
-use super::load::{OUR_CONFIG, under};
 use super::settings::{bad, parse_duration};
 use crate::error::{Fault, Kind};
 use crate::model::retention::Policy;
@@ -19,13 +16,8 @@ const KEEP: [&str; 6] =
     ["keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly", "keep-within"];
 
 /// Takes back the number that nobody chose for us, K3s's included, where there is a `keep-*`.
-pub(super) fn settle(merged: &mut Fragment, root: &Path) {
-    let ours = under(root, Path::new(OUR_CONFIG)).display().to_string();
-    let chosen = match merged.get(LAST).map(|e| &e.origin) {
-        Some(Origin::File(path, _)) => path.starts_with(&ours),
-        Some(origin) => *origin != Origin::Default,
-        None => true,
-    };
+pub(super) fn settle(merged: &mut Fragment) {
+    let chosen = merged.get(LAST).is_none_or(|e| e.origin != Origin::Default && !e.origin.is_k3s());
     if !chosen && KEEP.iter().any(|key| merged.get(key).is_some()) {
         merged.set(LAST, vec![], Origin::Default);
     }
@@ -94,12 +86,16 @@ mod tests {
         for (key, value, origin) in said {
             all.set(key, vec![(*value).to_owned()], origin.clone());
         }
-        settle(&mut all, Path::new("/r"));
+        settle(&mut all);
         all
     }
 
     fn flag(key: &'static str, value: &'static str) -> Said {
         (key, value, Origin::Flag(key.into()))
+    }
+
+    fn k3s(key: &'static str, value: &'static str) -> Said {
+        (key, value, Origin::K3s("/r/etc/rancher/k3s/config.yaml".into(), 1))
     }
 
     fn file(path: &str, key: &'static str, value: &'static str) -> Said {
@@ -108,17 +104,17 @@ mod tests {
 
     #[test]
     fn what_replaces_what() {
-        let k3s = "/r/etc/rancher/k3s/config.yaml";
         let ours = "/r/etc/k3s-snapshot/config.yaml";
         let drop_in = "/r/etc/k3s-snapshot/config.yaml.d/a.yaml";
         #[rustfmt::skip]
         let rows: &[(&str, Vec<Said>, Option<u32>, u32)] = &[
             ("the default is K3s's", vec![], Some(5), 0),
-            ("K3s's own number where it has one", vec![file(k3s, LAST, "8")], Some(8), 0),
+            ("K3s's own number where it has one", vec![k3s(LAST, "8")], Some(8), 0),
             ("0 is said and keeps all", vec![flag(LAST, "0")], Some(0), 0),
             ("a keep-* replaces the default", vec![flag("keep-daily", "7")], None, 7),
             ("wherever it was said", vec![file(ours, "keep-daily", "7")], None, 7),
-            ("and K3s's number", vec![file(k3s, LAST, "8"), file(ours, "keep-daily", "7")], None, 7),
+            ("and K3s's number", vec![k3s(LAST, "8"), file(ours, "keep-daily", "7")], None, 7),
+            ("in its unit too", vec![(LAST, "8", Origin::ExecStart("u".into())), file(ours, "keep-daily", "7")], None, 7),
             ("but adds to a number that was chosen", vec![file(ours, LAST, "3"), flag("keep-daily", "7")], Some(3), 7),
             ("in a drop-in too", vec![file(drop_in, LAST, "3"), flag("keep-daily", "7")], Some(3), 7),
             ("or by a variable", vec![(LAST, "3", Origin::Env("X".into())), flag("keep-daily", "7")], Some(3), 7),

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::fragment::{Fragment, Origin};
-use super::key::KEYS;
+use super::key::{ENV_PREFIX, KEYS};
 use super::load::under;
 use super::unit::Flags;
 use super::{bucket, retention};
@@ -63,6 +63,8 @@ pub struct Settings {
     pub token_file: PathBuf,
     /// Whether somebody named it.
     pub token_file_is_named: bool,
+    /// Whether that was said to us and not to K3s.
+    pub token_file_is_ours: bool,
     /// An external datastore: its scheme, the rest may hold a password.
     pub datastore_scheme: Option<String>,
     /// The base of K3s's scheduled snapshots.
@@ -130,7 +132,7 @@ impl Settings {
         derive("write-kubeconfig", flavour.kubeconfig.to_owned(), &k3s);
         let system = jiff::tz::TimeZone::system();
         derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");
-        retention::settle(&mut merged, root);
+        retention::settle(&mut merged);
         let dir_is_default = merged.get("dir").is_none();
         let data_dir = text(&merged, "data-dir").unwrap_or_default();
         for (key, below) in [
@@ -150,9 +152,7 @@ impl Settings {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);
             // K3s works in its own folder.
-            if let Some((_, Origin::K3s(..))) = merged.last(key)
-                && path.is_relative()
-            {
+            if path.is_relative() && merged.last(key).is_some_and(|(_, origin)| origin.is_k3s()) {
                 return inside(root, under(root, &Path::new(&data_dir).join(flavour::SERVER).join(path)));
             }
             // A relative path is the caller's on this machine, and below the root on a foreign one.
@@ -181,6 +181,10 @@ impl Settings {
             retry_lock: duration(&merged, "retry-lock")?,
             token: text(&merged, "token").map(Secret::new),
             token_file_is_named: !matches!(merged.last("token-file"), Some((_, Origin::Derived(_)))),
+            token_file_is_ours: matches!(
+                merged.last("token-file"),
+                Some((_, Origin::Flag(_) | Origin::File(..)))
+            ) || matches!(merged.last("token-file"), Some((_, Origin::Env(name))) if name.starts_with(ENV_PREFIX)),
             token_file: path("token-file")?,
             datastore_scheme: text(&merged, "datastore-endpoint").map(|url| {
                 url.split_once("://").map_or("unknown".to_owned(), |(scheme, _)| scheme.to_owned())
@@ -188,7 +192,7 @@ impl Settings {
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
             timezone: retention::zone(&merged)?,
             s3: boolean(&merged, "s3")?,
-            s3_by_us: bucket::on_by_us(&merged, flavour.config),
+            s3_by_us: bucket::on_by_us(&merged),
             s3_backlog: boolean(&merged, "s3-backlog")?,
             unit: text(&merged, "unit"),
             flags,
@@ -299,7 +303,7 @@ pub(super) fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>>
 }
 
 /// Go's durations (`1h30m`) and, beyond them, days and weeks. Days are 24 hours.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let span: jiff::Span = text.parse().ok()?;
     let relative = jiff::SpanRelativeTo::days_are_24_hours();
     Duration::try_from(span.to_duration(relative).ok()?).ok().filter(|d| !d.is_zero())

@@ -91,6 +91,21 @@ pub fn look(data_dir: &Path, said: Said) -> Result<Option<Without>> {
     Ok(Some(Without { why, hint, rightly }))
 }
 
+/// Fails with words where K3s keeps its state in something else than embedded etcd. A folder without any state is fine: a
+/// restore fills it.
+pub fn may_be_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
+    let empty = [flavour::ETCD_WAL, flavour::SQLITE].iter().all(|below| !data_dir.join(below).exists());
+    match (empty, external) {
+        (true, None) => Ok(()),
+        _ => require_etcd(data_dir, Said { external, ..Said::default() }).map_err(|e| {
+            let what = e.to_string();
+            Fault::new(Kind::Refused, what)
+                .hint("K3s would turn it into an etcd of the snapshot's data without asking. Move its data away first if that is what you want.")
+                .into()
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -57,10 +57,18 @@ pub const ETCD_CA: &str = "server/tls/etcd/server-ca.crt";
 pub const ETCD_CERT: &str = "server/tls/etcd/client.crt";
 /// Below the data-dir: the key of the client certificate.
 pub const ETCD_KEY: &str = "server/tls/etcd/client.key";
+/// Below the data-dir: the certificate authority of the API server.
+pub const SERVER_CA: &str = "server/tls/server-ca.crt";
+/// Below the data-dir: the client certificate of K3s's admin.
+pub const ADMIN_CERT: &str = "server/tls/client-admin.crt";
+/// Below the data-dir: its key.
+pub const ADMIN_KEY: &str = "server/tls/client-admin.key";
 /// Where etcd listens when its configuration cannot be read.
 pub const ETCD_ENDPOINTS: [&str; 2] = ["https://127.0.0.1:2379", "https://[::1]:2379"];
 /// Beside the snapshot folder: what newer versions of K3s note of each snapshot, in a file of the same name.
 pub const METADATA: &str = ".metadata";
+/// Below the data-dir: K3s's certificates.
+pub const TLS: &str = "server/tls";
 /// Below the data-dir: the folder of databases and snapshots.
 pub const DB: &str = "server/db";
 /// Below the data-dir: the folder of embedded etcd.

@@ -54,7 +54,7 @@ fn look(files: &[PathBuf], held: &mut [bool]) -> io::Result<()> {
 
 /// A process, and what it has open, may end while we look. In a container or a hardened unit, some are closed to root
 /// too.
-fn if_shown<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn if_shown<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(e) => match e.raw_os_error().map(Errno::from_raw) {

@@ -21,6 +21,7 @@ use super::process;
 use super::{K3s, Progress, Ready, ResetEnd, k3s_ready};
 use crate::error::{Fault, Kind};
 use crate::model::restore::Process;
+use crate::model::secret::Secret;
 
 /// The first argument of the process that is to become K3s.
 const CHILD: &str = "--exec-reset";
@@ -37,7 +38,7 @@ pub struct Program {
     /// The settings for a reset, as a file that K3s reads.
     pub config: PathBuf,
     /// The environment of a reset, but for the name of that file.
-    pub environment: Vec<(String, String)>,
+    pub environment: Vec<(String, Secret)>,
     /// How long a reset may show no progress.
     pub stall: Duration,
     /// A file that grows while a reset goes on.
@@ -80,7 +81,7 @@ impl K3s for Program {
             .args(["server", "--cluster-reset"])
             .arg(restore_path)
             .env_clear()
-            .envs(self.environment.iter().map(|(k, v)| (k, v)))
+            .envs(self.environment.iter().map(|(k, v)| (k, v.expose())))
             .env("K3S_CONFIG_FILE", &self.config)
             .current_dir("/")
             .process_group(0)

@@ -24,6 +24,8 @@ use anyhow::Result;
 
 pub use fs::{Draft, FileAt, Published};
 pub use k3s_ready::Ready;
+pub use ports::Listener;
+pub use site::Site;
 
 use crate::model::restore::Process;
 use crate::model::unit::Definition;
@@ -134,6 +136,8 @@ pub struct Unit {
     pub outdated: bool,
     /// Whether the last start was refused by an `Assert...=` of the unit.
     pub assert_failed: bool,
+    /// Whether a job of it waits or runs: a start, a stop.
+    pub has_job: bool,
     /// What it runs.
     pub definition: Definition,
 }

@@ -33,6 +33,11 @@ pub fn listen() -> Result<()> {
     Ok(())
 }
 
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// Whether somebody asked us to stop.
 pub fn asked() -> bool {
     ASKED.load(SeqCst)

@@ -120,6 +120,15 @@ fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
     Ok(all)
 }
 
+/// The room that a folder takes, in bytes.
+pub fn size(path: &Path) -> Result<u64> {
+    let meta = fs::symlink_metadata(path).with_context(|| format!("looking at '{}'", path.display()))?;
+    if !meta.is_dir() {
+        return Ok(meta.blocks() * 512);
+    }
+    names(path)?.into_iter().try_fold(0, |sum, name| Ok(sum + size(&path.join(name))?))
+}
+
 /// Which file or folder a path leads to, itself where it is a link; `None` where there is none.
 pub fn identity(path: &Path) -> Result<Option<Identity>> {
     match fs::symlink_metadata(path) {

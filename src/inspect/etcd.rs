@@ -114,37 +114,25 @@ impl Etcd {
         }
     }
 
+    /// Up to where history is gone, or will be once etcd goes on with a compaction that was begun.
+    pub(super) fn compacted(&self) -> i64 {
+        self.facts.compacted.max(self.scheduled)
+    }
+
     /// A revision of an object, or of its deletion.
     fn entry(&mut self, key: &[u8], value: &mut Value<'_>) -> io::Result<Wrong> {
         self.facts.entries += 1;
-        let (revision, deleted) = match key {
-            [revision @ .., b't'] if key.len() == 18 => (main(revision), true),
-            _ => (main(key), false),
+        let entry = match entry(key, value)? {
+            Ok(entry) => entry,
+            Err((revision, wrong)) => {
+                self.facts.revision = revision.unwrap_or(self.facts.revision);
+                return Ok(Some(wrong));
+            }
         };
-        let Some(revision) = revision else {
-            return Ok(Some((Check::EtcdRevision, "a key in the bucket 'key' that is not a revision")));
-        };
-        self.facts.revision = revision;
-        // `etcdutl snapshot restore --bump-revision` leaves an empty record at its new revision.
-        if value.len() == 0 {
-            return Ok(None);
+        self.facts.revision = entry.revision;
+        if let Some(record) = entry.record {
+            self.follow(record, entry.deleted, value)?;
         }
-        let Some(record) = proto::record(value)? else {
-            return Ok(Some((Check::EtcdValue, "not a key-value record")));
-        };
-        if record.key.len == 0 {
-            return Ok(Some((Check::EtcdValue, "a key-value record without a key")));
-        }
-        let bare = (record.created, record.modified, record.version) == (0, 0, 0);
-        let sound = if deleted {
-            bare && record.value.at == 0
-        } else {
-            record.modified == revision && (1..=revision).contains(&record.created) && record.version > 0
-        };
-        if !sound {
-            return Ok(Some((Check::EtcdValue, "the key-value record of another revision")));
-        }
-        self.follow(record, deleted, value)?;
         Ok(None)
     }
 
@@ -153,11 +141,7 @@ impl Etcd {
     fn follow(&mut self, record: Record, deleted: bool, value: &mut Value<'_>) -> io::Result<()> {
         let Span { at, len } = record.key;
         if len == BOOTSTRAP.len() as u64 + 12 {
-            let name =
-                value.bytes(at, len)?.and_then(|key| key.strip_prefix(BOOTSTRAP)).filter(|hash| is_hex(hash));
-            let Some(hash) = name.map(|hash| String::from_utf8_lossy(hash).into_owned()) else {
-                return Ok(());
-            };
+            let Some(hash) = value.bytes(at, len)?.and_then(token_hash) else { return Ok(()) };
             if deleted {
                 self.tokens.remove(&hash);
             } else if self.tokens.len() < LIST {
@@ -224,6 +208,49 @@ impl Etcd {
     }
 }
 
+/// An entry of the bucket `key`.
+pub(super) struct Entry {
+    /// Its revision, without the number in its transaction.
+    pub(super) revision: i64,
+    /// It says that the object is gone.
+    pub(super) deleted: bool,
+    /// The frame of its record; none in the placeholder of a raised revision.
+    pub(super) record: Option<Record>,
+}
+
+/// What is wrong with an entry, and its revision if it has one.
+type NoEntry = (Option<i64>, (Check, &'static str));
+
+/// Reads an entry of the bucket `key` and holds its record against its revision.
+pub(super) fn entry(key: &[u8], value: &mut Value<'_>) -> io::Result<Result<Entry, NoEntry>> {
+    let (revision, deleted) = match key {
+        [revision @ .., b't'] if key.len() == 18 => (main(revision), true),
+        _ => (main(key), false),
+    };
+    let Some(revision) = revision else {
+        return Ok(Err((None, (Check::EtcdRevision, "a key in the bucket 'key' that is not a revision"))));
+    };
+    let wrong = |text| Ok(Err((Some(revision), (Check::EtcdValue, text))));
+    // `etcdutl snapshot restore --bump-revision` leaves an empty record at its new revision.
+    if value.len() == 0 {
+        return Ok(Ok(Entry { revision, deleted, record: None }));
+    }
+    let Some(record) = proto::record(value)? else { return wrong("not a key-value record") };
+    if record.key.len == 0 {
+        return wrong("a key-value record without a key");
+    }
+    let bare = (record.created, record.modified, record.version) == (0, 0, 0);
+    let sound = if deleted {
+        bare && record.value.at == 0
+    } else {
+        record.modified == revision && (1..=revision).contains(&record.created) && record.version > 0
+    };
+    if !sound {
+        return wrong("the key-value record of another revision");
+    }
+    Ok(Ok(Entry { revision, deleted, record: Some(record) }))
+}
+
 /// How etcd writes a member.
 #[derive(Deserialize)]
 struct MemberRecord {
@@ -250,8 +277,11 @@ pub(super) fn main(bytes: &[u8]) -> Option<i64> {
     main_or_zero(bytes).filter(|main| *main > 0)
 }
 
-fn is_hex(hash: &[u8]) -> bool {
-    hash.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+/// The 12 hex digits in the key of K3s's bootstrap data.
+pub(super) fn token_hash(key: &[u8]) -> Option<String> {
+    let hash = key.strip_prefix(BOOTSTRAP).filter(|hash| hash.len() == 12)?;
+    let hex = hash.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    hex.then(|| String::from_utf8_lossy(hash).into_owned())
 }
 
 /// The UID of a Kubernetes object as it is stored: protobuf behind a magic, or JSON.
@@ -265,7 +295,7 @@ fn uid(object: &[u8]) -> Option<String> {
 }
 
 /// A short printable word; anything else is not worth telling.
-fn word(bytes: &[u8]) -> Option<String> {
+pub(super) fn word(bytes: &[u8]) -> Option<String> {
     let fits = (1..=64).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
     fits.then(|| String::from_utf8_lossy(bytes).into_owned())
 }

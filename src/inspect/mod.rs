@@ -4,7 +4,8 @@
 //! A snapshot is a bbolt file followed by the SHA-256 of it. [`hash`] and [`matches`] prove that it is as it
 //! was written; [`prove`] that what was written is a whole database of etcd. Nothing here opens a file or
 //! knows a path. The structure is read in `meta`, `page`, `ledger`, `freelist` and `bbolt`; what etcd puts
-//! into it in `etcd` and `proto`.
+//! into it in `etcd`, `proto` and `nodes`. [`content`] boils a database down to what can be compared; [`in_place`] makes
+//! the file of a stopped etcd readable for all of it.
 
 use std::io;
 
@@ -23,13 +24,15 @@ mod meta;
 mod nodes;
 mod page;
 mod proto;
+mod sample;
 
-pub use content::{Bootstrap, Content, Sample, content};
+pub use content::{Bootstrap, Content, Held, Sample, content};
 pub use finding::{Check, Finding};
 pub use live::{InPlace, Normal, in_place, normal};
 pub use meta::looks_like;
 pub use nodes::{Address, Node};
 
+use bbolt::Visit;
 use finding::Findings;
 
 /// The SHA-256 at the end of a snapshot, in bytes.
@@ -147,12 +150,23 @@ impl Proof {
 /// alone.
 pub fn prove(data: &dyn ReadAt, db_len: u64) -> anyhow::Result<Proof> {
     let mut findings = Findings::default();
-    let facts = walk(data, db_len, &mut findings).context("reading the database")?;
+    let mut etcd = etcd::Etcd::default();
+    let facts = walk(data, db_len, &mut findings, &mut etcd).context("reading the database")?;
+    let facts = match facts {
+        Some(of_file) => etcd.facts(&mut findings, of_file),
+        None => Facts::default(),
+    };
     Ok(Proof { facts, findings: findings.kept, more: findings.more })
 }
 
-fn walk(data: &dyn ReadAt, db_len: u64, findings: &mut Findings) -> io::Result<Facts> {
-    let Some(meta) = meta::newest(data, findings)? else { return Ok(Facts::default()) };
+/// What is known of the file itself; `None` where no meta page leads into it.
+fn walk(
+    data: &dyn ReadAt,
+    db_len: u64,
+    findings: &mut Findings,
+    visit: &mut dyn Visit,
+) -> io::Result<Option<Facts>> {
+    let Some(meta) = meta::newest(data, findings)? else { return Ok(None) };
     let page_size = u64::from(meta.page_size);
     if meta.pages.checked_mul(page_size) != Some(db_len) {
         let text =
@@ -163,14 +177,10 @@ fn walk(data: &dyn ReadAt, db_len: u64, findings: &mut Findings) -> io::Result<F
     let pages = meta.pages.min(db_len.min(data.size()) / page_size);
     let mut ledger = ledger::Ledger::new(data, page_size, pages);
     let free = freelist::Freelist::claim(&mut ledger, meta.freelist, findings)?;
-    let mut etcd = etcd::Etcd::default();
-    bbolt::Walk::new(&mut ledger, findings).tree(meta.root, &mut etcd)?;
+    bbolt::Walk::new(&mut ledger, findings).tree(meta.root, visit)?;
     free.verify(&ledger, findings)?;
     let pages_used = ledger.used();
-    Ok(etcd.facts(
-        findings,
-        Facts { page_size: meta.page_size, pages, pages_used, txid: meta.txid, ..Facts::default() },
-    ))
+    Ok(Some(Facts { page_size: meta.page_size, pages, pages_used, txid: meta.txid, ..Facts::default() }))
 }
 
 /// How long the database part of a plain snapshot of `size` bytes is.

@@ -200,6 +200,26 @@ impl<'a> Value<'a> {
         self.page.bytes(self.data, self.at + at, usize::try_from(n).unwrap_or(0)).map(Some)
     }
 
+    /// The same value, for somebody who only borrows it.
+    pub(super) fn again(&mut self) -> Value<'_> {
+        Value { data: self.data, page: self.page, at: self.at, len: self.len }
+    }
+
+    /// Hands out the `n` bytes at `at` in order, a window at a time, whatever their number. No for a stretch that is not
+    /// all in the value.
+    pub(super) fn pieces(&mut self, at: u64, n: u64, take: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+        let (mut from, Some(end)) = (at, at.checked_add(n).filter(|end| *end <= self.len)) else {
+            return Ok(false);
+        };
+        while from < end {
+            let step = (end - from).min(WINDOW);
+            let Some(piece) = self.bytes(from, step)? else { return Ok(false) };
+            take(piece);
+            from += step;
+        }
+        Ok(true)
+    }
+
     /// The whole value, if it is no larger than a window.
     pub(super) fn whole(&mut self) -> io::Result<Option<&[u8]>> {
         self.bytes(0, self.len)

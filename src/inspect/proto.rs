@@ -91,27 +91,40 @@ fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
 
 /// The bytes of the first field `wanted` of a message in memory: without their length, and a number as it
 /// stands.
-pub(super) fn field(mut bytes: &[u8], wanted: u64) -> Option<&[u8]> {
-    while !bytes.is_empty() {
-        let (tag, used) = varint(bytes)?;
-        bytes = bytes.get(used..)?;
-        let len = match tag & 7 {
-            0 => varint(bytes)?.1,
-            1 => 8,
-            2 => {
-                let (len, used) = varint(bytes)?;
-                bytes = bytes.get(used..)?;
-                usize::try_from(len).ok()?
+pub(super) fn field(bytes: &[u8], wanted: u64) -> Option<&[u8]> {
+    fields(bytes, wanted).next()
+}
+
+/// The same of every such field, up to where the message cannot be read on.
+pub(super) fn fields(mut bytes: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        loop {
+            let (number, content, rest) = next(bytes)?;
+            bytes = rest;
+            if number == wanted {
+                return Some(content);
             }
-            5 => 4,
-            _ => return None,
-        };
-        if tag >> 3 == wanted {
-            return bytes.get(..len);
         }
-        bytes = bytes.get(len..)?;
-    }
-    None
+    })
+}
+
+/// The number and the content of the first field, and what comes after it.
+fn next(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (tag, used) = varint(bytes)?;
+    let mut bytes = bytes.get(used..)?;
+    let len = match tag & 7 {
+        0 => varint(bytes)?.1,
+        1 => 8,
+        2 => {
+            let (len, used) = varint(bytes)?;
+            bytes = bytes.get(used..)?;
+            usize::try_from(len).ok()?
+        }
+        5 => 4,
+        _ => return None,
+    };
+    let (content, rest) = bytes.split_at_checked(len)?;
+    Some((tag >> 3, content, rest))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod event;
 pub mod method;
 pub mod name;
+pub mod outcome;
 pub mod report;
 pub mod restore;
 pub mod retention;

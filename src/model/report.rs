@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::outcome::{Old, Restore};
 use super::snapshot::{Recency, Snapshot, State};
 use crate::error::{self, Kind};
 
@@ -13,7 +14,7 @@ use crate::error::{self, Kind};
 pub struct Report {
     /// Version of this format: 1.
     pub version: u32,
-    /// Which command it was: `save`, `list`, `verify`, `prune`, `delete`.
+    /// Which command it was: `save`, `list`, `verify`, `prune`, `delete`, `restore`.
     pub verb: &'static str,
     /// `done`, `skipped`, or the kind of failure.
     pub outcome: &'static str,
@@ -39,6 +40,12 @@ pub struct Report {
     /// What was looked at of the bucket, in order; only by `list --check-s3`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+    /// The restore; only by `restore`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
+    /// The databases that restores have left; only by `restore --clean-old`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub old_databases: Vec<Old>,
 }
 
 /// One thing that works or does not.
@@ -173,6 +180,8 @@ impl Report {
             warnings: Vec::new(),
             snapshots: Vec::new(),
             checks: Vec::new(),
+            restore: None,
+            old_databases: Vec::new(),
         }
     }
 

@@ -186,8 +186,6 @@ pub struct Record {
     pub live: Option<Identity>,
     /// What K3s rewrites.
     pub kept: Vec<Kept>,
-    /// Names in K3s's folders before, where new ones are removed again.
-    pub known: Vec<String>,
     /// The process that resets, while it runs.
     pub reset: Option<Process>,
     /// Why it is being undone.

@@ -34,3 +34,106 @@ impl fmt::Debug for Definition {
         )
     }
 }
+
+/// The sub-command of a server.
+pub const SERVER: &str = "server";
+/// The sub-command of an agent.
+pub const AGENT: &str = "agent";
+
+/// What a command line runs of K3s: the program's path, the sub-command, and where its arguments begin. The program may
+/// stand behind another one, as in `env k3s server`; a shell's own text is not looked into.
+pub fn k3s_in<'a>(argv: &'a [String], program: &str) -> Option<(&'a str, &'static str, usize)> {
+    let file = |word: &'a str| word.rsplit('/').next().unwrap_or_default();
+    let commands = [SERVER, AGENT];
+    for (at, word) in argv.iter().enumerate() {
+        // It can be called by a link that bears the sub-command in its name.
+        let by_link = commands
+            .into_iter()
+            .find(|c| file(word).strip_prefix(program).and_then(|rest| rest.strip_prefix('-')) == Some(c));
+        if let Some(command) = by_link {
+            return Some((word, command, at + 1));
+        }
+        if file(word) == program {
+            let rest = argv.iter().enumerate().skip(at + 1);
+            // Before the sub-command stand flags at most.
+            let mut rest = rest.skip_while(|(_, word)| word.starts_with('-'));
+            let (at, name) = rest.next()?;
+            return commands.into_iter().find(|c| name == c).map(|c| (word.as_str(), c, at + 1));
+        }
+    }
+    None
+}
+
+/// Which of these units is K3s's: the one that runs a server, else the one that runs an agent. `Err` names all that could
+/// be meant; it is empty where none could.
+pub fn the_one<'a>(units: &'a [Definition], program: &str) -> Result<&'a Definition, Vec<&'a str>> {
+    for command in [SERVER, AGENT] {
+        let runs = |d: &&Definition| k3s_in(&d.exec_start, program).is_some_and(|(_, c, _)| c == command);
+        let found: Vec<&Definition> = units.iter().filter(runs).collect();
+        match found.as_slice() {
+            [] => {}
+            [one] => return Ok(one),
+            several => return Err(several.iter().map(|d| d.name.as_str()).collect()),
+        }
+    }
+    Err(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn k3s_is_found_in_a_command_line() {
+        for (line, want) in [
+            ("/usr/local/bin/k3s server --x", Some(("/usr/local/bin/k3s", "server", 2))),
+            ("/usr/local/bin/k3s agent", Some(("/usr/local/bin/k3s", "agent", 2))),
+            ("/usr/local/bin/k3s --debug server -d /x", Some(("/usr/local/bin/k3s", "server", 3))),
+            ("/usr/bin/env k3s server", Some(("k3s", "server", 3))),
+            ("/usr/bin/taskset 3 /opt/k3s server", Some(("/opt/k3s", "server", 4))),
+            ("/usr/local/bin/k3s-server --x", Some(("/usr/local/bin/k3s-server", "server", 1))),
+            ("/usr/local/bin/k3s-agent", Some(("/usr/local/bin/k3s-agent", "agent", 1))),
+            ("/usr/local/bin/k3s etcd-snapshot save", None),
+            ("/usr/local/bin/k3s", None),
+            ("/usr/bin/k3s-snapshot-save", None),
+            ("/usr/bin/k3sup server", None),
+            ("/bin/true", None),
+        ] {
+            assert_eq!(k3s_in(&words(line), "k3s"), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn of_several_units_a_server_is_k3s_s_and_two_are_a_question() {
+        let unit = |name: &str, line: &str| Definition {
+            name: name.to_owned(),
+            exec_start: words(line),
+            ..Definition::default()
+        };
+        let (server, other) = (unit("a", "/k3s server"), unit("b", "/bin/sh"));
+        let (agent, second) = (unit("c", "/k3s agent"), unit("d", "/opt/k3s server"));
+        let name = |units: &[&Definition]| {
+            let units: Vec<Definition> = units.iter().map(|u| (*u).clone()).collect();
+            the_one(&units, "k3s").map(|d| d.name.clone()).map_err(|names| names.join(" "))
+        };
+        assert_eq!(name(&[&other, &agent, &server]), Ok("a".to_owned()));
+        assert_eq!(name(&[&other, &agent]), Ok("c".to_owned()));
+        assert_eq!(name(&[&server, &agent, &second]), Err("a d".to_owned()));
+        assert_eq!(name(&[&other]), Err(String::new()));
+    }
+
+    #[test]
+    fn no_argument_and_no_variable_is_shown() {
+        let d = Definition {
+            name: "x".to_owned(),
+            exec_start: words("/k3s server --token geheim"),
+            environment: vec![("K3S_TOKEN".to_owned(), "geheim".to_owned())],
+            ..Definition::default()
+        };
+        assert!(!format!("{d:?}").contains("geheim"));
+    }
+}

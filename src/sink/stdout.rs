@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::log::printable;
+use crate::model::outcome::Restore;
 use crate::model::report::{Check, Report, Row};
 use crate::model::snapshot::State;
 
@@ -70,6 +71,7 @@ fn render(report: &Report, format: Format) -> String {
             "list" => list(&report.snapshots),
             "prune" if report.snapshots.is_empty() => String::new(),
             "prune" => pruned(&report.snapshots),
+            "restore" => restored(report),
             "delete" => report.snapshots.iter().map(deleted).collect(),
             "save" => report.snapshots.iter().map(saved).collect(),
             _ => report.snapshots.iter().map(verdict).collect(),
@@ -99,6 +101,93 @@ fn list(rows: &[Row]) -> String {
         ]
     }));
     table(&all)
+}
+
+/// The plan of a restore, or of a clean-up, before anything is done.
+pub fn plan(report: &Report) -> String {
+    let mut out = report.snapshots.first().zip(report.restore.as_ref()).map_or_else(String::new, subject);
+    if let Some(restore) = &report.restore {
+        for (i, step) in restore.steps.iter().enumerate() {
+            let skipped = if step.state == "skipped" { " (skipped)" } else { "" };
+            let _ = writeln!(out, "  {}. {}{skipped}; undone: {}", i + 1, step.does, step.undo);
+        }
+    }
+    out + &old(report)
+}
+
+fn subject((row, restore): (&Row, &Restore)) -> String {
+    let lost = match restore.lost_revisions {
+        Some(n) if n > 0 => format!("; {n} revisions since then are given up"),
+        Some(_) => String::new(),
+        None => "; what is live now could not be asked".to_owned(),
+    };
+    let mut out = format!(
+        "Restore {} of {} (revision {}, {} entries, {} old){lost}.\n{} in {} is {}. Token: {}.\n",
+        printable(&row.name),
+        row.created,
+        row.revision.unwrap_or_default(),
+        row.entries.unwrap_or_default(),
+        age(restore.age_s),
+        printable(&restore.unit),
+        printable(&restore.data_dir),
+        restore.was,
+        printable(&restore.token),
+    );
+    if !restore.others.is_empty() {
+        let _ = writeln!(out, "Other servers of the cluster: {}", printable(&restore.others.join(", ")));
+    }
+    out
+}
+
+fn age(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3_600, seconds / 60) {
+        (d, ..) if d > 1 => format!("{d} days"),
+        (_, h, _) if h > 1 => format!("{h} hours"),
+        (_, _, m) => format!("{m} minutes"),
+    }
+}
+
+fn restored(report: &Report) -> String {
+    let Some(restore) = report.restore.as_ref().filter(|_| report.old_databases.is_empty()) else {
+        return old(report);
+    };
+    if restore.steps.iter().all(|s| matches!(s.state, "planned" | "skipped")) {
+        return if report.error.is_some() { String::new() } else { plan(report) };
+    }
+    let mut out = String::new();
+    for step in &restore.steps {
+        let time = step.ms.map(|ms| format!(" ({}.{:03} s)", ms / 1000, ms % 1000)).unwrap_or_default();
+        let _ = writeln!(out, "{:8} {}{time}", step.state, step.does);
+    }
+    for (what, path) in [
+        ("what was live is kept as", &restore.old_database),
+        ("what was given up is kept as", &restore.failed_database),
+        ("what was live was saved as", &restore.safety),
+    ] {
+        let _ = path.as_ref().map(|p| writeln!(out, "{what} {}", printable(p)));
+    }
+    if let (Some(all), Some(own)) = (restore.downtime_ms, restore.own_ms) {
+        let _ = writeln!(out, "K3s was down for {all} ms, {own} ms of that by this program.");
+    }
+    if let Some(row) = report.snapshots.first().filter(|_| report.error.is_none()) {
+        let _ = writeln!(out, "Snapshot {} restored: K3s is ready.", printable(&row.name));
+    }
+    out
+}
+
+fn old(report: &Report) -> String {
+    report
+        .old_databases
+        .iter()
+        .map(|o| {
+            let how = match o.deleted {
+                Some(true) => "removed",
+                Some(false) => "not removed",
+                None => o.verdict,
+            };
+            format!("{how:11} {:>12} {}\n", o.bytes, printable(&o.path))
+        })
+        .collect()
 }
 
 fn pruned(rows: &[Row]) -> String {

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::error::Fault;
 use crate::host::{Draft, Progress};
-use crate::inspect::Sample;
+use crate::inspect::{Held, Sample};
 use crate::model::method::Method;
 use crate::model::snapshot::Digest;
 
@@ -81,7 +81,9 @@ pub struct Look {
     pub revision: i64,
     /// Its id.
     pub member_id: u64,
-    /// All members, itself included.
+    /// It has no vote.
+    pub learner: bool,
+    /// All members, itself included; none where it is a learner, which does not tell.
     pub members: Vec<LiveMember>,
     /// Bytes of its database file.
     pub db_size: i64,
@@ -106,15 +108,4 @@ pub struct LiveMember {
     pub client_urls: Vec<String>,
     /// It has no vote.
     pub learner: bool,
-}
-
-/// Whether an etcd holds what a snapshot holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
-    /// All that was compared is equal.
-    Same,
-    /// Something is not, and what.
-    Differs(String),
-    /// etcd has compacted past this revision, and can no longer tell.
-    Compacted,
 }

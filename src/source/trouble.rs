@@ -21,7 +21,8 @@ impl fmt::Display for NoAnswer {
 
 impl Error for NoAnswer {}
 
-fn chain<'a>(e: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+/// An error, and what is behind it.
+pub(super) fn chain<'a>(e: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(e);
     std::iter::from_fn(move || {
         let now = next?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts the parts together: the only file that names concrete stores and sources.
 
+pub mod restore;
 mod timer;
 
 use std::path::Path;
@@ -63,7 +64,7 @@ pub const DELETE: Verb<cli::Delete> =
     Verb { name: "delete", locks: true, common: |a| &a.common, format: |_| Format::Text, run: delete };
 
 /// The bases of the snapshots that this tool makes by itself.
-const OUR_BASES: [&str; 3] = ["on-demand", timer::BASE, "pre-restore"];
+const OUR_BASES: [&str; 3] = ["on-demand", timer::BASE, restore::SAFETY];
 
 fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
@@ -243,26 +244,10 @@ fn bucket(s: &Settings) -> Result<S3> {
 
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
 fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
-    let mut endpoints = s.etcd_endpoints.clone();
-    if endpoints.is_empty() {
-        if s.root != Path::new("/") {
-            return Err(Fault::new(Kind::Refused, "with --root, no etcd is contacted that was not named")
-                .hint("Name it with --etcd-endpoints.")
-                .into());
-        }
+    if s.etcd_endpoints.is_empty() && s.root == Path::new("/") {
         datastore::require_etcd(&s.data_dir, timer::said(s))?;
-        endpoints = etcd_config(s)?.client_urls;
-        if endpoints.is_empty() {
-            endpoints = flavour::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
-        }
     }
-    let etcd = Etcd {
-        endpoints,
-        cacert: s.etcd_cacert.clone(),
-        cert: s.etcd_cert.clone(),
-        key: s.etcd_key.clone(),
-        stall: s.stall_timeout,
-    };
+    let etcd = etcd_of(s)?;
     let db = match s.etcd_endpoints.is_empty() {
         // etcd may have been told another folder than K3s's own.
         true => Ok(match etcd_config(s)?.data_dir {
@@ -275,6 +260,29 @@ fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
         }
     };
     Ok((Clone { db, etcd: etcd.clone(), only: s.method == Method::Clone }, etcd))
+}
+
+/// The etcd of this machine, or the one that is named.
+fn etcd_of(s: &Settings) -> Result<Etcd> {
+    let mut endpoints = s.etcd_endpoints.clone();
+    if endpoints.is_empty() {
+        if s.root != Path::new("/") {
+            return Err(Fault::new(Kind::Refused, "with --root, no etcd is contacted that was not named")
+                .hint("Name it with --etcd-endpoints.")
+                .into());
+        }
+        endpoints = etcd_config(s)?.client_urls;
+        if endpoints.is_empty() {
+            endpoints = flavour::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
+        }
+    }
+    Ok(Etcd {
+        endpoints,
+        cacert: s.etcd_cacert.clone(),
+        cert: s.etcd_cert.clone(),
+        key: s.etcd_key.clone(),
+        stall: s.stall_timeout,
+    })
 }
 
 /// What K3s wrote for its etcd. Only where there is nothing may something else be guessed.

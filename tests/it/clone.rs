@@ -13,6 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::support::etcd::Etcd;
+use crate::support::host::Host;
 use crate::support::k3s_root::Layout;
 use crate::support::ports::free_port;
 use crate::support::process;
@@ -337,21 +338,8 @@ fn a_cold_save_says_what_it_may_lack_and_a_damaged_database_is_refused() {
 /// The unit as it is shipped, in a booted host with a real systemd, on XFS.
 #[test]
 fn the_shipped_unit_clones_and_sees_both_folders_through_one_mount() {
-    require!(require::etcd_programs());
-    require!(require::program("systemd-nspawn"));
     let volume = require!(Volume::mount("xfs"));
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
-    let etcd = fs::canonicalize(require::etcd_programs().unwrap().join("etcd")).unwrap();
-    let mut boot = std::process::Command::new(top.join("tests/host/boot"));
-    boot.args(["-H", "-t", "60", "-b"]).arg(format!("{}:/var/lib/rancher", volume.path().display()));
-    for (from, to) in
-        [(top, "/opt/k3s-snapshot"), (programs, "/opt/programs"), (etcd.parent().unwrap(), "/opt/etcd")]
-    {
-        boot.arg("-B").arg(format!("{}:{to}", from.display()));
-    }
-    let out = boot.arg("--").arg(top.join("tests/host/clone-in-the-sandbox")).output().unwrap();
-    let said = [out.stdout, out.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(out.status.success() && said.contains("one mount id: "), "{}: {said}", out.status);
+    let host = require!(Host::new()).bind("-b", &volume.path(), "/var/lib/rancher");
+    let said = host.run("clone-in-the-sandbox", &[]).succeeded();
+    assert!(said.contains("one mount id: "), "{said}");
 }

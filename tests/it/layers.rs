@@ -51,8 +51,8 @@ const OURS: &[(&str, &[&str])] = &[
 const FOREIGN: &[(&str, &[&str])] = &[
     ("etcd_client", &["source/etcd"]),
     ("tonic", &["source/etcd"]),
-    ("tokio", &["source/etcd", "host/systemd.rs"]),
-    ("zbus", &["host/systemd.rs"]),
+    ("tokio", &["source/etcd", "host/systemd"]),
+    ("zbus", &["host/systemd"]),
     ("nix", &["host", "app.rs"]),
     ("rustix", &["host"]),
     ("sd_notify", &["host/notify.rs"]),
@@ -62,6 +62,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("zip", &["codec/zip.rs"]),
     ("s3", &["store/s3"]),
     ("ureq", &["host/k3s_ready.rs", "store/s3"]),
+    ("rustls", &["host/k3s_ready.rs"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
     ("base64", &["config/bucket.rs", "model/bootstrap.rs", "store/s3"]),

@@ -103,7 +103,7 @@ impl Site {
     }
 
     /// The folder that was the live database.
-    fn find(&self, live: Identity) -> Result<PathBuf> {
+    pub(super) fn find(&self, live: Identity) -> Result<PathBuf> {
         let db = self.db();
         let context = || format!("looking for the database that was live in '{}'", db.display());
         for entry in std::fs::read_dir(&db).with_context(context)? {
@@ -118,6 +118,40 @@ impl Site {
         )
         .hint("It was moved or deleted by something else. Restore the snapshot that was saved before, or another one.")
         .into())
+    }
+}
+
+impl Site {
+    /// The databases that restores have left: kind, folder, bytes; the newest first.
+    pub fn left_behind(&self) -> Result<Vec<(&'static str, PathBuf, u64)>> {
+        let db = self.db();
+        let context = || format!("reading '{}'", db.display());
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&db).with_context(context)? {
+            let entry = entry.with_context(context)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            for kind in [flavour::ETCD_OLD, flavour::ETCD_FAILED] {
+                // Nothing but what is named by K3s or by us: a number, and perhaps another behind a dash.
+                let number = name.strip_prefix(kind).map(|n| n.split('-').map(str::parse::<u64>).collect());
+                if let Some(Ok::<Vec<u64>, _>(numbers)) = number
+                    && entry.file_type().with_context(context)?.is_dir()
+                {
+                    all.push((numbers, kind, entry.path()));
+                }
+            }
+        }
+        all.sort();
+        all.into_iter()
+            .rev()
+            .map(|(_, kind, path)| Ok((kind, tree::size(&path)?, path)))
+            .map(|r: Result<_>| r.map(|(kind, bytes, path)| (kind, path, bytes)))
+            .collect()
+    }
+
+    /// Deletes one of them.
+    pub fn discard(&self, old: &Path) -> Result<()> {
+        tree::remove(old)?;
+        sync_folder(&self.db())
     }
 }
 

@@ -9,7 +9,7 @@ mod keep;
 mod record;
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ use super::fs::{make_folder, sync_folder};
 use super::{Draft, FileAt, Published, flavour, tree};
 use crate::error::{Fault, Kind};
 use crate::model::restore::Record;
+use crate::model::secret::Secret;
 
 /// The folder of ours beside what is kept: hidden, and only root's.
 const WORK: &str = ".k3s-snapshot-restore";
@@ -156,6 +157,24 @@ impl Site {
         Ok(Ok(()))
     }
 
+    /// Where the database that was live is now, where that is not its own place.
+    pub fn old_database(&self, record: &Record) -> Result<Option<PathBuf>> {
+        let Some(live) = record.live else { return Ok(None) };
+        self.find(live).map(|path| Some(path).filter(|p| *p != self.etcd()))
+    }
+
+    /// The file of settings for a reset.
+    pub fn config_path(&self) -> PathBuf {
+        self.db().join(WORK).join("config.yaml")
+    }
+
+    /// Writes the settings for a reset, for root's eyes only.
+    pub fn write_config(&self, text: &Secret) -> Result<()> {
+        let draft = Draft::new(&self.near_db()?)?;
+        (&draft).write_all(text.expose().as_bytes()).context("writing the settings for the reset")?;
+        draft.replace("config.yaml")
+    }
+
     /// Brings what K3s has made to the disk: it does not do so for the names that it changed.
     pub fn settle(&self) -> Result<()> {
         let folder = File::open(self.db()).with_context(|| format!("opening '{}'", self.db().display()))?;
@@ -170,7 +189,7 @@ impl Site {
     }
 
     /// Waits until K3s cannot meet a folder of its own: it names what it moves aside by the second.
-    pub fn wait_for_a_free_second(&self, now: impl Fn() -> u64, pause: impl Fn()) -> Result<()> {
+    pub fn wait_for_a_free_second(&self, now: &dyn Fn() -> u64, pause: &dyn Fn()) -> Result<()> {
         for _ in 0..50 {
             let name = format!("{}{}", flavour::ETCD_OLD, now());
             if tree::identity(&self.db().join(name))?.is_none() {

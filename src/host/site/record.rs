@@ -61,6 +61,11 @@ impl Site {
 
     /// Ends a restore: our folders go, and the record last.
     pub fn forget(&self) -> Result<()> {
+        // Wherever the settings of that run had them.
+        for kept in self.record()?.map(|r| r.kept).unwrap_or_default() {
+            let work = kept.copy.parent().and_then(std::path::Path::parent);
+            work.filter(|w| w.ends_with(WORK)).map(tree::remove).transpose()?;
+        }
         self.clear_work()?;
         tree::remove(&self.record_path())?;
         if self.state.is_dir() {

@@ -3,22 +3,22 @@
 //!
 //! The only folder that knows the etcd client, and one of two places that know a runtime: one `block_on` a call, nothing kept.
 
-mod live;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use etcd_client::{Channel, Client, GetOptions};
+use etcd_client::{Channel, Client, GetOptions, StatusResponse};
 use tokio::time::timeout;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::intake::{Flaw, Intake};
-use super::trouble::{self, describe};
-use super::{Captured, Fill, Source};
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::model::method::Method;
+use crate::source::intake::{Flaw, Intake};
+use crate::source::trouble::{self, describe};
+use crate::source::{Captured, Fill, Source};
+
+mod live;
 
 /// To reach a port and shake hands.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -46,23 +46,23 @@ pub struct Etcd {
 
 /// What a member says of itself and of its cluster before anything is taken from it.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(in crate::source) struct Answer {
     /// Where it was reached.
-    pub(super) endpoint: String,
+    pub(in crate::source) endpoint: String,
     /// Its version.
-    pub(super) version: String,
+    pub(in crate::source) version: String,
     /// Bytes of its database.
-    pub(super) size: u64,
+    pub(in crate::source) size: u64,
     /// The revision that it has applied.
-    pub(super) applied: i64,
+    pub(in crate::source) applied: i64,
     /// The revision that is acknowledged by now, or why nobody could tell.
-    pub(super) asked: Result<i64, String>,
+    pub(in crate::source) asked: Result<i64, String>,
     /// Its alarms, each once: `NOSPACE`, `CORRUPT`.
-    pub(super) alarms: Vec<String>,
+    pub(in crate::source) alarms: Vec<String>,
     /// Its id.
-    pub(super) member: Option<u64>,
+    pub(in crate::source) member: Option<u64>,
     /// Whether it knows a leader.
-    pub(super) has_leader: bool,
+    pub(in crate::source) has_leader: bool,
 }
 
 impl Source for Etcd {
@@ -85,7 +85,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 impl Etcd {
     /// Asks what every way to take a snapshot has to know first. Fails where none may be taken, by whatever way.
-    pub(super) fn ask(&self) -> Result<Answer> {
+    pub(in crate::source) fn ask(&self) -> Result<Answer> {
         let tls = self.tls()?;
         runtime()?.block_on(self.greet(&tls)).map(|(_, answer)| answer)
     }
@@ -190,17 +190,13 @@ impl Etcd {
             let gone = timeout(ANSWER, client.status()).await.map_err(|_| trouble::silent(&endpoint))?;
             gone.map_err(|e| self.explain(&endpoint, &e))?;
         }
-        let errors = status.errors();
-        let alarms = ["NOSPACE", "CORRUPT"]
-            .into_iter()
-            .filter(|a| errors.iter().any(|e| e.contains(&format!("alarm:{a}"))));
         let answer = Answer {
             version: status.version().to_owned(),
             size: u64::try_from(status.db_size()).unwrap_or(0),
             member: status.header().map(|h| h.member_id()),
             applied: status.header().map_or(0, |h| h.revision()),
             asked,
-            alarms: alarms.map(str::to_owned).collect(),
+            alarms: alarms(&status),
             has_leader: status.leader() != 0,
             endpoint,
         };
@@ -251,6 +247,12 @@ impl Etcd {
         }
         Err(own)
     }
+}
+
+/// The alarms in what a member complains of, each once.
+fn alarms(status: &StatusResponse) -> Vec<String> {
+    let raised = |alarm: &&str| status.errors().iter().any(|e| e.contains(&format!("alarm:{alarm}")));
+    ["NOSPACE", "CORRUPT"].into_iter().filter(raised).map(str::to_owned).collect()
 }
 
 /// One linearizable read; its header carries the revision.

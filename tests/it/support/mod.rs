@@ -12,6 +12,7 @@ pub(crate) mod ctl;
 pub(crate) mod disk;
 pub(crate) mod etcd;
 pub(crate) mod front;
+pub(crate) mod host;
 pub(crate) mod k3s_root;
 pub(crate) mod memory;
 pub(crate) mod objects;

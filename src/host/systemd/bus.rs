@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//! systemd on the system bus: its calls and its properties, as they are named there.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use futures_core::Stream;
+use serde::Serialize;
+use zbus::wire::DynamicDeserialize;
+use zbus::{Connection, DynamicType, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, Variant};
+
+use super::trouble;
+use crate::host::{Active, Unit};
+use crate::model::unit::Definition;
+
+const NAME: &str = "org.freedesktop.systemd1";
+const PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const SERVICE: &str = "org.freedesktop.systemd1.Service";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// Runs this on a runtime of its own, no longer than `within`. `what` is said when the time is up.
+pub(super) fn run<T>(what: &str, within: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime for systemd")?;
+    runtime.block_on(async {
+        tokio::time::timeout(within, work).await.unwrap_or_else(|_| Err(trouble::silent(what, within)))
+    })
+}
+
+/// A connection.
+pub(super) struct Bus(Connection);
+
+/// A unit that systemd holds in memory.
+pub(super) struct Loaded {
+    path: OwnedObjectPath,
+}
+
+impl Bus {
+    pub(super) async fn open() -> Result<Bus> {
+        Connection::system().await.map(Bus).map_err(|e| trouble::no_bus(&e))
+    }
+
+    async fn call<B, R>(&self, path: &str, interface: &str, method: &str, body: &B) -> zbus::Result<R>
+    where
+        B: Serialize + DynamicType,
+        R: for<'d> DynamicDeserialize<'d>,
+    {
+        self.0.call_method(Some(NAME), path, Some(interface), method, body).await?.body().deserialize()
+    }
+
+    /// A call of the manager.
+    pub(super) async fn manager<B, R>(&self, method: &str, body: &B) -> zbus::Result<R>
+    where
+        B: Serialize + DynamicType,
+        R: for<'d> DynamicDeserialize<'d>,
+    {
+        self.call(PATH, MANAGER, method, body).await
+    }
+
+    /// Has systemd read a unit, where it has not done so yet. Succeeds for a unit that does not exist.
+    pub(super) async fn load(&self, unit: &str) -> Result<Loaded> {
+        let asked = self.manager("LoadUnit", &(unit,)).await;
+        Ok(Loaded { path: asked.map_err(|e| trouble::explain(unit, "asking for", &e))? })
+    }
+
+    /// Every service in systemd's memory whose file was read, by its name.
+    pub(super) async fn services(&self) -> Result<Vec<(String, Loaded)>> {
+        type Row =
+            (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+        let none: [&str; 0] = [];
+        let rows: Vec<Row> = self
+            .manager("ListUnitsByPatterns", &(&none[..], &["*.service"][..]))
+            .await
+            .map_err(|e| trouble::explain("*.service", "listing", &e))?;
+        let rows = rows.into_iter().filter(|row| row.2 == "loaded");
+        Ok(rows.map(|row| (row.0, Loaded { path: row.6 })).collect())
+    }
+
+    /// Follows the ends of the jobs of one unit, from now on. `id` is the name that systemd calls the unit's own.
+    pub(super) async fn job_ends(&self, id: &str) -> Result<JobEnds> {
+        let rule = MatchRule::builder()
+            .msg_type(zbus::message::Type::Signal)
+            .sender(NAME)
+            .path(PATH)
+            .interface(MANAGER)
+            .member("JobRemoved")
+            .arg(2, id)
+            .build();
+        let why = |e: &zbus::Error| trouble::explain(id, "following", e);
+        // Without a subscription, systemd tells nobody.
+        self.manager::<_, ()>("Subscribe", &()).await.map_err(|e| why(&e))?;
+        let stream = MessageStream::for_match_rule(rule.map_err(|e| why(&e))?, &self.0, None).await;
+        Ok(JobEnds(stream.map_err(|e| why(&e))?))
+    }
+}
+
+/// The ends of jobs as they come.
+pub(super) struct JobEnds(MessageStream);
+
+impl JobEnds {
+    /// Waits until this job has ended, and gives systemd's word for how.
+    pub(super) async fn of(mut self, job: &OwnedObjectPath) -> Result<String> {
+        loop {
+            let mut stream = pin!(&mut self.0);
+            let message = poll_fn(|cx| stream.as_mut().poll_next(cx)).await;
+            let message = message.ok_or_else(|| anyhow!("the system bus has gone"))?;
+            let body = message.context("listening on the system bus")?.body();
+            let (_, path, _, result): (u32, OwnedObjectPath, String, String) =
+                body.deserialize().context("reading what systemd says of a job")?;
+            if path == *job {
+                return Ok(result);
+            }
+        }
+    }
+}
+
+/// The properties of one interface of a unit.
+struct Properties(HashMap<String, OwnedVariant>);
+
+impl Properties {
+    /// A property; `None` where this systemd does not have it, or in another form.
+    fn take<T: TryFrom<OwnedVariant>>(&mut self, name: &str) -> Option<T> {
+        T::try_from(self.0.remove(name)?).ok()
+    }
+
+    fn text(&mut self, name: &str) -> String {
+        self.take(name).unwrap_or_default()
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        self.take(name).unwrap_or_default()
+    }
+
+    fn number(&mut self, name: &str) -> u64 {
+        self.take(name).unwrap_or_default()
+    }
+}
+
+impl Loaded {
+    async fn properties(&self, bus: &Bus, unit: &str, interface: &str) -> Result<Properties> {
+        let all = bus.call(self.path.as_str(), PROPERTIES, "GetAll", &(interface,)).await;
+        Ok(Properties(all.map_err(|e| trouble::explain(unit, "asking about", &e))?))
+    }
+
+    async fn property<T: TryFrom<Variant<'static>>>(
+        &self,
+        bus: &Bus,
+        interface: &str,
+        name: &str,
+    ) -> Option<T> {
+        let value: OwnedVariant =
+            bus.call(self.path.as_str(), PROPERTIES, "Get", &(interface, name)).await.ok()?;
+        T::try_from(Variant::from(value)).ok()
+    }
+
+    /// All that is of interest.
+    pub(super) async fn unit(&self, bus: &Bus, unit: &str) -> Result<Unit> {
+        let mut general = self.properties(bus, unit, UNIT).await?;
+        let mut service = self.properties(bus, unit, SERVICE).await?;
+        let name = general.text("Id");
+        let definition = definition(&name, &mut |property| service.0.remove(property).map(Variant::from));
+        let fragment = general.text("FragmentPath");
+        Ok(Unit {
+            loaded: general.text("LoadState") == "loaded",
+            active: Active::of(&general.text("ActiveState")),
+            sub: general.text("SubState"),
+            main_pid: service.take("MainPID").unwrap_or_default(),
+            restarts: service.take("NRestarts").unwrap_or_default(),
+            result: service.text("Result"),
+            control_group: service.text("ControlGroup"),
+            fragment: (!fragment.is_empty()).then(|| PathBuf::from(fragment)),
+            outdated: general.flag("NeedDaemonReload"),
+            // One that was never looked at has not failed either.
+            assert_failed: general.number("AssertTimestamp") != 0 && !general.flag("AssertResult"),
+            has_job: general.take("Job").is_some_and(|(id, _): (u32, OwnedObjectPath)| id != 0),
+            name,
+            definition,
+        })
+    }
+
+    /// Only what the unit runs: a handful of properties, for those who are in a hurry. `None` where it has no file.
+    pub(super) async fn definition(&self, bus: &Bus) -> Option<Definition> {
+        let state: String = self.property(bus, UNIT, "LoadState").await?;
+        if state != "loaded" {
+            return None;
+        }
+        let name: String = self.property(bus, UNIT, "Id").await?;
+        let mut known = HashMap::new();
+        for property in EXEC_START.into_iter().chain(["Environment", "EnvironmentFiles"]) {
+            // The first of the two that it has.
+            if property == EXEC_START[1] && known.contains_key(EXEC_START[0]) {
+                continue;
+            }
+            if let Some(value) = self.property::<Variant<'static>>(bus, SERVICE, property).await {
+                known.insert(property, value);
+            }
+        }
+        Some(definition(&name, &mut |property| known.remove(property)))
+    }
+
+    /// Only its command line.
+    pub(super) async fn exec_start(&self, bus: &Bus) -> Vec<String> {
+        let value = self.property::<Variant<'static>>(bus, SERVICE, EXEC_START[1]).await;
+        commands(EXEC_START[1], value).into_iter().next().map(|(argv, _)| argv).unwrap_or_default()
+    }
+}
+
+/// The better one, and the one that systemd has had for ever.
+const EXEC_START: [&str; 2] = ["ExecStartEx", "ExecStart"];
+
+fn definition(name: &str, property: &mut dyn FnMut(&str) -> Option<Variant<'static>>) -> Definition {
+    let of = |value: Option<Variant<'static>>| value.map(|v| Vec::<String>::try_from(v));
+    let mut starts = EXEC_START.into_iter().map(|p| commands(p, property(p)));
+    let (exec_start, verbatim) =
+        starts.find(|c| !c.is_empty()).and_then(|c| c.into_iter().next()).unwrap_or_default();
+    let environment = of(property("Environment")).and_then(Result::ok).unwrap_or_default();
+    let files = property("EnvironmentFiles").map(Vec::<(String, bool)>::try_from);
+    Definition {
+        name: name.to_owned(),
+        exec_start,
+        verbatim,
+        environment: environment
+            .iter()
+            .filter_map(|e| e.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        environment_files: files
+            .and_then(Result::ok)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(path, may_be_missing)| (PathBuf::from(path), may_be_missing))
+            .collect(),
+    }
+}
+
+/// Command lines, each with whether its variables stay as they are. The program's path stands for its first word, which
+/// may be another name for it.
+fn commands(property: &str, value: Option<Variant<'static>>) -> Vec<(Vec<String>, bool)> {
+    type Plain = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
+    type Extended = (String, Vec<String>, Vec<String>, u64, u64, u64, u64, u32, i32, i32);
+    let Some(value) = value else { return Vec::new() };
+    let line =
+        |path: String, argv: Vec<String>| std::iter::once(path).chain(argv.into_iter().skip(1)).collect();
+    if property == EXEC_START[0] {
+        let all = Vec::<Extended>::try_from(value).unwrap_or_default();
+        let verbatim = |flags: &[String]| flags.iter().any(|f| f == "no-env-expand");
+        all.into_iter().map(|c| (line(c.0, c.1), verbatim(&c.2))).collect()
+    } else {
+        let all = Vec::<Plain>::try_from(value).unwrap_or_default();
+        all.into_iter().map(|c| (line(c.0, c.1), false)).collect()
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! systemd, asked over the system bus. The only folder that knows the bus, and one of two places that know a runtime:
+//! one `block_on` a call, nothing kept. Never restarts, never isolates: a stop and a start are two deeds.
+
+mod bus;
+mod trouble;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use zbus::OwnedObjectPath;
+
+use super::flavour::Flavour;
+use super::{Service, Unit};
+use crate::error::kind_of;
+use crate::model::unit::{Definition, k3s_in, the_one};
+use bus::Bus;
+
+/// For a question that systemd answers from memory.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The same for the settings, which can do without the answer.
+const QUICK: Duration = Duration::from_secs(2);
+/// For reading all units again, on a busy machine with many of them.
+const RELOAD: Duration = Duration::from_secs(90);
+/// How systemd is to treat other jobs of the unit: as `systemctl` does.
+const MODE: &str = "replace";
+
+/// A unit of the system's service manager.
+#[derive(Debug, Clone)]
+pub struct Systemd {
+    unit: String,
+}
+
+impl Systemd {
+    /// The unit of this name; `.service` may be left out. Nothing is asked yet.
+    pub fn new(unit: &str) -> Systemd {
+        Systemd { unit: full_name(unit) }
+    }
+
+    /// Its name, with `.service`.
+    pub fn name(&self) -> &str {
+        &self.unit
+    }
+
+    async fn ask(&self, bus: &Bus) -> Result<Unit> {
+        bus.load(&self.unit).await?.unit(bus, &self.unit).await
+    }
+}
+
+/// K3s's unit: the one that is wanted, else the one of the distribution's usual name, else the one loaded unit that
+/// runs its server (or, where none does, its agent). Several or none is an error.
+pub fn find(flavour: &Flavour, wanted: Option<&str>) -> Result<Systemd> {
+    bus::run("the search for K3s's unit", ANSWER, async {
+        let bus = Bus::open().await?;
+        Ok(Systemd { unit: search(&bus, flavour, wanted).await?.name })
+    })
+}
+
+/// What [`find`] finds, as the settings need it: quick, and `None` where there is no bus, no answer in time, or no unit
+/// that could be meant. A unit that is wanted and does not exist is an error.
+pub fn definition(flavour: &Flavour, wanted: Option<&str>) -> Result<Option<Definition>> {
+    let begun = Instant::now();
+    let mut reached = false;
+    let found = bus::run("the question for K3s's unit", QUICK, async {
+        let bus = Bus::open().await?;
+        reached = true;
+        search(&bus, flavour, wanted).await
+    });
+    log::debug!("systemd was asked for K3s's unit in {:?}", begun.elapsed());
+    match found {
+        Ok(definition) => Ok(Some(definition)),
+        Err(e) if reached && wanted.is_some() => Err(e),
+        Err(e) => {
+            let level = if wanted.is_some() { log::Level::Warn } else { log::Level::Debug };
+            log::log!(level, "K3s's flags are taken without its unit: {e:#} ({})", kind_of(&e).label());
+            Ok(None)
+        }
+    }
+}
+
+fn full_name(unit: &str) -> String {
+    if unit.ends_with(".service") { unit.to_owned() } else { format!("{unit}.service") }
+}
+
+async fn search(bus: &Bus, flavour: &Flavour, wanted: Option<&str>) -> Result<Definition> {
+    let usual = wanted.map_or_else(|| flavour.unit.to_owned(), full_name);
+    if let Some(definition) = bus.load(&usual).await?.definition(bus).await {
+        return Ok(definition);
+    }
+    if wanted.is_some() {
+        return Err(trouble::none(&usual));
+    }
+    let mut candidates = Vec::new();
+    for (name, loaded) in bus.services().await? {
+        let exec_start = loaded.exec_start(bus).await;
+        if k3s_in(&exec_start, flavour.program).is_some() {
+            candidates.extend(loaded.definition(bus).await);
+        } else {
+            log::trace!("{name} does not run K3s");
+        }
+    }
+    let found = the_one(&candidates, flavour.program);
+    found.cloned().map_err(|names| trouble::ambiguous(flavour.unit, flavour.program, &names))
+}
+
+impl Service for Systemd {
+    fn unit(&self) -> Result<Unit> {
+        bus::run("the question for a unit", ANSWER, async { self.ask(&Bus::open().await?).await })
+    }
+
+    fn stop(&self, within: Duration) -> Result<()> {
+        let stopping = async {
+            let bus = Bus::open().await?;
+            let unit = self.ask(&bus).await?;
+            if unit.active.is_down() && !unit.has_job {
+                return Ok(());
+            }
+            // Before the call, or the end of a quick stop is missed.
+            let ends = bus.job_ends(&unit.name).await?;
+            let job: OwnedObjectPath = bus
+                .manager("StopUnit", &(&*self.unit, MODE))
+                .await
+                .map_err(|e| trouble::explain(&self.unit, "stopping", &e))?;
+            match ends.of(&job).await?.as_str() {
+                "done" => {}
+                result => return Err(trouble::not_stopped(&self.unit, result)),
+            }
+            match self.ask(&bus).await?.active {
+                active if active.is_down() => Ok(()),
+                active => Err(trouble::started_again(&self.unit, active.label())),
+            }
+        };
+        // Two deadlines: what is asked before and after the wait is not the unit's fault.
+        bus::run("a stop", within + ANSWER, async {
+            match tokio::time::timeout(within, stopping).await {
+                Ok(stopped) => stopped,
+                Err(_) => Err(trouble::still_stopping(&self.unit, within)),
+            }
+        })
+    }
+
+    fn start(&self) -> Result<()> {
+        bus::run("the request for a start", ANSWER, async {
+            let bus = Bus::open().await?;
+            let started = bus.manager::<_, OwnedObjectPath>("StartUnit", &(&*self.unit, MODE)).await;
+            started.map(drop).map_err(|e| trouble::explain(&self.unit, "starting", &e))
+        })
+    }
+
+    fn reload(&self) -> Result<()> {
+        bus::run("reading its units again", RELOAD, async {
+            let bus = Bus::open().await?;
+            let done = bus.manager::<_, ()>("Reload", &()).await;
+            done.map_err(|e| trouble::explain(&self.unit, "reloading the units, among them", &e))
+        })
+    }
+
+    fn reset_failed(&self) -> Result<()> {
+        bus::run("forgetting a failure", ANSWER, async {
+            let bus = Bus::open().await?;
+            let done = bus.manager::<_, ()>("ResetFailedUnit", &(&*self.unit,)).await;
+            done.map_err(|e| trouble::explain(&self.unit, "resetting", &e))
+        })
+    }
+}

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a database holds, told by three ways that have to agree: a model of it, its file in whatever shape, and a real
+//! etcd that runs on it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use k3s_snapshot::host::FileAt;
+use k3s_snapshot::inspect::{self, Content, Held, ReadAt, Sample, TRAILER, content, in_place};
+use k3s_snapshot::source::Live;
+use k3s_snapshot::source::etcd::Etcd as Source;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
+use sha2::{Digest, Sha256};
+
+use crate::bolt_writer::{Bucket, Shape, database, etcd as synthetic, field, record, revision, tombstone};
+use crate::support::cluster::Cluster;
+use crate::support::ctl;
+use crate::support::etcd::Etcd;
+use crate::support::k3s_root::{K3sRoot, Layout};
+use crate::support::ports::{Ports, free_port};
+use crate::support::proxy::{Mode, Proxy};
+use crate::support::require::{self, require};
+
+fn of_bytes(db: &[u8], upto: Option<i64>) -> Content {
+    content(&db, db.len() as u64, upto).unwrap().unwrap()
+}
+
+// --- Against a model
+
+/// A change of one of a few keys: a value, or its end. In transactions of one to three.
+#[derive(Debug, Clone)]
+struct Change {
+    key: u8,
+    value: Option<Vec<u8>>,
+    joins: bool,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let value = proptest::option::weighted(0.8, proptest::collection::vec(any::<u8>(), 0..200));
+    let change = (0..40_u8, value, proptest::bool::weighted(0.3));
+    proptest::collection::vec(change.prop_map(|(key, value, joins)| Change { key, value, joins }), 1..120)
+}
+
+/// A store as etcd makes it, and what lives in it after each change.
+#[derive(Default)]
+struct Model {
+    main: i64,
+    sub: i64,
+    live: BTreeMap<Vec<u8>, (i64, i64, i64, Vec<u8>)>,
+    entries: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// By revision: how many entries up to it, and what lives then.
+    after: BTreeMap<i64, (u64, Vec<Sample>)>,
+}
+
+impl Model {
+    fn of(changes: &[Change]) -> Model {
+        let mut model = Model { main: 1, ..Model::default() };
+        for change in changes {
+            model.change(change);
+        }
+        model
+    }
+
+    fn change(&mut self, change: &Change) {
+        let key = format!("/registry/x/{}", change.key).into_bytes();
+        (self.main, self.sub) =
+            if change.joins && self.main > 1 { (self.main, self.sub + 1) } else { (self.main + 1, 0) };
+        match &change.value {
+            Some(value) => {
+                let (created, version) = self.live.get(&key).map_or((self.main, 1), |l| (l.0, l.2 + 1));
+                self.live.insert(key.clone(), (created, self.main, version, value.clone()));
+                let entry = record(&key, created, self.main, version, value);
+                self.entries.insert(revision(self.main, self.sub), entry);
+            }
+            None => {
+                self.live.remove(&key);
+                self.entries.insert(tombstone(self.main, self.sub), field(1, &key));
+            }
+        }
+        let mut sample: Vec<Sample> = self
+            .live
+            .iter()
+            .map(|(key, (_, at, _, value))| Sample {
+                key: key.clone(),
+                mod_revision: *at,
+                value: Sha256::digest(value).into(),
+            })
+            .collect();
+        sample.sort_by(|a, b| (a.mod_revision, &a.key).cmp(&(b.mod_revision, &b.key)));
+        self.after.insert(self.main, (self.entries.len() as u64, sample));
+    }
+
+    fn bucket(&self, compacted: i64, scheduled: i64) -> Bucket {
+        let mut key = Bucket::default();
+        for (at, entry) in &self.entries {
+            key = key.put(at, entry);
+        }
+        let meta = Bucket::default()
+            .put("finishedCompactRev", revision(compacted, 0))
+            .put("scheduledCompactRev", revision(scheduled, 0));
+        synthetic(0, 0).nest("key", key).nest("meta", meta)
+    }
+
+    fn database(&self, shape: &Shape) -> Vec<u8> {
+        database(shape, &self.bucket(0, 0))
+    }
+
+    /// What etcd leaves of it: of each key the newest up to the revision, unless that is its end, and all that is later.
+    fn compact(&mut self, to: i64) {
+        let (mut newest, mut gone) = (BTreeMap::new(), Vec::new());
+        for (at, entry) in &self.entries {
+            if i64::from_be_bytes(at[..8].try_into().unwrap()) > to {
+                break;
+            }
+            let key = entry[2..2 + usize::from(entry[1])].to_vec();
+            gone.extend(newest.insert(key, at.clone()));
+        }
+        gone.extend(newest.into_values().filter(|at| at.len() == 18));
+        gone.iter().for_each(|at| drop(self.entries.remove(at)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_revision_holds_what_the_model_says_in_whatever_shape(
+        changes in changes(), per_page in 2..30_usize, large in any::<bool>(), pick in any::<usize>(),
+    ) {
+        let model = Model::of(&changes);
+        let plain = model.database(&Shape::default());
+        let page_size = if large { 16384 } else { 4096 };
+        let other = model.database(&Shape { page_size, per_page, hole_every: 2, swapped: true, ..Shape::default() });
+        for (at, (entries, live)) in &model.after {
+            let found = of_bytes(&plain, Some(*at));
+            prop_assert_eq!((found.entries, found.live, found.revision), (*entries, live.len() as u64, *at));
+            prop_assert_eq!(&found.sample, live);
+        }
+        let all = of_bytes(&plain, None);
+        let same = of_bytes(&other, None);
+        prop_assert_eq!((all.digest, all.state, &all.sample), (same.digest, same.state, &same.sample));
+        prop_assert_eq!(all.same(&same), Held::Same);
+
+        // The same store after more writes.
+        let upto = *model.after.keys().nth(pick % model.after.len()).unwrap();
+        let first: Vec<Change> = changes[..model.after[&upto].0 as usize].to_vec();
+        let early = of_bytes(&Model::of(&first).database(&Shape::default()), None);
+        let late = of_bytes(&other, Some(upto));
+        prop_assert_eq!((early.digest, early.state, early.live), (late.digest, late.state, late.live));
+        prop_assert_eq!(early.same(&late), Held::Same);
+    }
+
+    #[test]
+    fn any_entry_that_differs_is_seen(changes in changes(), pick in any::<usize>(), byte in any::<usize>()) {
+        let model = Model::of(&changes);
+        let whole = of_bytes(&model.database(&Shape::default()), None);
+        let at = model.entries.keys().nth(pick % model.entries.len()).unwrap().clone();
+
+        let mut less = Model::of(&changes);
+        less.entries.remove(&at);
+        if let Ok(less) = content_of(&less.bucket(0, 0)) {
+            prop_assert!(less.digest != whole.digest && less.same(&whole) != Held::Same);
+        }
+        let mut other = Model::of(&changes);
+        let entry = other.entries.get_mut(&at).unwrap();
+        let byte = byte % entry.len();
+        entry[byte] ^= 1;
+        // Some such entries are none any more.
+        if let Ok(other) = content_of(&other.bucket(0, 0)) {
+            prop_assert!(other.digest != whole.digest);
+            prop_assert!(matches!(whole.same(&other), Held::Differs(_)));
+        }
+    }
+
+    #[test]
+    fn compaction_takes_history_and_leaves_what_exists(changes in changes(), to in any::<usize>(), upto in any::<usize>()) {
+        let model = Model::of(&changes);
+        let revisions: Vec<i64> = model.after.keys().copied().collect();
+        let (to, upto) = (revisions[to % revisions.len()], revisions[upto % revisions.len()]);
+        let snapshot = content(&&model.database(&Shape::default())[..], model.database(&Shape::default()).len() as u64, Some(upto))
+            .unwrap().unwrap();
+        let mut compacted = Model::of(&changes);
+        compacted.compact(to);
+        let db = database(&Shape::default(), &compacted.bucket(to, to));
+        let restored = of_bytes(&db, Some(upto));
+        prop_assert_eq!(restored.compacted, to);
+        let unchanged = restored.digest == snapshot.digest;
+        let wanted = if to <= upto || unchanged { Held::Same } else { Held::Compacted };
+        prop_assert_eq!(snapshot.same(&restored), wanted);
+        // The snapshot was taken when the compaction had begun, and etcd has gone on with it.
+        let amid = content_of(&model.bucket(0, to)).unwrap();
+        prop_assert_eq!(amid.compacted, to);
+        let after = content_of(&compacted.bucket(to, to)).unwrap();
+        prop_assert_eq!(amid.same(&after), Held::Same);
+    }
+}
+
+fn content_of(bucket: &Bucket) -> Result<Content, Vec<inspect::Finding>> {
+    let db = database(&Shape::default(), bucket);
+    content(&&db[..], db.len() as u64, None).unwrap()
+}
+
+#[test]
+fn huge_values_are_read_in_pieces_and_every_byte_of_them_counts() {
+    let value = |flip: usize| {
+        let mut value: Vec<u8> = (0..1_400_000_u32).map(|i| (i % 251) as u8).collect();
+        value[flip] ^= 1;
+        value
+    };
+    let with = |flip: usize| {
+        let entry = record(b"/bootstrap/0123456789ab", 2, 2, 1, &value(flip));
+        content_of(&synthetic(3, 10).nest("key", Bucket::default().put(revision(2, 0), entry))).unwrap()
+    };
+    let first = with(0);
+    assert_eq!(first.sample[0].value, <[u8; 32]>::from(Sha256::digest(value(0))));
+    assert_eq!(first.bootstrap[0].value, value(0));
+    for flip in [1, 65_535, 65_536, 700_000, 1_399_999] {
+        assert_ne!(with(flip).digest, first.digest, "{flip}");
+    }
+}
+
+// --- Against a real etcd
+
+fn of_snapshot(file: &Path, upto: Option<i64>) -> Content {
+    let data = FileAt::new(File::open(file).unwrap()).unwrap();
+    content(&data, data.size() - TRAILER, upto).unwrap().unwrap()
+}
+
+/// The database of a stopped etcd, where it lies.
+fn of_stopped(root: &K3sRoot, upto: Option<i64>) -> Content {
+    let file = root.server().join("db/etcd/member/snap/db");
+    let data = FileAt::new(File::open(file).unwrap()).unwrap();
+    let (data, db_len) = in_place(data).unwrap().unwrap();
+    assert!(inspect::prove(&data, db_len).unwrap().is_clean());
+    content(&data, db_len, upto).unwrap().unwrap()
+}
+
+fn source(etcd: &Etcd) -> Source {
+    let certs = etcd.root.certs();
+    Source {
+        endpoints: vec![etcd.endpoint()],
+        cacert: certs.ca(),
+        cert: certs.file("client.crt"),
+        key: certs.file("client.key"),
+        stall: Duration::from_secs(5),
+    }
+}
+
+/// A store with history: keys written twice, and some gone.
+fn fill(etcd: &Etcd) {
+    etcd.bootstrap("labtoken");
+    etcd.fill(600, 2000);
+    etcd.fill(300, 500);
+    etcd.client(async |c| {
+        for i in 0..50 {
+            c.delete(format!("/registry/pods/ns-{:02}/pod-{i:07}", i % 20), None).await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_snapshot_its_restored_database_and_the_etcd_on_it_hold_the_same() {
+    require!(require::etcd_programs());
+    let mut etcd = Etcd::start();
+    fill(&etcd);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("snapshot");
+    etcd.snapshot_save(&file);
+    let snapshot = of_snapshot(&file, None);
+    let (revision, live) = (snapshot.revision, snapshot.live);
+    assert_eq!((live, snapshot.sample.len(), snapshot.bootstrap.len()), (552, 200, 1));
+
+    // The etcd that it comes from, before and after it has gone on.
+    let asked = source(&etcd);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Same);
+    etcd.fill(700, 100);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Same);
+    etcd.stop();
+    let later = of_stopped(&etcd.root, Some(revision));
+    assert_eq!((later.digest, later.entries), (snapshot.digest, snapshot.entries));
+    assert_eq!(snapshot.same(&later), Held::Same);
+    let whole = of_stopped(&etcd.root, None);
+    assert!(matches!(snapshot.same(&whole), Held::Differs(_)));
+    assert_eq!(whole.facts.members.len(), 1);
+    assert_eq!(whole.facts.members[0].name, etcd.root.member_name());
+
+    // What a reset makes of it: a new cluster of one member on a restored database, which then goes on.
+    let mut reset = Etcd::prepare(&Layout::default().etcd_arg("force-new-cluster", "true"), Ports::free());
+    ctl::snapshot_restore(&file, &dir.path().join("data")).unwrap();
+    std::fs::rename(dir.path().join("data/member"), reset.root.server().join("db/etcd/member")).unwrap();
+    let untouched = of_stopped(&reset.root, Some(revision));
+    assert_eq!(snapshot.same(&untouched), Held::Same);
+    reset.restart();
+    let asked = source(&reset);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Same);
+    let look = asked.look().unwrap();
+    assert_eq!((look.revision, look.members.len(), look.leader), (revision, 1, true));
+    assert_ne!(look.member_id, whole.facts.members[0].id);
+    reset.fill(10, 100);
+    // As K3s does at the end of a reset; the file is written anew.
+    assert!(reset.ctl(&["defrag"]).status.success());
+    reset.stop();
+    assert_eq!(snapshot.same(&of_stopped(&reset.root, Some(revision))), Held::Same);
+
+    // Another database than that of the snapshot.
+    reset.restart();
+    let differs = |held: Held, words: &str| match held {
+        Held::Differs(why) => assert!(why.contains(words), "{why}"),
+        held => panic!("{held:?}, not {words}"),
+    };
+    differs(asked.holds(revision, live + 1, &snapshot.sample).unwrap(), "keys exist");
+    differs(asked.holds(revision + 1_000_000, live, &snapshot.sample).unwrap(), "not come to revision");
+    let changed = |change: &dyn Fn(&mut Sample)| {
+        let mut sample = snapshot.sample.clone();
+        change(&mut sample[150]);
+        asked.holds(revision, live, &sample).unwrap()
+    };
+    differs(changed(&|s| s.value[31] ^= 1), "another value");
+    differs(changed(&|s| s.mod_revision -= 1), "another revision");
+    differs(changed(&|s| s.key.push(b'x')), "does not exist");
+
+    // History goes, what exists stays, until that is history too.
+    reset.compact(revision);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Same);
+    reset.stop();
+    let compacted = of_stopped(&reset.root, Some(revision));
+    assert!(compacted.entries < snapshot.entries && compacted.compacted == revision);
+    assert_eq!(snapshot.same(&compacted), Held::Same);
+    reset.restart();
+    reset.compact(revision + 1);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Compacted);
+    reset.stop();
+    assert_eq!(snapshot.same(&of_stopped(&reset.root, Some(revision))), Held::Compacted);
+}
+
+#[test]
+fn a_look_at_a_cluster_whoever_answers_and_whatever_is_left_of_it() {
+    require!(require::etcd_programs());
+    let mut cluster = Cluster::start();
+    let asked = source(cluster.member(0));
+    let look = asked.look().unwrap();
+    assert_eq!((look.members.len(), look.leader, look.alarms.len()), (3, true, 0));
+    assert_eq!(look.member_id, cluster.member(0).member_id());
+    assert!(look.version.starts_with("3.") && look.db_size > 0);
+    assert!(look.members.iter().all(|m| !m.learner && m.name.starts_with("server-")));
+    let learner = cluster.add_learner();
+    let name = cluster.member(learner).root.member_name();
+    let found = asked.look().unwrap().members.into_iter().find(|m| m.name == name).unwrap();
+    assert!(found.learner && found.client_urls == [cluster.member(learner).endpoint()]);
+    // A learner can be looked at as well.
+    let look = source(cluster.member(learner)).look().unwrap();
+    assert!(look.learner && look.member_id == found.id && look.members.is_empty());
+
+    // Others that answer: members at both their ports, and whoever speaks; not the dead, the silent and the empty.
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = |port: u16| format!("https://127.0.0.1:{port}");
+    let nobody = Proxy::to(cluster.member(0).root.ports.client, Mode::Cut);
+    let stranger = Etcd::start();
+    let dead = cluster.member(2).endpoint();
+    cluster.kill(2);
+    let wanted = [
+        (cluster.member(1).endpoint(), true),
+        (url(cluster.member(1).root.ports.peer), true),
+        (format!("http://127.0.0.1:{}", cluster.member(1).root.ports.client), true),
+        (stranger.endpoint(), true),
+        (dead, false),
+        (url(free_port()), false),
+        (url(silent.local_addr().unwrap().port()), false),
+        (url(nobody.port()), false),
+        ("https://name.invalid:2379".to_owned(), false),
+        ("no url".to_owned(), false),
+    ];
+    let urls: Vec<String> = wanted.iter().map(|(url, _)| url.clone()).collect();
+    let before = Instant::now();
+    assert_eq!(asked.answers(&urls), wanted);
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+    // Without certificates it is seen who listens.
+    let bare = Source { cert: "/nowhere".into(), ..asked.clone() };
+    assert!(bare.answers(&urls[..1])[0].1);
+
+    // No quorum: what the member knows can be seen, but not whether it is the truth.
+    cluster.kill(1);
+    let look = asked.look().unwrap();
+    assert_eq!(look.members.len(), 4);
+    let e = asked.holds(look.revision, 0, &[]).unwrap_err();
+    assert!(format!("{e:#}").contains("quorum"), "{e:#}");
+    cluster.kill(0);
+    let before = Instant::now();
+    let e = asked.look().unwrap_err();
+    assert!(format!("{e:#}").contains("nothing listens"), "{e:#}");
+    assert!(before.elapsed() < Duration::from_secs(2));
+}

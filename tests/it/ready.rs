@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether K3s is ready, asked over real TLS: openssl plays the API server, demands a client certificate, and answers
+//! what stands in a file.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use k3s_snapshot::error::{Kind, kind_of};
+use k3s_snapshot::host::k3s_ready::{Ready, readyz};
+
+use crate::support::certs::Certs;
+use crate::support::eventually;
+use crate::support::k3s_root::{K3sRoot, Layout};
+use crate::support::ports::{Ports, free_port};
+use crate::support::process::{self, Running};
+use crate::support::require::{self, require};
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// The server; its certificates are those of etcd, which are made in the same way.
+struct Server {
+    root: K3sRoot,
+    port: u16,
+    _openssl: Running,
+}
+
+impl Server {
+    fn start() -> Server {
+        let root = K3sRoot::new(&Layout::default(), Ports::free());
+        let (port, certs) = (free_port(), root.certs());
+        std::fs::create_dir(root.path().join("answers")).unwrap();
+        let mut openssl = process::tied("openssl");
+        openssl.current_dir(root.path().join("answers"));
+        openssl.args(["s_server", "-quiet", "-HTTP", "-Verify", "3", "-verify_return_error", "-CAfile"]);
+        openssl.arg(certs.ca()).arg("-cert").arg(certs.file("server-client.crt"));
+        openssl.arg("-key").arg(certs.file("server-client.key")).args(["-accept", &port.to_string()]);
+        openssl.stdout(Stdio::null()).stderr(Stdio::null());
+        let openssl = process::spawn(openssl);
+        eventually("openssl listens", Duration::from_secs(10), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Server { root, port, _openssl: openssl }
+    }
+
+    fn says(&self, status: &str, body: &str) {
+        let text = format!("HTTP/1.0 {status}\r\nContent-Type: text/plain\r\n\r\n{body}");
+        std::fs::write(self.root.path().join("answers/readyz"), text).unwrap();
+    }
+
+    fn asked(&self) -> Ready {
+        ask(self.port, &self.root.certs())
+    }
+}
+
+fn pair(certs: &Certs) -> (PathBuf, PathBuf) {
+    (certs.file("client.crt"), certs.file("client.key"))
+}
+
+fn ask(port: u16, certs: &Certs) -> Ready {
+    let (cert, key) = pair(certs);
+    readyz(port, &cert, &key, &certs.ca(), WAIT).unwrap()
+}
+
+fn reason(ready: &Ready) -> &str {
+    if let Ready::NoAnswer(why) = ready { why } else { panic!("an answer: {ready:?}") }
+}
+
+#[test]
+fn it_is_ready_or_says_what_is_missing() {
+    require!(require::program("openssl"));
+    let server = Server::start();
+    server.says("200 OK", "ok");
+    assert_eq!(server.asked(), Ready::Yes);
+    server.says(
+        "500 Internal Server Error",
+        "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n",
+    );
+    assert_eq!(server.asked(), Ready::No(500, "etcd failed: reason withheld".into()));
+    server.says("401 Unauthorized", "Unauthorized\n");
+    assert_eq!(server.asked(), Ready::No(401, "Unauthorized".into()));
+    server.says("302 Found\r\nLocation: https://127.0.0.1:1/", "");
+    assert_eq!(server.asked(), Ready::No(302, String::new()));
+    // More than anybody wants to read.
+    server.says("500 Internal Server Error", &"[+]ping ok\n".repeat(20_000));
+    assert!(matches!(server.asked(), Ready::No(500, _)));
+}
+
+#[test]
+fn no_answer_is_told_from_one_that_cannot_be_trusted() {
+    require!(require::program("openssl"));
+    let server = Server::start();
+    server.says("200 OK", "ok");
+    let other = K3sRoot::new(&Layout::default(), Ports::free());
+    let (cert, key) = pair(&other.certs());
+
+    let port = free_port();
+    let closed = ask(port, &server.root.certs());
+    assert_eq!(reason(&closed), format!("nothing listens at 127.0.0.1:{port}"));
+
+    // It shows a certificate of an authority that is not ours; then it does not want ours.
+    let (own_cert, own_key) = pair(&server.root.certs());
+    let theirs = readyz(server.port, &own_cert, &own_key, &other.certs().ca(), WAIT).unwrap();
+    assert!(reason(&theirs).contains("invalid peer certificate"), "{theirs:?}");
+    let ours = readyz(server.port, &cert, &key, &server.root.certs().ca(), WAIT).unwrap();
+    assert!(reason(&ours).contains("alert") || reason(&ours).contains("closed"), "{ours:?}");
+
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (port, before) = (silent.local_addr().unwrap().port(), Instant::now());
+    let mute = readyz(port, &own_cert, &own_key, &other.certs().ca(), Duration::from_secs(1)).unwrap();
+    assert!(reason(&mute).contains("no answer"), "{mute:?}");
+    assert!(before.elapsed() < Duration::from_secs(3));
+}
+
+/// Files of ours that cannot be used are errors with the path, and never a panic.
+#[test]
+fn certificates_that_cannot_be_used() {
+    let (root, other) =
+        (K3sRoot::new(&Layout::default(), Ports::free()), K3sRoot::new(&Layout::default(), Ports::free()));
+    let (cert, key) = pair(&root.certs());
+    let ca = root.certs().ca();
+    let odd = |name: &str, text: &str| {
+        let file = root.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let (gone, empty) = (root.path().join("gone"), odd("empty", ""));
+    let torn = odd("torn", &std::fs::read_to_string(&cert).unwrap()[..200]);
+    let rubbish = odd("rubbish", "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n");
+    let foreign = other.certs().file("client.key");
+    let rows: [(&Path, &Path, &Path, &Path); 8] = [
+        (&gone, &key, &ca, &gone),
+        (&cert, &gone, &ca, &gone),
+        (&cert, &key, &gone, &gone),
+        (&empty, &key, &ca, &empty),
+        (&torn, &key, &ca, &torn),
+        (&cert, &rubbish, &ca, &rubbish),
+        (&cert, &foreign, &ca, &foreign),
+        (&cert, &cert, &ca, &cert),
+    ];
+    for (cert, key, ca, named) in rows {
+        let e = readyz(1, cert, key, ca, WAIT).unwrap_err();
+        assert!(format!("{e:#}").contains(&named.display().to_string()), "{e:#}");
+        assert_eq!(kind_of(&e), Kind::Config);
+    }
+}

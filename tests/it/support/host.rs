@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A host with a real systemd of its own, booted by `tests/host/boot` on this machine's root, in which a scenario of
+//! `tests/host/` runs. `/var/lib` is a folder on the disk, one file system for K3s's data and ours, as on a real server.
+//! What a scenario needs inside is bound to `/opt`: the source tree, our programs, etcd's. Needs root and systemd-nspawn.
+
+use super::require;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The host; what it writes vanishes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Host {
+    disk: tempfile::TempDir,
+    binds: Vec<String>,
+    seconds: u32,
+    keeps: bool,
+}
+
+/// What came of a scenario.
+#[derive(Debug)]
+pub(crate) struct Booted {
+    /// The exit code of the scenario, or of `tests/host/boot`.
+    pub(crate) code: Option<i32>,
+    /// All that was said.
+    pub(crate) said: String,
+}
+
+impl Host {
+    /// Not booted yet.
+    pub(crate) fn new() -> Result<Host, String> {
+        require::root()?;
+        require::program("systemd-nspawn")?;
+        require::program("python3")?;
+        let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
+        let etcd = std::fs::canonicalize(require::etcd_programs()?.join("etcd")).unwrap();
+        let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut host = Host { disk, binds: Vec::new(), seconds: 120, keeps: false };
+        let library = host.disk.path().join("var-lib");
+        std::fs::create_dir(&library).unwrap();
+        host = host.bind("-b", &library, "/var/lib");
+        for (from, to) in
+            [(top(), "/opt/k3s-snapshot"), (programs, "/opt/programs"), (etcd.parent().unwrap(), "/opt/etcd")]
+        {
+            host = host.bind("-B", from, to);
+        }
+        Ok(host)
+    }
+
+    /// Another folder of this machine inside: `-b` to write in, `-B` to read.
+    pub(crate) fn bind(mut self, how: &str, from: &Path, to: &str) -> Host {
+        self.binds.extend([how.to_owned(), format!("{}:{to}", from.display())]);
+        self
+    }
+
+    /// Another limit for a scenario than two minutes.
+    pub(crate) fn seconds(mut self, seconds: u32) -> Host {
+        self.seconds = seconds;
+        self
+    }
+
+    /// What is written outlives the scenario: the next one finds it, as after a reboot.
+    pub(crate) fn keeps(mut self) -> Host {
+        self.keeps = true;
+        self
+    }
+
+    /// Boots it, runs a file of `tests/host/` with these arguments, and shuts it down.
+    pub(crate) fn run(&self, scenario: &str, args: &[&str]) -> Booted {
+        let mut boot = Command::new(top().join("tests/host/boot"));
+        boot.args(["-H", "-t", &self.seconds.to_string()]).args(&self.binds);
+        if self.keeps {
+            boot.arg("-U").arg(self.disk.path());
+        }
+        let out = boot.arg("--").arg(scenario_file(scenario)).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+        Booted { code: out.status.code(), said }
+    }
+}
+
+impl Booted {
+    /// Panics with all that was said unless the scenario succeeded; returns what it said.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> String {
+        assert!(self.code == Some(0), "exit code {:?}\n{}", self.code, self.said);
+        self.said
+    }
+}
+
+fn scenario_file(scenario: &str) -> PathBuf {
+    top().join("tests/host").join(scenario)
+}
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
