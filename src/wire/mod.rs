@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts the parts together: the only file that names concrete stores and sources.
 
+pub mod generator;
 pub mod restore;
 mod timer;
 

@@ -20,6 +20,7 @@ use crate::support::require::{self, require};
 
 const OVERVIEW: &str = "man/k3s-snapshot.7";
 const CONF: &str = "man/k3s-snapshot.conf.5";
+const GENERATOR: &str = "man/k3s-snapshot-generator.8";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn read(file: &str) -> String {
@@ -29,7 +30,7 @@ fn read(file: &str) -> String {
 
 fn pages() -> Vec<String> {
     let verbs = cli::commands().into_iter().map(|c| page_of(&c));
-    [OVERVIEW, CONF].map(str::to_owned).into_iter().chain(verbs).collect()
+    [OVERVIEW, CONF, GENERATOR].map(str::to_owned).into_iter().chain(verbs).collect()
 }
 
 fn page_of(command: &clap::Command) -> String {

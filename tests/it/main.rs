@@ -16,6 +16,7 @@ mod conformance;
 mod content;
 mod corruption;
 mod documents;
+mod generator;
 mod layers;
 mod machine;
 mod parts;
