@@ -19,6 +19,7 @@ mod documents;
 mod generator;
 mod layers;
 mod machine;
+mod packages;
 mod parts;
 mod prune;
 mod ready;
