@@ -4,5 +4,6 @@
 pub mod ask;
 pub mod bar;
 pub mod journal;
+pub mod kmsg;
 pub mod log;
 pub mod stdout;

@@ -13,7 +13,7 @@ use crate::config::settings::Settings;
 use crate::config::unit;
 use crate::host::flavour;
 use crate::model::drop_in::{self, Machine};
-use crate::sink::log as stderr;
+use crate::sink::{kmsg, log as stderr};
 
 /// Its name.
 const PROGRAM: &str = "k3s-snapshot-generator";
@@ -21,12 +21,14 @@ const PROGRAM: &str = "k3s-snapshot-generator";
 /// Writes the drop-ins. The arguments are systemd's three folders, of which the first counts; before them, for a look
 /// at another machine's files, `--root` and a folder.
 pub fn main() -> ExitCode {
-    stderr::start(PROGRAM, true, false);
     let mut args: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let mut root = PathBuf::from("/");
     if args.first().is_some_and(|a| a == Path::new("--root")) && args.len() > 1 {
         root = args.remove(1);
         args.remove(0);
+        stderr::start(PROGRAM, true, false);
+    } else {
+        kmsg::start(PROGRAM);
     }
     match args.first() {
         Some(folder) if folder.is_absolute() => {

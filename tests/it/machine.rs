@@ -125,7 +125,10 @@ fn a_service_of_a_timer_starts_nothing_else_and_tells_when_it_fails() {
         let preset = unit("k3s-snapshot.preset");
         assert!(preset.lines().any(|l| l == format!("disable k3s-snapshot-{verb}.timer")), "{verb}");
     }
-    assert!(unit("k3s-snapshot-save.timer").contains("\nAlso=k3s-snapshot-prune.timer\n"));
+    // Whoever saves prunes: at the next boot, and from now on.
+    for word in ["Also", "Wants"] {
+        assert!(unit("k3s-snapshot-save.timer").contains(&format!("\n{word}=k3s-snapshot-prune.timer\n")));
+    }
 }
 
 /// Older systemds are served too: what came after 247 would be passed over there with a warning.
