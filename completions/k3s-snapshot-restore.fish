@@ -2,10 +2,10 @@ complete -c k3s-snapshot-restore -l before -d 'The newest from before this momen
 complete -c k3s-snapshot-restore -l ready-timeout -d 'How long K3s may take until it serves again [default: 10m]' -r
 complete -c k3s-snapshot-restore -l reset-timeout -d 'How long K3s\'s reset may show no progress [default: 5m]' -r
 complete -c k3s-snapshot-restore -l clean-old -d 'Delete the databases that restores have left, but the newest KEEP of each kind' -r
-complete -c k3s-snapshot-restore -s d -l data-dir -d 'K3s\'s data-dir [default: /var/lib/rancher/k3s, or what K3s\'s config.yaml says]' -r
-complete -c k3s-snapshot-restore -l dir -d 'The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s\'s config.yaml says]' -r
-complete -c k3s-snapshot-restore -s c -l config -d 'K3s\'s configuration file [default: /etc/rancher/k3s/config.yaml, or $K3S_CONFIG_FILE]' -r
-complete -c k3s-snapshot-restore -l unit -d 'K3s\'s unit, whose flags count as K3s\'s configuration does [default: k3s.service, or the one that runs K3s]' -r
+complete -c k3s-snapshot-restore -s d -l data-dir -d 'K3s\'s data-dir [default: /var/lib/rancher/k3s, or what K3s\'s configuration or unit says]' -r
+complete -c k3s-snapshot-restore -l dir -d 'The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s\'s configuration says]' -r
+complete -c k3s-snapshot-restore -s c -l config -d 'K3s\'s configuration file [default: $K3S_CONFIG_FILE, what K3s\'s unit names, or /etc/rancher/k3s/config.yaml]' -r
+complete -c k3s-snapshot-restore -l unit -d 'K3s\'s unit, whose flags and environment count as K3s\'s configuration does [default: k3s.service, else the one that runs K3s]' -r
 complete -c k3s-snapshot-restore -l token-file -d 'The file that holds the server token, for the Token column [default: DATA-DIR/server/token]' -r
 complete -c k3s-snapshot-restore -l root -d 'Work on the machine whose file system is mounted here; etcd is then contacted only if --etcd-endpoints names it' -r
 complete -c k3s-snapshot-restore -l state-dir -d 'Where the manifests are kept, which remember what was proven [default: /var/lib/k3s-snapshot]' -r

@@ -33,10 +33,10 @@ complete -c k3s-snapshot-save -l s3-backlog -d 'Send what earlier saves could no
 complete -c k3s-snapshot-save -l s3-access-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-save -l s3-secret-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-save -l s3-session-token -d 'Refused: K3s takes the value here, where everybody can see it' -r
-complete -c k3s-snapshot-save -s d -l data-dir -d 'K3s\'s data-dir [default: /var/lib/rancher/k3s, or what K3s\'s config.yaml says]' -r
-complete -c k3s-snapshot-save -l dir -d 'The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s\'s config.yaml says]' -r
-complete -c k3s-snapshot-save -s c -l config -d 'K3s\'s configuration file [default: /etc/rancher/k3s/config.yaml, or $K3S_CONFIG_FILE]' -r
-complete -c k3s-snapshot-save -l unit -d 'K3s\'s unit, whose flags count as K3s\'s configuration does [default: k3s.service, or the one that runs K3s]' -r
+complete -c k3s-snapshot-save -s d -l data-dir -d 'K3s\'s data-dir [default: /var/lib/rancher/k3s, or what K3s\'s configuration or unit says]' -r
+complete -c k3s-snapshot-save -l dir -d 'The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s\'s configuration says]' -r
+complete -c k3s-snapshot-save -s c -l config -d 'K3s\'s configuration file [default: $K3S_CONFIG_FILE, what K3s\'s unit names, or /etc/rancher/k3s/config.yaml]' -r
+complete -c k3s-snapshot-save -l unit -d 'K3s\'s unit, whose flags and environment count as K3s\'s configuration does [default: k3s.service, else the one that runs K3s]' -r
 complete -c k3s-snapshot-save -l token-file -d 'The file that holds the server token, for the Token column [default: DATA-DIR/server/token]' -r
 complete -c k3s-snapshot-save -l root -d 'Work on the machine whose file system is mounted here; etcd is then contacted only if --etcd-endpoints names it' -r
 complete -c k3s-snapshot-save -l state-dir -d 'Where the manifests are kept, which remember what was proven [default: /var/lib/k3s-snapshot]' -r

@@ -3,9 +3,10 @@
 
 use std::process::ExitCode;
 
-use k3s_snapshot::{app, wire};
+use k3s_snapshot::app;
+use k3s_snapshot::wire::restore::{RESTORE, child};
 
 fn main() -> ExitCode {
     // The process that is to become K3s begins as one of ours.
-    wire::restore::child().unwrap_or_else(|| app::main(&wire::restore::RESTORE))
+    child().unwrap_or_else(|| app::main(&RESTORE))
 }

@@ -8,16 +8,17 @@ use clap::{ArgAction, Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// K3s's data-dir [default: /var/lib/rancher/k3s, or what K3s's config.yaml says]
+    /// K3s's data-dir [default: /var/lib/rancher/k3s, or what K3s's configuration or unit says]
     #[arg(short = 'd', long, value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s's config.yaml says]
+    /// The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s's configuration says]
     #[arg(long, alias = "etcd-snapshot-dir", value_name = "DIR")]
     pub dir: Option<String>,
-    /// K3s's configuration file [default: /etc/rancher/k3s/config.yaml, or $K3S_CONFIG_FILE]
+    /// K3s's configuration file [default: $K3S_CONFIG_FILE, what K3s's unit names, or /etc/rancher/k3s/config.yaml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<String>,
-    /// K3s's unit, whose flags count as K3s's configuration does [default: k3s.service, or the one that runs K3s]
+    /// K3s's unit, whose flags and environment count as K3s's configuration does [default: k3s.service, else the one that
+    /// runs K3s]
     #[arg(long, value_name = "NAME")]
     pub unit: Option<String>,
     /// The file that holds the server token, for the Token column [default: DATA-DIR/server/token]

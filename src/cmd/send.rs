@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Fault, Kind, hint_of, kind_of};
 use crate::host::Progress;
+use crate::model::name::SnapshotName;
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Manifest, Snapshot, State};
 use crate::store::{Remote, Store};
@@ -77,9 +78,11 @@ pub(super) fn send(req: &Send, saved: &Snapshot, progress: &dyn Progress, report
     let owed = backlog(req, &saved.file);
     let ours = |file: &str, began: u64| {
         let known = file == saved.file || owed.iter().any(|s| s.file == file);
-        known || file.starts_with(&format!("{}-", req.stem)) && req.now.saturating_sub(began) > ABANDONED
+        let of_this_node = || SnapshotName::parse(file).is_some_and(|name| name.stem == req.stem);
+        known || req.now.saturating_sub(began) > ABANDONED && of_this_node()
     };
-    let swept = remote.sweep(&ours);
+    let files: Vec<&str> = owed.iter().map(|s| s.file.as_str()).collect();
+    let swept = remote.sweep(&ours, &files);
     if swept > 0 {
         log::info!("{swept} unfinished upload(s) of earlier saves removed from {}", remote.url());
     }

@@ -12,12 +12,16 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::endpoint;
 use super::fragment::{Fragment, Origin};
 use super::load::{OUR_CONFIG, under};
 use super::settings::{bad, boolean, duration, text};
 use crate::error::{Fault, Kind};
 use crate::model::bucket::{Bucket, Credentials, CustomerKey, Encryption, Keys, Objects, Proxy};
 use crate::model::secret::Secret;
+
+/// What the PEM of a certificate begins with.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// What nobody may give on a command line, with where to give it instead.
 const SECRETS: [(&str, &str); 3] = [
@@ -71,8 +75,8 @@ pub(super) fn bucket(merged: &Fragment, root: &Path) -> Result<Bucket> {
     {
         return Err(bad(merged, "s3-bucket", "is not a bucket's name"));
     }
-    let endpoint = endpoint(merged)?;
-    let in_host = in_host(merged, &endpoint, &name)?;
+    let endpoint = endpoint::of(merged)?;
+    let in_host = endpoint::in_host(merged, &endpoint, &name)?;
     let region = text(merged, "s3-region").unwrap_or_default();
     if !region.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
         return Err(bad(merged, "s3-region", "is not a region's name"));
@@ -106,75 +110,48 @@ pub(super) fn bucket(merged: &Fragment, root: &Path) -> Result<Bucket> {
     })
 }
 
-/// Scheme, host and port. A scheme that was written wins over `s3-insecure`.
-fn endpoint(merged: &Fragment) -> Result<String> {
-    let said = text(merged, "s3-endpoint").unwrap_or_default();
-    let wrong = |why: &str| Err(bad(merged, "s3-endpoint", why));
-    let insecure = boolean(merged, "s3-insecure")?;
-    let (scheme, rest) = match said.split_once("://") {
-        Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
-        Some(_) => return wrong("has a scheme that is neither https nor http"),
-        None => (if insecure { "http" } else { "https" }, said.as_str()),
-    };
-    let host = rest.trim_end_matches('/');
-    if host.is_empty() || host.contains('@') {
-        return wrong("is not a host like s3.example.com:9000");
-    }
-    if host.contains(['/', '?', '#']) {
-        return wrong("has a path; K3s and S3 want none");
-    }
-    if !host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:[]".contains(c)) {
-        return wrong("is not a host like s3.example.com:9000");
-    }
-    Ok(format!("{scheme}://{}", host.to_ascii_lowercase()))
-}
-
-/// As K3s's library decides: the bucket goes into the host name where the big clouds want it, else into the path.
-fn in_host(merged: &Fragment, endpoint: &str, bucket: &str) -> Result<bool> {
-    let host = endpoint.split_once("://").map_or("", |(_, host)| host).split(':').next().unwrap_or_default();
-    let known = host.ends_with(".amazonaws.com")
-        || host.ends_with(".amazonaws.com.cn")
-        || host == "storage.googleapis.com"
-        || host.ends_with(".aliyuncs.com");
-    match text(merged, "s3-bucket-lookup-type").unwrap_or_default().to_ascii_lowercase().as_str() {
-        "" | "auto" => Ok(known && !(bucket.contains('.') && endpoint.starts_with("https://"))),
-        "dns" => Ok(true),
-        "path" => Ok(false),
-        _ => Err(bad(merged, "s3-bucket-lookup-type", "is not auto, dns or path")),
-    }
-}
-
 /// Files, or base64 of the certificates themselves; several, one space between them.
 fn authorities(merged: &Fragment, root: &Path) -> Result<Option<String>> {
     let Some(entry) = merged.get("s3-endpoint-ca") else { return Ok(None) };
     let mut all = String::new();
-    for one in entry.values.iter().flat_map(|v| v.split_whitespace()) {
-        let path = under(root, Path::new(one));
-        let decoded =
-            || String::from_utf8(STANDARD.decode(one).ok()?).ok().filter(|t| t.contains("-----BEGIN"));
-        let pem = match std::fs::read_to_string(&path) {
-            Ok(pem) => pem,
-            Err(e) => match decoded() {
-                Some(pem) => pem,
-                None if one.len() > 255 => {
-                    return Err(Fault::new(
-                        Kind::Config,
-                        "option 's3-endpoint-ca' is neither a file nor base64 of certificates",
-                    )
-                    .into());
-                }
-                None => return Err(unreadable(merged, "s3-endpoint-ca", &path, e)),
-            },
-        };
-        if !pem.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(Fault::new(Kind::Config, "option 's3-endpoint-ca' holds no certificate")
-                .hint("It takes PEM files, or base64 of their content.")
-                .into());
+    for value in &entry.values {
+        // Base64 of several lines has spaces too, where YAML folded it.
+        if let Some(pem) = decoded(&value.split_whitespace().collect::<String>()) {
+            all.push_str(&pem);
+            all.push('\n');
+            continue;
         }
-        all.push_str(&pem);
-        all.push('\n');
+        for one in value.split_whitespace() {
+            all.push_str(&authority(merged, root, one)?);
+            all.push('\n');
+        }
     }
     Ok(Some(all))
+}
+
+fn decoded(text: &str) -> Option<String> {
+    String::from_utf8(STANDARD.decode(text).ok()?).ok().filter(|t| t.contains(CERTIFICATE))
+}
+
+fn authority(merged: &Fragment, root: &Path, one: &str) -> Result<String> {
+    let path = under(root, Path::new(one));
+    let pem = match std::fs::read_to_string(&path) {
+        Ok(pem) => pem,
+        Err(e) => match decoded(one) {
+            Some(pem) => pem,
+            None if one.len() > 255 => {
+                let what = "option 's3-endpoint-ca' is neither a file nor base64 of certificates";
+                return Err(Fault::new(Kind::Config, what).into());
+            }
+            None => return Err(unreadable(merged, "s3-endpoint-ca", &path, e)),
+        },
+    };
+    if !pem.contains(CERTIFICATE) {
+        return Err(Fault::new(Kind::Config, "option 's3-endpoint-ca' holds no certificate")
+            .hint("It takes PEM files, or base64 of their content.")
+            .into());
+    }
+    Ok(pem)
 }
 
 fn unreadable(merged: &Fragment, key: &str, path: &Path, e: std::io::Error) -> anyhow::Error {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Settings from all their sources: gathered as fragments, laid over one another, validated into types.
 //!
-//! Later wins: built-in defaults; K3s's config.yaml and its drop-ins; ours and its drop-ins; the environment; flags.
+//! Later wins: built-in defaults; K3s's variables, its config.yaml and drop-ins, the arguments in its unit; ours and its
+//! drop-ins; the environment; flags.
 
 mod bucket;
+mod endpoint;
 pub mod etcd;
 pub mod fragment;
 pub mod key;

@@ -77,7 +77,7 @@ pub struct Settings {
     pub s3_by_us: bool,
     /// Whether what earlier saves could not send is sent after a new snapshot.
     pub s3_backlog: bool,
-    /// K3s's unit, where somebody named it.
+    /// K3s's unit: the one that was named, or found.
     pub unit: Option<String>,
     /// What K3s is started with.
     pub flags: Flags,
@@ -129,6 +129,9 @@ impl Settings {
             &format!("the default of {}", flavour.name),
         );
         let k3s = format!("the default of {}", flavour.name);
+        if let Some(unit) = flags.unit() {
+            derive("unit", unit.to_owned(), "the unit that runs it");
+        }
         derive("write-kubeconfig", flavour.kubeconfig.to_owned(), &k3s);
         let system = jiff::tz::TimeZone::system();
         derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");

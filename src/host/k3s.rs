@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -195,7 +195,11 @@ struct Said {
 impl Said {
     /// Whether the line is of a kind that was not heard before: the same complaint every five seconds is no progress.
     fn hear(&mut self, line: &str) -> bool {
-        log::info!("k3s: {line}");
+        // etcd's own account of itself is for the journal, not for somebody at a terminal.
+        let chatter = line.starts_with("{\"level\":\"info\"") || line.contains("\tinfo\t");
+        let level =
+            if chatter && std::io::stderr().is_terminal() { log::Level::Debug } else { log::Level::Info };
+        log::log!(level, "k3s: {line}");
         self.done |= DONE.iter().any(|d| line.contains(d));
         let fatal =
             line.contains("level=fatal") || line.starts_with("panic: ") || line.starts_with("fatal error");

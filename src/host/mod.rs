@@ -132,9 +132,10 @@ pub struct Unit {
     pub control_group: String,
     /// The unit's file.
     pub fragment: Option<PathBuf>,
-    /// Whether its files have changed since systemd read them.
+    /// Whether one of its files has changed since systemd read it. Older versions do not notice a new drop-in.
     pub outdated: bool,
-    /// Whether the last start was refused by an `Assert...=` of the unit.
+    /// Whether the last start was refused by an `Assert...=` of the unit. Forgotten with the unit, where nothing refers to
+    /// it: one that is not enabled is out of systemd's mind as soon as it is down.
     pub assert_failed: bool,
     /// Whether a job of it waits or runs: a start, a stop.
     pub has_job: bool,

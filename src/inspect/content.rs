@@ -367,7 +367,8 @@ mod tests {
         };
         let finished = |c: &mut Content, to: i64| (c.compacted, c.facts.compacted) = (to, to);
         let words = |held: Held| if let Held::Differs(why) = held { why } else { format!("{held:?}") };
-        let rows: &[(&str, &dyn Fn(&mut Content), &str)] = &[
+        type Row<'a> = (&'a str, &'a dyn Fn(&mut Content), &'a str);
+        let rows: &[Row<'_>] = &[
             ("not compacted", &|_| (), "another one"),
             ("compacted since", &|c| finished(c, 300), "Same"),
             ("compacted to the very revision", &|c| finished(c, 337), "Same"),

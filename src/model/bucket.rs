@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A bucket as somebody configured it: where it is, how to get there, what to write with an object.
 //!
-//! Pure values, validated by `config/s3.rs`; whoever talks to the bucket reads them.
+//! Pure values, validated by `config/bucket.rs`; whoever talks to the bucket reads them.
 
 use std::time::Duration;
 
@@ -113,6 +113,23 @@ impl Bucket {
         if self.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", self.folder) }
     }
 
+    /// Whether requests are encrypted on their way.
+    pub fn is_tls(&self) -> bool {
+        self.endpoint.starts_with("https://")
+    }
+
+    /// The host and the port that requests go to; an IPv6 address without its brackets.
+    pub fn address(&self) -> (String, u16) {
+        let rest = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest);
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+            _ => (rest, None),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = if self.in_host { format!("{}.{host}", self.name) } else { host.to_owned() };
+        (host, port.unwrap_or(if self.is_tls() { 443 } else { 80 }))
+    }
+
     /// The bucket and folder as a URL for people.
     pub fn url(&self) -> String {
         if self.folder.is_empty() {
@@ -134,5 +151,50 @@ impl Bucket {
         ARCHIVES
             .contains(&class)
             .then(|| format!("K3s cannot read objects of the storage class {class} until they are restored from the archive"))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// One that nobody asks.
+    pub(crate) fn bucket() -> Bucket {
+        Bucket {
+            name: "b".into(),
+            endpoint: "https://s3.example.com".into(),
+            region: "us-east-1".into(),
+            folder: "a/b".into(),
+            in_host: false,
+            authorities: None,
+            skip_verify: false,
+            timeout: Duration::from_secs(1),
+            proxy: Proxy::None,
+            credentials: Credentials::Instance(String::new()),
+            objects: Objects::default(),
+            parallel: 4,
+            part_size: 16 << 20,
+        }
+    }
+
+    #[test]
+    fn requests_go_to_the_host_and_the_port_of_the_endpoint() {
+        for (endpoint, in_host, want) in [
+            ("https://s3.example.com", false, ("s3.example.com", 443)),
+            ("http://s3.example.com", true, ("b.s3.example.com", 80)),
+            ("http://10.0.0.1:9000", false, ("10.0.0.1", 9000)),
+            ("https://[2001:db8::1]", false, ("2001:db8::1", 443)),
+            ("https://[2001:db8::1]:9000", false, ("2001:db8::1", 9000)),
+        ] {
+            let bucket = Bucket { endpoint: endpoint.into(), in_host, ..bucket() };
+            assert_eq!(bucket.address(), (want.0.to_owned(), want.1), "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn keys_lie_in_the_folder() {
+        assert_eq!((bucket().key("x"), bucket().url()), ("a/b/x".into(), "s3://b/a/b".into()));
+        let top = Bucket { folder: String::new(), ..bucket() };
+        assert_eq!((top.key("x"), top.url()), ("x".into(), "s3://b".into()));
     }
 }

@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn the_forms_they_are_met_in() {
-        let rows: &[(&str, Option<(u32, u32, &str)>)] = &[
+        type Found = Option<(u32, u32, &'static str)>;
+        let rows: &[(&str, Found)] = &[
             ("v1.30.4+k3s1", Some((1, 30, "v1.30.4+k3s1"))),
             ("v1.21.2+k3s-aef8a6aa", Some((1, 21, "v1.21.2+k3s-aef8a6aa"))),
             ("v1.29.3+rke2r1", Some((1, 29, "v1.29.3+rke2r1"))),

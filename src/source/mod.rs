@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::error::Fault;
 use crate::host::{Draft, Progress};
-use crate::inspect::{Held, Sample};
+pub use crate::inspect::{Held, Sample};
 use crate::model::method::Method;
 use crate::model::snapshot::Digest;
 

@@ -73,8 +73,8 @@ pub trait Home: Store {
 /// A place that others share and that a transfer can leave unfinished.
 pub trait Remote: Store {
     /// Removes transfers that were left unfinished, where `ours` says so of a file name and when it began (seconds
-    /// since the epoch). Returns how many; never fails, since it is done on the side.
-    fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool) -> usize;
+    /// since the epoch), and those of the files `owed`. Returns how many; never fails, since it is done on the side.
+    fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize;
     /// Where it is, for people.
     fn url(&self) -> String;
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::{etcd_of, home, sources};
 use crate::app::{Run, Verb};
 use crate::cli;
-use crate::cmd::restore::{Machine, Request};
+use crate::cmd::restore::{Machine, Request, Saved};
 use crate::cmd::{restore, save};
 use crate::config::load::under;
 use crate::config::settings::{Secret, Settings, parse_duration};
@@ -19,12 +19,11 @@ use crate::host::k3s::{self, Program};
 use crate::host::lock::Lock;
 use crate::host::systemd::{self, Systemd};
 use crate::host::{Site, datastore, flavour, ports, process};
-use crate::inspect::{Held, Sample};
 use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::token;
 use crate::sink::{ask, stdout};
-use crate::source::{Live, Look, Source};
+use crate::source::{Held, Live, Look, Sample, Source};
 use crate::store::local::Local;
 
 /// k3s-snapshot-restore
@@ -127,6 +126,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         others_stopped: args.others_stopped,
         stop_timeout: Duration::from_secs(180),
         ready_timeout: duration(args.ready_timeout.as_deref(), "ready-timeout", 600)?,
+        steady: Duration::from_secs(1),
         poll: Duration::from_millis(100),
         now: run.now,
         token: token.as_ref(),
@@ -260,7 +260,7 @@ impl Place<'_> {
     }
 
     /// Saves what is live, under a name of its own.
-    fn save(&self, run: &Run<cli::Restore>, report: &mut Report) -> Result<(String, Option<String>)> {
+    fn save(&self, run: &Run<cli::Restore>, report: &mut Report) -> Result<Saved> {
         let s = self.settings;
         let (clone, stream) = sources(s)?;
         let sources: &[&dyn Source] = match s.method {
@@ -286,7 +286,7 @@ impl Place<'_> {
             report.warn(format!("what is live was saved, but: {}", error.message));
         }
         let row = saved.snapshots.into_iter().next().context("saving gave no snapshot")?;
-        Ok((row.name, row.cluster_id))
+        Ok(Saved { name: row.name, cluster: row.cluster_id })
     }
 }
 

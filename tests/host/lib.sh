@@ -30,12 +30,12 @@ fail() {
 }
 
 logs() {
+	[ ! -e "$WORK/out" ] || { echo "--- last run" && cat "$WORK/out" "$WORK/err"; }
 	echo "--- journal"
 	# etcd says much; its warnings and errors are enough.
 	journalctl --no-pager --output short-precise --lines 400 --unit "$UNIT" --unit "k3s-snapshot*" 2>&1 | grep -v -e '"level":"info"' -e 'runtime/' | tail -150
 	echo "--- folders"
 	ls -la "$DATA/server" "$DATA/server/db" "$DATA/server/db/etcd" "$STATE" "/etc/systemd/system/$UNIT.service.d" 2>&1 || :
-	[ ! -e "$WORK/out" ] || { echo "--- last run" && cat "$WORK/out" "$WORK/err"; }
 }
 trap 'fail "line $LINENO of $(basename "$0"): $BASH_COMMAND"' ERR
 
@@ -127,7 +127,7 @@ for kv in json.load(sys.stdin).get("kvs", []):
 
 # take NAME [option...]: a snapshot as K3s takes it; its path is then in $SNAPSHOT, what it holds is remembered
 take() {
-	k3s etcd-snapshot save --data-dir "$DATA" --name "$@" >/dev/null
+	k3s etcd-snapshot save --data-dir "$DATA" --node-name server-1 --name "$@" >/dev/null
 	# shellcheck disable=SC2012 # our own names
 	SNAPSHOT=$(ls -t "$DATA/server/db/snapshots/$1"-* | head -1)
 	all_keys >"$WORK/keys-of-snapshot"

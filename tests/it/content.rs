@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a database holds, told by three ways that have to agree: a model of it, its file in whatever shape, and a real
-//! etcd that runs on it.
+//! etcd that runs on it. `LONG=1` tries many more databases.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -94,7 +94,8 @@ impl Model {
     }
 
     fn bucket(&self, compacted: i64, scheduled: i64) -> Bucket {
-        let mut key = Bucket::default();
+        // bbolt gives an empty bucket no page of its own.
+        let mut key = Bucket { inline: self.entries.is_empty(), ..Bucket::default() };
         for (at, entry) in &self.entries {
             key = key.put(at, entry);
         }
@@ -123,8 +124,14 @@ impl Model {
     }
 }
 
+fn cases() -> ProptestConfig {
+    let long = std::env::var_os("LONG").is_some_and(|v| v == "1");
+    // No file of failures in the tree: a failure becomes a test with a name.
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if long { 5000 } else { 60 }) }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn every_revision_holds_what_the_model_says_in_whatever_shape(
@@ -180,8 +187,7 @@ proptest! {
         let model = Model::of(&changes);
         let revisions: Vec<i64> = model.after.keys().copied().collect();
         let (to, upto) = (revisions[to % revisions.len()], revisions[upto % revisions.len()]);
-        let snapshot = content(&&model.database(&Shape::default())[..], model.database(&Shape::default()).len() as u64, Some(upto))
-            .unwrap().unwrap();
+        let snapshot = of_bytes(&model.database(&Shape::default()), Some(upto));
         let mut compacted = Model::of(&changes);
         compacted.compact(to);
         let db = database(&Shape::default(), &compacted.bucket(to, to));
@@ -220,6 +226,35 @@ fn huge_values_are_read_in_pieces_and_every_byte_of_them_counts() {
     for flip in [1, 65_535, 65_536, 700_000, 1_399_999] {
         assert_ne!(with(flip).digest, first.digest, "{flip}");
     }
+}
+
+#[test]
+fn nodes_and_bootstrap_data_are_those_that_exist_at_the_revision() {
+    let node = |version: &str| format!(r#"{{"status":{{"nodeInfo":{{"kubeletVersion":"{version}"}}}}}}"#);
+    let (a, b, sealed) = (b"/registry/minions/a", b"/registry/minions/b", b"/bootstrap/0123456789ab");
+    let key = Bucket::default()
+        .put(revision(2, 0), record(a, 2, 2, 1, node("v1.29.1+k3s1").as_bytes()))
+        .put(revision(3, 0), record(sealed, 3, 3, 1, b"salt:one"))
+        .put(revision(4, 0), record(b, 4, 4, 1, b"k8s:enc:aescbc:v1:x"))
+        .put(revision(4, 1), record(b"/bootstrap/0123456789ab/x", 4, 4, 1, b""))
+        .put(revision(4, 2), record(b"/bootstrap/0123456789AB", 4, 4, 1, b""))
+        .put(revision(5, 0), record(a, 2, 5, 2, node("v1.30.4+k3s1").as_bytes()))
+        .put(revision(5, 1), record(sealed, 3, 5, 2, b"salt:two"))
+        .put(revision(6, 0), record(b"/bootstrap/ffffffffffff", 6, 6, 1, b"salt:new"))
+        .put(tombstone(7, 0), field(1, b))
+        .put(tombstone(7, 1), field(1, sealed));
+    let db = database(&Shape::default(), &synthetic(0, 0).nest("key", key));
+    let at = |upto: Option<i64>| {
+        let found = of_bytes(&db, upto);
+        let nodes = found.nodes.iter().map(|n| format!("{}={}", n.name, n.version.as_deref().unwrap_or("?")));
+        let sealed =
+            found.bootstrap.iter().map(|b| format!("{}={}", b.hash, String::from_utf8_lossy(&b.value)));
+        nodes.chain(sealed).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(at(Some(2)), "a=v1.29.1+k3s1");
+    assert_eq!(at(Some(4)), "a=v1.29.1+k3s1 b=? 0123456789ab=salt:one");
+    assert_eq!(at(Some(6)), "a=v1.30.4+k3s1 b=? 0123456789ab=salt:two ffffffffffff=salt:new");
+    assert_eq!(at(None), "a=v1.30.4+k3s1 ffffffffffff=salt:new");
 }
 
 // --- Against a real etcd

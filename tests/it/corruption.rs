@@ -488,13 +488,29 @@ impl ReadAt for Meter<'_> {
 }
 
 /// Whatever the bytes are: the proof returns, reads each stretch a few times at most, and holds one window at
-/// a time.
+/// a time. So does the content, which there is if nothing was found, of the file as it is or in its place.
 fn bounded(data: &[u8]) -> Proof {
-    let meter = Meter { data, read: AtomicU64::new(0), largest: AtomicU64::new(0) };
-    let proof = inspect::prove(&meter, data.len() as u64).unwrap();
-    let (read, largest) = (meter.read.into_inner(), meter.largest.into_inner());
-    assert!(largest <= 64 * 1024, "{largest} bytes at once");
-    assert!(read <= 8 * data.len() as u64 + 4096, "{read} bytes read of {}", data.len());
+    let metered = |deed: &dyn Fn(&Meter<'_>)| {
+        let meter = Meter { data, read: AtomicU64::new(0), largest: AtomicU64::new(0) };
+        deed(&meter);
+        let (read, largest) = (meter.read.into_inner(), meter.largest.into_inner());
+        assert!(largest <= 64 * 1024, "{largest} bytes at once");
+        assert!(read <= 8 * data.len() as u64 + 4096, "{read} bytes read of {}", data.len());
+    };
+    let len = data.len() as u64;
+    let proof = std::cell::OnceCell::new();
+    metered(&|meter| drop(proof.set(inspect::prove(meter, len).unwrap())));
+    let proof = proof.into_inner().unwrap();
+    metered(&|meter| match inspect::content(meter, len, None).unwrap() {
+        Ok(content) => assert!(proof.is_clean() && content.facts == proof.facts),
+        Err(findings) => assert_eq!(findings, proof.findings),
+    });
+    if let Ok((data, len)) = inspect::in_place(&data).unwrap() {
+        assert_eq!(
+            inspect::content(&data, len, None).unwrap().is_ok(),
+            inspect::prove(&data, len).unwrap().is_clean()
+        );
+    }
     proof
 }
 

@@ -12,7 +12,9 @@ use k3s_snapshot::config::key::KEYS;
 use k3s_snapshot::error::Kind;
 use k3s_snapshot::inspect::Check;
 use k3s_snapshot::model::event;
+use k3s_snapshot::model::outcome::Restore;
 use k3s_snapshot::model::report::{Report, Row};
+use k3s_snapshot::model::restore::Was;
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use serde_json::{Value, json};
 
@@ -216,7 +218,9 @@ fn every_field_of_report_row_and_manifest_is_described() {
     report.skip("w");
     report.step = Some("s".into());
     report.fail(&k3s_snapshot::error::Fault::new(Kind::Busy, "m").hint("h").into());
-    let mut program = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
+    let mut program = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
+    let restore = Restore::new("k3s.service", String::new(), Was::Running);
+    fields(&serde_json::to_value(restore).unwrap(), "", &mut program[3]);
     fields(&serde_json::to_value(report).unwrap(), "", &mut program[0]);
     for recency in [json!({"state": "current", "asked": 1}), json!({"state": "unproven", "why": "w"})] {
         let manifest = manifest(recency);
@@ -234,7 +238,12 @@ fn every_field_of_report_row_and_manifest_is_described() {
         fields(&serde_json::to_value(Row::of(&snapshot, None)).unwrap(), "", &mut program[1]);
     }
     let text = read(OVERVIEW);
-    let parts = [(".Sh REPORT FORMAT", ".Ss "), (".Ss Rows", ".Sh "), (".Sh MANIFEST FORMAT", ".Sh ")];
+    let parts = [
+        (".Sh REPORT FORMAT", ".Ss "),
+        (".Ss Rows", ".Sh "),
+        (".Sh MANIFEST FORMAT", ".Sh "),
+        (".Ss Restores", ".Ss "),
+    ];
     for ((start, end), program) in parts.into_iter().zip(program) {
         let told = items(between(&text, start, end), "Va").into_iter().map(str::to_owned);
         same(&format!("{OVERVIEW}, {start}"), told.collect(), program);

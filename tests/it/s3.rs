@@ -20,7 +20,7 @@ use crate::support::tool::{Run, Tool};
 use k3s_snapshot::host::Silent;
 use k3s_snapshot::store::Store;
 
-fn root() -> K3sRoot {
+pub(crate) fn root() -> K3sRoot {
     K3sRoot::new(&Layout { token: "labtoken".into(), ..Layout::default() }, Ports::free())
 }
 
@@ -35,7 +35,7 @@ fn tool(verb: &str, root: &K3sRoot, bucket: &Bucket) -> Tool {
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
 }
 
-fn plain(verb: &str, root: &K3sRoot) -> Tool {
+pub(crate) fn plain(verb: &str, root: &K3sRoot) -> Tool {
     let config = root.path().join("no-config.yaml");
     fs::write(&config, "").unwrap();
     Tool::new(verb)
@@ -48,7 +48,7 @@ fn plain(verb: &str, root: &K3sRoot) -> Tool {
 }
 
 #[track_caller]
-fn says(run: &Run, words: &[&str]) {
+pub(crate) fn says(run: &Run, words: &[&str]) {
     for word in words {
         assert!(run.stderr.contains(word), "no {word:?} in {run:#?}");
     }
@@ -394,9 +394,12 @@ fn a_probe_says_in_order_what_works() {
             "ok     connection",
             "ok     clock",
             "ok     signature",
+            "ok     bucket",
             "ok     list",
             "ok     put",
             "ok     get",
+            "ok     checksum",
+            "ok     multipart",
             "ok     delete"
         ],
         "{run:#?}"

@@ -198,8 +198,12 @@ fn what_a_kill_leaves_behind_is_swept_and_only_that() {
     }
     bucket.front.plan(&[]);
     assert_eq!(bucket.front.uploads().len(), 2);
-    assert_eq!(store.sweep(&|file, began| file == "on-demand-n-1" && began > 0), 1);
+    assert_eq!(store.sweep(&|file, began| file == "on-demand-n-1" && began > 0, &[]), 1);
     assert_eq!(bucket.front.uploads(), ["backups/k3s/on-demand-n-2"]);
+    // A store that lists the uploads of a key only to who names it whole.
+    bucket.front.plan(&[(0, Fault::Answer("<ListMultipartUploadsResult/>".into()))]);
+    assert_eq!(store.sweep(&|_, _| true, &["on-demand-n-2"]), 1);
+    assert!(bucket.front.uploads().is_empty());
 }
 
 fn page(contents: &str, truncated: bool, next: &str) -> Fault {

@@ -9,6 +9,7 @@ mod check;
 mod clean;
 mod find;
 mod resume;
+mod tests;
 mod undo;
 mod walk;
 
@@ -46,6 +47,8 @@ pub struct Request<'a> {
     pub stop_timeout: Duration,
     /// How long K3s may take until it serves again.
     pub ready_timeout: Duration,
+    /// How long K3s has to stay ready until that is believed.
+    pub steady: Duration,
     /// How often a wait looks again.
     pub poll: Duration,
     /// Seconds since the epoch, when the run began.
@@ -64,6 +67,15 @@ pub struct Request<'a> {
     pub confirm: &'a dyn Fn(&Report) -> Result<bool>,
 }
 
+/// What was saved of what is live.
+#[derive(Debug)]
+pub struct Saved {
+    /// The snapshot's file name.
+    pub name: String,
+    /// The id of the cluster in it.
+    pub cluster: Option<String>,
+}
+
 /// The machine that is restored.
 pub struct Machine<'a> {
     /// Its files.
@@ -78,8 +90,8 @@ pub struct Machine<'a> {
     pub home: &'a dyn Store,
     /// The store of another folder.
     pub elsewhere: &'a dyn Fn(&Path) -> Box<dyn Store>,
-    /// Saves what is live, and gives back the snapshot's name and the cluster's id.
-    pub save: &'a dyn Fn(&mut Report) -> Result<(String, Option<String>)>,
+    /// Saves what is live.
+    pub save: &'a dyn Fn(&mut Report) -> Result<Saved>,
     /// Who listens on these ports.
     pub listeners: &'a dyn Fn(&[u16]) -> Result<Vec<Listener>>,
     /// Whether somebody asked us to stop.

@@ -21,12 +21,12 @@ impl Walk<'_> {
         self.machine.progress.step("rolling back", None);
         self.record.why = Some(why.clone());
         if let Err(e) = self.back() {
-            self.times();
+            self.times(None);
             return stuck(&why, &e, self.machine, &self.record);
         }
         told(self.report).undone();
         let back = bring_back(self.req, self.machine, &self.record, self.report);
-        self.times();
+        self.times(None);
         if let Err(e) = self.machine.site.forget() {
             self.report.warn(format!("{e:#}"));
         }

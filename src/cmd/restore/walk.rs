@@ -43,7 +43,7 @@ pub(super) fn walk(
         let begun = Instant::now();
         machine.progress.step("saving what is live", None);
         let saved = (machine.save)(report).context("saving what is live before the restore");
-        let (name, cluster) = saved.map_err(|e| {
+        let saved = saved.map_err(|e| {
             let hint = "Nothing was touched. --no-safety-snapshot restores without it.";
             let kind = match crate::error::kind_of(&e) {
                 Kind::Busy => Kind::Busy,
@@ -51,9 +51,9 @@ pub(super) fn walk(
             };
             e.context(Fault::new(kind, "not restored").hint(hint))
         })?;
-        told(report).safety = Some(name);
+        told(report).safety = Some(saved.name);
         told(report).step("safety", "done", Some(ms(begun.elapsed())));
-        same_cluster(req, proven, cluster.as_deref())?;
+        same_cluster(req, proven, saved.cluster.as_deref())?;
     } else {
         same_cluster(req, proven, plan.cluster.as_deref())?;
     }
@@ -200,7 +200,7 @@ impl<'a> Walk<'a> {
 
     /// The point of no return.
     fn prove(&mut self, content: &Content) -> Result<()> {
-        let (machine, before) = (self.machine, self.record.before.clone());
+        let machine = self.machine;
         let mut why = anyhow!("etcd has not answered");
         let mut over: Option<anyhow::Error> = None;
         let limit = self.req.ready_timeout;
@@ -213,7 +213,7 @@ impl<'a> Walk<'a> {
                 over = Some(e);
                 return true;
             }
-            match self.look(&before, content) {
+            match self.look(content) {
                 Ok(None) => true,
                 Ok(Some(wrong)) => {
                     over = Some(wrong);
@@ -253,17 +253,14 @@ impl<'a> Walk<'a> {
     }
 
     /// `None` where all that was asked for is there; an answer where it is wrong; an error where it cannot be had yet.
-    fn look(
-        &self,
-        before: &crate::model::restore::Before,
-        content: &Content,
-    ) -> Result<Option<anyhow::Error>> {
+    fn look(&self, content: &Content) -> Result<Option<anyhow::Error>> {
         let look = self.machine.live.look()?;
-        if look.members.len() != 1 {
+        let [member] = look.members.as_slice() else {
             return Ok(Some(anyhow!("the new etcd has {} members instead of one", look.members.len())));
-        }
-        if before.member == Some(look.member_id) {
-            return Ok(Some(anyhow!("the etcd that answers is the one from before")));
+        };
+        // Its id tells nothing: it follows from its address, and may be the one from before. K3s gives each a new name.
+        if let Some(name) = self.machine.site.member_name().filter(|n| *n != member.name) {
+            anyhow::bail!("the etcd that answers is '{}', not '{name}'", member.name.escape_debug());
         }
         Ok(match self.machine.live.holds(content.facts.revision, content.live, &content.sample)? {
             // It was compared while it was at rest.
@@ -280,14 +277,25 @@ impl<'a> Walk<'a> {
         let begun = Instant::now();
         self.machine.progress.step("waiting until the API server is ready", None);
         let mut asked = false;
-        let ready = until(self.req.ready_timeout, self.req.poll * 4, self.machine.progress, || {
-            last = self.machine.k3s.ready();
+        // Since when the same process has been ready: one that ends right after is started anew for ever.
+        let mut since: Option<(u32, Instant)> = None;
+        let ready = until(self.req.ready_timeout, self.req.poll, self.machine.progress, || {
             asked = (self.machine.asked)();
-            asked || last == Ready::Yes
+            last = self.machine.k3s.ready();
+            let unit = self.machine.service.unit().ok().filter(|u| u.active == Active::Active);
+            since = match (unit, &last) {
+                (Some(unit), Ready::Yes) => {
+                    let same = since.filter(|(pid, _)| *pid == unit.main_pid);
+                    Some(same.unwrap_or((unit.main_pid, Instant::now())))
+                }
+                _ => None,
+            };
+            asked || since.is_some_and(|(_, at)| at.elapsed() >= self.req.steady)
         }) && !asked;
-        self.k3s += begun.elapsed();
-        self.times();
-        told(self.report).step("ready", if ready { "done" } else { "failed" }, Some(ms(begun.elapsed())));
+        let until_ready = since.map_or(begun.elapsed(), |(_, at)| at.duration_since(begun));
+        self.k3s += until_ready;
+        self.times(since.map(|(_, at)| at));
+        told(self.report).step("ready", if ready { "done" } else { "failed" }, Some(ms(until_ready)));
         self.machine.site.forget()?;
         if ready {
             return Ok(());
@@ -296,7 +304,7 @@ impl<'a> Walk<'a> {
             _ if asked => "asked to stop waiting".to_owned(),
             Ready::No(status, line) => format!("it answers {status}: {line}"),
             Ready::NoAnswer(why) => why,
-            Ready::Yes => "it was not asked again".to_owned(),
+            Ready::Yes => "it does not stay so, or systemd does not call its unit active".to_owned(),
         };
         Err(Fault::new(
             Kind::NotReady,
@@ -367,9 +375,11 @@ impl<'a> Walk<'a> {
         done
     }
 
-    pub(super) fn times(&mut self) {
+    /// Notes how long K3s did not serve: until that moment, else until now.
+    pub(super) fn times(&mut self, end: Option<Instant>) {
         let Some(down) = self.down else { return };
-        let (all, k3s) = (ms(down.elapsed()), ms(self.k3s));
+        let all = end.unwrap_or_else(Instant::now).duration_since(down);
+        let (all, k3s) = (ms(all), ms(self.k3s));
         let told = told(self.report);
         told.downtime_ms = Some(all);
         told.k3s_ms = Some(k3s);

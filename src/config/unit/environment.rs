@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::env_file;
+use super::{env_file, files};
 use crate::config::fragment::Origin;
 use crate::config::load::under;
 use crate::model::unit::Definition;
@@ -63,11 +63,10 @@ pub(super) fn of(definition: &Definition, root: &Path) -> Vec<Variable> {
     }
     for (path, _) in &definition.environment_files {
         let path = under(root, path);
-        let text = match std::fs::read(&path) {
-            // What is not UTF-8 is no flag either.
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        let text = match files::read(root, &path) {
+            Ok(text) => text.unwrap_or_default(),
             Err(e) => {
-                log::debug!("environment file '{}' of K3s's unit: {e}", path.display());
+                log::debug!("environment of K3s's unit: {e:#}");
                 continue;
             }
         };

@@ -124,7 +124,7 @@ fn list(folder: &Path, suffix: &str) -> Result<Vec<String>> {
 
 /// The text of a file below the root; `None` where it is not there, empty where a link to `/dev/null` hides it. A link is
 /// followed as that machine would follow it, and never out of the root.
-fn read(root: &Path, path: &Path) -> Result<Option<String>> {
+pub(super) fn read(root: &Path, path: &Path) -> Result<Option<String>> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
         let Ok(target) = std::fs::read_link(&path) else { break };
@@ -146,6 +146,7 @@ fn read(root: &Path, path: &Path) -> Result<Option<String>> {
         Err(e) => return Err(unreadable(&path, e)),
     }
     match std::fs::read(&path) {
+        // What is not UTF-8 is nothing that is looked for.
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(e) => Err(unreadable(&path, e)),
     }

@@ -194,7 +194,7 @@ impl Flags {
         let mut environment: Vec<(String, Secret)> = self
             .environment
             .iter()
-            .filter(|v| !environment::leads_astray(&v.name) && !(token && v.name == "K3S_TOKEN_FILE"))
+            .filter(|v| !(environment::leads_astray(&v.name) || token && v.name == "K3S_TOKEN_FILE"))
             .map(|v| (v.name.clone(), Secret::new(v.value.as_str())))
             .collect();
         let (path, folders) = SEARCH_PATH;

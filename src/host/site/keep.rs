@@ -39,7 +39,7 @@ impl Site {
             .chain(self.kubeconfig.canonicalize().ok().map(|real| (real, "kubeconfig-itself")))
         {
             if let Some(folder) = path.parent().filter(|f| f.is_dir()) {
-                push(path.clone(), &folder.to_owned(), name);
+                push(path.clone(), folder, name);
             }
         }
         all.dedup_by(|a, b| a.path == b.path);

@@ -188,8 +188,7 @@ impl Loaded {
 
     /// Only what the unit runs: a handful of properties, for those who are in a hurry. `None` where it has no file.
     pub(super) async fn definition(&self, bus: &Bus) -> Option<Definition> {
-        let state: String = self.property(bus, UNIT, "LoadState").await?;
-        if state != "loaded" {
+        if self.state(bus).await != "loaded" {
             return None;
         }
         let name: String = self.property(bus, UNIT, "Id").await?;
@@ -206,6 +205,11 @@ impl Loaded {
         Some(definition(&name, &mut |property| known.remove(property)))
     }
 
+    /// What came of reading its file: `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
+    pub(super) async fn state(&self, bus: &Bus) -> String {
+        self.property(bus, UNIT, "LoadState").await.unwrap_or_default()
+    }
+
     /// Only its command line.
     pub(super) async fn exec_start(&self, bus: &Bus) -> Vec<String> {
         let value = self.property::<Variant<'static>>(bus, SERVICE, EXEC_START[1]).await;
@@ -217,7 +221,7 @@ impl Loaded {
 const EXEC_START: [&str; 2] = ["ExecStartEx", "ExecStart"];
 
 fn definition(name: &str, property: &mut dyn FnMut(&str) -> Option<Variant<'static>>) -> Definition {
-    let of = |value: Option<Variant<'static>>| value.map(|v| Vec::<String>::try_from(v));
+    let of = |value: Option<Variant<'static>>| value.map(Vec::<String>::try_from);
     let mut starts = EXEC_START.into_iter().map(|p| commands(p, property(p)));
     let (exec_start, verbatim) =
         starts.find(|c| !c.is_empty()).and_then(|c| c.into_iter().next()).unwrap_or_default();

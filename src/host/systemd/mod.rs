@@ -12,7 +12,6 @@ use zbus::OwnedObjectPath;
 
 use super::flavour::Flavour;
 use super::{Service, Unit};
-use crate::error::kind_of;
 use crate::model::unit::{Definition, k3s_in, the_one};
 use bus::Bus;
 
@@ -52,7 +51,8 @@ impl Systemd {
 pub fn find(flavour: &Flavour, wanted: Option<&str>) -> Result<Systemd> {
     bus::run("the search for K3s's unit", ANSWER, async {
         let bus = Bus::open().await?;
-        Ok(Systemd { unit: search(&bus, flavour, wanted).await?.name })
+        let found = search(&bus, flavour, wanted).await?;
+        found.map(|d| Systemd { unit: d.name }).map_err(|names| trouble::ambiguous(flavour, &names))
     })
 }
 
@@ -67,28 +67,37 @@ pub fn definition(flavour: &Flavour, wanted: Option<&str>) -> Result<Option<Defi
         search(&bus, flavour, wanted).await
     });
     log::debug!("systemd was asked for K3s's unit in {:?}", begun.elapsed());
-    match found {
-        Ok(definition) => Ok(Some(definition)),
-        Err(e) if reached && wanted.is_some() => Err(e),
-        Err(e) => {
-            let level = if wanted.is_some() { log::Level::Warn } else { log::Level::Debug };
-            log::log!(level, "K3s's flags are taken without its unit: {e:#} ({})", kind_of(&e).label());
-            Ok(None)
+    let (level, why) = match found {
+        Ok(Ok(definition)) => return Ok(Some(definition)),
+        Ok(Err(names)) if names.is_empty() => (log::Level::Debug, "no unit runs it".to_owned()),
+        Ok(Err(names)) => {
+            (log::Level::Warn, format!("several run it ({}), name one with --unit", names.join(", ")))
         }
-    }
+        Err(e) if wanted.is_none() => (log::Level::Debug, format!("{e:#}")),
+        Err(e) if reached => return Err(e),
+        Err(e) => (log::Level::Warn, format!("{e:#}")),
+    };
+    log::log!(level, "the flags in the unit of {} are not known: {why}", flavour.name);
+    Ok(None)
 }
 
 fn full_name(unit: &str) -> String {
     if unit.ends_with(".service") { unit.to_owned() } else { format!("{unit}.service") }
 }
 
-async fn search(bus: &Bus, flavour: &Flavour, wanted: Option<&str>) -> Result<Definition> {
+/// The unit, or the names of all that could be meant.
+async fn search(
+    bus: &Bus,
+    flavour: &Flavour,
+    wanted: Option<&str>,
+) -> Result<Result<Definition, Vec<String>>> {
     let usual = wanted.map_or_else(|| flavour.unit.to_owned(), full_name);
-    if let Some(definition) = bus.load(&usual).await?.definition(bus).await {
-        return Ok(definition);
+    let unit = bus.load(&usual).await?;
+    if let Some(definition) = unit.definition(bus).await {
+        return Ok(Ok(definition));
     }
     if wanted.is_some() {
-        return Err(trouble::none(&usual));
+        return Err(trouble::unusable(&usual, &unit.state(bus).await));
     }
     let mut candidates = Vec::new();
     for (name, loaded) in bus.services().await? {
@@ -99,8 +108,9 @@ async fn search(bus: &Bus, flavour: &Flavour, wanted: Option<&str>) -> Result<De
             log::trace!("{name} does not run K3s");
         }
     }
-    let found = the_one(&candidates, flavour.program);
-    found.cloned().map_err(|names| trouble::ambiguous(flavour.unit, flavour.program, &names))
+    candidates.sort_by(|a, b| a.name.cmp(&b.name));
+    let found = the_one(&candidates, flavour.program).cloned();
+    Ok(found.map_err(|names| names.into_iter().map(str::to_owned).collect()))
 }
 
 impl Service for Systemd {
@@ -158,8 +168,11 @@ impl Service for Systemd {
     fn reset_failed(&self) -> Result<()> {
         bus::run("forgetting a failure", ANSWER, async {
             let bus = Bus::open().await?;
-            let done = bus.manager::<_, ()>("ResetFailedUnit", &(&*self.unit,)).await;
-            done.map_err(|e| trouble::explain(&self.unit, "resetting", &e))
+            match bus.manager::<_, ()>("ResetFailedUnit", &(&*self.unit,)).await {
+                // What systemd has forgotten altogether has not failed.
+                Err(e) if !trouble::is_none(&e) => Err(trouble::explain(&self.unit, "resetting", &e)),
+                _ => Ok(()),
+            }
         })
     }
 }

@@ -5,6 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use crate::error::{Fault, Kind};
+use crate::host::flavour::Flavour;
+
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 
 /// The bus cannot be reached.
 pub(super) fn no_bus(e: &zbus::Error) -> anyhow::Error {
@@ -39,7 +42,7 @@ pub(super) fn explain(unit: &str, doing: &str, e: &zbus::Error) -> anyhow::Error
         | "org.freedesktop.DBus.Error.AuthFailed" => {
             fault(Kind::Refused, format!("{doing} unit '{shown}' is not allowed"), "Run it as root.")
         }
-        "org.freedesktop.systemd1.NoSuchUnit" | "org.freedesktop.DBus.Error.FileNotFound" => {
+        NO_SUCH_UNIT => {
             return none(unit);
         }
         "org.freedesktop.DBus.Error.InvalidArgs" => {
@@ -72,6 +75,26 @@ pub(super) fn explain(unit: &str, doing: &str, e: &zbus::Error) -> anyhow::Error
     anyhow::anyhow!("{}", plain(e)).context(fault)
 }
 
+/// Whether the answer is that systemd does not have the unit.
+pub(super) fn is_none(e: &zbus::Error) -> bool {
+    name(e) == NO_SUCH_UNIT
+}
+
+/// A unit that was named and cannot be gone by, by systemd's word for why.
+pub(super) fn unusable(unit: &str, state: &str) -> anyhow::Error {
+    let shown = unit.escape_debug();
+    let fault = match state {
+        "masked" => Fault::new(Kind::Config, format!("unit '{shown}' is masked"))
+            .hint("If that is not on purpose, undo it with 'systemctl unmask'."),
+        "bad-setting" | "error" => {
+            Fault::new(Kind::Config, format!("systemd cannot make sense of unit '{shown}'"))
+                .hint("'systemd-analyze verify' says what is wrong with its file.")
+        }
+        _ => return none(unit),
+    };
+    fault.into()
+}
+
 /// There is no such unit.
 pub(super) fn none(unit: &str) -> anyhow::Error {
     Fault::new(Kind::Config, format!("there is no unit '{}'", unit.escape_debug()))
@@ -80,8 +103,9 @@ pub(super) fn none(unit: &str) -> anyhow::Error {
 }
 
 /// No unit, or more than one, could be K3s's.
-pub(super) fn ambiguous(usual: &str, program: &str, found: &[&str]) -> anyhow::Error {
-    let why = match found {
+pub(super) fn ambiguous(flavour: &Flavour, names: &[String]) -> anyhow::Error {
+    let (usual, program) = (flavour.unit, flavour.program);
+    let why = match names {
         [] => format!("there is no unit '{usual}', and no other one runs '{program} server'"),
         several => format!("there is no unit '{usual}', and several run '{program}': {}", several.join(", ")),
     };

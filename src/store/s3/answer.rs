@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ureq::http::HeaderMap;
 
 use super::trouble::{Class, Trouble};
-use super::xml;
+use super::xml::{self, Node};
 
 /// More than this, and the clocks are the likelier reason for a refusal.
 const SKEW: i64 = 5 * 60;
@@ -27,9 +27,8 @@ pub(super) fn quoted(text: &str) -> String {
 /// An answer that is not a success. `body` is the head of it, which may not be XML at all.
 pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &str) -> Trouble {
     let document = xml::parse(body).unwrap_or_default();
-    let word = |name: &str| quoted(document.text(name));
-    let (code, said) = (word("Code"), word("Message"));
-    let mut class = Class::of_code(&code).unwrap_or_else(|| Class::of_status(status));
+    let (code, said) = (quoted(document.text("Code")), quoted(document.text("Message")));
+    let mut class = class_of(&code, &said).unwrap_or_else(|| Class::of_status(status));
     let there =
         [header(headers, "x-amz-bucket-region"), document.text("Region"), document.text("BucketRegion")]
             .into_iter()
@@ -65,9 +64,16 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
         }
         (Class::Skew, _, None) => format!("this machine's clock and the store's differ; {answered}"),
         (Class::Signature, ..) => format!("the store says that the signature is wrong ({code})"),
+        (Class::Key, ..) if code.is_empty() => format!("the store does not accept the keys; {answered}"),
+        (Class::Key, ..) if code.contains("Token") => {
+            format!("the store does not accept the session token ({code})")
+        }
         (Class::Key, ..) => format!("the store does not accept the access key ({code})"),
         (Class::NoBucket, ..) => "there is no such bucket".to_owned(),
         (Class::Denied, ..) => format!("access is denied; {answered}"),
+        (Class::Locked, ..) => format!("it is locked; {answered}"),
+        (Class::Archived, ..) => format!("it lies in an archive; {answered}"),
+        (Class::Full, ..) => format!("the store is full; {answered}"),
         (Class::Redirect, ..) => {
             let to = document.text("Endpoint");
             let to = if to.is_empty() { host_of(header(headers, "location")) } else { to };
@@ -80,6 +86,31 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
     };
     let after = header(headers, "retry-after").parse().ok();
     Trouble { class, message, code, after }
+}
+
+/// By the store's word, and by its sentence where stores have one word for many things.
+fn class_of(code: &str, said: &str) -> Option<Class> {
+    let (class, said) = (Class::of_code(code)?, said.to_ascii_lowercase());
+    Some(match class {
+        // Garage says this of all that it does not allow, MinIO also of what is locked.
+        Class::Denied if said.contains("invalid signature") => Class::Signature,
+        Class::Denied if said.contains("no such key") => Class::Key,
+        Class::Denied if ["worm", "object lock", "retention"].iter().any(|w| said.contains(w)) => {
+            Class::Locked
+        }
+        class => class,
+    })
+}
+
+/// An error about one of many in an answer that is a success.
+pub(super) fn in_a_document(error: &Node) -> Trouble {
+    let (code, said) = (quoted(error.text("Code")), quoted(error.text("Message")));
+    let class = class_of(&code, &said).unwrap_or(Class::Failed);
+    let message = match class {
+        Class::Locked => format!("it is locked; the store answered {code}: {said}"),
+        _ => format!("the store answered {code}: {said}"),
+    };
+    Trouble { code, ..Trouble::of(class, message) }
 }
 
 /// Only the host: the rest of such an address holds our signature.
@@ -111,9 +142,13 @@ pub(super) fn unanswered(error: ureq::Error, host: &str, tls: bool, silence: u64
         E::Timeout(_) => Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s")),
         E::Io(e) => io_trouble(&e, host, tls, silence),
         E::ConnectionFailed => Trouble::of(Class::Connect, format!("'{host}' cannot be reached")),
-        E::ConnectProxyFailed(why) => {
-            Trouble::of(Class::Connect, format!("the proxy refuses: {}", quoted(&why)))
+        E::ConnectProxyFailed(why) if why.contains("407") => {
+            Trouble::of(Class::Connect, "the proxy wants a user and a password, or other ones")
         }
+        E::ConnectProxyFailed(why) => Trouble::of(
+            Class::Connect,
+            format!("the proxy lets nobody through to '{host}': {}", quoted(&why)),
+        ),
         E::InvalidProxyUrl => Trouble::of(Class::Config, "the proxy's URL cannot be used"),
         E::Protocol(_) if !tls => {
             Trouble::of(Class::Scheme, format!("'{host}' does not speak plain HTTP; it may want HTTPS"))
@@ -130,7 +165,14 @@ fn tls_trouble(said: &str, host: &str) -> Trouble {
     if said.contains("InvalidContentType") || said.contains("corrupt message") {
         return Trouble::of(Class::Scheme, format!("'{host}' does not speak HTTPS; it may want plain HTTP"));
     }
-    Trouble::of(Class::Certificate, format!("the certificate of '{host}' is not accepted: {}", quoted(said)))
+    let class = match () {
+        () if said.contains("not valid for name") || said.contains("NotValidForName") => Class::OtherName,
+        () if said.contains("expired") || said.contains("Expired") || said.contains("not valid yet") => {
+            Class::Expired
+        }
+        () => Class::Certificate,
+    };
+    Trouble::of(class, format!("the certificate of '{host}' is not accepted: {}", quoted(said)))
 }
 
 /// The same for an error of reading or writing, also in the middle of a body.
@@ -154,5 +196,64 @@ pub(super) fn io_trouble(e: &io::Error, host: &str, tls: bool, silence: u64) -> 
             Trouble::of(Class::Name, format!("the name '{host}' cannot be resolved"))
         }
         _ => Trouble::of(Class::Broken, format!("the connection to '{host}' broke: {}", quoted(&said))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who says it | status | a header | code | the rest of the document, or what there is instead of one | what it
+    /// means | words of the sentence.
+    const REFUSALS: &str = r"
+AWS, another region, to a HEAD | 301 | x-amz-bucket-region: eu-west-1 | | | Region | in the region 'eu-west-1'
+AWS, another region | 301 | x-amz-bucket-region: eu-west-1 | PermanentRedirect | <Endpoint>b.s3-eu-west-1.amazonaws.com</Endpoint> | Region | 'eu-west-1', not in 'us-east-1'
+AWS, a new bucket | 307 | | TemporaryRedirect | <Endpoint>b.s3-eu-west-1.amazonaws.com</Endpoint> | Redirect | redirects to 'b.s3-eu-west-1.amazonaws.com'
+a web server | 302 | location: https://login.example/?X-Amz-Signature=s | | <html><body>moved</body></html> | Redirect | redirects to 'login.example'
+AWS, presigned | 400 | | AuthorizationQueryParametersError | <Message>wrong; expecting 'eu-west-1'</Message><Region>eu-west-1</Region> | Region | in the region 'eu-west-1'
+Garage, its default | 400 | | AuthorizationHeaderMalformed | <Message>unexpected scope</Message><Region>garage</Region> | Region | in the region 'garage'
+AWS, wrong secret | 403 | | SignatureDoesNotMatch | <Message>The request signature we calculated</Message> | Signature | signature is wrong
+Garage, wrong secret | 403 | | AccessDenied | <Message>Forbidden: Invalid signature</Message> | Signature | signature is wrong
+Garage, wrong key | 403 | | AccessDenied | <Message>Forbidden: No such key: GK1</Message> | Key | does not accept the access key
+R2, wrong key | 401 | | Unauthorized | | Key | does not accept the access key
+anybody, no word | 401 | | | | Key | status 401
+AWS, an old token | 400 | | ExpiredToken | <Message>The provided token has expired.</Message> | Key | session token (ExpiredToken)
+AWS, presigned, the clock | 403 | date: Tue, 15 Nov 1994 08:12:31 GMT | AccessDenied | <Message>Request has expired</Message> | Skew | ahead of the store's
+AWS, presigned, no date | 403 | | AccessDenied | <Message>Request is not yet valid</Message> | Skew | clock and the store's differ
+AWS, the clock | 403 | date: Tue, 15 Nov 1994 08:12:31 GMT | RequestTimeTooSkewed | | Skew | ahead of the store's
+a firewall | 403 | | | <html><head><title>403 Forbidden</title></head></html> | Denied | access is denied; the store answered with status 403
+MinIO, locked | 403 | | AccessDenied | <Message>Object is WORM protected and cannot be overwritten</Message> | Locked | it is locked
+AWS, in an archive | 403 | | InvalidObjectState | <Message>not valid for the storage class</Message> | Archived | in an archive
+MinIO, full | 507 | | XMinioStorageFull | | Full | the store is full
+Ceph, over quota | 403 | | QuotaExceeded | | Full | the store is full
+anybody, later | 503 | retry-after: 7 | | <html></html> | Throttled | status 503
+Aliyun, path style | 403 | | SecondLevelDomainForbidden | <Message>Please use virtual hosted style</Message> | Redirect | without saying where
+Go, on an HTTPS port | 400 | | | Client sent an HTTP request to an HTTPS server. | Scheme | HTTPS
+nginx, on an HTTPS port | 400 | | | <html>The plain HTTP request was sent to HTTPS port</html> | Scheme | HTTPS
+a page | 404 | | | <html>not found</html> | Missing | status 404
+control characters | 500 | | InternalError | <Message>a&#x9b;31m&#10;b</Message> | Server | \u{9b}31m\nb
+";
+
+    #[test]
+    fn the_refusals_of_each_store_are_understood() {
+        for row in REFUSALS.lines().filter(|row| !row.is_empty()) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let &[who, status, head, code, rest, class, words] = cells.as_slice() else { panic!("{row}") };
+            let mut headers = HeaderMap::new();
+            if let Some((name, value)) = head.split_once(": ") {
+                headers.insert(ureq::http::HeaderName::from_static(name), value.parse().unwrap());
+            }
+            let body = match code {
+                "" => rest.to_owned(),
+                code => format!("<?xml version='1.0'?><Error><Code>{code}</Code>{rest}</Error>"),
+            };
+            let trouble = refused(status.parse().unwrap(), &headers, body.as_bytes(), "us-east-1");
+            assert_eq!(format!("{:?}", trouble.class), class, "{who}: {trouble}");
+            assert!(trouble.message.contains(words), "{who}: {trouble}");
+            assert!(
+                !trouble.message.contains("Signature=") && trouble.message.len() < 300,
+                "{who}: {trouble}"
+            );
+        }
     }
 }

@@ -4,13 +4,14 @@
 //! First the objects, then what belongs to those that are gone: a snapshot that stays keeps its manifest.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Once;
 
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::answer::quoted;
-use super::put::base64;
+use super::answer::{header, in_a_document};
+use super::put::{base64, is_unknown};
 use super::record::companions;
 use super::send::{Payload, Wire};
 use super::sign::Ask;
@@ -48,10 +49,7 @@ fn delete_keys(wire: &Wire, keys: &[String]) -> HashMap<String, Trouble> {
         if bulk && chunk.len() > 1 {
             match together(wire, chunk, &mut failed) {
                 Ok(()) => continue,
-                Err(t)
-                    if t.class == Class::Unsupported
-                        || matches!(t.code.as_str(), "MalformedXML" | "InvalidRequest") =>
-                {
+                Err(t) if is_unknown(&t) || is_elsewhere(&t) => {
                     log::debug!("{t}; deleting one by one");
                     bulk = false;
                 }
@@ -67,9 +65,13 @@ fn delete_keys(wire: &Wire, keys: &[String]) -> HashMap<String, Trouble> {
     failed
 }
 
+/// How stores without this request answer it, beside those that say so: they see a request of another kind.
+fn is_elsewhere(trouble: &Trouble) -> bool {
+    matches!(trouble.class, Class::Failed | Class::NoBucket | Class::Nonsense)
+}
+
 fn together(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>) -> Result<(), Trouble> {
-    let mut body =
-        String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
+    let mut body = String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for key in keys {
         body.push_str(&format!("<Object><Key>{}</Key></Object>", escape(key)));
     }
@@ -83,25 +85,23 @@ fn together(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>
     if answer.name != "DeleteResult" && answer.name != "DeleteObjectsResult" {
         return Err(wire.lacks("the result of a deletion"));
     }
+    if answer.all("Deleted").any(|d| d.text("DeleteMarker") == "true") {
+        say_that_versions_stay();
+    }
     let asked: BTreeSet<&str> = keys.iter().map(|k| k.as_str()).collect();
     let mut again: Vec<&String> = Vec::new();
     for error in answer.all("Error") {
-        let (key, code) = (error.child("Key").map_or("", |k| k.text.as_str()), quoted(error.text("Code")));
+        let key = error.child("Key").map_or("", |k| k.text.as_str());
         if !asked.contains(key) {
             return Err(Trouble::of(
                 Class::Nonsense,
                 "the store speaks of an object that nobody asked it to delete",
             ));
         }
-        let class = Class::of_code(&code).unwrap_or(Class::Failed);
-        let said = quoted(error.text("Message"));
-        let trouble = Trouble {
-            code: code.clone(),
-            ..Trouble::of(class, format!("the store answered {code}: {said}"))
-        };
+        let trouble = in_a_document(error);
         match keys.iter().find(|k| k.as_str() == key).filter(|_| trouble.may_pass()) {
             Some(key) => again.push(key),
-            None if class == Class::Missing => {}
+            None if trouble.class == Class::Missing => {}
             None => drop(failed.insert(key.to_owned(), trouble)),
         }
     }
@@ -112,9 +112,22 @@ fn together(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>
 fn one_by_one(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>) {
     for key in keys {
         match wire.ask(&Ask::new(Method::DELETE, key.as_str()), Payload::None) {
+            Ok(answer) if header(&answer.headers, "x-amz-delete-marker") == "true" => {
+                say_that_versions_stay()
+            }
             Ok(_) => {}
             Err(t) if t.class == Class::Missing => {}
             Err(t) => drop(failed.insert((*key).clone(), t)),
         }
     }
+}
+
+/// Once in a run: whoever deletes for the room it takes should know.
+fn say_that_versions_stay() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        log::info!(
+            "the bucket keeps versions: what is deleted is no longer listed, but stays there as an old version until a lifecycle rule of the bucket removes it"
+        );
+    });
 }

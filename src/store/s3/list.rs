@@ -18,6 +18,10 @@ use crate::model::snapshot::{FileId, Listing, Snapshot, State, plausible_size};
 
 /// More objects than any folder of snapshots has; a listing that goes on is a lie, or somebody else's bucket.
 const OBJECTS: usize = 1_000_000;
+/// Bytes of all their names and tags.
+const BYTES: usize = 256 << 20;
+/// Bytes of a key, as S3 allows, and of a tag.
+const KEY: usize = 1024;
 /// Pages in a row that bring nothing.
 const EMPTY: usize = 100;
 
@@ -47,7 +51,7 @@ pub(super) fn entries(wire: &Wire, prefix: &str, each: &mut dyn FnMut(Entry)) ->
     };
     let mut tokens: HashSet<String> = HashSet::new();
     let mut token = String::new();
-    let (mut count, mut empty) = (0usize, 0usize);
+    let (mut count, mut bytes, mut empty) = (0usize, 0usize, 0usize);
     loop {
         let mut ask = Ask::new(Method::GET, "")
             .query("list-type", "2")
@@ -58,9 +62,7 @@ pub(super) fn entries(wire: &Wire, prefix: &str, each: &mut dyn FnMut(Entry)) ->
             ask = ask.query("continuation-token", &token);
         }
         let (_, page) = wire.document(&ask, Payload::None)?;
-        if page.name != "ListBucketResult" {
-            return Err(lie("it is no listing"));
-        }
+        is_listing(wire, &page)?;
         let encoded = page.text("EncodingType") == "url";
         let before = count;
         for node in page.all("Contents") {
@@ -69,13 +71,14 @@ pub(super) fn entries(wire: &Wire, prefix: &str, each: &mut dyn FnMut(Entry)) ->
                 return Err(lie("it holds an object from outside the folder"));
             }
             count += 1;
+            bytes += entry.key.len() + entry.etag.len();
             each(entry);
         }
         empty = if count == before { empty + 1 } else { 0 };
-        if count > OBJECTS || empty > EMPTY {
+        if count > OBJECTS || bytes > BYTES || empty > EMPTY {
             return Err(lie("it has no end"));
         }
-        if page.text("IsTruncated") != "true" {
+        if !page.text("IsTruncated").eq_ignore_ascii_case("true") {
             return Ok(());
         }
         let next = page.text("NextContinuationToken");
@@ -89,11 +92,30 @@ pub(super) fn entries(wire: &Wire, prefix: &str, each: &mut dyn FnMut(Entry)) ->
     }
 }
 
+/// Whether an answer lists objects. One that lists buckets does not see ours in the host name.
+pub(super) fn is_listing(wire: &Wire, page: &Node) -> Result<(), Trouble> {
+    match page.name.as_str() {
+        "ListBucketResult" => Ok(()),
+        "ListAllMyBucketsResult" => Err(Trouble::of(
+            Class::NoBucket,
+            format!("'{}' lists its buckets instead: it does not see the bucket in the host name", wire.host),
+        )),
+        _ => {
+            let why = format!("the listing of '{}' makes no sense: it is no listing", wire.host);
+            Err(Trouble::of(Class::Nonsense, why))
+        }
+    }
+}
+
 fn entry(node: &Node, encoded: bool) -> Result<Entry, &'static str> {
     let raw = node.child("Key").map(|k| k.text.as_str()).unwrap_or_default();
-    let key = if encoded { decode(raw).ok_or("a name in it cannot be decoded")? } else { raw.to_owned() };
-    if key.is_empty() || key.len() > 4096 {
+    let key = if encoded { decode(raw) } else { raw.to_owned() };
+    if key.is_empty() || key.len() > KEY {
         return Err("an object in it has no name, or too long a one");
+    }
+    let etag = node.text("ETag").trim_matches('"');
+    if etag.len() > KEY {
+        return Err("an object in it has too long a tag");
     }
     let modified =
         node.text("LastModified").parse::<jiff::Timestamp>().map_err(|_| "an object in it has no date")?;
@@ -101,25 +123,34 @@ fn entry(node: &Node, encoded: bool) -> Result<Entry, &'static str> {
         key,
         size: node.text("Size").parse().map_err(|_| "an object in it has no size")?,
         modified: u64::try_from(modified.as_second()).unwrap_or(0),
-        etag: node.text("ETag").trim_matches('"').to_owned(),
+        etag: etag.to_owned(),
     })
 }
 
-/// Percent signs and `+`, as forms are written.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let pair = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?
-            }
-            other => other,
-        });
+/// Percent signs and `+`, as forms are written. Some stores say that they encode and do not: what no encoder leaves
+/// as it is was not encoded.
+fn decode(text: &str) -> String {
+    let left_by_none = |b: u8| !b.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&b);
+    let decoded = || {
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.bytes();
+        while let Some(byte) = rest.next() {
+            bytes.push(match byte {
+                b'+' => b' ',
+                b'%' => {
+                    let pair = [rest.next()?, rest.next()?];
+                    u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?
+                }
+                other => other,
+            });
+        }
+        String::from_utf8(bytes).ok()
+    };
+    if text.bytes().any(left_by_none) {
+        text.to_owned()
+    } else {
+        decoded().unwrap_or_else(|| text.to_owned())
     }
-    String::from_utf8(bytes).ok()
 }
 
 /// A name that can be asked for and cannot lead anywhere else.
@@ -189,14 +220,17 @@ mod tests {
     #[test]
     fn names_are_decoded_as_stores_encode_them() {
         for (raw, want) in [
-            ("a+b", Some("a b")),
-            ("a%2Bb%0a", Some("a+b\n")),
-            ("%C3%BC", Some("ü")),
-            ("%zz", None),
-            ("%4", None),
-            ("%ff", None),
+            ("a+b", "a b"),
+            ("a%2Bb%0a", "a+b\n"),
+            ("%C3%BC", "ü"),
+            // These were not encoded, whatever was said.
+            ("%zz", "%zz"),
+            ("%4", "%4"),
+            ("%ff", "%ff"),
+            ("ü%41+", "ü%41+"),
+            ("a b%41+", "a b%41+"),
         ] {
-            assert_eq!(super::decode(raw).as_deref(), want, "{raw}");
+            assert_eq!(super::decode(raw), want, "{raw}");
         }
     }
 

@@ -10,7 +10,9 @@ mod imds;
 mod list;
 mod multipart;
 mod object;
+mod pinned;
 mod probe;
+mod proxy;
 mod put;
 mod record;
 mod send;
@@ -233,8 +235,8 @@ impl Store for S3 {
 }
 
 impl Remote for S3 {
-    fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool) -> usize {
-        multipart::sweep(&self.wire, ours)
+    fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize {
+        multipart::sweep(&self.wire, ours, owed)
     }
 
     fn url(&self) -> String {

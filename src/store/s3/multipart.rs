@@ -11,7 +11,11 @@ use sha2::Sha256;
 use ureq::http::Method;
 
 use super::answer::header;
-use super::put::{Expected, Manners, Sent, base64, customer_key, dress_snapshot, hex, sums};
+use super::list::is_plain;
+use super::object::Head;
+use super::put::{
+    Expected, Manners, Sent, With, base64, customer_key, dress_snapshot, hex, if_free, is_unknown, sums,
+};
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -22,11 +26,16 @@ use crate::model::snapshot::Manifest;
 
 /// No store takes more parts than this.
 const PARTS: u64 = 10_000;
+/// So many unfinished uploads are looked at, and keys and ids of so many bytes.
+const UPLOADS: usize = 10_000;
+const LONGEST: usize = 1024;
 
 struct Part {
     sha256: [u8; 32],
     md5: [u8; 16],
     etag: String,
+    /// Whether the store keeps its SHA-256.
+    kept: bool,
 }
 
 struct Upload<'a> {
@@ -36,8 +45,10 @@ struct Upload<'a> {
     data: &'a dyn ReadAt,
     part_size: u64,
     count: usize,
-    /// Whether the store keeps a SHA-256 of each part. Where not, each part goes with its MD5.
-    checksums: bool,
+    /// Whether the store said that it keeps a SHA-256 of each part. Where not, each part goes with its MD5 too.
+    kept: bool,
+    /// Whether a part may go with its SHA-256.
+    checksum: bool,
     progress: &'a dyn Progress,
 }
 
@@ -47,12 +58,12 @@ fn part_size(wire: &Wire, size: u64) -> u64 {
 }
 
 /// What an object of these bytes looks like that was sent by us, in one piece or in parts.
-pub(super) fn expected(wire: &Wire, data: &dyn ReadAt) -> Result<Expected, Trouble> {
-    let size = data.size();
+pub(super) fn expected(wire: &Wire, data: &dyn ReadAt, m: &Manifest) -> Result<Expected, Trouble> {
+    let (size, whole) = (data.size(), base64(&m.stored_sha256.0));
     let part_size = part_size(wire, size);
     if size <= wire.bucket.part_size {
         let sums = sums(data, 0, size)?;
-        return Ok(Expected { size, checksum: base64(&sums.sha256), etag: Some(hex(&sums.md5)) });
+        return Ok(Expected { size, checksum: base64(&sums.sha256), whole, etag: Some(hex(&sums.md5)) });
     }
     let (mut sha, mut md5) = (Sha256::new(), Md5::new());
     for index in 0..size.div_ceil(part_size) {
@@ -63,7 +74,7 @@ pub(super) fn expected(wire: &Wire, data: &dyn ReadAt) -> Result<Expected, Troub
     }
     let count = size.div_ceil(part_size);
     let etag = Some(format!("{}-{count}", hex(&md5.finalize())));
-    Ok(Expected { size, checksum: format!("{}-{count}", base64(&sha.finalize())), etag })
+    Ok(Expected { size, checksum: format!("{}-{count}", base64(&sha.finalize())), whole, etag })
 }
 
 /// Sends it all. On an error, what is expected comes back where the upload may yet have been completed.
@@ -80,35 +91,37 @@ pub(super) fn put(
     let part_size = part_size(wire, size);
     let count = usize::try_from(size.div_ceil(part_size)).unwrap_or(usize::MAX);
     let mut tries = 0;
-    let begun = manners.adapt(|| {
+    let begun = manners.adapt(With { condition: false, checksum: true }, |with| {
         let mut ask =
             dress_snapshot(Ask::new(Method::POST, key), &wire.bucket, name, manifest).query("uploads", "");
-        if manners.checksum() {
+        if with.checksum {
             ask = ask.header("x-amz-checksum-algorithm", "SHA256");
         }
-        wire.again(|| {
+        let answer = wire.again(|| {
             tries += 1;
             wire.one_document(&ask, Payload::None)
-        })
+        })?;
+        Ok((answer, with.checksum))
     });
-    let (headers, document) = begun.map_err(|t| {
-        abort_others(wire, key, "");
+    let ((headers, document), checksum) = begun.map_err(|t| {
+        let _ = abort_others(wire, key, "");
         (None, t)
     })?;
     let id = document.text("UploadId").to_owned();
     if id.is_empty() {
         return Err((None, wire.lacks("the upload's id")));
     }
-    let checksums = manners.checksum() && header(&headers, "x-amz-checksum-algorithm") == "SHA256";
-    let upload = Upload { wire, key, id, data, part_size, count, checksums, progress };
-    let ended = upload.parts().map_err(|t| (None, t)).and_then(|parts| upload.complete(manners, &parts));
+    let kept = checksum && header(&headers, "x-amz-checksum-algorithm").eq_ignore_ascii_case("SHA256");
+    let upload = Upload { wire, key, id, data, part_size, count, kept, checksum, progress };
+    let parts = upload.parts().map_err(|t| (None, t));
+    let ended = parts.and_then(|parts| upload.complete(manners, &parts, manifest));
     if let Err((_, trouble)) = &ended {
         log::debug!("{trouble}; aborting the upload");
         upload.abort();
     }
     if tries > 1 {
         // A request to begin whose answer was lost may have begun one.
-        abort_others(wire, key, &upload.id);
+        let _ = abort_others(wire, key, &upload.id);
     }
     ended
 }
@@ -159,29 +172,34 @@ impl Upload<'_> {
         let ask = Ask::new(Method::PUT, self.key)
             .query("partNumber", index.saturating_add(1).to_string())
             .query("uploadId", &self.id);
-        let ask = customer_key(ask, &self.wire.bucket);
-        let ask = if self.checksums {
-            ask.header("x-amz-checksum-sha256", base64(&sums.sha256))
-        } else {
-            ask.header("content-md5", base64(&sums.md5))
-        };
-        let answer = self.wire.ask(&ask, Payload::Part(self.data, from, len))?;
+        let mut ask = customer_key(ask, &self.wire.bucket);
+        if !self.kept {
+            ask = ask.header("content-md5", base64(&sums.md5));
+        }
+        let full = ask.clone().header("x-amz-checksum-sha256", base64(&sums.sha256));
+        let send = |ask: &Ask| self.wire.ask(ask, Payload::Part(self.data, from, len));
+        let answer = match if self.checksum { send(&full) } else { send(&ask) } {
+            // It overheard the word when the upload began.
+            Err(t) if self.checksum && !self.kept && is_unknown(&t) => send(&ask),
+            answer => answer,
+        }?;
         let etag = etag(&answer.headers);
         if etag.is_empty() {
             return Err(self.wire.lacks("the part's entity tag"));
         }
         self.progress.advance(len);
-        Ok(Part { sha256: sums.sha256, md5: sums.md5, etag })
+        let kept = self.kept || !header(&answer.headers, "x-amz-checksum-sha256").is_empty();
+        Ok(Part { sha256: sums.sha256, md5: sums.md5, etag, kept })
     }
 
-    fn complete(&self, manners: &Manners, parts: &[Part]) -> Sent {
+    fn complete(&self, manners: &Manners, parts: &[Part], manifest: &Manifest) -> Sent {
         let (mut sha, mut md5) = (Sha256::new(), Md5::new());
         let mut body =
             String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
         for (index, part) in parts.iter().enumerate() {
             sha.update(part.sha256);
             md5.update(part.md5);
-            let sum = if self.checksums {
+            let sum = if part.kept {
                 format!("<ChecksumSHA256>{}</ChecksumSHA256>", base64(&part.sha256))
             } else {
                 String::new()
@@ -196,16 +214,23 @@ impl Upload<'_> {
         let expected = Expected {
             size: self.data.size(),
             checksum: format!("{}-{}", base64(&sha.finalize()), parts.len()),
+            whole: base64(&manifest.stored_sha256.0),
             etag: Some(format!("{}-{}", hex(&md5.finalize()), parts.len())),
         };
-        let done = manners.adapt(|| {
+        let done = manners.adapt(With { condition: true, checksum: false }, |with| {
             let ask = Ask::new(Method::POST, self.key)
                 .query("uploadId", &self.id)
                 .header("content-type", "application/xml");
-            self.wire.document(&manners.if_free(ask), Payload::Bytes(body.as_bytes()))
+            let ask = if_free(customer_key(ask, &self.wire.bucket), with);
+            self.wire.document(&ask, Payload::Bytes(body.as_bytes()))
         });
         match done {
-            Ok(_) => Ok(expected),
+            Ok((headers, document)) => {
+                let tag = document.text("ETag").trim_start_matches("W/").trim_matches('"').to_owned();
+                let checksum = document.text("ChecksumSHA256").to_owned();
+                let told = Head::told(expected.size, tag, checksum, &headers);
+                Ok((expected, told))
+            }
             Err(t) => Err((Some(Box::new(expected)), t)),
         }
     }
@@ -227,26 +252,49 @@ fn abort(wire: &Wire, key: &str, id: &str) -> bool {
     }
 }
 
-/// Uploads that were begun and not ended: key, id, when they began.
-pub(super) fn pending(wire: &Wire, prefix: &str) -> Result<Vec<(String, String, u64)>, Trouble> {
+/// Begins an upload and aborts it: whether large snapshots can be sent, and in words how each part is proven.
+pub(super) fn try_out(wire: &Wire, key: &str) -> Result<&'static str, Trouble> {
+    let manners = Manners::default();
+    let (headers, document) = manners.adapt(With { condition: false, checksum: true }, |with| {
+        let mut ask = customer_key(Ask::new(Method::POST, key), &wire.bucket).query("uploads", "");
+        if with.checksum {
+            ask = ask.header("x-amz-checksum-algorithm", "SHA256");
+        }
+        wire.document(&ask, Payload::None)
+    })?;
+    let id = document.text("UploadId");
+    if id.is_empty() {
+        return Err(wire.lacks("the upload's id"));
+    }
+    wire.ask(&Ask::new(Method::DELETE, key).query("uploadId", id), Payload::None)?;
+    Ok(match header(&headers, "x-amz-checksum-algorithm") {
+        "" => "large snapshots are sent in parts, each checked by its MD5",
+        _ => "large snapshots are sent in parts, each checked by its SHA-256",
+    })
+}
+
+/// Uploads that were begun and not ended: key, id, when they began. Only so many: there are never many of ours.
+fn pending(wire: &Wire, prefix: &str) -> Result<Vec<(String, String, u64)>, Trouble> {
     let (mut all, mut after) = (Vec::new(), None::<(String, String)>);
-    for _ in 0..100 {
+    while all.len() < UPLOADS {
         let mut ask = Ask::new(Method::GET, "").query("uploads", "").query("prefix", prefix);
         if let Some((key, id)) = &after {
             ask = ask.query("key-marker", key).query("upload-id-marker", id);
         }
         let (_, page) = wire.document(&ask, Payload::None)?;
+        let before = all.len();
         for node in page.all("Upload") {
             let began =
                 node.text("Initiated").parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
-            let key = node.child("Key").map(|k| k.text.clone()).unwrap_or_default();
-            if key.starts_with(prefix) {
-                all.push((key, node.text("UploadId").to_owned(), u64::try_from(began).unwrap_or(0)));
+            let (key, id) = (node.child("Key").map_or("", |k| k.text.as_str()), node.text("UploadId"));
+            if key.starts_with(prefix) && key.len().max(id.len()) <= LONGEST {
+                all.push((key.to_owned(), id.to_owned(), u64::try_from(began).unwrap_or(0)));
             }
         }
         let next = (page.text("NextKeyMarker").to_owned(), page.text("NextUploadIdMarker").to_owned());
-        if page.text("IsTruncated") != "true" || after.as_ref() == Some(&next) {
-            return Ok(all);
+        let stands = all.len() == before || after.as_ref() == Some(&next);
+        if !page.text("IsTruncated").eq_ignore_ascii_case("true") || stands {
+            break;
         }
         after = Some(next);
     }
@@ -254,22 +302,21 @@ pub(super) fn pending(wire: &Wire, prefix: &str) -> Result<Vec<(String, String, 
 }
 
 /// Aborts the uploads of this very key but one. The name is ours alone, so nobody else's are among them.
-fn abort_others(wire: &Wire, key: &str, but: &str) {
+fn abort_others(wire: &Wire, key: &str, but: &str) -> usize {
     match pending(wire, key) {
-        Ok(all) => {
-            for (_, id, _) in all.iter().filter(|(k, id, _)| k == key && id != but) {
-                abort(wire, key, id);
-            }
+        Ok(all) => all.iter().filter(|(k, id, _)| k == key && id != but && abort(wire, k, id)).count(),
+        Err(t) => {
+            log::debug!("looking for unfinished uploads: {t}");
+            0
         }
-        Err(t) => log::debug!("looking for unfinished uploads: {t}"),
     }
 }
 
-/// Aborts what earlier saves left behind, where `ours` says so of a file name and the time the upload began.
-pub(super) fn sweep(wire: &Wire, ours: &dyn Fn(&str, u64) -> bool) -> usize {
+/// Aborts what earlier saves left behind, where `ours` says so of a file name and the time the upload began, and all
+/// that was begun for the files of `owed`: some stores list the uploads of a key only to who names it.
+pub(super) fn sweep(wire: &Wire, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize {
     let prefix = wire.bucket.key("");
-    let prefix = prefix.trim_start_matches('/');
-    let all = match pending(wire, prefix) {
+    let all = match pending(wire, &prefix) {
         Ok(all) => all,
         // Not every store lists them, and not every key may.
         Err(t) => {
@@ -277,7 +324,9 @@ pub(super) fn sweep(wire: &Wire, ours: &dyn Fn(&str, u64) -> bool) -> usize {
             return 0;
         }
     };
-    let mine =
-        all.iter().filter(|(key, _, began)| key.get(prefix.len()..).is_some_and(|file| ours(file, *began)));
-    mine.filter(|(key, id, _)| abort(wire, key, id)).count()
+    let mine = all.iter().filter(|(key, _, began)| {
+        key.get(prefix.len()..).is_some_and(|file| is_plain(file) && ours(file, *began))
+    });
+    let swept = mine.filter(|(key, id, _)| abort(wire, key, id)).count();
+    owed.iter().fold(swept, |swept, file| swept + abort_others(wire, &wire.bucket.key(file), ""))
 }

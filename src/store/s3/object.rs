@@ -30,6 +30,19 @@ pub(super) struct Head {
     pub(super) claimed: String,
 }
 
+impl Head {
+    /// What the answer to an upload says of the object, whose size it does not tell.
+    pub(super) fn told(size: u64, etag: String, checksum: String, headers: &HeaderMap) -> Head {
+        Head { size, etag, modified: date(headers, "date"), checksum, claimed: String::new() }
+    }
+}
+
+/// Seconds since the epoch; 0 where there is no such date.
+fn date(headers: &HeaderMap, name: &str) -> u64 {
+    let date = jiff::fmt::rfc2822::parse(header(headers, name)).ok();
+    date.and_then(|t| u64::try_from(t.timestamp().as_second()).ok()).unwrap_or(0)
+}
+
 /// Asks what a store knows of a key.
 pub(super) fn head(wire: &Wire, key: &str) -> Result<Head, Trouble> {
     match head_or_none(wire, key)? {
@@ -40,9 +53,18 @@ pub(super) fn head(wire: &Wire, key: &str) -> Result<Head, Trouble> {
 
 /// The same where it may well not be there.
 pub(super) fn head_or_none(wire: &Wire, key: &str) -> Result<Option<Head>, Trouble> {
-    let ask =
-        customer_key(Ask::new(Method::HEAD, key), &wire.bucket).header("x-amz-checksum-mode", "ENABLED");
-    match wire.ask(&ask, Payload::None) {
+    let bare = customer_key(Ask::new(Method::HEAD, key), &wire.bucket);
+    let asked = wire.ask(&bare.clone().header("x-amz-checksum-mode", "ENABLED"), Payload::None);
+    let answer = match asked {
+        // A store that does not know the question about checksums, or keys that may not ask it.
+        Err(t)
+            if t.code.is_empty() && matches!(t.class, Class::Failed | Class::Unsupported | Class::Denied) =>
+        {
+            wire.ask(&bare, Payload::None)
+        }
+        answer => answer,
+    };
+    match answer {
         Ok(answer) => read_head(&answer.headers).map(Some).ok_or_else(|| wire.lacks("the object's size")),
         Err(t) if t.class == Class::Missing => Ok(None),
         Err(t) => Err(in_words(wire, key, t)),
@@ -62,11 +84,10 @@ fn in_words(wire: &Wire, key: &str, bare: Trouble) -> Trouble {
 }
 
 fn read_head(headers: &HeaderMap) -> Option<Head> {
-    let modified = jiff::fmt::rfc2822::parse(header(headers, "last-modified")).ok();
     Some(Head {
         size: header(headers, "content-length").parse().ok()?,
         etag: etag(headers),
-        modified: modified.and_then(|t| u64::try_from(t.timestamp().as_second()).ok()).unwrap_or(0),
+        modified: date(headers, "last-modified"),
         checksum: header(headers, "x-amz-checksum-sha256").to_owned(),
         claimed: header(headers, SHA256).to_owned(),
     })

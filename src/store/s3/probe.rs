@@ -4,16 +4,20 @@
 use std::net::ToSocketAddrs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ureq::http::Method;
+use md5::{Digest as _, Md5};
+use ureq::http::{HeaderMap, Method};
 
-use super::answer::skew_of;
-use super::put::{customer_key, put_bytes};
+use super::answer::{header, skew_of};
+use super::list::is_listing;
+use super::object::{Head, head};
+use super::put::{customer_key, hex, put_bytes};
 use super::record::FOLDER;
 use super::send::{Payload, Wire};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
+use super::{multipart, proxy};
 use crate::error::hint_of;
-use crate::model::bucket::{Bucket, Proxy};
+use crate::model::bucket::Bucket;
 use crate::model::report::Check;
 
 /// Runs all checks. Those that a failed one makes impossible are left out.
@@ -32,16 +36,9 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
         done.push(check);
         ok
     };
-    let tls = bucket.endpoint.starts_with("https://");
-    let direct = matches!(bucket.proxy, Proxy::None)
-        || matches!(bucket.proxy, Proxy::Environment) && ureq::Proxy::try_from_env().is_none();
-    let url = bucket.url();
-    let host = if bucket.in_host {
-        host_of(&bucket.endpoint, Some(&bucket.name))
-    } else {
-        host_of(&bucket.endpoint, None)
-    };
-    if direct && !note("name", resolve(&host)) {
+    let (tls, url, (host, port)) = (bucket.is_tls(), bucket.url(), bucket.address());
+    // A proxy looks names up by itself.
+    if matches!(proxy::of(&bucket), Ok(None)) && !note("name", resolve(&host, port)) {
         return done;
     }
     let wire = match Wire::new(bucket) {
@@ -70,7 +67,7 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
         .query("list-type", "2")
         .query("max-keys", "1")
         .query("prefix", wire.bucket.key(""));
-    let listed = wire.document(&ask, Payload::None).map(|_| ());
+    let listed = wire.document(&ask, Payload::None).and_then(|(_, page)| is_listing(&wire, &page));
     let class = listed.as_ref().err().map(|t| t.class);
     let signed = !matches!(class, Some(Class::Signature | Class::Key | Class::Skew | Class::Region));
     if !signed {
@@ -82,6 +79,9 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
         return done;
     }
     note("signature", Ok("the keys are accepted".to_owned()));
+    if listed.is_ok() {
+        note("bucket", Ok(format!("'{}' is there", wire.bucket.name)));
+    }
     note("list", listed.map(|()| format!("'{url}' can be listed")));
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let key = wire.bucket.key(&format!("{FOLDER}/probe-{}-{nanos}.json", std::process::id()));
@@ -101,26 +101,35 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
             false => Err(Trouble::of(Class::Digest, "it comes back changed")),
         }),
     );
+    note("checksum", head(&wire, &key).map(|head| evidence(&head, content.as_bytes()).to_owned()));
+    note("multipart", multipart::try_out(&wire, &key).map(str::to_owned));
     let deleted = wire.ask(&Ask::new(Method::DELETE, &key), Payload::None);
+    let kept = |headers: &HeaderMap| match header(headers, "x-amz-delete-marker") {
+        "true" => "it can be deleted; the bucket keeps old versions",
+        _ => "it can be deleted",
+    };
     note(
         "delete",
         deleted
-            .map(|_| "it can be deleted".to_owned())
+            .map(|answer| kept(&answer.headers).to_owned())
             .map_err(|t| Trouble { message: format!("'{key}' stays behind: {}", t.message), ..t }),
     );
     done
 }
 
-fn host_of(endpoint: &str, bucket: Option<&str>) -> String {
-    let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
-    let port = if scheme == "https" { ":443" } else { ":80" };
-    let has_port = host.rsplit_once(':').is_some_and(|(_, p)| p.chars().all(|c| c.is_ascii_digit()));
-    let bucket = bucket.map(|b| format!("{b}.")).unwrap_or_default();
-    format!("{bucket}{host}{}", if has_port { "" } else { port })
+/// What an upload can be proven by here.
+fn evidence(head: &Head, content: &[u8]) -> &'static str {
+    match () {
+        () if !head.checksum.is_empty() => "the store keeps a SHA-256: what is sent will be proven by it",
+        () if head.etag == hex(&Md5::digest(content)) => {
+            "the store keeps an MD5: what is sent will be proven by it"
+        }
+        () => "the store reports no checksum: what is sent stays unchecked until it is verified",
+    }
 }
 
-fn resolve(host: &str) -> Result<String, Trouble> {
-    let found: Vec<_> = host.to_socket_addrs().map(Iterator::collect).unwrap_or_default();
+fn resolve(host: &str, port: u16) -> Result<String, Trouble> {
+    let found: Vec<_> = (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
     match found.first() {
         Some(first) => Ok(format!("'{host}' is {}", first.ip())),
         None => Err(Trouble::of(Class::Name, format!("the name '{host}' cannot be resolved"))),

@@ -11,6 +11,7 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
+use super::answer::header;
 use super::multipart;
 use super::object::{Head, head, head_or_none};
 use super::record::Evidence;
@@ -28,6 +29,28 @@ pub(super) const SHA256: &str = "x-amz-meta-k3s-snapshot-sha256";
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
 
+/// What a request goes with beyond the needful.
+#[derive(Clone, Copy)]
+pub(super) struct With {
+    /// What keeps an object from being overwritten.
+    pub(super) condition: bool,
+    /// A SHA-256 that the store keeps.
+    pub(super) checksum: bool,
+}
+
+impl With {
+    /// Without what this refusal is about, as far as it says so.
+    fn less(self, trouble: &Trouble) -> Option<With> {
+        let said = trouble.message.to_ascii_lowercase();
+        let bare = With { checksum: false, ..self };
+        match self {
+            With { condition: false, checksum: false } => None,
+            With { checksum: true, .. } if said.contains("checksum") || !self.condition => Some(bare),
+            _ => Some(With { condition: false, ..self }),
+        }
+    }
+}
+
 /// What a store turned out not to know. Found out by its refusals, then left out.
 #[derive(Default)]
 pub(super) struct Manners {
@@ -36,33 +59,44 @@ pub(super) struct Manners {
 }
 
 impl Manners {
-    pub(super) fn checksum(&self) -> bool {
-        !self.no_checksum.load(Relaxed)
-    }
-
-    /// Adds what keeps an object from being overwritten.
-    pub(super) fn if_free(&self, ask: Ask) -> Ask {
-        if self.no_condition.load(Relaxed) { ask } else { ask.header("if-none-match", "*") }
-    }
-
     /// Runs the deed again with less, as long as the store says that it does not know something.
-    pub(super) fn adapt<T>(&self, mut deed: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    pub(super) fn adapt<T>(
+        &self,
+        most: With,
+        mut deed: impl FnMut(With) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let mut with = With {
+            condition: most.condition && !self.no_condition.load(Relaxed),
+            checksum: most.checksum && !self.no_checksum.load(Relaxed),
+        };
+        let asked = with;
         loop {
-            let trouble = match deed() {
-                Ok(done) => return Ok(done),
+            let trouble = match deed(with) {
+                Ok(done) => {
+                    self.no_condition.fetch_or(asked.condition && !with.condition, Relaxed);
+                    self.no_checksum.fetch_or(asked.checksum && !with.checksum, Relaxed);
+                    return Ok(done);
+                }
                 Err(trouble) => trouble,
             };
-            let unknown = trouble.class == Class::Unsupported
-                || matches!(trouble.code.as_str(), "InvalidArgument" | "InvalidRequest" | "NotImplemented");
-            if !unknown || self.no_condition.load(Relaxed) && self.no_checksum.load(Relaxed) {
-                return Err(trouble);
+            match with.less(&trouble).filter(|_| is_unknown(&trouble)) {
+                Some(less) => with = less,
+                None => return Err(trouble),
             }
             log::debug!("{trouble}; trying again with less");
-            if self.no_condition.swap(true, Relaxed) {
-                self.no_checksum.store(true, Relaxed);
-            }
         }
     }
+}
+
+/// Whether a store says that it does not know a header, each in its own way.
+pub(super) fn is_unknown(trouble: &Trouble) -> bool {
+    trouble.class == Class::Unsupported
+        || matches!(trouble.code.as_str(), "InvalidArgument" | "InvalidRequest" | "NotImplemented")
+}
+
+/// Adds what keeps an object from being overwritten.
+pub(super) fn if_free(ask: Ask, with: With) -> Ask {
+    if with.condition { ask.header("if-none-match", "*") } else { ask }
 }
 
 /// SHA-256 and MD5 of a stretch.
@@ -162,7 +196,7 @@ pub(super) fn put_bytes(wire: &Wire, key: &str, kind: &str, bytes: &[u8]) -> Res
         .header("content-md5", base64(&Md5::digest(bytes)))
         .header("x-amz-checksum-sha256", base64(&Sha256::digest(bytes)));
     match wire.ask(&ask, Payload::Bytes(bytes)) {
-        Err(t) if t.class == Class::Unsupported => {
+        Err(t) if is_unknown(&t) => {
             let ask = Ask {
                 headers: ask.headers.into_iter().filter(|(n, _)| *n != "x-amz-checksum-sha256").collect(),
                 ..ask
@@ -178,6 +212,8 @@ pub(super) struct Expected {
     pub(super) size: u64,
     /// As the store writes it: base64, `-<parts>` behind it where it was sent in parts.
     pub(super) checksum: String,
+    /// That of the whole, where a store reports this of an object in parts.
+    pub(super) whole: String,
     /// The entity tag that it has where the store makes it of MD5 sums.
     pub(super) etag: Option<String>,
 }
@@ -192,10 +228,16 @@ pub(super) fn put(
     progress: &dyn Progress,
 ) -> Result<(Head, Evidence), Trouble> {
     let key = wire.bucket.key(name);
-    if let Some(there) = head_or_none(wire, &key)? {
+    let there = match head_or_none(wire, &key) {
+        Ok(there) => there,
+        // Who may not list is not told "not there" from "not allowed". The condition still keeps what is there.
+        Err(t) if t.class == Class::Denied => None,
+        Err(t) => return Err(t),
+    };
+    if let Some(there) = there {
         // Ours, from a save that died before it could write that down?
         let claimed = there.size == data.size() && there.claimed == manifest.stored_sha256.to_string();
-        let expected = if claimed { Some(multipart::expected(wire, data)?) } else { None };
+        let expected = if claimed { Some(multipart::expected(wire, data, manifest)?) } else { None };
         return match expected.and_then(|e| evidence(&e, &there)) {
             Some(evidence) => Ok((there, evidence)),
             None => Err(Trouble::of(Class::Exists, "there is an object of this name already")),
@@ -206,18 +248,21 @@ pub(super) fn put(
     } else {
         single(wire, manners, &key, name, data, manifest, progress)
     };
-    let (expected, sent) = match sent {
-        Ok(expected) => (expected, None),
+    let (expected, answer) = match sent {
+        Ok((expected, told)) => (expected, Ok(told)),
         // It may have come about all the same, and only the answer got lost. What is there decides.
-        Err((Some(expected), t)) => (*expected, Some(t)),
+        Err((Some(expected), t)) => (*expected, Err(t)),
         Err((None, t)) => return Err(t),
     };
-    let there = match (head(wire, &key), &sent) {
-        (Ok(there), _) => there,
-        (Err(_), Some(first)) => return Err(first.clone()),
-        (Err(t), None) => return Err(t),
+    let (there, failed) = match (head(wire, &key), answer) {
+        (Ok(there), Ok(_)) => (there, None),
+        (Ok(there), Err(first)) => (there, Some(first)),
+        // Keys that may only write: then what the store said when it took the object is its report.
+        (Err(t), Ok(told)) if t.class == Class::Denied => (told, None),
+        (Err(t), Ok(_)) => return Err(t),
+        (Err(_), Err(first)) => return Err(first),
     };
-    match (evidence(&expected, &there), sent) {
+    match (evidence(&expected, &there), failed) {
         (Some(evidence), _) => Ok((there, evidence)),
         // Somebody else's, or nothing that would show it to be ours.
         (None, Some(first)) => Err(first),
@@ -237,13 +282,15 @@ fn evidence(expected: &Expected, there: &Head) -> Option<Evidence> {
     }
     if !there.checksum.is_empty() {
         let bare = expected.checksum.split('-').next().unwrap_or_default();
-        return (there.checksum == expected.checksum || there.checksum == bare).then_some(Evidence::Sha256);
+        let fits = [&expected.checksum, &expected.whole, bare].contains(&there.checksum.as_str());
+        return fits.then_some(Evidence::Sha256);
     }
     expected.etag.as_ref().filter(|tag| **tag == there.etag).map(|_| Evidence::Etag)
 }
 
-/// What to look for where it was sent. After trouble too, where it may have arrived all the same.
-pub(super) type Sent = Result<Expected, (Option<Box<Expected>>, Trouble)>;
+/// What to look for where it was sent, and what the store said of it as it took it. After trouble too, where it may
+/// have arrived all the same.
+pub(super) type Sent = Result<(Expected, Head), (Option<Box<Expected>>, Trouble)>;
 
 fn single(
     wire: &Wire,
@@ -260,21 +307,23 @@ fn single(
         let why = "the snapshot on disk is not the one that was proven: its SHA-256 is another";
         return Err((None, Trouble::of(Class::Failed, why)));
     }
-    let expected = |etag| Expected { size, checksum: base64(&sums.sha256), etag };
-    let done = manners.adapt(|| {
+    let checksum = base64(&sums.sha256);
+    let expected = Expected { size, whole: checksum.clone(), checksum, etag: Some(hex(&sums.md5)) };
+    let done = manners.adapt(With { condition: true, checksum: true }, |with| {
         let mut ask = dress_snapshot(Ask::new(Method::PUT, key), &wire.bucket, name, manifest)
             .header("content-md5", base64(&sums.md5));
-        if manners.checksum() {
-            ask = ask.header("x-amz-checksum-sha256", base64(&sums.sha256));
+        if with.checksum {
+            ask = ask.header("x-amz-checksum-sha256", &expected.checksum);
         }
-        wire.ask(&manners.if_free(ask), Payload::Part(data, 0, size))
+        wire.ask(&if_free(ask, with), Payload::Part(data, 0, size))
     });
     match done {
         Ok(answer) => {
-            log::debug!("sent in one piece, entity tag {}", etag(&answer.headers));
             progress.advance(size);
-            Ok(expected(Some(hex(&sums.md5))))
+            let checksum = header(&answer.headers, "x-amz-checksum-sha256").to_owned();
+            let told = Head::told(size, etag(&answer.headers), checksum, &answer.headers);
+            Ok((expected, told))
         }
-        Err(t) => Err((Some(Box::new(expected(Some(hex(&sums.md5))))), t)),
+        Err(t) => Err((Some(Box::new(expected)), t)),
     }
 }

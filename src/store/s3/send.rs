@@ -15,19 +15,25 @@ use super::answer::{header, io_trouble, refused, unanswered};
 use super::imds;
 use super::sign::{Ask, Signer};
 use super::trouble::{Class, Trouble};
-use super::{tls, xml};
+use super::{proxy, tls, xml};
 use crate::inspect::ReadAt;
-use crate::model::bucket::{Bucket, Credentials, Keys, Proxy};
+use crate::model::bucket::{Bucket, Credentials, Keys};
 
 /// How often a request is made before it is given up, and how often one that met silence.
 const TRIES: u32 = 6;
 const TRIES_OF_SILENCE: u32 = 2;
+/// Who could not be found or reached after so long did not refuse but was silent.
+const SLOW: Duration = Duration::from_secs(5);
 /// The first wait between two tries; each next one doubles.
 const WAIT: Duration = Duration::from_millis(150);
 /// The longest wait, also where a store asks for more.
 const LONGEST: Duration = Duration::from_secs(20);
 /// No answer that is kept in memory may be longer.
 const ANSWER: u64 = 8 << 20;
+/// An answer that is kept in memory must end within so many times the allowed silence, and within the least of all
+/// limits: one that drips for ever is none.
+const DRIPS: u32 = 4;
+const LEAST: Duration = Duration::from_secs(5);
 /// From this size on, we ask whether the store wants a body before we send it: its refusal can then be read.
 const WORTH_ASKING: u64 = 1 << 20;
 
@@ -67,16 +73,19 @@ pub(super) struct Wire {
     tries: u32,
     /// Whether there was ever an answer in HTTP.
     answered: AtomicBool,
+    /// Whether something on the way does not understand the question whether a body is wanted.
+    no_asking: AtomicBool,
 }
 
 impl Wire {
     pub(super) fn new(bucket: Bucket) -> Result<Wire, Trouble> {
         let agent = agent(&bucket)?;
-        let host =
-            bucket.endpoint.split_once("://").map_or(bucket.endpoint.as_str(), |(_, host)| host).to_owned();
+        let bare = bucket.endpoint.split_once("://").map_or(bucket.endpoint.as_str(), |(_, host)| host);
+        let host = if bucket.in_host { format!("{}.{bare}", bucket.name) } else { bare.to_owned() };
         let (keys, until) = keys(&bucket)?;
         let signer = Mutex::new((Signer::new(&bucket, &keys)?, until));
-        Ok(Wire { agent, host, signer, bucket, tries: TRIES, answered: AtomicBool::new(false) })
+        let (answered, no_asking) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Wire { agent, host, signer, bucket, tries: TRIES, answered, no_asking })
     }
 
     /// The same way, but each request is made once: for a probe that wants to see the first failure.
@@ -134,12 +143,15 @@ impl Wire {
     pub(super) fn again<T>(&self, mut deed: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
         let mut tries = 0;
         loop {
+            let began = Instant::now();
             let trouble = match deed() {
                 Ok(done) => return Ok(done),
                 Err(trouble) => trouble,
             };
             tries += 1;
-            let enough = if trouble.class == Class::Stalled { TRIES_OF_SILENCE } else { TRIES };
+            let unfound = matches!(trouble.class, Class::Connect | Class::Name) && began.elapsed() > SLOW;
+            let silent = unfound || trouble.class == Class::Stalled;
+            let enough = if silent { TRIES_OF_SILENCE } else { TRIES };
             if !trouble.may_pass() || tries >= enough.min(self.tries) {
                 return Err(self.last_word(trouble));
             }
@@ -177,7 +189,7 @@ impl Wire {
         if sends {
             request = request.header("content-length", length);
         }
-        if length >= WORTH_ASKING {
+        if length >= WORTH_ASKING && !self.no_asking.load(Relaxed) {
             request = request.header("expect", "100-continue");
         }
         let (mut bytes, mut stretch): (&[u8], Stretch);
@@ -206,10 +218,13 @@ impl Wire {
         if parts.status.is_success() {
             return Ok(Answer { headers: parts.headers, body, status });
         }
-        let mut head = Vec::new();
+        if status == 417 && !self.no_asking.swap(true, Relaxed) {
+            return Err(Trouble::of(Class::Broken, "the store does not say whether it wants a body"));
+        }
         // Half an error document is still a status.
-        let _ = body.into_reader().take(64 << 10).read_to_end(&mut head);
-        Err(refused(status, &parts.headers, &head, &self.bucket.region))
+        let mut head = Vec::new();
+        let _ = self.fill(body, 64 << 10, &mut head);
+        Err(of_bucket(ask, refused(status, &parts.headers, &head, &self.bucket.region)))
     }
 
     /// Asks the endpoint for nothing in particular, unsigned: whether anybody answers there.
@@ -222,14 +237,28 @@ impl Wire {
 
     fn whole(&self, body: Body, limit: u64) -> Result<Vec<u8>, Trouble> {
         let mut bytes = Vec::new();
-        body.into_reader()
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(|e| self.broken(&e))?;
+        self.fill(body, limit.saturating_add(1), &mut bytes)?;
         if bytes.len() as u64 > limit {
             return Err(Trouble::of(Class::Nonsense, format!("the answer of '{}' has no end", self.host)));
         }
         Ok(bytes)
+    }
+
+    /// Reads up to `limit` bytes, and not for ever.
+    fn fill(&self, body: Body, limit: u64, bytes: &mut Vec<u8>) -> Result<(), Trouble> {
+        let (began, most) = (Instant::now(), self.bucket.timeout.saturating_mul(DRIPS).max(LEAST));
+        let (mut reader, mut chunk) = (body.into_reader().take(limit), vec![0; 32 << 10]);
+        loop {
+            let n = reader.read(&mut chunk).map_err(|e| self.broken(&e))?;
+            if n == 0 {
+                return Ok(());
+            }
+            bytes.extend_from_slice(chunk.get(..n).unwrap_or_default());
+            if began.elapsed() > most {
+                let why = format!("the answer of '{}' did not end within {} s", self.host, most.as_secs());
+                return Err(Trouble::of(Class::Stalled, why));
+            }
+        }
     }
 
     fn unanswered(&self, e: ureq::Error) -> Trouble {
@@ -246,6 +275,17 @@ impl Wire {
     pub(super) fn lacks(&self, what: &str) -> Trouble {
         Trouble::of(Class::Nonsense, format!("the answer of '{}' lacks {what}", self.host))
     }
+}
+
+/// What is not found where no object was asked for is the bucket.
+fn of_bucket(ask: &Ask, trouble: Trouble) -> Trouble {
+    let reads = !matches!(ask.method, Method::PUT | Method::POST);
+    let of_object = !ask.key.is_empty() && (reads || ask.query.iter().any(|(name, _)| *name == "uploadId"));
+    if trouble.class != Class::Missing || of_object {
+        return trouble;
+    }
+    let message = format!("there is no such bucket here; {}", trouble.message);
+    Trouble { class: Class::NoBucket, message, ..trouble }
 }
 
 /// A stretch of something larger as a reader.
@@ -289,34 +329,24 @@ fn keys(bucket: &Bucket) -> Result<(Keys, Option<Instant>), Trouble> {
 }
 
 fn agent(bucket: &Bucket) -> Result<Agent, Trouble> {
-    let proxy = match &bucket.proxy {
-        Proxy::Environment => ureq::Proxy::try_from_env(),
-        Proxy::None => None,
-        Proxy::Url(url) => Some(
-            ureq::Proxy::new(url.expose())
-                .map_err(|_| Trouble::of(Class::Config, "option 's3-proxy' is not a URL of a proxy"))?,
-        ),
-    };
     // Silence: ureq starts these anew with every read and write.
     let silence = Some(bucket.timeout);
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .proxy(proxy)
-        .tls_config(tls::config(bucket)?)
+        .proxy(proxy::of(bucket)?)
         .user_agent(concat!("k3s-snapshot/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(bucket.timeout.min(Duration::from_secs(30))))
         .timeout_resolve(Some(bucket.timeout.min(Duration::from_secs(30))))
         .timeout_per_read(silence)
         .timeout_per_write(silence)
         .max_idle_connections_per_host(bucket.parallel.max(1))
-        .max_idle_age(Duration::from_secs(5))
-        .build();
-    Ok(config.new_agent())
+        .max_idle_age(Duration::from_secs(5));
+    tls::agent(bucket, config)
 }
 
-/// The entity tag of an answer, without its quotes.
+/// The entity tag of an answer, without its quotes. One that a proxy made weak is still the object's.
 pub(super) fn etag(headers: &HeaderMap) -> String {
-    header(headers, "etag").trim_matches('"').to_owned()
+    header(headers, "etag").trim_start_matches("W/").trim_matches('"').to_owned()
 }

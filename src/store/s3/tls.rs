@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whom to believe: the authorities that the system has, unless the bucket names its own, which then replace them.
 
+use rustls::pki_types::CertificateDer;
+use ureq::Agent;
+use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::typestate::AgentScope;
 
+use super::pinned;
 use super::trouble::{Class, Trouble};
 use crate::model::bucket::Bucket;
 
@@ -15,23 +20,22 @@ const BUNDLES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The TLS settings of a bucket.
-pub(super) fn config(bucket: &Bucket) -> Result<TlsConfig, Trouble> {
+/// An agent with the TLS of a bucket.
+pub(super) fn agent(bucket: &Bucket, config: ConfigBuilder<AgentScope>) -> Result<Agent, Trouble> {
     let builder = TlsConfig::builder();
-    if bucket.skip_verify {
-        return Ok(builder.disable_verification(true).build());
-    }
-    let roots = match &bucket.authorities {
+    let tls = match &bucket.authorities {
+        _ if bucket.skip_verify => builder.disable_verification(true),
         Some(pem) => {
-            let certificates = certificates(pem.as_bytes());
-            if certificates.is_empty() {
+            let given: Vec<_> =
+                certificates(pem.as_bytes()).iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
+            if given.is_empty() {
                 return Err(Trouble::of(Class::Config, "s3-endpoint-ca holds no certificate"));
             }
-            RootCerts::new_with_certs(&certificates)
+            return pinned::agent(config.build(), given);
         }
-        None => system().map_or(RootCerts::WebPki, |certificates| RootCerts::new_with_certs(&certificates)),
+        None => builder.root_certs(system().map_or(RootCerts::WebPki, |c| RootCerts::new_with_certs(&c))),
     };
-    Ok(builder.root_certs(roots).build())
+    Ok(config.tls_config(tls.build()).build().new_agent())
 }
 
 fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {

@@ -14,6 +14,10 @@ pub(super) enum Class {
     Connect,
     /// The certificate is not believed.
     Certificate,
+    /// The certificate is another host's.
+    OtherName,
+    /// The certificate does not hold today.
+    Expired,
     /// What answers does not speak TLS, or speaks it where it should not.
     Scheme,
     /// The secret key is wrong.
@@ -24,6 +28,10 @@ pub(super) enum Class {
     Skew,
     /// The keys are good, but may not do this.
     Denied,
+    /// It may not be deleted or changed by anybody before its time.
+    Locked,
+    /// It must be brought back from an archive first.
+    Archived,
     /// No such bucket.
     NoBucket,
     /// No such object, or no such upload.
@@ -40,6 +48,8 @@ pub(super) enum Class {
     Broken,
     /// The store failed.
     Server,
+    /// The store, or our share of it, is full.
+    Full,
     /// There is such an object already.
     Exists,
     /// The store cannot do this.
@@ -102,12 +112,23 @@ impl Class {
     /// The exit code, and what to do.
     pub(super) fn ending(self) -> (Kind, &'static str) {
         match self {
-            Class::Name => (Kind::Failed, "Check --s3-endpoint and this machine's name resolution."),
+            Class::Name => (
+                Kind::Failed,
+                "Check --s3-endpoint and this machine's name resolution; with the bucket in the host name, try --s3-bucket-lookup-type path.",
+            ),
             Class::Connect => (
                 Kind::Failed,
                 "Check --s3-endpoint, --s3-proxy and the firewall; 's3-proxy: none' goes straight.",
             ),
             Class::Certificate => (Kind::Config, "Name the authority that signed it with --s3-endpoint-ca."),
+            Class::OtherName => (
+                Kind::Config,
+                "Name the store with --s3-endpoint as the certificate does; with the bucket in the host name, try --s3-bucket-lookup-type path.",
+            ),
+            Class::Expired => (
+                Kind::Config,
+                "Check this machine's clock with 'timedatectl status'; else the store needs a new certificate.",
+            ),
             Class::Scheme => (
                 Kind::Config,
                 "For plain HTTP say --s3-insecure, for HTTPS leave it out; check the port in --s3-endpoint.",
@@ -125,6 +146,13 @@ impl Class {
                 Kind::Refused,
                 "Allow it in the bucket's policy: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects.",
             ),
+            Class::Locked => (
+                Kind::Refused,
+                "Object Lock keeps it until its retention ends; delete it then, or let a lifecycle rule of the bucket do it.",
+            ),
+            Class::Archived => {
+                (Kind::Refused, "Bring it back with the store's own tools (RestoreObject), then try again.")
+            }
             Class::NoBucket => {
                 (Kind::Config, "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type.")
             }
@@ -140,6 +168,9 @@ impl Class {
             }
             Class::Broken | Class::Server => {
                 (Kind::Failed, "Try again; if it stays, ask whoever runs the store.")
+            }
+            Class::Full => {
+                (Kind::Failed, "Delete what is not needed in the bucket, or ask for a larger quota.")
             }
             Class::Exists => (Kind::Refused, "Nothing in a bucket is overwritten."),
             Class::Unsupported => (Kind::Config, ""),
@@ -161,16 +192,31 @@ impl Class {
             | "InvalidClientTokenId"
             | "NotSignedUp"
             | "InvalidSecurity"
+            | "Unauthorized"
+            | "NotAuthorized"
             | "UnrecognizedClientException" => Class::Key,
             "RequestTimeTooSkewed" | "RequestExpired" => Class::Skew,
-            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "Forbidden" | "UnauthorizedAccess"
-            | "ObjectLocked" | "InvalidObjectState" => Class::Denied,
-            "NoSuchBucket" => Class::NoBucket,
+            "AccessDenied"
+            | "AllAccessDisabled"
+            | "AccountProblem"
+            | "Forbidden"
+            | "UnauthorizedAccess"
+            | "KMS.AccessDeniedException" => Class::Denied,
+            "ObjectLocked" | "InvalidRetentionPeriod" | "WORMProtected" => Class::Locked,
+            "InvalidObjectState" => Class::Archived,
+            "NoSuchBucket" | "InvalidBucketName" => Class::NoBucket,
             "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => Class::Missing,
             "AuthorizationHeaderMalformed"
             | "AuthorizationQueryParametersError"
             | "IllegalLocationConstraintException" => Class::Region,
-            "PermanentRedirect" | "TemporaryRedirect" | "Redirect" => Class::Redirect,
+            "PermanentRedirect" | "TemporaryRedirect" | "Redirect" | "SecondLevelDomainForbidden" => {
+                Class::Redirect
+            }
+            "QuotaExceeded"
+            | "InsufficientStorage"
+            | "XMinioStorageFull"
+            | "XMinioAdminBucketQuotaExceeded"
+            | "StorageFull" => Class::Full,
             "SlowDown"
             | "TooManyRequests"
             | "RequestLimitExceeded"
@@ -196,13 +242,15 @@ impl Class {
     pub(super) fn of_status(status: u16) -> Class {
         match status {
             300..=399 => Class::Redirect,
-            401 | 403 => Class::Denied,
+            401 => Class::Key,
+            403 => Class::Denied,
             404 => Class::Missing,
             405 | 501 => Class::Unsupported,
             408 => Class::Stalled,
             409 | 500 | 502 | 504 => Class::Server,
             412 => Class::Exists,
             429 | 503 => Class::Throttled,
+            507 => Class::Full,
             505..=599 => Class::Server,
             _ => Class::Failed,
         }

@@ -22,4 +22,5 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         record[56..].copy_from_slice(&sum.to_le_bytes());
     }
     let _ = inspect::prove(&&sound[..], sound.len() as u64);
+    let _ = inspect::content(&&sound[..], sound.len() as u64, None);
 });

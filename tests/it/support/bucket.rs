@@ -11,6 +11,7 @@ use k3s_snapshot::model::bucket::{Bucket as Settings, Credentials, Keys, Objects
 use k3s_snapshot::model::secret::Secret;
 use k3s_snapshot::store::s3::S3;
 use s3s::auth::SimpleAuth;
+use s3s::host::SingleDomain;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 
@@ -19,6 +20,30 @@ use super::front::Front;
 pub(crate) const ACCESS: &str = "AKIDTESTTESTTEST";
 pub(crate) const SECRET: &str = "geheim/geheim+geheim";
 pub(crate) const NAME: &str = "snapshots";
+
+/// Settings for the bucket of a server at this URL.
+pub(crate) fn settings(endpoint: &str) -> Settings {
+    Settings {
+        name: NAME.into(),
+        endpoint: endpoint.into(),
+        region: "us-east-1".into(),
+        folder: "backups/k3s".into(),
+        in_host: false,
+        authorities: None,
+        skip_verify: false,
+        timeout: Duration::from_secs(2),
+        proxy: Proxy::None,
+        credentials: Credentials::Given(Keys {
+            access: Secret::new(ACCESS),
+            secret: Secret::new(SECRET),
+            token: None,
+        }),
+        objects: Objects::default(),
+        parallel: 3,
+        // The least that a store takes for a part.
+        part_size: 5 << 20,
+    }
+}
 
 /// A server with one bucket.
 pub(crate) struct Bucket {
@@ -29,11 +54,20 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// It is asked for by path.
     pub(crate) fn start() -> Bucket {
+        Bucket::start_at(None)
+    }
+
+    /// With a domain: it is also asked for by host name, below that domain.
+    pub(crate) fn start_at(domain: Option<&str>) -> Bucket {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(NAME)).unwrap();
         let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ACCESS, SECRET));
+        if let Some(domain) = domain {
+            builder.set_host(SingleDomain::new(domain).unwrap());
+        }
         let service = builder.build();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -55,26 +89,7 @@ impl Bucket {
 
     /// Settings that work.
     pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            name: NAME.into(),
-            endpoint: format!("http://127.0.0.1:{}", self.front.port()),
-            region: "us-east-1".into(),
-            folder: "backups/k3s".into(),
-            in_host: false,
-            authorities: None,
-            skip_verify: false,
-            timeout: Duration::from_secs(2),
-            proxy: Proxy::None,
-            credentials: Credentials::Given(Keys {
-                access: Secret::new(ACCESS),
-                secret: Secret::new(SECRET),
-                token: None,
-            }),
-            objects: Objects::default(),
-            parallel: 3,
-            // The least that a store takes for a part.
-            part_size: 5 << 20,
-        }
+        settings(&format!("http://127.0.0.1:{}", self.front.port()))
     }
 
     pub(crate) fn store(&self) -> S3 {

@@ -34,6 +34,12 @@ pub(crate) enum Fault {
     Garbage,
     /// This document instead of the answer, with status 200.
     Answer(String),
+    /// The answer, then the connection is closed without a word.
+    HangUp,
+    /// The answer is a byte every now and then, without an end.
+    Drip,
+    /// Whoever asks whether the body is wanted is told that the question is not understood.
+    NoExpecting,
     /// These headers more in the answer; one of that name from the server is dropped.
     Header(&'static str, String),
 }
@@ -57,6 +63,12 @@ struct State {
     region: String,
     /// Object Lock: each body needs a checksum.
     demanding: bool,
+    /// What is refused with 403, by method and what the target holds.
+    denied: Vec<(&'static str, &'static str)>,
+    /// Headers that the store knows nothing of and does not let pass: name, status, code.
+    unknown: Vec<(&'static str, u16, &'static str)>,
+    /// Headers that it does not answer with.
+    silent: Vec<&'static str>,
     closed: bool,
     /// Of the server.
     clock_off: i64,
@@ -118,6 +130,21 @@ impl Front {
 
     pub(crate) fn set_region(&self, region: &str) {
         self.state.lock().unwrap().region = region.to_owned();
+    }
+
+    /// Refuses requests of these methods whose target holds this text: keys that may not do everything.
+    pub(crate) fn deny(&self, what: &[(&'static str, &'static str)]) {
+        self.state.lock().unwrap().denied = what.to_vec();
+    }
+
+    /// Refuses requests with these headers, with a status and a code.
+    pub(crate) fn know_nothing_of(&self, headers: &[(&'static str, u16, &'static str)]) {
+        self.state.lock().unwrap().unknown = headers.to_vec();
+    }
+
+    /// Leaves these headers out of its answers.
+    pub(crate) fn keep_silent_about(&self, headers: &[&'static str]) {
+        self.state.lock().unwrap().silent = headers.to_vec();
     }
 
     /// The server's clock is ahead by so many seconds.
@@ -182,7 +209,8 @@ fn serve(state: &Mutex<State>, client: TcpStream, server: u16) -> std::io::Resul
             });
             state.always.clone().or_else(|| state.faults.remove(&n))
         };
-        if !one(state, &request, fault, &mut reader, &mut client, server)? {
+        let hangs_up = fault == Some(Fault::HangUp);
+        if !one(state, &request, fault, &mut reader, &mut client, server)? || hangs_up {
             let _ = client.shutdown(Shutdown::Both);
             return Ok(());
         }
@@ -203,6 +231,19 @@ fn one(
     let asks = request.headers.get("expect").is_some_and(|e| e == "100-continue");
     match &fault {
         Some(Fault::Reset) => return Ok(false),
+        Some(Fault::NoExpecting) if asks => {
+            answer(client, 417, "", b"")?;
+            return Ok(false);
+        }
+        Some(Fault::Drip) => {
+            client.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 1000000\r\n\r\n")?;
+            // Longer than any test waits.
+            for _ in 0..400 {
+                client.write_all(b" ")?;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            return Ok(false);
+        }
         Some(Fault::Refuse(status, code)) => {
             // Without the body, as a server that does not want it.
             if !asks {
@@ -225,9 +266,13 @@ fn one(
             .find_map(|p| p.strip_prefix(name).filter(|r| r.is_empty() || r.starts_with('=')))?;
         Some(pair.trim_start_matches('=').to_owned())
     };
-    let (region, demanding, off) = {
+    let (region, demanding, off, unknown, denied, silent) = {
         let state = state.lock().unwrap();
-        (state.region.clone(), state.demanding, state.clock_off)
+        let unknown = state.unknown.iter().find(|(name, ..)| request.headers.contains_key(*name)).copied();
+        let denies =
+            |(method, part): &&(&str, &str)| request.method == *method && request.target.contains(part);
+        let denied = state.denied.iter().any(|d| denies(&d));
+        (state.region.clone(), state.demanding, state.clock_off, unknown, denied, state.silent.clone())
     };
     let scope = query("X-Amz-Credential").unwrap_or_default();
     let theirs = scope.split("%2F").nth(2).unwrap_or_default().to_owned();
@@ -239,6 +284,15 @@ fn one(
             format!("the region '{theirs}' is wrong; expecting '{region}'"),
             more,
         ))
+    } else if let Some((name, status, code)) = unknown {
+        Some((
+            status,
+            code,
+            format!("Unsupported header '{name}' received for this API call."),
+            String::new(),
+        ))
+    } else if denied {
+        Some((403, "AccessDenied", "Access Denied".to_owned(), String::new()))
     } else if off.abs() > 900 {
         Some((403, "RequestTimeTooSkewed", "The difference is too large".to_owned(), String::new()))
     } else {
@@ -315,7 +369,8 @@ fn one(
     let mut head = Vec::from(format!("{status}\r\n").as_bytes());
     for line in raw.split_inclusive(|b| *b == b'\n') {
         let lower = String::from_utf8_lossy(line).to_ascii_lowercase();
-        let replaced = matches!(&fault, Some(Fault::Header(name, _)) if lower.starts_with(name));
+        let replaced = matches!(&fault, Some(Fault::Header(name, _)) if lower.starts_with(name))
+            || silent.iter().any(|name| lower.starts_with(name));
         if !replaced && (no_body || get || !lower.starts_with("content-length:")) {
             head.extend_from_slice(line);
         }

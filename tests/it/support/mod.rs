@@ -15,12 +15,14 @@ pub(crate) mod front;
 pub(crate) mod host;
 pub(crate) mod k3s_root;
 pub(crate) mod memory;
+pub(crate) mod moto;
 pub(crate) mod objects;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod require;
 pub(crate) mod tool;
+pub(crate) mod tunnel;
 pub(crate) mod volume;
 pub(crate) mod writers;
 

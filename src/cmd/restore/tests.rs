@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A machine of files alone: real folders, a K3s that does to them what a real one does, and any call of it that fails.
+#![cfg(test)]
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::error::kind_of;
+use crate::host::{Active, Ready, ResetEnd, Silent, Unit, tree};
+use crate::model::restore::{Process, Stage};
+use crate::source::{Held, LiveMember, Look, Sample};
+use crate::store::local::Local;
+
+const SNAPSHOT: &[u8] = include_bytes!("../../../tests/fixtures/before-server-1-1795339215");
+const LIVE: &[u8] = include_bytes!("../../../tests/fixtures/after-server-1-1795339218");
+const NAME: &str = "on-demand-server-1-1795339215";
+
+/// Everything outside of the restore, counted: the call of this number fails.
+struct World {
+    root: tempfile::TempDir,
+    calls: Cell<usize>,
+    fails_at: Cell<usize>,
+    /// From that call on somebody asks to stop.
+    asked_at: Cell<usize>,
+    active: Cell<Active>,
+    /// What the reset does besides failing.
+    half_done: Cell<bool>,
+    log: RefCell<Vec<&'static str>>,
+}
+
+impl World {
+    fn new() -> World {
+        let root = tempfile::tempdir().unwrap();
+        let world = World {
+            root,
+            calls: Cell::new(0),
+            fails_at: Cell::new(usize::MAX),
+            asked_at: Cell::new(usize::MAX),
+            active: Cell::new(Active::Active),
+            half_done: Cell::new(false),
+            log: RefCell::default(),
+        };
+        for (file, text) in [
+            ("server/tls/server-ca.crt", &b"ca before"[..]),
+            ("server/cred/passwd", b"passwd before"),
+            ("server/token", b"labtoken\n"),
+            ("server/db/etcd/name", b"server-1-aaaa"),
+            ("server/db/etcd/member/wal/0.wal", b"wal"),
+            ("server/db/etcd/member/snap/db", &LIVE[..LIVE.len() - 32]),
+            ("server/db/etcd-old-5/member/snap/db", b"an older one"),
+            (&format!("server/db/snapshots/{NAME}"), SNAPSHOT),
+        ] {
+            let path = world.data().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        fs::create_dir_all(world.root.path().join("units")).unwrap();
+        world
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    fn db(&self) -> PathBuf {
+        self.data().join("server/db")
+    }
+
+    fn site(&self) -> Site {
+        Site {
+            state: self.root.path().join("state/restore"),
+            data_dir: self.data(),
+            units: self.root.path().join("units"),
+            unit: "k3s.service".to_owned(),
+            kubeconfig: self.root.path().join("k3s.yaml"),
+        }
+    }
+
+    fn call(&self, what: &'static str) -> Result<()> {
+        self.log.borrow_mut().push(what);
+        self.calls.set(self.calls.get() + 1);
+        anyhow::ensure!(self.calls.get() != self.fails_at.get(), "{what} was made to fail");
+        Ok(())
+    }
+
+    /// Starts of K3s while the gate is closed are what must never be.
+    fn serves(&self) -> bool {
+        self.active.get() == Active::Active
+    }
+
+    fn restored(&self) -> bool {
+        fs::read(self.db().join("etcd/name")).is_ok_and(|n| n == b"server-1-bbbb")
+    }
+
+    fn run(&self, conclude_only: bool) -> Result<()> {
+        let site = self.site();
+        let state = self.root.path().join("state");
+        let home = Local::new(&self.db().join("snapshots"), &state, true);
+        let machine = Machine {
+            site: &site,
+            service: self,
+            k3s: self,
+            live: self,
+            home: &home,
+            elsewhere: &|folder| Box::new(Local::new(folder, &state, false)),
+            save: &|_| {
+                self.call("save")?;
+                Ok(Saved { name: "pre-restore-server-1-1".into(), cluster: None })
+            },
+            listeners: &|_| Ok(vec![]),
+            asked: &|| self.calls.get() >= self.asked_at.get(),
+            clock: &|| 1_800_000_000,
+            progress: &Silent,
+        };
+        let (token, config) = (Secret::new("labtoken"), Secret::new("{}"));
+        let request = Request {
+            target: Some(NAME),
+            before: None,
+            dry_run: false,
+            force: false,
+            safety: true,
+            others_stopped: false,
+            stop_timeout: Duration::from_millis(50),
+            ready_timeout: Duration::from_millis(50),
+            steady: Duration::ZERO,
+            poll: Duration::from_millis(1),
+            now: 1_795_400_000,
+            token: Some(&token),
+            config: &config,
+            safety_base: "pre-restore",
+            node: "server-1",
+            ports: &[],
+            confirm: &|_| Ok(true),
+        };
+        let mut report = Report::new("restore", 0);
+        match conclude_only {
+            true => conclude(&request, &machine, &mut report),
+            false => run(&request, &machine, &mut report),
+        }
+    }
+}
+
+impl Service for World {
+    fn unit(&self) -> Result<Unit> {
+        Ok(Unit {
+            name: "k3s.service".into(),
+            loaded: true,
+            active: self.active.get(),
+            sub: "running".into(),
+            main_pid: 1,
+            restarts: 0,
+            result: "success".into(),
+            control_group: "/system.slice/k3s.service".into(),
+            fragment: None,
+            outdated: false,
+            assert_failed: false,
+            has_job: false,
+            definition: Default::default(),
+        })
+    }
+
+    fn stop(&self, _: Duration) -> Result<()> {
+        self.call("stop")?;
+        self.active.set(Active::Inactive);
+        Ok(())
+    }
+
+    fn start(&self) -> Result<()> {
+        self.call("start")?;
+        assert!(!self.site().is_closed().unwrap(), "K3s is started while it is barred");
+        self.active.set(Active::Active);
+        Ok(())
+    }
+
+    fn reload(&self) -> Result<()> {
+        self.call("reload")
+    }
+
+    fn reset_failed(&self) -> Result<()> {
+        self.call("reset-failed")
+    }
+}
+
+impl K3s for World {
+    fn version(&self) -> Result<String> {
+        self.call("version")?;
+        Ok("k3s version v1.30.4+k3s1 (x)".into())
+    }
+
+    /// Moves first, looks later; a failure leaves it half done.
+    fn reset(
+        &self,
+        snapshot: &Path,
+        begun: &mut dyn FnMut(Process) -> Result<()>,
+        _: &dyn Progress,
+    ) -> Result<ResetEnd> {
+        assert!(!self.serves() && self.site().is_closed().unwrap());
+        begun(Process { pid: 1, start: 1, boot: "x".into() })?;
+        let etcd = self.db().join("etcd");
+        fs::rename(&etcd, self.db().join("etcd-old-1800000000")).unwrap();
+        fs::create_dir_all(etcd.join("member/snap")).unwrap();
+        let bytes = fs::read(snapshot).unwrap();
+        fs::write(etcd.join("member/snap/db"), &bytes[..bytes.len() - 32]).unwrap();
+        fs::write(self.data().join("server/tls/server-ca.crt"), b"ca after").unwrap();
+        fs::write(self.data().join("server/token"), b"another").unwrap();
+        let said = Some("its last words".to_owned());
+        let end = |success| ResetEnd { success, how: "x".into(), said: said.clone(), announced: success };
+        self.call("reset")?;
+        if self.half_done.get() {
+            return Ok(end(true));
+        }
+        fs::create_dir_all(etcd.join("member/wal")).unwrap();
+        fs::write(etcd.join("name"), b"server-1-bbbb").unwrap();
+        fs::write(self.db().join("reset-flag"), b"").unwrap();
+        Ok(end(true))
+    }
+
+    fn end(&self, _: &Process) -> Result<()> {
+        Ok(())
+    }
+
+    fn ready(&self) -> Ready {
+        match self.call("ready") {
+            Ok(()) => Ready::Yes,
+            Err(e) => Ready::NoAnswer(e.to_string()),
+        }
+    }
+}
+
+impl Live for World {
+    fn look(&self) -> Result<Look> {
+        anyhow::ensure!(self.serves(), "down");
+        let name = fs::read_to_string(self.db().join("etcd/name"))?;
+        let member = LiveMember { id: 7, name, peer_urls: vec![], client_urls: vec![], learner: false };
+        Ok(Look {
+            revision: if self.restored() { 340 } else { 348 },
+            member_id: 7,
+            learner: false,
+            members: vec![member],
+            db_size: 0,
+            leader: true,
+            alarms: vec![],
+            version: "3.5".into(),
+        })
+    }
+
+    fn answers(&self, _: &[String]) -> Vec<(String, bool)> {
+        vec![]
+    }
+
+    fn holds(&self, _: i64, _: u64, _: &[Sample]) -> Result<Held> {
+        Ok(match self.call("holds") {
+            Ok(()) => Held::Same,
+            Err(e) => Held::Differs(e.to_string()),
+        })
+    }
+}
+
+/// A copy of K3s's files, to compare them with later. The live database is known by its inode too.
+struct Before {
+    copy: tempfile::TempDir,
+    etcd: crate::model::restore::Identity,
+}
+
+impl Before {
+    fn of(world: &World) -> Before {
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["tls", "cred", "token", "db/etcd", "db/etcd-old-5"] {
+            tree::copy(&world.data().join("server").join(name), &copy.path().join(name.replace('/', "-")))
+                .unwrap();
+        }
+        Before { etcd: tree::identity(&world.db().join("etcd")).unwrap().unwrap(), copy }
+    }
+
+    /// Nothing of K3s's is other than it was, and nobody bars it.
+    #[track_caller]
+    fn holds(&self, world: &World, what: &str) {
+        for name in ["tls", "cred", "token", "db/etcd", "db/etcd-old-5"] {
+            let (now, was) =
+                (world.data().join("server").join(name), self.copy.path().join(name.replace('/', "-")));
+            assert!(tree::same(&now, &was).unwrap(), "{what}: {name} is not as it was");
+        }
+        assert!(
+            tree::identity(&world.db().join("etcd")).unwrap().unwrap().is(self.etcd),
+            "{what}: another database"
+        );
+        assert!(!world.db().join("etcd-old-1800000000").exists(), "{what}");
+        free(world, what);
+    }
+}
+
+#[track_caller]
+fn free(world: &World, what: &str) {
+    let site = world.site();
+    assert!(!site.is_closed().unwrap(), "{what}: barred");
+    assert_eq!(
+        fs::read_dir(world.root.path().join("units")).unwrap().count(),
+        0,
+        "{what}: a drop-in is left"
+    );
+    assert!(site.record().unwrap().is_none(), "{what}: a record is left");
+    assert!(!world.db().join(".k3s-snapshot-restore").exists(), "{what}: our folder is left");
+    assert!(!world.data().join("server/.k3s-snapshot-restore").exists(), "{what}: our folder is left");
+}
+
+#[test]
+fn a_restore_ends_with_the_snapshot_s_data_and_leaves_nothing_of_its_own() {
+    let world = World::new();
+    world.run(false).unwrap();
+    assert!(world.serves() && world.restored());
+    free(&world, "restored");
+    assert!(world.db().join("etcd-old-1800000000").exists());
+    let log = world.log.borrow().join(" ");
+    assert_eq!(log, "version save reload stop reset reload reset-failed start holds ready");
+}
+
+#[test]
+fn whatever_call_fails_k3s_is_as_before_or_restored() {
+    let calls = {
+        let world = World::new();
+        world.run(false).unwrap();
+        world.calls.get()
+    };
+    for n in 1..=calls {
+        let world = World::new();
+        world.fails_at.set(n);
+        let before = Before::of(&world);
+        let done = world.run(false);
+        let what = format!("call {n}, {:?}", world.log.borrow().get(n - 1));
+        match done.as_ref().map_err(kind_of) {
+            // A reading that is not ready is asked again; everything before the safety snapshot touches nothing.
+            Ok(()) => assert!(world.restored(), "{what}"),
+            Err(Kind::Failed | Kind::RolledBack) => before.holds(&world, &what),
+            Err(kind) => panic!("{what}: {kind:?}: {done:?}"),
+        }
+        assert!(world.serves(), "{what}: K3s is down");
+        free(&world, &what);
+    }
+}
+
+#[test]
+fn whenever_somebody_asks_to_stop_k3s_is_as_before_or_restored() {
+    let (mut undone, mut not_ready) = (0, 0);
+    for n in 0..20 {
+        let world = World::new();
+        world.asked_at.set(n);
+        let before = Before::of(&world);
+        let what = format!("asked after call {n}");
+        match world.run(false).map_err(|e| kind_of(&e)) {
+            Ok(()) => assert!(world.restored(), "{what}"),
+            Err(Kind::NotReady) => {
+                not_ready += 1;
+                assert!(world.restored(), "{what}");
+            }
+            Err(Kind::Failed | Kind::RolledBack) => {
+                undone += 1;
+                before.holds(&world, &what);
+            }
+            Err(kind) => panic!("{what}: {kind:?}"),
+        }
+        assert!(world.serves(), "{what}");
+        free(&world, &what);
+    }
+    assert!(undone > 3 && not_ready > 0, "the points were not met: {undone}, {not_ready}");
+}
+
+#[test]
+fn an_exit_code_of_0_alone_is_no_success() {
+    let world = World::new();
+    world.half_done.set(true);
+    let before = Before::of(&world);
+    let e = world.run(false).unwrap_err();
+    assert_eq!(kind_of(&e), Kind::RolledBack);
+    assert!(e.to_string().contains("no new log") && e.to_string().contains("its last words"), "{e:#}");
+    before.holds(&world, "half done");
+    assert!(world.db().join("etcd-failed-1795400000/member/snap/db").exists(), "the evidence is kept");
+}
+
+/// As a kill would leave it: the record of each stage, with the files as that stage may have made them.
+#[test]
+fn a_record_of_any_stage_is_ended_by_whoever_comes_next() {
+    for stage in [Stage::Closing, Stage::Stopping, Stage::Keeping, Stage::Resetting, Stage::Undoing] {
+        for reset in [false, true] {
+            if reset && stage < Stage::Resetting {
+                continue;
+            }
+            let world = World::new();
+            let before = Before::of(&world);
+            let site = world.site();
+            let pinned = site.pin(&world.db().join("snapshots").join(NAME), NAME).unwrap();
+            let kept = match stage >= Stage::Resetting {
+                true => site.keep(site.to_keep()).unwrap(),
+                false => vec![],
+            };
+            let record = crate::model::restore::Record {
+                version: 1,
+                id: 1,
+                stage,
+                unit: "k3s.service".into(),
+                data_dir: world.data(),
+                snapshot: crate::model::restore::Subject {
+                    name: NAME.into(),
+                    location: String::new(),
+                    sha256: crate::model::snapshot::Digest([0; 32]),
+                    size: 0,
+                    revision: 337,
+                    created_at: 0,
+                },
+                pinned: pinned.clone(),
+                was: crate::model::restore::Was::Running,
+                before: crate::model::restore::Before { member: Some(7), revision: Some(348) },
+                live: site.live().unwrap(),
+                kept,
+                reset: None,
+                why: None,
+            };
+            site.write(&record).unwrap();
+            site.close().unwrap();
+            world.active.set(Active::Inactive);
+            if reset {
+                K3s::reset(&world, &pinned, &mut |_| Ok(()), &Silent).unwrap();
+            }
+            let what = format!("{stage:?}, reset: {reset}");
+            // The next restore ends the old one and does nothing else.
+            let e = world.run(false).unwrap_err();
+            assert_eq!(kind_of(&e), Kind::Busy, "{what}: {e:#}");
+            before.holds(&world, &what);
+            assert!(world.serves(), "{what}");
+        }
+    }
+    // Nothing to conclude is a success.
+    World::new().run(true).unwrap();
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The proxy on the way to an endpoint: the one that is named, else that of the environment, read as Go reads it and
+//! so K3s does. A server's `NO_PROXY` is full of its own networks, and the store is often in one of them.
+
+use std::net::IpAddr;
+
+use super::trouble::{Class, Trouble};
+use crate::model::bucket::{Bucket, Proxy};
+
+/// The proxy, or `None` to go straight.
+pub(super) fn of(bucket: &Bucket) -> Result<Option<ureq::Proxy>, Trouble> {
+    let (url, whose) = match &bucket.proxy {
+        Proxy::None => return Ok(None),
+        Proxy::Url(url) => (url.expose().to_owned(), "option 's3-proxy'"),
+        Proxy::Environment => match from_environment(bucket, &|name| std::env::var(name).ok()) {
+            Some(url) => (url, "the environment's HTTPS_PROXY or HTTP_PROXY"),
+            None => return Ok(None),
+        },
+    };
+    // Not quoted: it may hold a password.
+    let wrong = |_| Trouble::of(Class::Config, format!("{whose} is not a URL of a proxy"));
+    ureq::Proxy::new(&url).map(Some).map_err(wrong)
+}
+
+fn from_environment(bucket: &Bucket, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let either = |upper: &str| {
+        [upper.to_owned(), upper.to_ascii_lowercase()]
+            .iter()
+            .find_map(|name| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()))
+    };
+    let url = either(if bucket.is_tls() { "HTTPS_PROXY" } else { "HTTP_PROXY" })?;
+    let (host, port) = bucket.address();
+    let goes_straight = is_loopback(&host)
+        || either("NO_PROXY").is_some_and(|list| list.split(',').any(|entry| matches(entry, &host, port)));
+    (!goes_straight).then_some(url)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// An entry of `NO_PROXY`: `*`, an address, a network, a host with those below it (`.host`: only those below it), each
+/// but the network with or without a port.
+fn matches(entry: &str, host: &str, port: u16) -> bool {
+    let entry = entry.trim().to_ascii_lowercase();
+    if entry == "*" {
+        return true;
+    }
+    let address = host.parse::<IpAddr>().ok();
+    if let Some((net, bits)) = entry.split_once('/') {
+        return match (address, net.parse::<IpAddr>(), bits.parse::<u32>()) {
+            (Some(address), Ok(net), Ok(bits)) => within(address, net, bits),
+            _ => false,
+        };
+    }
+    let bare = |text: &str| text.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let (name, wanted) = match entry.rsplit_once(':') {
+        // An IPv6 address has colons of its own.
+        Some((name, number)) if bare(&entry).parse::<IpAddr>().is_err() => (name, number.parse::<u16>().ok()),
+        _ => (entry.as_str(), None),
+    };
+    if name.is_empty() || wanted.is_some_and(|wanted| wanted != port) {
+        return false;
+    }
+    if let Ok(name) = bare(name).parse::<IpAddr>() {
+        return address == Some(name);
+    }
+    let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
+    let below = |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+    match name.strip_prefix('.') {
+        Some(parent) => below(parent),
+        None => host == name || below(name),
+    }
+}
+
+fn within(address: IpAddr, net: IpAddr, bits: u32) -> bool {
+    match (address, net) {
+        (IpAddr::V4(a), IpAddr::V4(n)) if bits <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            u32::from(a) & mask == u32::from(n) & mask
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) if bits <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            u128::from(a) & mask == u128::from(n) & mask
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::bucket::tests::bucket;
+
+    #[test]
+    fn no_proxy_is_read_as_go_reads_it() {
+        for (entry, host, port, want) in [
+            ("*", "s3.example.com", 443, true),
+            ("example.com", "example.com", 443, true),
+            ("example.com", "s3.example.com", 443, true),
+            (".example.com", "s3.example.com", 443, true),
+            ("*.example.com", "s3.example.com", 443, true),
+            (".example.com", "example.com", 443, false),
+            ("example.com", "badexample.com", 443, false),
+            (" Example.COM ", "s3.example.com", 443, true),
+            ("example.com:9000", "example.com", 9000, true),
+            ("example.com:9000", "example.com", 443, false),
+            ("10.0.0.0/8", "10.1.2.3", 9000, true),
+            ("10.0.0.0/8", "11.1.2.3", 9000, false),
+            ("10.0.0.0/8", "ten.example.com", 9000, false),
+            ("0.0.0.0/0", "192.0.2.7", 9000, true),
+            ("192.0.2.7", "192.0.2.7", 9000, true),
+            ("192.0.2.7:443", "192.0.2.7", 9000, false),
+            ("2001:db8::/32", "2001:db8::5", 9000, true),
+            ("2001:db8::5", "2001:db8::5", 9000, true),
+            ("[2001:db8::5]:9000", "2001:db8::5", 9000, true),
+            ("2001:db8::5", "2001:db8::6", 9000, false),
+            ("10.0.0.0/99", "10.1.2.3", 9000, false),
+            ("", "s3.example.com", 443, false),
+            (":443", "s3.example.com", 443, false),
+        ] {
+            assert_eq!(matches(entry, host, port), want, "{entry} for {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_of_the_endpoint_chooses_the_variable() {
+        let found = |endpoint: &str, set: &[(&str, &str)]| {
+            let bucket = Bucket { endpoint: endpoint.into(), ..bucket() };
+            let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+            from_environment(&bucket, &variable)
+        };
+        let both = [("HTTPS_PROXY", "http://tls:1"), ("http_proxy", "http://plain:1")];
+        assert_eq!(found("https://s3.example.com", &both).as_deref(), Some("http://tls:1"));
+        assert_eq!(found("http://s3.example.com:9000", &both).as_deref(), Some("http://plain:1"));
+        assert_eq!(found("https://s3.example.com", &[("HTTP_PROXY", "http://plain:1")]), None);
+        assert_eq!(found("https://localhost:9000", &both), None);
+        assert_eq!(found("https://[::1]:9000", &both), None);
+        assert_eq!(found("https://127.0.0.2:9000", &both), None);
+        let inside = [("HTTPS_PROXY", "http://tls:1"), ("NO_PROXY", "127.0.0.0/8,10.0.0.0/8,.svc")];
+        assert_eq!(found("https://10.9.8.7:9000", &inside), None);
+        assert_eq!(found("https://minio.store.svc", &inside), None);
+        assert!(found("https://minio.store", &inside).is_some());
+        assert_eq!(found("https://s3.example.com", &[("HTTPS_PROXY", " ")]), None);
+    }
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Buckets that keep what is deleted, buckets that let nobody delete, and TLS with an authority of one's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use k3s_snapshot::error::{Kind, hint_of, kind_of};
+use k3s_snapshot::host::Silent;
+use k3s_snapshot::model::snapshot::State;
+use k3s_snapshot::store::Store;
+use k3s_snapshot::store::s3::S3;
+
+use crate::conformance::{bytes, manifest, name};
+use crate::s3::{plain, root, says};
+use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::front::Fault;
+use crate::support::k3s_root::K3sRoot;
+use crate::support::memory::Bytes;
+use crate::support::moto::{self, Moto};
+use crate::support::require::{self, require};
+use crate::support::tool::Tool;
+
+fn store(moto: &Moto, scratch: &Path) -> S3 {
+    S3::new(moto.settings(), scratch.to_owned()).unwrap()
+}
+
+fn tool(verb: &str, root: &K3sRoot, url: &str) -> Tool {
+    plain(verb, root)
+        .env("K3S_SNAPSHOT_S3", "true")
+        .env("K3S_SNAPSHOT_S3_ENDPOINT", url)
+        .env("K3S_SNAPSHOT_S3_BUCKET", NAME)
+        .env("K3S_SNAPSHOT_S3_FOLDER", "backups/k3s")
+        .env("AWS_ACCESS_KEY_ID", ACCESS)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("AWS_SESSION_TOKEN", "a/session+token==")
+}
+
+/// What lies in the bucket, old versions included: key, version, whether it is a marker.
+fn versions(moto: &Moto) -> Vec<(String, String, bool)> {
+    let (_, _, text) = moto.ask("GET", "?versions", &[], "");
+    let between = |text: &str, tag: &str| {
+        let (_, rest) = text.split_once(&format!("<{tag}>")).unwrap();
+        rest.split_once("</").unwrap().0.to_owned()
+    };
+    let of = |tag: &str| -> Vec<(String, String, bool)> {
+        let open = format!("<{tag}>");
+        let parts = text.split(open.as_str()).skip(1);
+        parts.map(|p| (between(p, "Key"), between(p, "VersionId"), tag == "DeleteMarker")).collect()
+    };
+    of("Version").into_iter().chain(of("DeleteMarker")).collect()
+}
+
+#[test]
+fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
+    require!(moto::program());
+    let moto = Moto::start(&[("x-amz-bucket-object-lock-enabled", "true")]);
+    let rule = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
+    assert_eq!(moto.ask("PUT", "?object-lock", &[], rule).0, 200);
+    let scratch = tempfile::tempdir().unwrap();
+    let store = store(&moto, scratch.path());
+    // In one piece and in parts.
+    for (at, blocks) in [(5, 4), (6, 25_000)] {
+        let data = Bytes(bytes(at, blocks));
+        let put = store.put(&name("on-demand-n", at), &data, &manifest(&data.0), &Silent).unwrap();
+        assert_eq!(put.state, State::Proven);
+        let (_, headers, _) = moto.ask("HEAD", &format!("/backups/k3s/on-demand-n-{at}"), &[], "");
+        // moto does not lock by default what came in parts; that a part needs a checksum, `front.rs` sees to.
+        let mode = headers.get("x-amz-object-lock-mode").map(|m| m.to_str().unwrap());
+        assert_eq!(mode, (at == 5).then_some("COMPLIANCE"), "{headers:?}");
+        let other = Bytes(bytes(at + 10, blocks));
+        let again = store.put(&name("on-demand-n", at), &other, &manifest(&other.0), &Silent).err().unwrap();
+        assert_eq!(kind_of(&again), Kind::Refused, "{again:#}");
+    }
+    // A verdict is written over an older one: the old version stays, the new one counts.
+    let opened = store.open("on-demand-n-5").unwrap();
+    store.record(&opened.recorded.unwrap()).unwrap();
+    // A deletion hides them, it does not end them.
+    for (_, result) in store.delete(&["on-demand-n-5", "on-demand-n-6"]) {
+        assert!(result.unwrap());
+    }
+    assert!(store.list().unwrap().snapshots.is_empty());
+    assert_eq!(kind_of(&store.open("on-demand-n-5").err().unwrap()), Kind::Missing);
+    let all = versions(&moto);
+    for file in ["on-demand-n-5", "on-demand-n-6"] {
+        let key = format!("backups/k3s/{file}");
+        assert!(all.iter().any(|(k, _, marker)| *k == key && *marker), "{all:?}");
+        let (_, version, _) = all.iter().find(|(k, _, marker)| *k == key && !marker).unwrap();
+        let what = format!("/{key}?versionId={version}");
+        assert_eq!(moto.ask("HEAD", &what, &[], "").0, 200);
+        if file == "on-demand-n-5" {
+            assert_eq!(moto.ask("DELETE", &what, &[], "").0, 403, "the lock is real");
+        }
+    }
+}
+
+/// Some stores refuse the deletion itself, with one of these.
+#[test]
+fn a_locked_snapshot_that_the_store_does_not_let_go_is_told_one_by_one() {
+    let bucket = Bucket::start();
+    let store = bucket.store();
+    let data = Bytes(bytes(1, 4));
+    for at in [5, 6] {
+        store.put(&name("a", at), &data, &manifest(&data.0), &Silent).unwrap();
+    }
+    let answer = "<DeleteResult><Deleted><Key>backups/k3s/a-6</Key></Deleted><Error><Key>backups/k3s/a-5</Key><Code>AccessDenied</Code><Message>Object is WORM protected and cannot be overwritten</Message></Error></DeleteResult>";
+    bucket.front.plan(&[(0, Fault::Answer(answer.into()))]);
+    let mut results = store.delete(&["a-5", "a-6"]);
+    results.sort_by(|a, b| a.0.cmp(&b.0));
+    let locked = results[0].1.as_ref().unwrap_err();
+    assert_eq!(kind_of(locked), Kind::Refused);
+    assert!(
+        format!("{locked:#}").contains("it is locked") && hint_of(locked).unwrap().contains("Object Lock")
+    );
+    assert!(results[1].1.is_ok());
+    // What stays keeps its manifest.
+    let keys = bucket.keys();
+    let there = |file: &str| keys.contains(&format!("backups/k3s/.metadata/{file}.json"));
+    assert!(there("a-5") && !there("a-6"), "{keys:?}");
+    bucket.front.plan(&[(0, Fault::Refuse(403, "ObjectLocked"))]);
+    let results = store.delete(&["a-5"]);
+    assert!(format!("{:#}", results[0].1.as_ref().unwrap_err()).contains("it is locked"), "{results:?}");
+}
+
+#[test]
+fn of_several_versions_the_newest_counts() {
+    require!(moto::program());
+    let moto = Moto::start(&[]);
+    let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    assert_eq!(moto.ask("PUT", "?versioning", &[], on).0, 200);
+    let scratch = tempfile::tempdir().unwrap();
+    let store = store(&moto, scratch.path());
+    let (old, new) = (bytes(1, 4), bytes(2, 6));
+    for text in [&old, &new] {
+        let text = std::str::from_utf8(text).unwrap();
+        assert_eq!(moto.ask("PUT", "/backups/k3s/etcd-snapshot-n-5", &[], text).0, 200);
+    }
+    let listed = store.list().unwrap().snapshots;
+    assert_eq!(listed.iter().map(|s| s.size).collect::<Vec<_>>(), [new.len() as u64]);
+    let opened = store.open("etcd-snapshot-n-5").unwrap();
+    let mut all = vec![0; new.len()];
+    opened.data.read_exact_at(&mut all, 0).unwrap();
+    assert!(all == new);
+    assert!(store.delete(&["etcd-snapshot-n-5"])[0].1.as_ref().is_ok_and(|there| *there));
+    assert!(store.list().unwrap().snapshots.is_empty(), "a marker hides all versions");
+    let of_it = versions(&moto).into_iter().filter(|(key, ..)| key.ends_with("n-5"));
+    assert_eq!(of_it.map(|(.., marker)| marker).collect::<Vec<_>>(), [false, false, true]);
+    // Whoever deletes should know that it frees nothing.
+    let root = root();
+    let run = tool("list", &root, &moto.url).arg("--check-s3").run().expect(0);
+    assert!(
+        run.stdout.contains("ok     delete: it can be deleted; the bucket keeps old versions"),
+        "{run:#?}"
+    );
+}
+
+/// An authority, and a certificate for ::1 that it signed: the two certificates and the key.
+fn certificates(folder: &Path, who: &str) -> (PathBuf, PathBuf, PathBuf) {
+    let file = |end: &str| folder.join(format!("{who}-{end}"));
+    let openssl = |args: &[&str]| {
+        let done = Command::new("openssl").args(args).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    let ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+    let path = |end: &str| file(end).to_str().unwrap().to_owned();
+    let (ca, ca_key, cert, key) = (path("ca.crt"), path("ca.key"), path("tls.crt"), path("tls.key"));
+    let subject = format!("/CN={who}");
+    openssl(&[&["req", "-x509"], &ec[..], &["-subj", &subject, "-keyout", &ca_key, "-out", &ca]].concat());
+    let signed = ["-CA", &ca, "-CAkey", &ca_key, "-subj", "/CN=store", "-keyout", &key, "-out", &cert];
+    let names = ["-addext", "subjectAltName=IP:::1", "-addext", "basicConstraints=critical,CA:FALSE"];
+    openssl(&[&["req", "-x509"], &ec[..], &signed[..], &names[..]].concat());
+    (file("ca.crt"), file("tls.crt"), file("tls.key"))
+}
+
+/// As one line of openssl makes it, and as small stores have it: signed by itself, and an authority by its own word.
+#[test]
+fn a_certificate_that_is_its_own_authority_is_believed_where_it_is_named() {
+    require!(moto::program());
+    require!(require::program("openssl"));
+    let root = root();
+    fs::create_dir_all(root.snapshots()).unwrap();
+    let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let make = |name: &str| {
+        let (cert, key) = (path(&format!("{name}.crt")), path(&format!("{name}.key")));
+        let line = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=store", "-addext"];
+        let files = ["subjectAltName=IP:::1", "-keyout", &key, "-out", &cert];
+        let done = Command::new("openssl").args(line).args(files).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        (PathBuf::from(cert), PathBuf::from(key))
+    };
+    let (cert, key) = make("store");
+    let (other, _) = make("other");
+    let moto = Moto::start_tls(&cert, &key);
+    let list = |ca: &Path| tool("list", &root, &moto.url).arg("--s3-endpoint-ca").arg(ca);
+    list(&cert).run().expect(0);
+    says(&list(&other).run().expect(78), &["not accepted"]);
+    let elsewhere = moto.url.replace("[::1]", "127.0.0.1");
+    says(&list(&cert).args(&["--s3-endpoint", &elsewhere]).run().expect(78), &["not valid for name"]);
+    says(&tool("list", &root, &moto.url).run().expect(78), &["not accepted"]);
+}
+
+#[test]
+fn a_store_with_an_authority_of_its_own_is_believed_by_that_alone() {
+    require!(moto::program());
+    require!(require::program("openssl"));
+    let root = root();
+    fs::create_dir_all(root.snapshots()).unwrap();
+    let (ca, cert, key) = certificates(root.path(), "ours");
+    let (other, ..) = certificates(root.path(), "theirs");
+    let moto = Moto::start_tls(&cert, &key);
+    let list = || tool("list", &root, &moto.url);
+    says(&list().run().expect(78), &["certificate of '[::1]", "not accepted", "--s3-endpoint-ca"]);
+    says(&list().arg("--s3-endpoint-ca").arg(&other).run().expect(78), &["not accepted"]);
+    list().arg("--s3-endpoint-ca").arg(&ca).run().expect(0);
+    // Several, as K3s takes them; and as base64, also where YAML broke its lines.
+    list().arg("--s3-endpoint-ca").arg(format!("{} {}", other.display(), ca.display())).run().expect(0);
+    list().arg("--s3-endpoint-ca").arg(&other).arg("--s3-endpoint-ca").arg(&ca).run().expect(0);
+    use base64::Engine;
+    let pem = base64::engine::general_purpose::STANDARD.encode(fs::read(&ca).unwrap());
+    list().args(&["--s3-endpoint-ca", &pem]).run().expect(0);
+    let lines: Vec<&str> = pem.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
+    list().args(&["--s3-endpoint-ca", &lines.join(" ")]).run().expect(0);
+    // Verification off wins over any authority.
+    list().arg("--s3-endpoint-ca").arg(&other).arg("--s3-skip-ssl-verify").run().expect(0);
+    // The certificate is for that address, not for this one.
+    let name = moto.url.replace("[::1]", "127.0.0.1");
+    says(
+        &list().arg("--s3-endpoint-ca").arg(&ca).args(&["--s3-endpoint", &name]).run().expect(78),
+        &["not valid for name", "Name the store with --s3-endpoint as the certificate does"],
+    );
+    says(
+        &list().arg("--s3-endpoint-ca").arg(root.path().join("no-such.crt")).run().expect(78),
+        &["no-such.crt", "s3-endpoint-ca"],
+    );
+    // All of it works over TLS, at an IPv6 address, with a session token.
+    let run = list().arg("--check-s3").arg("--s3-endpoint-ca").arg(&ca).run().expect(0);
+    assert!(run.stdout.contains("ok     multipart") && !run.stdout.contains("FAILED"), "{run:#?}");
+}

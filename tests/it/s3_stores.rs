@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Stores that are not like the one of the tests: headers they do not know, keys that may not do everything, checksums
+//! of other kinds, host names, proxies. Each is the real server behind a front that behaves like such a store.
+
+use std::fs;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use k3s_snapshot::error::{Kind, kind_of};
+use k3s_snapshot::host::Silent;
+use k3s_snapshot::model::snapshot::{Snapshot, State};
+use k3s_snapshot::store::Store;
+use k3s_snapshot::store::s3::S3;
+use serde_json::Value;
+
+use crate::conformance::{bytes, manifest, name};
+use crate::s3::{plain, root, says};
+use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::front::Fault;
+use crate::support::memory::Bytes;
+use crate::support::tunnel::Tunnel;
+
+/// In one piece, and in parts.
+const BLOCKS: [usize; 2] = [4, 11_000];
+
+fn put(store: &S3, at: u64, blocks: usize) -> anyhow::Result<Snapshot> {
+    let data = Bytes(bytes(at, blocks));
+    store.put(&name("a", at), &data, &manifest(&data.0), &Silent)
+}
+
+/// What the manifest says that the object was proven by.
+fn evidence(snapshot: &Snapshot) -> Value {
+    snapshot.manifest.as_ref().unwrap().other["object"]["evidence"].clone()
+}
+
+fn state_of(store: &S3, file: &str) -> State {
+    store.list().unwrap().snapshots.iter().find(|s| s.file == file).unwrap().state
+}
+
+#[test]
+fn headers_that_a_store_does_not_know_are_left_out() {
+    let rows: [&[(&str, u16, &str)]; 6] = [
+        &[
+            ("x-amz-checksum-sha256", 400, "InvalidArgument"),
+            ("x-amz-checksum-algorithm", 400, "InvalidArgument"),
+        ],
+        &[("x-amz-checksum-algorithm", 501, "NotImplemented")],
+        &[("x-amz-checksum-mode", 400, "InvalidArgument")],
+        &[("if-none-match", 501, "NotImplemented")],
+        &[("if-none-match", 400, "InvalidRequest")],
+        &[
+            ("x-amz-checksum-sha256", 400, "InvalidRequest"),
+            ("x-amz-checksum-algorithm", 501, "NotImplemented"),
+            ("x-amz-checksum-mode", 501, "NotImplemented"),
+            ("if-none-match", 501, "NotImplemented"),
+        ],
+    ];
+    let bucket = Bucket::start();
+    for (row, unknown) in (1u64..).zip(rows) {
+        bucket.front.know_nothing_of(unknown);
+        let store = bucket.store();
+        for (at, blocks) in (row * 10..).zip(BLOCKS) {
+            let there = put(&store, at, blocks).unwrap_or_else(|e| panic!("{unknown:?}: {e:#}"));
+            assert_eq!(there.state, State::Proven, "{unknown:?}");
+            assert_eq!(state_of(&store, &there.file), State::Proven, "{unknown:?}: its manifest is there");
+            assert_eq!(store.open(&there.file).unwrap().snapshot.state, State::Proven, "{unknown:?}");
+        }
+        let checks = S3::probe(bucket.settings());
+        assert!(checks.iter().all(|c| c.ok), "{unknown:?}: {checks:?}");
+        let names: Vec<String> = (row * 10..row * 10 + 2).map(|at| format!("a-{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(store.delete(&names).iter().all(|(_, r)| r.is_ok()), "{unknown:?}");
+    }
+    // What nothing less would help is told, and the next upload has all its headers again.
+    let store = bucket.store();
+    bucket.front.know_nothing_of(&[("x-amz-meta-k3s-node-name", 400, "InvalidArgument")]);
+    let e = put(&store, 100, 4).unwrap_err();
+    assert!(format!("{e:#}").contains("InvalidArgument"), "{e:#}");
+    bucket.front.know_nothing_of(&[]);
+    bucket.front.plan(&[]);
+    put(&store, 101, 4).unwrap();
+    let sent = bucket.front.seen().into_iter().find(|s| s.method == "PUT").unwrap();
+    for header in ["if-none-match", "x-amz-checksum-sha256", "content-md5"] {
+        assert!(sent.headers.contains_key(header), "{sent:?}");
+    }
+    // Every body of a bucket with Object Lock has its checksum, whatever else is left out.
+    bucket.front.know_nothing_of(&[("x-amz-checksum-sha256", 400, "InvalidArgument")]);
+    bucket.front.plan(&[]);
+    put(&bucket.store(), 102, 25_000).unwrap();
+    let parts: Vec<_> = bucket.front.seen().into_iter().filter(|s| s.target.contains("partNumber")).collect();
+    assert!(parts.iter().any(|s| s.headers.contains_key("content-md5")), "{parts:?}");
+}
+
+#[test]
+fn keys_that_may_not_do_everything_still_save() {
+    let bucket = Bucket::start();
+    let rows: [(&str, &[(&str, &str)]); 3] = [
+        ("may only write", &[("HEAD", ""), ("GET", ""), ("DELETE", "")]),
+        ("may not list", &[("GET", "list-type"), ("GET", "uploads")]),
+        ("may not delete", &[("DELETE", "")]),
+    ];
+    for (row, (who, denied)) in (1u64..).zip(rows) {
+        for (at, blocks) in (row * 10..).zip(BLOCKS) {
+            bucket.front.deny(denied);
+            let there = put(&bucket.store(), at, blocks).unwrap_or_else(|e| panic!("{who}: {e:#}"));
+            assert_eq!(there.state, State::Proven, "{who}");
+            // Never over another, although nobody can look.
+            let other = Bytes(bytes(at + 1000, blocks));
+            let e = bucket.store().put(&name("a", at), &other, &manifest(&other.0), &Silent).unwrap_err();
+            assert_eq!(kind_of(&e), Kind::Refused, "{who}: {e:#}");
+            bucket.front.deny(&[]);
+            assert_eq!(state_of(&bucket.store(), &there.file), State::Proven, "{who}");
+        }
+    }
+    // Who may not list is told "denied" of what is not there.
+    let refuse = Fault::Refuse(403, "AccessDenied");
+    bucket.front.plan(&[(0, refuse.clone()), (1, refuse.clone()), (2, refuse)]);
+    assert_eq!(put(&bucket.store(), 90, 4).unwrap().state, State::Proven);
+    bucket.front.deny(&[("PUT", ""), ("POST", "")]);
+    for (at, blocks) in (91..).zip(BLOCKS) {
+        let e = put(&bucket.store(), at, blocks).unwrap_err();
+        assert!(kind_of(&e) == Kind::Refused && format!("{e:#}").contains("access is denied"), "{e:#}");
+    }
+}
+
+/// The number of the n-th request that is like this, in an upload of its own.
+fn place(bucket: &Bucket, at: u64, blocks: usize, like: &dyn Fn(&str, &str) -> bool) -> usize {
+    bucket.front.plan(&[]);
+    put(&bucket.store(), at, blocks).unwrap();
+    bucket.front.seen().iter().rposition(|s| like(&s.method, &s.target)).unwrap()
+}
+
+#[test]
+fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
+    let bucket = Bucket::start();
+    for (row, blocks) in [(100, BLOCKS[0]), (200, BLOCKS[1])] {
+        let head = place(&bucket, row, blocks, &|method, _| method == "HEAD");
+        let answers = |at: u64, header: &'static str, value: String| {
+            bucket.front.plan(&[(head, Fault::Header(header, value))]);
+            put(&bucket.store(), at, blocks)
+        };
+        bucket.front.keep_silent_about(&["x-amz-checksum-sha256"]);
+        // A SHA-256 of the whole, also of what came in parts.
+        let whole = |at: u64| STANDARD.encode(manifest(&bytes(at, blocks)).stored_sha256.0);
+        let there = answers(row + 1, "x-amz-checksum-sha256", whole(row + 1)).unwrap();
+        assert_eq!((there.state, evidence(&there)), (State::Proven, "sha256".into()));
+        // That of something else.
+        let e = answers(row + 2, "x-amz-checksum-sha256", whole(row + 1)).unwrap_err();
+        assert!(format!("{e:#}").contains("another object"), "{e:#}");
+        // An MD5, also where a proxy made it a weak one.
+        let there = put(&bucket.store(), row + 3, blocks).unwrap();
+        assert_eq!((there.state, evidence(&there)), (State::Proven, "etag".into()));
+        // Neither: encrypted with a key of the store, an entity tag is no MD5. Only the size is known.
+        let there = answers(row + 4, "etag", "\"5f3a-opaque\"".into()).unwrap();
+        assert_eq!((there.state, evidence(&there)), (State::Unchecked, "size only".into()));
+        assert_eq!(state_of(&bucket.store(), &there.file), State::Unchecked);
+        // A CRC of the store's own making proves nothing to us, and is no trouble.
+        let there = answers(row + 5, "x-amz-checksum-crc64nvme", "AAAAAAAAAAA=".into()).unwrap();
+        assert_eq!(there.state, State::Proven);
+        // Another size.
+        let e = answers(row + 6, "content-length", "12345".into()).unwrap_err();
+        assert!(format!("{e:#}").contains("another object"), "{e:#}");
+        bucket.front.keep_silent_about(&[]);
+    }
+}
+
+#[test]
+fn an_upload_that_was_completed_is_found_to_be_so_whatever_the_answer_was() {
+    let bucket = Bucket::start();
+    let complete = |method: &str, target: &str| method == "POST" && target.contains("uploadId");
+    let n = place(&bucket, 1, BLOCKS[1], &complete);
+    let late = "<?xml version=\"1.0\"?>\n   \n<Error><Code>InternalError</Code><Message>We encountered an internal error</Message></Error>";
+    let long = "     \n<?xml version=\"1.0\"?><CompleteMultipartUploadResult><ETag>\"x\"</ETag></CompleteMultipartUploadResult>";
+    for (at, answer) in (2..).zip([late, "", "   ", "<html>gateway</html>", long]) {
+        bucket.front.plan(&[(n, Fault::Answer(answer.into()))]);
+        let there = put(&bucket.store(), at, BLOCKS[1]).unwrap_or_else(|e| panic!("{answer:?}: {e:#}"));
+        assert_eq!(there.state, State::Proven, "{answer:?}");
+        assert!(bucket.front.uploads().is_empty(), "{answer:?}");
+    }
+}
+
+#[test]
+fn connections_may_end_after_each_answer_and_questions_may_not_be_understood() {
+    let bucket = Bucket::start();
+    for (at, fault) in (1..).zip([Fault::HangUp, Fault::NoExpecting]) {
+        bucket.front.always(fault.clone());
+        let there = put(&bucket.store(), at, BLOCKS[1]).unwrap_or_else(|e| panic!("{fault:?}: {e:#}"));
+        assert_eq!(there.state, State::Proven, "{fault:?}");
+        assert_eq!(state_of(&bucket.store(), &there.file), State::Proven, "{fault:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_drips_for_ever_is_given_up() {
+    let bucket = Bucket::start();
+    bucket.front.always(Fault::Drip);
+    let store = bucket.store_with(|s| s.timeout = Duration::from_millis(500));
+    let e = store.list().err().unwrap();
+    assert!(format!("{e:#}").contains("did not end within 5 s"), "{e:#}");
+}
+
+#[test]
+fn the_listings_of_each_store_are_read() {
+    let bucket = Bucket::start();
+    let page = |more: &str, object: &str| {
+        Fault::Answer(format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>snapshots</Name>{more}<Contents>{object}</Contents></ListBucketResult>"
+        ))
+    };
+    let when = "<LastModified>2026-01-01T00:00:00.000Z</LastModified>";
+    for (who, more, object, want) in [
+        (
+            "AWS",
+            "<Prefix>backups/k3s/</Prefix><KeyCount>1</KeyCount><MaxKeys>1000</MaxKeys><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>",
+            format!("<Key>backups/k3s/a%2Bb+c-5</Key>{when}<ETag>&quot;d41d8cd98f00b204e9800998ecf8427e-2&quot;</ETag><ChecksumAlgorithm>SHA256</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType><Size>544</Size><StorageClass>STANDARD</StorageClass>"),
+            "a+b c-5",
+        ),
+        (
+            "MinIO: the slash too, an owner",
+            "<EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>",
+            format!("<Key>backups%2Fk3s%2Fa-5</Key>{when}<ETag>\"x\"</ETag><Size>544</Size><Owner><ID/><DisplayName/></Owner><UserMetadata><content-type>x</content-type></UserMetadata>"),
+            "a-5",
+        ),
+        (
+            "old Ceph: no count, no encoding, an unquoted tag",
+            "<IsTruncated>False</IsTruncated>",
+            format!("<Key>backups/k3s/a%20b-5</Key>{when}<ETag>x</ETag><Size>544</Size>"),
+            "a%20b-5",
+        ),
+        (
+            "one that says that it encodes and does not",
+            "<EncodingType>url</EncodingType>",
+            format!("<Key>backups/k3s/a b%zz+-5</Key>{when}<Size>544</Size>"),
+            "a b%zz+-5",
+        ),
+        (
+            "one with a zone in its dates",
+            "<IsTruncated>false</IsTruncated>",
+            "<Key>backups/k3s/a-5</Key><LastModified>2026-01-01T01:00:00+01:00</LastModified><Size>544</Size>".to_owned(),
+            "a-5",
+        ),
+    ] {
+        bucket.front.plan(&[(0, page(more, &object))]);
+        let listing = bucket.store().list().unwrap_or_else(|e| panic!("{who}: {e:#}"));
+        let names: Vec<&str> = listing.snapshots.iter().map(|s| s.file.as_str()).collect();
+        assert_eq!(names, [want], "{who}");
+    }
+}
+
+#[test]
+fn a_bucket_in_the_host_name_and_a_proxy_with_a_password() {
+    let bucket = Bucket::start_at(Some("s3.example.test:9000"));
+    let root = root();
+    fs::create_dir_all(root.snapshots()).unwrap();
+    let tunnel = Tunnel::to(bucket.front.port(), "user:geheim word");
+    let proxy = format!("http://user:geheim%20word@127.0.0.1:{}", tunnel.port);
+    let list = |kind: &str| {
+        plain("list", &root)
+            .arg("--s3")
+            .args(&["--s3-endpoint", "http://s3.example.test:9000", "--s3-bucket", NAME])
+            .args(&["--s3-bucket-lookup-type", kind, "--s3-folder", "backups/k3s"])
+            .env("AWS_ACCESS_KEY_ID", ACCESS)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("NO_PROXY", "10.0.0.0/8")
+    };
+    let through = |kind: &str| list(kind).env("HTTP_PROXY", &proxy);
+    through("dns").run().expect(0);
+    assert_eq!(tunnel.asked(), ["snapshots.s3.example.test:9000"]);
+    let run = through("dns").arg("--check-s3").run().expect(0);
+    assert!(!run.stdout.contains("FAILED") && !run.stdout.contains("name:"), "{run:#?}");
+    through("path").run().expect(0);
+    // Named, it is the stronger word; K3s's word for "straight" too.
+    let dead = "http://127.0.0.1:1";
+    list("path").env("HTTP_PROXY", dead).env("K3S_SNAPSHOT_S3_PROXY", &proxy).run().expect(0);
+    let straight = through("path").args(&["--s3-proxy", "none"]).run().expect(1);
+    says(&straight, &["'s3.example.test:9000' cannot be resolved"]);
+    // A proxy for HTTPS is none for plain HTTP, and NO_PROXY goes straight.
+    says(&list("path").env("HTTPS_PROXY", &proxy).run().expect(1), &["cannot be resolved"]);
+    says(&through("path").env("NO_PROXY", ".example.test").run().expect(1), &["cannot be resolved"]);
+    // The password is wrong, and not shown.
+    let wrong = proxy.replace("word", "worse");
+    says(&list("path").env("HTTP_PROXY", wrong).run().expect(1), &["proxy wants a user and a password"]);
+}
+
+#[test]
+fn a_store_that_does_not_see_the_bucket_in_the_host_name_is_told_apart() {
+    let bucket = Bucket::start();
+    let root = root();
+    fs::create_dir_all(root.snapshots()).unwrap();
+    let tunnel = Tunnel::to(bucket.front.port(), "user:word");
+    let list = || {
+        plain("list", &root)
+            .args(&["--s3", "--s3-endpoint", "http://s3.example.test:9000", "--s3-bucket", NAME])
+            .args(&["--s3-bucket-lookup-type", "dns"])
+            .env("K3S_SNAPSHOT_S3_PROXY", format!("http://user:word@127.0.0.1:{}", tunnel.port))
+            .env("AWS_ACCESS_KEY_ID", ACCESS)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+    };
+    let words = ["does not see the bucket in the host name", "--s3-bucket-lookup-type"];
+    says(&list().run().expect(78), &words);
+    let run = list().arg("--check-s3").run().expect(1);
+    assert!(run.stdout.contains("FAILED bucket") && run.stdout.contains(words[0]), "{run:#?}");
+}

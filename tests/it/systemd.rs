@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+//! K3s's unit as a real systemd knows it: asked, stopped, started. In a booted host, where this program runs a second
+//! time and does the asking.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use k3s_snapshot::config::load::{self, Environment, Named};
+use k3s_snapshot::config::unit::Flags;
+use k3s_snapshot::error::{Kind, hint_of, kind_of};
+use k3s_snapshot::host::flavour::K3S;
+use k3s_snapshot::host::ports::listeners;
+use k3s_snapshot::host::process;
+use k3s_snapshot::host::systemd::{self, Systemd};
+use k3s_snapshot::host::{Active, Service, Unit};
+use k3s_snapshot::model::unit::Definition;
+
+use crate::support::require::{self, require};
+use crate::support::tool::Tool;
+
+/// Says to this program that it runs in the host that it has booted, and as whom.
+const INSIDE: &str = "INSIDE_A_BOOTED_HOST";
+
+#[test]
+fn a_real_systemd_is_asked_and_told() {
+    match std::env::var(INSIDE).as_deref() {
+        Ok("nobody") => return as_nobody(),
+        Ok(_) => return as_root(),
+        Err(_) => {}
+    }
+    require!(require::program("systemd-nspawn"));
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-list")).parent().unwrap();
+    let own = std::env::current_exe().unwrap();
+    let inside = Path::new("/opt/tests").join(own.file_name().unwrap());
+    let mut boot = Command::new(top.join("tests/host/boot"));
+    boot.args(["-H", "-t", "120", "-B"]).arg(format!("{}:/opt/programs", programs.display()));
+    boot.arg("-B").arg(format!("{}:/opt/k3s-snapshot", top.display()));
+    boot.arg("-B").arg(format!("{}:/opt/tests", own.parent().unwrap().display()));
+    let out = boot.arg("--").arg(top.join("tests/host/ask-systemd")).arg(inside).output().unwrap();
+    let said = [out.stdout, out.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(out.status.success() && said.contains("systemd was asked"), "{}: {said}", out.status);
+    said.lines().filter(|l| l.contains("took")).for_each(|l| println!("{l}"));
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut come: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !come() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what} has not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn unit(name: &str) -> Unit {
+    Systemd::new(name).unit().unwrap()
+}
+
+fn systemctl(args: &[&str]) {
+    assert!(Command::new("systemctl").args(args).status().unwrap().success(), "systemctl {args:?}");
+}
+
+fn flags() -> Flags {
+    let ask = |wanted: Option<&str>| systemd::definition(&K3S, wanted);
+    load::gather(&K3S, Path::new("/"), &Named::default(), &Environment::new(), &ask).unwrap().1
+}
+
+/// What stands between zero bytes in a file.
+fn records(path: &str) -> Vec<String> {
+    let text = String::from_utf8(fs::read(path).unwrap()).unwrap();
+    text.split_terminator('\0').map(str::to_owned).collect()
+}
+
+fn as_root() {
+    properties();
+    the_flags_are_what_the_process_was_given();
+    stops();
+    starts_and_assertions();
+    reloads_and_failures();
+    names();
+    let begun = Instant::now();
+    (0..20).for_each(|_| drop(systemd::definition(&K3S, None).unwrap().unwrap()));
+    println!("one question for the settings took {:?}", begun.elapsed() / 20);
+}
+
+fn properties() {
+    let k3s = unit("k3s");
+    assert_eq!((k3s.name.as_str(), k3s.loaded, k3s.active), ("k3s.service", true, Active::Active));
+    assert_eq!((k3s.sub.as_str(), k3s.result.as_str(), k3s.restarts), ("running", "success", 0));
+    assert!(!k3s.outdated && !k3s.assert_failed && !k3s.has_job);
+    assert!(k3s.control_group.ends_with("/k3s.service"), "{}", k3s.control_group);
+    assert_eq!(k3s.fragment.as_deref(), Some(Path::new("/etc/systemd/system/k3s.service")));
+    assert!(process::runs(&process::of(k3s.main_pid).unwrap()));
+    let d = &k3s.definition;
+    assert_eq!(d.exec_start[..4], ["/usr/local/bin/k3s", "server", "--data-dir", "/srv/k3s of k3s"]);
+    assert!(d.environment.contains(&("SHOWN".to_owned(), "yes".to_owned())), "{d:?}");
+    assert_eq!(d.environment_files.len(), 3);
+    let (path, may_be_missing) = &d.environment_files[2];
+    assert_eq!((path.to_str(), *may_be_missing), (Some("/etc/systemd/system/k3s.service.env"), true));
+    // Who listens belongs to its unit, and to no other.
+    let mut found = Vec::new();
+    wait_until("the port", || {
+        found = listeners(&[7443, 7444]).unwrap();
+        !found.is_empty()
+    });
+    let [one] = found.as_slice() else { panic!("{found:?}") };
+    let listening = unit("listening");
+    assert_eq!((one.port, one.pid, one.program.as_str()), (7443, Some(listening.main_pid), "python3"));
+    assert!(one.is_in(&listening.control_group) && !one.is_in(&k3s.control_group), "{one:?}");
+}
+
+fn the_flags_are_what_the_process_was_given() {
+    let flags = flags();
+    let definition = Definition {
+        name: "k3s.service".to_owned(),
+        exec_start: records("/run/k3s.argv"),
+        verbatim: true,
+        ..Definition::default()
+    };
+    let given = |_: Option<&str>| Ok(Some(definition.clone()));
+    let real = load::gather(&K3S, Path::new("/"), &Named::default(), &Environment::new(), &given).unwrap().1;
+    for flag in
+        ["data-dir", "node-ip", "node-label", "x", "percent", "kube-apiserver-arg", "kubelet-arg", "escaped"]
+    {
+        let (ours, theirs) = (flags.get(flag).unwrap(), real.get(flag).unwrap());
+        assert_eq!(ours.values, theirs.values, "--{flag}");
+    }
+    assert_eq!(flags.get("node-label").unwrap().values, ["a=1 2", "b=2"], "the test tests something");
+    assert_eq!(flags.last("node-ip").unwrap().0, "10.0.0.1", "a later file wins");
+    // Every variable that we would hand on has the value that systemd gave it.
+    let real: Vec<String> = records("/run/k3s.environ");
+    let ours = flags.for_reset(&[]).environment;
+    assert!(ours.len() > 14, "{ours:?}");
+    for (name, value) in ours.iter().filter(|(name, _)| name != "PATH") {
+        let line = format!("{name}={}", value.expose());
+        assert!(real.contains(&line), "{line:?} is not in {real:#?}");
+    }
+    let names: Vec<&str> = ours.iter().map(|(name, _)| name.as_str()).collect();
+    let set = |line: &&String| {
+        let name = line.split('=').next().unwrap();
+        ![
+            "PWD",
+            "SHLVL",
+            "_",
+            "LANG",
+            "NOTIFY_SOCKET",
+            "INVOCATION_ID",
+            "JOURNAL_STREAM",
+            "SYSTEMD_EXEC_PID",
+            "USER",
+            "HOME",
+            "LOGNAME",
+            "SHELL",
+        ]
+        .contains(&name)
+    };
+    for line in real.iter().filter(set) {
+        assert!(names.contains(&line.split('=').next().unwrap()), "{line} is lost");
+    }
+}
+
+fn stops() {
+    for name in ["slow", "stubborn"] {
+        wait_until(name, || Path::new("/run").join(name).exists());
+    }
+    let slow = Systemd::new("slow");
+    let main = process::of(slow.unit().unwrap().main_pid).unwrap();
+    slow.stop(Duration::from_secs(20)).unwrap();
+    assert!(!process::runs(&main), "a stop is over when the process is gone");
+    assert!(slow.unit().unwrap().active.is_down());
+    let begun = Instant::now();
+    slow.stop(Duration::from_secs(20)).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(1), "down already");
+
+    let stubborn = Systemd::new("stubborn");
+    let begun = Instant::now();
+    let e = stubborn.stop(Duration::from_secs(1)).unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(3), "our own deadline");
+    assert!(e.to_string().contains("has not stopped within 1 s"), "{e:#}");
+    assert_eq!((kind_of(&e), stubborn.unit().unwrap().active), (Kind::Failed, Active::Deactivating));
+    assert!(hint_of(&e).is_some());
+    // Somebody's start calls a stop off.
+    let waiting = std::thread::spawn({
+        let stubborn = stubborn.clone();
+        move || stubborn.stop(Duration::from_secs(20))
+    });
+    wait_until("the stop", || stubborn.unit().unwrap().has_job);
+    std::thread::sleep(Duration::from_millis(300));
+    systemctl(&["start", "--no-block", "stubborn"]);
+    let e = waiting.join().unwrap().unwrap_err();
+    assert_eq!(kind_of(&e), Kind::Busy, "{e:#}");
+    assert!(e.to_string().contains("canceled"), "{e:#}");
+    systemctl(&["stop", "--no-block", "stubborn"]);
+    systemctl(&["kill", "-s", "KILL", "stubborn"]);
+    stubborn.stop(Duration::from_secs(20)).unwrap();
+
+    // A unit that waits for its next start is not down: it would come up again.
+    let crashing = Systemd::new("crashing");
+    crashing.start().unwrap();
+    wait_until("the crash", || crashing.unit().unwrap().sub == "auto-restart");
+    let seen = crashing.unit().unwrap();
+    assert_eq!((seen.active, seen.result.as_str()), (Active::Activating, "exit-code"));
+    assert!(!seen.active.is_down());
+    crashing.stop(Duration::from_secs(20)).unwrap();
+    assert!(crashing.unit().unwrap().active.is_down());
+}
+
+fn starts_and_assertions() {
+    let unready = Systemd::new("unready");
+    let begun = Instant::now();
+    unready.start().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "a start does not wait");
+    wait_until("the start", || unready.unit().unwrap().active == Active::Activating);
+    assert_eq!(unready.unit().unwrap().sub, "start");
+    unready.stop(Duration::from_secs(20)).unwrap();
+
+    let k3s = Systemd::new("k3s.service");
+    fs::write("/run/gate", "").unwrap();
+    let drop_in = "/etc/systemd/system/k3s.service.d/gate.conf";
+    fs::write(drop_in, "[Unit]\nAssertPathExists=!/run/gate\n").unwrap();
+    let other = "/etc/systemd/system/k3s.service.d/10-a.conf";
+    fs::write(other, fs::read_to_string(other).unwrap()).unwrap();
+    assert!(k3s.unit().unwrap().outdated, "a file has changed");
+    k3s.reload().unwrap();
+    let seen = k3s.unit().unwrap();
+    assert!(!seen.outdated && !seen.assert_failed && seen.active == Active::Active, "{seen:?}");
+    k3s.stop(Duration::from_secs(20)).unwrap();
+    k3s.start().unwrap();
+    wait_until("the refusal", || k3s.unit().unwrap().assert_failed);
+    assert!(k3s.unit().unwrap().active.is_down());
+    fs::remove_file("/run/gate").unwrap();
+    k3s.start().unwrap();
+    wait_until("the start", || k3s.unit().unwrap().active == Active::Active);
+    assert!(!k3s.unit().unwrap().assert_failed, "that was the last start but one");
+    fs::remove_file(drop_in).unwrap();
+    k3s.reload().unwrap();
+}
+
+fn reloads_and_failures() {
+    let failing = Systemd::new("failing");
+    failing.start().unwrap();
+    wait_until("the failure", || failing.unit().unwrap().active == Active::Failed);
+    failing.stop(Duration::from_secs(5)).unwrap();
+    failing.reset_failed().unwrap();
+    Systemd::new("nowhere").reset_failed().unwrap();
+    assert_eq!(failing.unit().unwrap().active, Active::Inactive);
+    for (name, kind, word) in [
+        ("nowhere", Kind::Config, "there is no unit 'nowhere.service'"),
+        ("masked", Kind::Refused, "masked"),
+        ("broken", Kind::Config, "broken.service"),
+    ] {
+        let systemd = Systemd::new(name);
+        let seen = systemd.unit().unwrap();
+        assert!(!seen.loaded && seen.active == Active::Inactive, "{name}: {seen:?}");
+        let e = systemd.start().unwrap_err();
+        assert_eq!(kind_of(&e), kind, "{e:#}");
+        assert!(e.to_string().contains(word), "{e:#}");
+        assert!(hint_of(&e).is_some());
+        // What does not exist is down.
+        systemd.stop(Duration::from_secs(5)).unwrap();
+    }
+    for (name, word) in
+        [("nowhere", "there is no unit"), ("masked", "masked"), ("broken", "cannot make sense")]
+    {
+        let found = systemd::find(&K3S, Some(name)).map(drop);
+        for e in [found, systemd::definition(&K3S, Some(name)).map(drop)].map(Result::unwrap_err) {
+            assert!(kind_of(&e) == Kind::Config && e.to_string().contains(word), "{e:#}");
+        }
+    }
+}
+
+/// The unit by its name, by the usual name, and by what it runs.
+fn names() {
+    let found = |wanted| systemd::find(&K3S, wanted).map(|s| s.name().to_owned());
+    assert_eq!(found(None).unwrap(), "k3s.service");
+    assert_eq!(found(Some("slow")).unwrap(), "slow.service");
+    systemctl(&["disable", "-q", "--now", "k3s"]);
+    fs::rename("/etc/systemd/system/k3s.service", "/etc/systemd/system/k3s-blue.service").unwrap();
+    systemctl(&["daemon-reload"]);
+    systemctl(&["start", "k3s-blue"]);
+    assert_eq!(found(None).unwrap(), "k3s-blue.service");
+    let begun = Instant::now();
+    assert_eq!(flags().unit(), Some("k3s-blue.service"));
+    println!("one search among all units took {:?}", begun.elapsed());
+    let other = "[Service]\nExecStart=/usr/local/bin/k3s server\n";
+    fs::write("/etc/systemd/system/red.service", other).unwrap();
+    systemctl(&["daemon-reload"]);
+    systemctl(&["start", "red"]);
+    let e = found(None).unwrap_err();
+    assert_eq!(kind_of(&e), Kind::Config);
+    assert!(e.to_string().contains("k3s-blue.service, red.service"), "{e:#}");
+    assert!(hint_of(&e).unwrap().contains("--unit"));
+    assert_eq!(flags().unit(), None);
+    systemctl(&["stop", "red", "k3s-blue"]);
+    fs::remove_file("/etc/systemd/system/red.service").unwrap();
+    fs::rename("/etc/systemd/system/k3s-blue.service", "/etc/systemd/system/k3s.service").unwrap();
+    systemctl(&["daemon-reload"]);
+}
+
+fn as_nobody() {
+    let slow = Systemd::new("slow");
+    assert!(slow.unit().unwrap().loaded, "everybody may ask");
+    for done in [
+        slow.start(),
+        slow.reload(),
+        Systemd::new("listening").reset_failed(),
+        Systemd::new("listening").stop(Duration::from_secs(5)),
+    ] {
+        let e = done.unwrap_err();
+        assert_eq!((kind_of(&e), hint_of(&e)), (Kind::Refused, Some("Run it as root.")), "{e:#}");
+    }
+}
+
+#[test]
+fn a_bus_that_never_answers_and_one_that_is_not_there_cost_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bus");
+    let _silent = UnixListener::bind(&path).unwrap();
+    let explain = |bus: String| {
+        let tool = Tool::new("list").env("DBUS_SYSTEM_BUS_ADDRESS", bus);
+        tool.arg("--explain").run().expect(0)
+    };
+    let run = explain(format!("unix:path={}", path.display()));
+    assert!(run.wall < Duration::from_secs(4), "{run:?}");
+    let run = explain(format!("unix:path={}/none", dir.path().display()));
+    assert!(run.wall < Duration::from_secs(1), "{run:?}");
+    assert!(run.stderr.is_empty(), "nobody has to have a bus: {run:?}");
+    // Who names a unit wants it asked for.
+    let tool = Tool::new("list").args(&["--explain", "--unit", "k3s"]);
+    let run = tool.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/none").run().expect(0);
+    assert!(run.stderr.contains("the flags in the unit of K3s are not known"), "{run:?}");
+}
