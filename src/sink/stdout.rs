@@ -64,6 +64,7 @@ fn render(report: &Report, format: Format) -> String {
         Format::Json => json(&report.snapshots),
         Format::Yaml if report.snapshots.is_empty() => "[]\n".to_owned(),
         Format::Yaml => serde_saphyr::to_string(&report.snapshots).unwrap_or_default(),
+        Format::Text if report.skipped.is_some() => String::new(),
         Format::Text => match report.verb {
             "list" if !report.checks.is_empty() => report.checks.iter().map(check).collect(),
             "list" if report.error.is_some() && report.snapshots.is_empty() => String::new(),
