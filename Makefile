@@ -55,5 +55,7 @@ audit: ## check licences, sources, bans and advisories of the dependencies
 	fi
 
 bench: release ## measure the release build against the peers, pair by pair; BENCH="--pairs N --sizes MB,..."
+	cargo bench --locked --bench judge
 	tests/bench/run $(BENCH)
 	tests/bench/clone $(BENCH)
+	tests/bench/restore $(BENCH)

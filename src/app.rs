@@ -190,8 +190,8 @@ fn explain(settings: &Settings, format: ReportFormat) -> std::io::Result<()> {
         return stdout::text(&stdout::json(&rows));
     }
     let head = ["Option", "Value", "Origin"].map(str::to_owned).to_vec();
-    let cells = rows
-        .iter()
-        .map(|r| vec![r.option.to_owned(), stderr::printable(&r.value), stderr::printable(&r.origin)]);
+    let cells = rows.iter().map(|r| {
+        vec![stderr::printable(&r.option), stderr::printable(&r.value), stderr::printable(&r.origin)]
+    });
     stdout::text(&table(&std::iter::once(head).chain(cells).collect::<Vec<_>>()))
 }

@@ -152,7 +152,11 @@ pub const KEYS: &[Key] = &[
         secret: true,
         ..Key { aliases: &["etcd-s3-proxy"], k3s: &["etcd-s3-proxy", "s3-proxy"], ..key("s3-proxy") }
     },
-    k3s_only("s3-retention", &["etcd-s3-retention", "s3-retention"], &[]),
+    Key {
+        aliases: &["etcd-s3-retention"],
+        k3s: &["etcd-s3-retention", "s3-retention"],
+        ..key("s3-retention")
+    },
     k3s_only("s3-config-secret", &["etcd-s3-config-secret", "s3-config-secret"], &[]),
     key("s3-storage-class"),
     key("s3-encryption"),

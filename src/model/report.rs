@@ -136,7 +136,7 @@ impl Row {
             node: m.and_then(|m| m.node.clone()),
             // Of a bad snapshot perhaps nothing could be read.
             revision: m.filter(|m| m.findings.is_empty() || m.revision > 0).map(|m| m.revision),
-            entries: m.filter(|m| m.findings.is_empty() || m.entries > 0).map(|m| m.entries),
+            entries: s.entries(),
             state: s.state,
             token: token
                 .filter(|_| !needs.is_empty())

@@ -191,16 +191,17 @@ fn old(report: &Report) -> String {
 }
 
 fn pruned(rows: &[Row]) -> String {
-    let head = ["Name", "State", "Verdict", "Reasons"];
+    let head = ["Name", "Place", "State", "Verdict", "Reasons"];
     let mut all = vec![head.map(str::to_owned).to_vec()];
     all.extend(rows.iter().map(|r| {
+        let place = if r.location.starts_with("s3:") { "s3" } else { "local" };
         let verdict = match (r.verdict, r.deleted) {
             (_, Some(true)) => "removed",
             (_, Some(false)) => "not removed",
             (verdict, None) => verdict.unwrap_or("-"),
         };
         let (state, reasons) = (r.state.label().to_owned(), r.reasons.join(", "));
-        vec![printable(&r.name), state, verdict.to_owned(), reasons]
+        vec![printable(&r.name), place.to_owned(), state, verdict.to_owned(), reasons]
     }));
     table(&all)
 }
@@ -212,7 +213,8 @@ fn deleted(row: &Row) -> String {
         (Some("remove"), None) => "to be deleted".to_owned(),
         (_, None) => row.reasons.join(", "),
     };
-    format!("{}: {how}\n", printable(&row.name))
+    let what = if row.location.starts_with("s3:") { &row.location } else { &row.name };
+    format!("{}: {how}\n", printable(what))
 }
 
 fn check(check: &Check) -> String {

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use k3s_snapshot::cli;
 use k3s_snapshot::config::key::KEYS;
+use k3s_snapshot::config::retention;
 use k3s_snapshot::error::Kind;
 use k3s_snapshot::inspect::Check;
 use k3s_snapshot::model::event;
@@ -139,6 +140,15 @@ fn every_key_has_its_names_its_variables_and_its_default() {
     }
 }
 
+#[test]
+fn every_option_of_a_base_is_told() {
+    let text = read(CONF);
+    let part = between(&text, ".Ss The retention of a base", ".Ss ");
+    let told = part.lines().filter_map(|l| l.strip_prefix(".Ic ")).flat_map(|l| l.split(" , "));
+    let told = told.map(|w| w.trim_end_matches(" ,")).filter(|w| !["retention", "keep-*"].contains(w));
+    same(CONF, told.collect(), retention::KEYS.into_iter().collect());
+}
+
 /// Code, word and sentence of each row.
 type Codes = Vec<(u8, String, String)>;
 
@@ -234,6 +244,7 @@ fn every_field_of_report_row_and_manifest_is_described() {
             created_at: 1,
             state: State::Proven,
             manifest: Some(manifest),
+            entries: None,
         };
         fields(&serde_json::to_value(Row::of(&snapshot, None)).unwrap(), "", &mut program[1]);
     }

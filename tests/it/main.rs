@@ -22,6 +22,7 @@ mod machine;
 mod packages;
 mod parts;
 mod prune;
+mod prune_s3;
 mod ready;
 mod s3;
 mod s3_faults;

@@ -23,7 +23,8 @@ const CUT_OFF: &str = "the restore was cut off";
 pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
     let Some(mut record) = machine.site.record()? else {
         return match machine.site.is_closed()? {
-            false => Ok(()),
+            // One that was killed before it wrote anything down has left its pinned snapshot at most.
+            false => machine.site.clear_work(),
             true => Err(Fault::new(
                 Kind::Stuck,
                 format!("K3s is barred from starting, but there is no '{}'", machine.site.record_path().display()),
