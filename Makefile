@@ -56,6 +56,8 @@ audit: ## check licences, sources, bans and advisories of the dependencies
 
 bench: release ## measure the release build against the peers, pair by pair; BENCH="--pairs N --sizes MB,..."
 	cargo bench --locked --bench judge
+	cargo build --locked --example s3-server
 	tests/bench/run $(BENCH)
 	tests/bench/clone $(BENCH)
 	tests/bench/restore $(BENCH)
+	tests/bench/s3 $(BENCH)

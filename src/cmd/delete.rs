@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 
-use super::prune::{Doomed, certain, remove};
+use super::prune::{Doomed, FOLDER, certain, remove};
 use super::send::forgive;
 use crate::error::{Fault, Kind};
 use crate::host::Progress;
@@ -43,10 +43,11 @@ pub fn run(
         check_name(name)
             .map_err(|why| Fault::new(Kind::Usage, format!("the name '{}' {why}", name.escape_debug())))?;
     }
-    let mut all = sorted(home.list()?, "the snapshot folder")?;
+    let mut all = sorted(home.list()?, FOLDER)?;
     let here = all.len();
+    let place = bucket.map(|b| format!("'{}'", b.url())).unwrap_or_default();
     if let Some(bucket) = bucket {
-        all.extend(sorted(bucket.list()?, &format!("'{}'", bucket.url()))?);
+        all.extend(sorted(bucket.list()?, &place)?);
     }
     let named: HashSet<&str> = req.names.iter().map(String::as_str).collect();
     let doomed = |s: &Snapshot| named.contains(s.file.as_str());
@@ -90,9 +91,9 @@ pub fn run(
         return Err(Fault::new(Kind::Refused, "somebody said no; nothing was deleted").into());
     }
     forgive(home, &in_bucket);
-    remove(&in_folder, home, progress, report);
+    remove(&in_folder, home, FOLDER, progress, report);
     if let Some(bucket) = bucket {
-        remove(&in_bucket, bucket, progress, report);
+        remove(&in_bucket, bucket, &place, progress, report);
     }
     Ok(())
 }

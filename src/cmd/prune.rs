@@ -16,6 +16,9 @@ use crate::model::retention::{Ask, Decision, Policies, Selection, judge};
 use crate::model::snapshot::{Leftover, Listing};
 use crate::store::{Home, Remote, Store};
 
+/// What the folder is called in sentences.
+pub(super) const FOLDER: &str = "the snapshot folder";
+
 /// What is to be pruned, and how.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -64,11 +67,13 @@ fn folder(
     report: &mut Report,
 ) -> Result<()> {
     let listing = home.list()?;
-    certain(&listing, "the snapshot folder")?;
+    certain(&listing, FOLDER)?;
     let leftovers = home.leftovers()?;
     let doomed = decide(req, req.selection, &listing, &leftovers, policies, report);
-    if !req.dry_run {
-        remove(&doomed, home, progress, report);
+    if req.dry_run {
+        log::info!("{} would be deleted from {FOLDER}", count(doomed.len()));
+    } else {
+        remove(&doomed, home, FOLDER, progress, report);
         forget(req, home, report);
     }
     Ok(())
@@ -82,12 +87,15 @@ fn there(
     report: &mut Report,
 ) -> Result<()> {
     let (remote, listing, told) = look(req, bucket).context("nothing was deleted in the bucket")?;
-    certain(&listing, &format!("'{}'", remote.url()))?;
+    let place = format!("'{}'", remote.url());
+    certain(&listing, &place)?;
     let selection = Selection { told: Some(told), ..req.selection.clone() };
     let doomed = decide(req, &selection, &listing, &[], bucket.policies, report);
-    if !req.dry_run {
+    if req.dry_run {
+        log::info!("{} would be deleted from {place}", count(doomed.len()));
+    } else {
         forgive(home, &doomed);
-        remove(&doomed, &*remote, progress, report);
+        remove(&doomed, &*remote, &place, progress, report);
         forget(req, &*remote, report);
     }
     Ok(())
@@ -135,9 +143,6 @@ fn decide(
             ..Row::of(verdict.snapshot, req.token)
         });
     }
-    if req.dry_run {
-        log::info!("{} would be deleted", count(doomed.len()));
-    }
     doomed
 }
 
@@ -164,11 +169,17 @@ pub(super) fn certain(listing: &Listing, place: &str) -> Result<()> {
 }
 
 /// Deletes, and says of each row how it went. The first failure is that of the run.
-pub(super) fn remove(doomed: &[Doomed], store: &dyn Store, progress: &dyn Progress, report: &mut Report) {
+pub(super) fn remove(
+    doomed: &[Doomed],
+    store: &dyn Store,
+    place: &str,
+    progress: &dyn Progress,
+    report: &mut Report,
+) {
     if doomed.is_empty() {
         return;
     }
-    progress.step(&format!("deleting {}", count(doomed.len())), None);
+    progress.step(&format!("deleting {} from {place}", count(doomed.len())), None);
     let rows: HashMap<&str, usize> = doomed.iter().map(|(row, file)| (file.as_str(), *row)).collect();
     let files: Vec<&str> = doomed.iter().map(|(_, file)| file.as_str()).collect();
     let mut deleted = 0;
@@ -188,7 +199,7 @@ pub(super) fn remove(doomed: &[Doomed], store: &dyn Store, progress: &dyn Progre
             }
         }
     }
-    log::info!("{} deleted", count(deleted));
+    log::info!("{} deleted from {place}", count(deleted));
 }
 
 fn count(n: usize) -> String {

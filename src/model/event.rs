@@ -129,6 +129,7 @@ mod tests {
             state: State::Proven,
             entries: None,
             manifest: None,
+            entries: None,
         };
         Row::of(&snapshot, None)
     }

@@ -109,7 +109,8 @@ pub fn plan(report: &Report) -> String {
     if let Some(restore) = &report.restore {
         for (i, step) in restore.steps.iter().enumerate() {
             let skipped = if step.state == "skipped" { " (skipped)" } else { "" };
-            let _ = writeln!(out, "  {}. {}{skipped}; undone: {}", i + 1, step.does, step.undo);
+            let undo = if step.undo == "none" { String::new() } else { format!("; undone: {}", step.undo) };
+            let _ = writeln!(out, "  {}. {}{skipped}{undo}", i + 1, step.does);
         }
     }
     out + &old(report)

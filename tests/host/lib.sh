@@ -234,12 +234,25 @@ no_gate() {
 	is "need of a daemon-reload" no "$(systemctl show --property NeedDaemonReload --value "$UNIT")"
 }
 
-# Without the unit that would first bring the disk to a good state, nobody can start K3s.
-barred() {
+# try_to_start: somebody starts K3s, without the unit that would first bring the disk to a good state; is it let?
+try_to_start() {
+	local let=0
 	systemctl mask --quiet --runtime k3s-snapshot-recover.service
-	timeout 20 systemctl start "$UNIT" 2>"$WORK/err" && fail "K3s was started while the gate was closed"
-	case $(unit_state) in inactive | failed) ;; *) fail "K3s is $(unit_state) while the gate is closed" ;; esac
+	timeout 20 systemctl start "$UNIT" 2>"$WORK/err" || let=1
 	systemctl unmask --quiet --runtime k3s-snapshot-recover.service
+	return $let
+}
+
+# The gate is closed.
+barred() {
+	try_to_start && fail "K3s was started while the gate was closed"
+	case $(unit_state) in inactive | failed) ;; *) fail "K3s is $(unit_state) while the gate is closed" ;; esac
+}
+
+# What K3s serves now is what it served before, or the snapshot.
+serves_one_of_two() {
+	all_keys >"$WORK/keys-now"
+	cmp -s "$WORK/keys-now" "$WORK/keys" || cmp -s "$WORK/keys-now" "$WORK/keys-of-snapshot" || fail "K3s serves neither of the two"
 }
 
 # K3s is what `remember` saw: state, database, every key, certificates, token, configuration, to the byte and the mtime.

@@ -54,6 +54,8 @@ pub(crate) struct Seen {
     /// Path and query without anything of the signature.
     pub(crate) target: String,
     pub(crate) headers: BTreeMap<String, String>,
+    /// The session token, as it stands in the URL.
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -231,6 +233,10 @@ fn serve(state: &Mutex<State>, client: TcpStream, server: u16) -> std::io::Resul
             state.seen.push(Seen {
                 method: request.method.clone(),
                 target: shown(&request.target),
+                token: request
+                    .target
+                    .split('&')
+                    .find_map(|p| Some(p.strip_prefix("X-Amz-Security-Token=")?.to_owned())),
                 headers: request.headers.clone(),
             });
             state.always.clone().or_else(|| state.faults.remove(&n))
