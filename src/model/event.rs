@@ -127,6 +127,7 @@ mod tests {
             size: 544,
             created_at: 1,
             state: State::Proven,
+            entries: None,
             manifest: None,
             entries: None,
         };
