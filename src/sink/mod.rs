@@ -4,4 +4,5 @@
 pub mod ask;
 pub mod bar;
 pub mod log;
+mod runbook;
 pub mod stdout;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::log::printable;
+use super::runbook;
 use crate::model::outcome::Restore;
 use crate::model::report::{Check, Report, Row};
 use crate::model::snapshot::State;
@@ -110,6 +111,8 @@ pub fn plan(report: &Report) -> String {
             let skipped = if step.state == "skipped" { " (skipped)" } else { "" };
             let _ = writeln!(out, "  {}. {}{skipped}; undone: {}", i + 1, step.does, step.undo);
         }
+        out += &runbook::text(&restore.runbook, "before");
+        out += &runbook::text(&restore.runbook, "after");
     }
     out + &old(report)
 }
@@ -170,6 +173,9 @@ fn restored(report: &Report) -> String {
     }
     if let Some(row) = report.snapshots.first().filter(|_| report.error.is_none()) {
         let _ = writeln!(out, "Snapshot {} restored: K3s is ready.", printable(&row.name));
+    }
+    if restore.is_restored() {
+        out += &runbook::text(&restore.runbook, "after");
     }
     out
 }
