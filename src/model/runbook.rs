@@ -90,12 +90,13 @@ pub fn host_of(url: &str) -> Option<&str> {
     (!host.is_empty() && !itself).then_some(host)
 }
 
-/// Brings what several sources say of the same machine together, in the order of roles and names. The machine that is
-/// restored, `here`, is no other one.
+/// Brings what several sources say of the same machine together, known by its name or an address, in the order of roles and
+/// names. The machine that is restored, `here`, is no other one.
 pub fn merge(here: &str, said: Vec<Machine>) -> Vec<Machine> {
     let mut all: Vec<Machine> = Vec::new();
-    for one in said.into_iter().filter(|m| m.name != here) {
-        match all.iter_mut().find(|m| m.name == one.name) {
+    for one in said {
+        let same = |m: &Machine| m.name == one.name || m.addresses.iter().any(|a| one.addresses.contains(a));
+        match all.iter_mut().find(|m| same(m)) {
             Some(known) => {
                 known.role = known.role.min(one.role);
                 for address in one.addresses {
@@ -107,6 +108,7 @@ pub fn merge(here: &str, said: Vec<Machine>) -> Vec<Machine> {
             None => all.push(one),
         }
     }
+    all.retain(|m| m.name != here);
     all.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
     all
 }
@@ -209,6 +211,9 @@ mod tests {
             machine("server-2", Role::ControlPlane, &["10.0.0.2"]),
             machine("server-2", Role::Server, &["10.0.0.2", "192.0.2.2"]),
             machine("server-1", Role::Server, &["10.0.0.1"]),
+            // Members of etcd that have no name yet.
+            machine("the member 1f", Role::Server, &["10.0.0.1"]),
+            machine("the member 2f", Role::Server, &["192.0.2.2"]),
             machine("a", Role::Agent, &[]),
         ];
         let want = [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The other machines of the cluster: as the snapshot names them, as the live etcd does, and what is to be done on them.
 
+use super::check::other;
 use super::{Machine, Request};
 use crate::inspect::Content;
 use crate::model::runbook::{self, Order, Place, Role, host_of, node_of};
@@ -33,11 +34,11 @@ pub(super) fn orders(
             },
         }));
         let members = content.facts.members.iter();
-        said.extend(members.map(|m| member(&(m.name.clone(), m.client_urls.clone()))));
+        said.extend(
+            members.map(|m| member(&other(m.id, m.name.clone(), m.client_urls.clone(), m.peer_urls.clone()))),
+        );
     }
     said.extend(live.iter().map(member));
-    // A member that has never started has no name yet.
-    said.retain(|m| !m.name.is_empty());
     let etcd = machine.site.etcd().display().to_string();
     let old = machine.site.old();
     let place = Place { unit: &machine.site.unit, agent_unit: req.agent_unit, etcd: &etcd, old: &old };
