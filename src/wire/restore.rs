@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use super::{etcd_of, home, sources};
+use super::{bucket, etcd_of, home, sources};
 use crate::app::{Run, Verb};
 use crate::cli;
-use crate::cmd::restore::{Machine, Request, Saved};
+use crate::cmd::restore::{Bucket, Far, Machine, Request, Saved};
 use crate::cmd::{restore, save};
 use crate::config::load::under;
 use crate::config::settings::{Secret, Settings, parse_duration};
@@ -117,10 +117,15 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
     if let Some(keep) = args.clean_old {
         return restore::clean(keep, args.dry_run, &machine, &confirm, report);
     }
+    let open = || {
+        let far = bucket(s)?;
+        Ok(Far { ways: far.parallel(), store: Box::new(far) })
+    };
     let needed = [s.https_port, CLIENTS, PEERS];
     let request = Request {
         target: args.snapshot.as_deref(),
         before: args.before.as_deref().map(|text| moment(text, s)).transpose()?,
+        bucket: s.s3.then_some(Bucket { open: &open, asked: process::asked }),
         dry_run: args.dry_run,
         force: args.force,
         safety: !args.no_safety_snapshot,
@@ -134,6 +139,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         config: &reset.config,
         safety_base: SAFETY,
         node: &s.node_name,
+        agent_unit: flavour::AGENT_UNIT,
         ports: &needed,
         confirm: &confirm,
     };
@@ -176,11 +182,15 @@ fn moment(text: &str, s: &Settings) -> Result<u64> {
 
 /// Whether the plan may be carried out, or the old databases deleted: somebody said so in advance, or does now.
 fn confirm(yes: bool, report: &Report) -> Result<bool> {
-    if yes {
+    if yes && report.restore.is_none() {
         return Ok(true);
     }
+    // Before the deeds, whoever said yes in advance: the journal tells what was known then.
     for line in stdout::plan(report).lines() {
         log::info!("{line}");
+    }
+    if yes {
+        return Ok(true);
     }
     let question = if report.restore.is_some() { "Restore?" } else { "Delete those?" };
     ask::yes(question).context("asking for a confirmation")?.ok_or_else(|| {

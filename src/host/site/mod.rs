@@ -53,6 +53,11 @@ impl Site {
         self.data_dir.join(flavour::ETCD)
     }
 
+    /// What a database is called that is moved aside, before the seconds.
+    pub fn old(&self) -> String {
+        self.db().join(flavour::ETCD_OLD).display().to_string()
+    }
+
     /// Our folder beside the database, made where it is missing, with K3s's own folders above it as K3s would make them.
     fn near_db(&self) -> Result<PathBuf> {
         for (folder, mode) in [(self.data_dir.clone(), 0o755), (self.server(), 0o700), (self.db(), 0o700)] {
