@@ -20,6 +20,7 @@ mod layers;
 mod parts;
 mod prune;
 mod ready;
+mod restore;
 mod s3;
 mod s3_faults;
 mod s3_moto;
