@@ -3,6 +3,9 @@
 
 pub mod bootstrap;
 pub mod bucket;
+pub mod calendar;
+pub mod drop_in;
+pub mod event;
 pub mod method;
 pub mod name;
 pub mod outcome;

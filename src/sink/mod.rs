@@ -3,5 +3,7 @@
 
 pub mod ask;
 pub mod bar;
+pub mod journal;
+pub mod kmsg;
 pub mod log;
 pub mod stdout;

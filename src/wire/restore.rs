@@ -57,7 +57,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
     }
     process::listen()?;
     // Beside the lock on the data-dir: where that is cannot always be told when a restore that was cut off is ended at boot.
-    let _lock = Lock::take(&s.run_dir, &s.state_dir)?;
+    let _lock = Lock::take(&s.run_dir, &s.state_dir, s.retry_lock.unwrap_or_default(), run.progress)?;
     let mut site = Site {
         state: s.state_dir.join("restore"),
         data_dir: s.data_dir.clone(),

@@ -59,9 +59,8 @@ pub(super) fn check(
     match live {
         Ok(look) => {
             before = Before { member: Some(look.member_id), revision: Some(look.revision) };
-            others.extend(
-                look.members.into_iter().filter(|m| m.id != look.member_id).map(|m| (m.name, m.client_urls)),
-            );
+            let members = look.members.into_iter().filter(|m| m.id != look.member_id);
+            others.extend(members.map(|m| other(m.id, m.name, m.client_urls, m.peer_urls)));
         }
         Err(e) => {
             if was == Was::Running {
@@ -198,7 +197,7 @@ pub(super) fn same_cluster(req: &Request, proven: &Proven, here: Option<&str>) -
     Ok(())
 }
 
-/// The other members that the database on the disk knows, by name and where clients reach them.
+/// The other members that the database on the disk knows.
 fn others_on_disk(machine: &Machine) -> Result<Vec<(String, Vec<String>)>> {
     let Some(file) = machine.site.database()? else { return Ok(vec![]) };
     if machine.site.held()? {
@@ -209,7 +208,14 @@ fn others_on_disk(machine: &Machine) -> Result<Vec<(String, Vec<String>)>> {
     let Ok(proof) = inspect::prove(&data as &dyn ReadAt, db_len) else { return Ok(vec![]) };
     let own = machine.site.member_name();
     let members = proof.facts.members.into_iter().filter(|m| Some(&m.name) != own.as_ref());
-    Ok(members.map(|m| (m.name, m.client_urls)).collect())
+    Ok(members.map(|m| other(m.id, m.name, m.client_urls, m.peer_urls)).collect())
+}
+
+/// What a member is called, and every address of it. Name and clients' addresses of one that joined later are not in the
+/// database of each etcd; where its peers reach it always is.
+fn other(id: u64, name: String, mut urls: Vec<String>, peer_urls: Vec<String>) -> (String, Vec<String>) {
+    urls.extend(peer_urls);
+    (if name.is_empty() { format!("the member {id:x}") } else { name }, urls)
 }
 
 /// Members that still run would go on with their own data, as another cluster of the same name.

@@ -10,7 +10,7 @@ use ureq::BodyReader;
 use ureq::http::{HeaderMap, Method};
 
 use super::answer::header;
-use super::put::{SHA256, customer_key};
+use super::put::{NODE, SHA256, customer_key};
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -28,12 +28,21 @@ pub(super) struct Head {
     pub(super) checksum: String,
     /// The SHA-256 that whoever sent it wrote beside it, in hex.
     pub(super) claimed: String,
+    /// The node that whoever sent it wrote beside it.
+    pub(super) node: String,
 }
 
 impl Head {
     /// What the answer to an upload says of the object, whose size it does not tell.
     pub(super) fn told(size: u64, etag: String, checksum: String, headers: &HeaderMap) -> Head {
-        Head { size, etag, modified: date(headers, "date"), checksum, claimed: String::new() }
+        Head {
+            size,
+            etag,
+            modified: date(headers, "date"),
+            checksum,
+            claimed: String::new(),
+            node: String::new(),
+        }
     }
 }
 
@@ -90,6 +99,7 @@ fn read_head(headers: &HeaderMap) -> Option<Head> {
         modified: date(headers, "last-modified"),
         checksum: header(headers, "x-amz-checksum-sha256").to_owned(),
         claimed: header(headers, SHA256).to_owned(),
+        node: header(headers, NODE).to_owned(),
     })
 }
 

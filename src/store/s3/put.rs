@@ -26,6 +26,8 @@ use crate::model::snapshot::Manifest;
 
 /// The metadata that names the SHA-256 of the whole object.
 pub(super) const SHA256: &str = "x-amz-meta-k3s-snapshot-sha256";
+/// The metadata that names the node; K3s writes the same.
+pub(super) const NODE: &str = "x-amz-meta-k3s-node-name";
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -169,7 +171,7 @@ pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest
     }
     // K3s's three, by which it lists the snapshots of others, then ours.
     for (field, value) in [
-        ("x-amz-meta-k3s-node-name", m.node.as_deref()),
+        (NODE, m.node.as_deref()),
         ("x-amz-meta-k3s-cluster-id", m.cluster_id.as_deref()),
         ("x-amz-meta-k3s-token-hash", m.token_hash.first().map(String::as_str)),
     ] {
