@@ -132,7 +132,6 @@ mod tests {
             state: State::Proven,
             entries: None,
             manifest: None,
-            entries: None,
         };
         Row::of(&snapshot, None)
     }
