@@ -127,8 +127,8 @@ mod tests {
             size: 544,
             created_at: 1,
             state: State::Proven,
-            manifest: None,
             entries: None,
+            manifest: None,
         };
         Row::of(&snapshot, None)
     }

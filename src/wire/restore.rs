@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts a restore together: the machine with its systemd, its K3s, its etcd and its files.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -92,7 +93,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         environment: reset.environment,
         stall: duration(args.reset_timeout.as_deref(), "reset-timeout", 300)?,
         grows: site.data_dir.join(flavour::ETCD_DB),
-        port: s.https_port,
+        api: place.api(),
         tls: site.data_dir.join(flavour::TLS),
     };
     let home = home(s);
@@ -231,6 +232,21 @@ impl Place<'_> {
             .into());
         }
         Ok(())
+    }
+
+    /// Where to ask whether the API server is ready. A server with etcd alone has none: there, systemd's word counts.
+    fn api(&self) -> Vec<SocketAddr> {
+        let s = self.settings;
+        let said = |flag: &str| s.flags.last(flag).map(|(value, _)| value);
+        if said("disable-apiserver").is_some_and(|v| !matches!(v, "false" | "0" | "f" | "F")) {
+            return vec![];
+        }
+        let everywhere = || [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].to_vec();
+        let hosts = match said("bind-address").map(str::parse::<IpAddr>) {
+            Some(Ok(one)) if !one.is_unspecified() => vec![one],
+            _ => everywhere(),
+        };
+        hosts.into_iter().map(|host| (host, s.https_port).into()).collect()
     }
 
     fn executable(&self) -> Result<PathBuf> {

@@ -76,6 +76,17 @@ pub(super) fn check(
     told(report).runbook = orders(req, machine, Some(&proven.content), &others);
     stopped(req, machine, &others, report)?;
     nobody_else(req, machine, &unit)?;
+    if machine.site.etcd_is_a_mount()? {
+        return Err(Fault::new(
+            Kind::Refused,
+            format!(
+                "'{}' is a file system of its own, which K3s's reset cannot move aside",
+                machine.site.etcd().display()
+            ),
+        )
+        .hint("Mount that disk one folder higher, on server/db, or make it a folder of the disk.")
+        .into());
+    }
     room(req, machine, proven, answers)?;
     if !req.safety {
         told(report).step("safety", "skipped", None);
@@ -284,5 +295,10 @@ fn nobody_else(req: &Request, machine: &Machine, unit: &Unit) -> Result<()> {
 fn room(req: &Request, machine: &Machine, proven: &Proven, answers: bool) -> Result<()> {
     let live = machine.site.database()?.map_or(0, |d| d.size());
     let safety = if req.safety && answers { live } else { 0 };
-    machine.site.room_for(proven.subject.size.saturating_mul(2).saturating_add(WAL).saturating_add(safety))
+    let bytes = proven.subject.size.saturating_mul(2).saturating_add(WAL).saturating_add(safety);
+    machine.site.room_for(bytes).map_err(|e| {
+        Fault::new(Kind::Refused, e.to_string())
+            .hint("Free some space there; 'k3s-snapshot-restore --clean-old 0' deletes what earlier restores have left.")
+            .into()
+    })
 }
