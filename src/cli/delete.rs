@@ -41,6 +41,9 @@ pub struct Delete {
     /// Show what would be done, and delete nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Wait this long for another run to end [default: not at all]
+    #[arg(long, value_name = "DURATION")]
+    pub retry_lock: Option<String>,
     #[command(flatten)]
     pub s3: S3,
     #[command(flatten)]

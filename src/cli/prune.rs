@@ -73,6 +73,12 @@ pub struct Prune {
     /// Show what would be done and why, and delete nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Wait this long for another run to end [default: not at all]
+    #[arg(long, value_name = "DURATION")]
+    pub retry_lock: Option<String>,
+    /// Exit 0 with the reason where this machine rightly keeps no embedded etcd; for units
+    #[arg(long)]
+    pub skip_without_etcd: bool,
     #[command(flatten)]
     pub s3: S3,
     #[command(flatten)]

@@ -245,7 +245,7 @@ fn texts(file: &Path, line: &yaml::Line, key: &Key) -> Result<Vec<String>> {
     })
 }
 
-/// Secrets that systemd hands over as files, each named like its option.
+/// What systemd hands over as files, each named like its option: secrets, and the certificate for etcd.
 fn from_credentials(env: &Environment) -> Result<Fragment> {
     let mut all = Fragment::default();
     let Some(folder) = env.get("CREDENTIALS_DIRECTORY").filter(|f| !f.is_empty()) else { return Ok(all) };
@@ -259,6 +259,14 @@ fn from_credentials(env: &Environment) -> Result<Fragment> {
             ),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(unreadable(&path, e)),
+        }
+    }
+    // What an option names by its path is the credential itself.
+    for key in ["etcd-cacert", "etcd-cert", "etcd-key"] {
+        let path = Path::new(folder).join(key);
+        if path.exists() {
+            let path = path.display().to_string();
+            all.set(key, vec![path.clone()], Origin::Credential(path));
         }
     }
     Ok(all)

@@ -55,6 +55,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Where locks are kept.
     pub run_dir: PathBuf,
+    /// How long to wait for another run to end.
+    pub retry_lock: Option<Duration>,
     /// The server token, where the configuration says it.
     pub token: Option<Secret>,
     /// The file that holds the server token.
@@ -85,6 +87,10 @@ pub struct Settings {
     pub cluster_init: bool,
     /// Whether K3s is told to run no etcd here.
     pub disable_etcd: bool,
+    /// Whether K3s is told to save no snapshots on its own schedule.
+    pub disable_snapshots: bool,
+    /// The schedule that K3s is told, where it is told one.
+    pub schedule: Option<String>,
     /// Where K3s writes its kubeconfig.
     pub write_kubeconfig: PathBuf,
     merged: Fragment,
@@ -178,6 +184,7 @@ impl Settings {
             max_age: duration(&merged, "max-age")?,
             state_dir: path("state-dir")?,
             run_dir: path("run-dir")?,
+            retry_lock: duration(&merged, "retry-lock")?,
             token: text(&merged, "token").map(Secret::new),
             token_file_is_named: !matches!(merged.last("token-file"), Some((_, Origin::Derived(_)))),
             token_file_is_ours: matches!(
@@ -198,6 +205,8 @@ impl Settings {
             https_port: port(&merged, "https-listen-port")?,
             cluster_init: boolean(&merged, "cluster-init")?,
             disable_etcd: boolean(&merged, "disable-etcd")?,
+            disable_snapshots: boolean(&merged, "etcd-disable-snapshots")?,
+            schedule: text(&merged, "etcd-snapshot-schedule-cron"),
             write_kubeconfig: path("write-kubeconfig")?,
             merged,
             unsettled,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts the parts together: the only folder that names concrete stores and sources.
 
+pub mod generator;
 mod prune;
-
 pub mod restore;
+mod timer;
 
 use std::path::Path;
 
@@ -63,7 +64,11 @@ pub const DELETE: Verb<cli::Delete> =
 
 fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     let (clone, stream) = sources(s)?;
+    timer::tell_of_k3s(s, run.flavour, report);
     let sources: &[&dyn Source] = match s.method {
         Method::Auto => &[&clone, &stream],
         Method::Clone => &[&clone],
@@ -88,6 +93,9 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
 
 fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     require_place(s)?;
     if run.args.check_s3 {
         return check_s3(s, report);
@@ -117,6 +125,9 @@ fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
             .into());
     }
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     require_place(s)?;
     let token = token_hash(s)?;
     let home = home(s);
@@ -165,7 +176,7 @@ fn bucket(s: &Settings) -> Result<S3> {
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
 fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
     if s.etcd_endpoints.is_empty() && s.root == Path::new("/") {
-        datastore::require_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
+        datastore::require_etcd(&s.data_dir, timer::said(s))?;
     }
     let etcd = etcd_of(s)?;
     let db = match s.etcd_endpoints.is_empty() {

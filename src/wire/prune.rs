@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{bucket, home, require_place, restore, token_hash};
+use super::{bucket, home, require_place, restore, timer, token_hash};
 use crate::app::Run;
 use crate::cli;
 use crate::cmd;
@@ -18,10 +18,13 @@ use crate::store::Remote;
 use crate::store::s3::S3;
 
 /// The bases of the snapshots that this tool makes by itself.
-const OUR_BASES: [&str; 3] = ["on-demand", "timer", restore::SAFETY];
+const OUR_BASES: [&str; 3] = ["on-demand", timer::BASE, restore::SAFETY];
 
 pub(super) fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
+    if timer::skips(args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     require_place(s)?;
     let usage = |option: &str, value: &str, why: String| {
         Fault::new(Kind::Usage, format!("option '{option}' (value '{}') {why}", value.escape_debug()))

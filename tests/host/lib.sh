@@ -90,6 +90,7 @@ unit_is() { [ "$(unit_state)" = "$1" ]; }
 k3s_is_up() { unit_is active && ctl get /registry/namespaces/kube-system >/dev/null 2>&1; }
 
 knob() { printf '%s\n' "${*:2}" >"$KNOBS/$1"; }
+hangs() { eventually 20 grep -qs "$1" "$KNOBS/hangs" || fail "it does not come to $1"; }
 no_knobs() { for file in "$KNOBS"/*; do case ${file##*/} in calls | restored) ;; *) rm "$file" ;; esac; done; }
 
 # readyz [anonymous]: the API server's answer to the administrator, or to anybody: 200, 500, 401, or nothing
@@ -210,10 +211,10 @@ MTIME_FREE=("$DATA/server/cred/admin.kubeconfig" /etc/rancher/k3s/k3s.yaml)
 trees() {
 	local paths=()
 	for name in "${TREES[@]}"; do paths+=("$DATA/server/$name"); done
-	"$HOST/tree" print "${paths[@]}" /etc/rancher /etc/systemd/system
+	"$HOST/tree" print "${paths[@]}" /etc/rancher "/etc/systemd/system/$UNIT".service*
 }
 
-inode() { stat -c %d:%i "$1"; }
+inode() { stat -c %i "$1"; } # the device may have another number after a boot
 old_databases() { for path in "$DATA/server/db"/etcd-old-*; do printf '%s %s\n' "${path##*/}" "$(inode "$path")"; done; }
 
 # Notes how K3s is, for `as_before`. Call it with K3s in the state that counts.
@@ -234,12 +235,25 @@ no_gate() {
 	is "need of a daemon-reload" no "$(systemctl show --property NeedDaemonReload --value "$UNIT")"
 }
 
-# Without the unit that would first bring the disk to a good state, nobody can start K3s.
-barred() {
+# try_to_start: somebody starts K3s, without the unit that would first bring the disk to a good state; is it let?
+try_to_start() {
+	local let=0
 	systemctl mask --quiet --runtime k3s-snapshot-recover.service
-	timeout 20 systemctl start "$UNIT" 2>"$WORK/err" && fail "K3s was started while the gate was closed"
-	case $(unit_state) in inactive | failed) ;; *) fail "K3s is $(unit_state) while the gate is closed" ;; esac
+	timeout 20 systemctl start "$UNIT" 2>"$WORK/err" || let=1
 	systemctl unmask --quiet --runtime k3s-snapshot-recover.service
+	return $let
+}
+
+# The gate is closed.
+barred() {
+	try_to_start && fail "K3s was started while the gate was closed"
+	case $(unit_state) in inactive | failed) ;; *) fail "K3s is $(unit_state) while the gate is closed" ;; esac
+}
+
+# What K3s serves now is what it served before, or the snapshot.
+serves_one_of_two() {
+	all_keys >"$WORK/keys-now"
+	cmp -s "$WORK/keys-now" "$WORK/keys" || cmp -s "$WORK/keys-now" "$WORK/keys-of-snapshot" || fail "K3s serves neither of the two"
 }
 
 # K3s is what `remember` saw: state, database, every key, certificates, token, configuration, to the byte and the mtime.

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Hold,
     /// Half the answer's body, then silence.
     Hang,
+    /// The answer's body comes in drops, but all of it.
+    Slow,
     /// To another host.
     Redirect,
     /// An answer that is no XML and no object.
@@ -54,6 +56,8 @@ pub(crate) struct Seen {
     /// Path and query without anything of the signature.
     pub(crate) target: String,
     pub(crate) headers: BTreeMap<String, String>,
+    /// The session token, as it stands in the URL.
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -231,6 +235,10 @@ fn serve(state: &Mutex<State>, client: TcpStream, server: u16) -> std::io::Resul
             state.seen.push(Seen {
                 method: request.method.clone(),
                 target: shown(&request.target),
+                token: request
+                    .target
+                    .split('&')
+                    .find_map(|p| Some(p.strip_prefix("X-Amz-Security-Token=")?.to_owned())),
                 headers: request.headers.clone(),
             });
             state.always.clone().or_else(|| state.faults.remove(&n))
@@ -508,7 +516,13 @@ fn one(
         }
         return Ok(false);
     }
-    client.write_all(&body)?;
+    let drop = if fault == Some(Fault::Slow) { body.len() / 4 + 1 } else { body.len().max(1) };
+    for (i, part) in body.chunks(drop).enumerate() {
+        if i > 0 {
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        client.write_all(part)?;
+    }
     Ok(true)
 }
 
