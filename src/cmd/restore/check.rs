@@ -297,7 +297,7 @@ fn room(req: &Request, machine: &Machine, proven: &Proven, answers: bool) -> Res
     let safety = if req.safety && answers { live } else { 0 };
     let bytes = proven.subject.size.saturating_mul(2).saturating_add(WAL).saturating_add(safety);
     machine.site.room_for(bytes).map_err(|e| {
-        Fault::new(Kind::Refused, e.to_string())
+        Fault::new(Kind::Failed, e.to_string())
             .hint("Free some space there; 'k3s-snapshot-restore --clean-old 0' deletes what earlier restores have left.")
             .into()
     })
