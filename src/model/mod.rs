@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod report;
 pub mod restore;
 pub mod retention;
+pub mod runbook;
 pub mod secret;
 pub mod snapshot;
 pub mod token;

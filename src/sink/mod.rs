@@ -6,4 +6,5 @@ pub mod bar;
 pub mod journal;
 pub mod kmsg;
 pub mod log;
+mod runbook;
 pub mod stdout;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::log::printable;
+use super::runbook;
 use crate::model::outcome::Restore;
 use crate::model::report::{Check, Report, Row};
 use crate::model::snapshot::State;
@@ -112,6 +113,8 @@ pub fn plan(report: &Report) -> String {
             let undo = if step.undo == "none" { String::new() } else { format!("; undone: {}", step.undo) };
             let _ = writeln!(out, "  {}. {}{skipped}{undo}", i + 1, step.does);
         }
+        out += &runbook::text(&restore.runbook, "before");
+        out += &runbook::text(&restore.runbook, "after");
     }
     out + &old(report)
 }
@@ -172,6 +175,9 @@ fn restored(report: &Report) -> String {
     }
     if let Some(row) = report.snapshots.first().filter(|_| report.error.is_none()) {
         let _ = writeln!(out, "Snapshot {} restored: K3s is ready.", printable(&row.name));
+    }
+    if restore.is_restored() {
+        out += &runbook::text(&restore.runbook, "after");
     }
     out
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts the parts together: the only folder that names concrete stores and sources.
 
-mod prune;
-
 pub mod generator;
+mod prune;
 pub mod restore;
 mod timer;
 

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The packages as code: the list of what is installed, the shipped configuration, the completions, and the packages that
-//! are built from them. `UPDATE=1` writes the completions anew.
+//! are built from them: of the programs as cargo made them for the tests, by the same scripts as the real ones.
+//! `UPDATE=1` writes the completions anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use clap_complete::Shell;
 use k3s_snapshot::cli;
 use k3s_snapshot::config::key::KEYS;
 
+use crate::support::bucket::{self, Bucket};
+use crate::support::host::Host;
 use crate::support::require::{self, require};
 use crate::support::tool::Tool;
 
@@ -208,4 +212,179 @@ fn what_is_installed_is_what_the_list_says() {
     let out = install.output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(files(dest.path()), expected("rpm"));
+}
+
+/// Packages are built once for all tests: kind and version.
+fn built(kind: &str, version: Option<&str>) -> PathBuf {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LOCK.lock().unwrap_or_else(|e| e.into_inner());
+    static DONE: Mutex<BTreeMap<(String, Option<String>), PathBuf>> = Mutex::new(BTreeMap::new());
+    let key = (kind.to_owned(), version.map(str::to_owned));
+    if let Some(path) = DONE.lock().unwrap().get(&key) {
+        return path.clone();
+    }
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(kind);
+    fs::create_dir_all(&out).unwrap();
+    let mut build = Command::new(top(&format!("packaging/{kind}/build")));
+    build.args(["--quick", "--programs"]).arg(programs()).arg("--out").arg(&out);
+    build.args(version.map(|v| ["--version", v]).into_iter().flatten());
+    let ran = build.output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let path = PathBuf::from(String::from_utf8(ran.stdout).unwrap().trim());
+    assert!(path.is_file(), "{path:?}");
+    DONE.lock().unwrap().insert(key, path.clone());
+    path
+}
+
+/// The packages of this version and of a later one, for `tests/host/package/life`.
+fn debs() -> Result<PathBuf, String> {
+    for program in ["dh", "dpkg-buildpackage"] {
+        require::program(program)?;
+    }
+    built("deb", Some("9.9.9"));
+    Ok(built("deb", None).parent().unwrap().to_owned())
+}
+
+fn ran(command: &mut Command) -> String {
+    let out = command.output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{command:?}: {said}");
+    said
+}
+
+/// Pages are compressed in packages, and Debian adds its changelog and the copyright.
+fn as_packaged(kind: &str) -> BTreeMap<String, u32> {
+    let compressed = |(path, mode): (String, u32)| {
+        let page = path.starts_with("/usr/share/man/");
+        (if page { format!("{path}.gz") } else { path }, mode)
+    };
+    let mut all: BTreeMap<String, u32> = expected(kind).into_iter().map(compressed).collect();
+    if kind == "deb" {
+        for name in ["changelog.gz", "changelog.Debian.gz", "copyright"] {
+            all.insert(format!("/usr/share/doc/k3s-snapshot/{name}"), 0o644);
+        }
+        all.insert("/usr/share/lintian/overrides/k3s-snapshot".to_owned(), 0o644);
+    }
+    all
+}
+
+#[test]
+fn the_deb_holds_what_the_list_says_and_lintian_is_content() {
+    require!(require::program("dh"));
+    let lintian = require!(require::program("lintian"));
+    let deb = built("deb", None);
+    let root = tempfile::tempdir().unwrap();
+    ran(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(root.path()));
+    // Older debhelpers want units in /lib, which is /usr/lib.
+    let merged = |(path, mode): (String, u32)| {
+        (if path.starts_with("/lib/") { format!("/usr{path}") } else { path }, mode)
+    };
+    let found: BTreeMap<String, u32> = files(root.path()).into_iter().map(merged).collect();
+    assert_eq!(found, as_packaged("deb"));
+    let conffiles = ran(Command::new("dpkg-deb").args(["--info"]).arg(&deb).arg("conffiles"));
+    assert_eq!(conffiles, "/etc/k3s-snapshot/config.yaml\n");
+    let depends = ran(Command::new("dpkg-deb").args(["--field"]).arg(&deb).arg("Depends"));
+    assert!(depends.contains("libc6 (>= 2.34)"), "{depends}");
+    let mut check = Command::new(lintian);
+    let said = ran(check.args(["--allow-root", "--fail-on", "error,warning"]).arg(&deb));
+    assert!(!said.contains("E: ") && !said.contains("W: "), "{said}");
+}
+
+#[test]
+fn the_rpm_holds_what_the_list_says_and_rpmlint_is_content() {
+    require!(require::program("rpmbuild"));
+    let rpmlint = require!(require::program("rpmlint"));
+    let rpm = built("rpm", None);
+    let format = "[%{FILEMODES:octal} %{FILEUSERNAME} %{FILEGROUPNAME} %{FILEFLAGS:fflags} %{FILENAMES}\n]";
+    let listed = ran(Command::new("rpm").args(["-qp", "--queryformat", format]).arg(&rpm));
+    let mut found = BTreeMap::new();
+    for line in listed.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (mode, path) = (u32::from_str_radix(words[0], 8).unwrap(), words[words.len() - 1]);
+        assert_eq!(words[1..3], ["root", "root"], "{line}");
+        // Folders are listed where they are its own.
+        if mode & 0o170_000 == 0o100_000 {
+            let config = words[3].contains('c') && words[3].contains('n');
+            assert_eq!(config, path.starts_with("/etc/"), "{line}");
+            found.insert(path.to_owned(), mode & 0o7777);
+        }
+    }
+    assert_eq!(found, as_packaged("rpm"));
+    let mut check = Command::new(rpmlint);
+    let said = ran(check.arg("-c").arg(top("packaging/rpm/rpmlint.toml")).arg(&rpm));
+    assert!(said.contains("0 errors, 0 warnings"), "{said}");
+}
+
+/// In a booted host; there is no Fedora to be had, but a systemd that the scripts talk to.
+#[test]
+fn the_scripts_of_the_rpm_do_what_they_should() {
+    require!(require::program("rpmbuild"));
+    let host = require!(Host::new());
+    let packages = built("rpm", None).parent().unwrap().to_owned();
+    built("rpm", Some("9.9.9"));
+    let said = host.bind("-B", &packages, "/opt/packages").run("package/rpm", &[]).succeeded();
+    assert!(said.contains("the rpm came and went"), "{said}");
+}
+
+/// What is built on a newer machine must still run on the oldest that is served.
+#[test]
+fn no_program_needs_a_newer_c_library_than_2_34() {
+    let objdump = require!(require::program("objdump"));
+    for item in list().iter().filter(|i| i.from.starts_with("target/release/")) {
+        let program = programs().join(item.from.rsplit('/').next().unwrap());
+        let symbols = ran(Command::new(&objdump).arg("-T").arg(&program));
+        let mut seen = 0;
+        for version in symbols.split("GLIBC_").skip(1) {
+            let version = version.split([')', ' ', '\n']).next().unwrap();
+            let parts: Vec<u32> = version.split('.').filter_map(|p| p.parse().ok()).collect();
+            assert!(parts <= vec![2, 34], "{} needs GLIBC_{version}", program.display());
+            seen += 1;
+        }
+        assert!(seen > 10, "{}", program.display());
+    }
+}
+
+#[test]
+fn another_machine_than_the_usual_one_gets_what_is_right_for_it() {
+    let host = require!(Host::clean("bookworm"));
+    let debs = require!(debs());
+    let said = host.bind("-B", &debs, "/opt/packages").run("package/machines", &[]).succeeded();
+    assert!(said.contains("every machine got what is right for it"), "{said}");
+}
+
+/// The bucket inside of a booted host is this very program.
+#[test]
+#[ignore = "a part of the next test, not one by itself"]
+fn bucket_of_the_host() {
+    let folder = PathBuf::from(std::env::var_os("BUCKET_OF_THE_HOST").unwrap());
+    let bucket = Bucket::start();
+    let says = [("s3-access-key", bucket::ACCESS), ("s3-secret-key", bucket::SECRET), ("name", bucket::NAME)];
+    says.iter().for_each(|(file, text)| fs::write(folder.join(file), text).unwrap());
+    fs::write(folder.join("endpoint"), bucket.settings().endpoint).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn the_readme_leads_from_installation_to_a_restore() {
+    let host = require!(Host::clean("bookworm"));
+    let debs = require!(debs());
+    let this = std::env::current_exe().unwrap();
+    let inside = format!("/opt/tests/{}", this.file_name().unwrap().to_str().unwrap());
+    let host = host.bind("-B", &debs, "/opt/packages").bind("-B", this.parent().unwrap(), "/opt/tests");
+    let said = host.run("package/journey", &[&inside, "packages::bucket_of_the_host"]).succeeded();
+    assert!(said.contains("the README is true"), "{said}");
+}
+
+/// On Debian 12, and with `LONG=1` on Debian 13, whose root takes two minutes to make.
+#[test]
+fn a_package_lives_and_leaves() {
+    let long = std::env::var_os("LONG").is_some_and(|v| v == "1");
+    for release in ["bookworm", "trixie"].into_iter().take(if long { 2 } else { 1 }) {
+        let host = require!(Host::clean(release));
+        let debs = require!(debs());
+        let said = host.bind("-B", &debs, "/opt/packages").run("package/life", &[]).succeeded();
+        assert!(said.contains("the package lived and left"), "{release}: {said}");
+    }
 }
