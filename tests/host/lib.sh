@@ -129,7 +129,7 @@ for kv in json.load(sys.stdin).get("kvs", []):
 # take NAME [option...]: a snapshot as K3s takes it; its path is then in $SNAPSHOT, what it holds is remembered
 take() {
 	k3s etcd-snapshot save --data-dir "$DATA" --node-name server-1 --name "$@" >/dev/null
-	# shellcheck disable=SC2012 # our own names
+	# shellcheck disable=SC2012,SC2034 # our own names; for the scenario
 	SNAPSHOT=$(ls -t "$DATA/server/db/snapshots/$1"-* | head -1)
 	all_keys >"$WORK/keys-of-snapshot"
 	"$HOST/tree" print "${BOOTSTRAPPED[@]/#/$DATA/server/}" >"$WORK/tree-of-snapshot"
@@ -178,7 +178,7 @@ damage() {
 	case $1 in
 	cut) truncate -s $((size / 2)) "$DAMAGED" ;;
 	cut-by-one) truncate -s -1 "$DAMAGED" ;;
-	cut-at-page) truncate -s $((size / 4096 / 2 * 4096)) "$DAMAGED" ;;
+	cut-at-page) truncate -s $((size / 8192 * 4096)) "$DAMAGED" ;;
 	no-trailer) truncate -s -32 "$DAMAGED" ;;
 	flip) # in a value that nobody reads
 		flip "$DAMAGED" "$(grep -abom1 'flip-me' "$DAMAGED" | head -1 | cut -d: -f1)" ;;

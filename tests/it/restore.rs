@@ -60,22 +60,22 @@ fn tell(said: &str) {
 
 #[test]
 fn killed_amid_a_restore_that_succeeds() {
-    kills("succeeds", 16);
+    kills("succeeds", 26);
 }
 
 #[test]
 fn killed_amid_a_restore_that_is_rolled_back() {
-    kills("rolls-back", 16);
+    kills("rolls-back", 30);
 }
 
 #[test]
 fn killed_amid_a_restore_that_is_rolled_back_from_the_start_of_k3s() {
-    kills("rolls-back-late", 14);
+    kills("rolls-back-late", 28);
 }
 
 #[test]
 fn killed_amid_the_end_of_a_restore_that_was_killed() {
-    kills("recovers", 12);
+    kills("recovers", 20);
 }
 
 fn power_cuts(walk: &str, sample: u32) {
@@ -93,10 +93,20 @@ fn power_cuts(walk: &str, sample: u32) {
 
 #[test]
 fn the_power_fails_amid_a_restore_that_succeeds() {
-    power_cuts("succeeds", 24);
+    power_cuts("succeeds", 36);
 }
 
 #[test]
 fn the_power_fails_amid_a_restore_that_is_rolled_back() {
-    power_cuts("rolls-back-late", 32);
+    power_cuts("rolls-back-late", 44);
+}
+
+/// Minutes, most of them for filling etcd.
+#[test]
+fn a_large_snapshot_costs_two_seconds_of_downtime_at_most() {
+    if share(2) == "1" {
+        let host = require!(Host::new()).seconds(900);
+        let said = host.run("restore-of-500-mb", &[]).succeeded();
+        assert!(said.contains("own downtime at "), "{said}");
+    }
 }
