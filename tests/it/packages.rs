@@ -78,7 +78,8 @@ fn everything_that_belongs_to_the_product_is_installed() {
         assert!(from.contains(path.as_str()), "packaging/install.list lacks {path}");
     }
     for item in &list {
-        let made = item.from.starts_with("target/release/") && wanted.contains(&item.from);
+        let made = item.from == "target/NOTICES"
+            || item.from.starts_with("target/release/") && wanted.contains(&item.from);
         assert!(made || top(&item.from).is_file(), "packaging/install.list: there is no {}", item.from);
     }
     let to: BTreeSet<&str> = list.iter().map(|i| i.to.as_str()).collect();
@@ -202,6 +203,24 @@ fn files(folder: &Path) -> BTreeMap<String, u32> {
         }
     }
     all
+}
+
+/// Who passes the programs on passes on the licences of what is in them.
+#[test]
+fn the_licences_of_every_part_are_told() {
+    let told = ran(&mut Command::new(top("packaging/notices")));
+    for part in [
+        "rustls 0.",
+        "tokio 1.",
+        "zip 9.",
+        "ring 0.",
+        "(MIT)",
+        "Apache License",
+        "Permission is hereby granted",
+    ] {
+        assert!(told.contains(part), "no {part}");
+    }
+    assert!(!told.contains("proptest"), "that is of tests alone");
 }
 
 #[test]
