@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::fragment::{Fragment, Origin};
 use super::key::{self, ENV_PREFIX, KEYS, Key};
 use super::unit::{self, Flags};
-use super::yaml;
+use super::{distribution, yaml};
 use crate::error::{Fault, Kind};
 use crate::host::flavour::Flavour;
 use crate::model::unit::Definition;
@@ -24,7 +24,7 @@ pub const OUR_CONFIG: &str = "/etc/k3s-snapshot/config.yaml";
 pub type Environment = BTreeMap<String, String>;
 
 /// How K3s's unit is asked for: the one that is wanted, or the one that there is.
-pub type Ask<'a> = dyn Fn(Option<&str>) -> Result<Option<Definition>> + 'a;
+pub type Ask<'a> = dyn Fn(&'static Flavour, Option<&str>) -> Result<Option<Definition>> + 'a;
 
 /// What flags say that has to be known before anything is gathered.
 #[derive(Default)]
@@ -33,17 +33,24 @@ pub struct Named<'a> {
     pub config: Option<&'a str>,
     /// K3s's unit.
     pub unit: Option<&'a str>,
+    /// The distribution, and where it was said.
+    pub distribution: Option<(&'a str, &'a Origin)>,
+}
+
+/// What was gathered.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Everything below the flags.
+    pub options: Fragment,
+    /// What K3s is started with.
+    pub flags: Flags,
+    /// The distribution that all of it is of.
+    pub flavour: &'static Flavour,
 }
 
 /// Everything below the flags, later over earlier, and what K3s is started with. On this machine, `ask` knows K3s's unit;
 /// below another root its files are read.
-pub fn gather(
-    flavour: &Flavour,
-    root: &Path,
-    named: &Named,
-    env: &Environment,
-    ask: &Ask,
-) -> Result<(Fragment, Flags)> {
+pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Result<Gathered> {
     let mut all = Fragment::default();
     for key in KEYS {
         if let Some(default) = key.default {
@@ -60,20 +67,24 @@ pub fn gather(
         let aws = key.k3s_env.iter().filter(|n| n.starts_with("AWS_")).map(|n| (*n).to_owned());
         aws.chain(key.ours.then(|| key.env())).collect()
     }));
+    let (flavour, said) =
+        distribution::choose(root, named.distribution.or_else(|| ours.last(distribution::OPTION)))?;
+    ours.set(distribution::OPTION, vec![flavour.word.to_owned()], said);
     let wanted = named.unit.or_else(|| ours.last("unit").map(|(name, _)| name));
     let definition = match root == Path::new("/") {
-        true => ask(wanted)?,
+        true => ask(flavour, wanted)?,
         false => unit::files::find(root, flavour, wanted)?,
     };
     let mut flags = Flags::new(definition.as_ref(), root, flavour);
-    let in_env = || env.get("K3S_CONFIG_FILE").map(String::as_str).filter(|c| !c.is_empty());
+    let in_env =
+        || env.get(&flavour.variable(unit::CONFIG_FILE)).map(String::as_str).filter(|c| !c.is_empty());
     let k3s =
         named.config.filter(|c| !c.is_empty()).or_else(in_env).or_else(|| flags.config()).map(str::to_owned);
     if let Some(url) = k3s.as_deref().filter(|c| c.starts_with("http://") || c.starts_with("https://")) {
         let scheme = url.split(':').next().unwrap_or_default();
         return Err(Fault::new(
             Kind::Config,
-            format!("the K3s configuration is an {scheme} URL, which is not read"),
+            format!("the {} configuration is an {scheme} URL, which is not read", flavour.name),
         )
         .hint("Save it to a file and name that with --config.")
         .into());
@@ -82,7 +93,7 @@ pub fn gather(
     read_k3s(&mut flags, &main, k3s.is_some())?;
     // K3s turns its file into flags, so its file is the stronger word than its own variables.
     all.overlay(flags.variables().fragment());
-    all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| (*n).to_owned()).collect()));
+    all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| flavour.variable(n)).collect()));
     all.overlay(flags.said());
     all.overlay(ours);
     for name in env.keys().filter(|n| n.starts_with(ENV_PREFIX)) {
@@ -96,7 +107,7 @@ pub fn gather(
         let path = format!("{home}/.aws/credentials");
         all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
     }
-    Ok((all, flags))
+    Ok(Gathered { options: all, flags, flavour })
 }
 
 /// A path of the machine as seen below a root.
@@ -247,7 +258,6 @@ fn from_environment(env: &Environment, names: impl Fn(&Key) -> Vec<String>) -> F
 mod tests {
     use super::*;
     use crate::error::{hint_of, kind_of};
-    use crate::host::flavour::K3S;
     use std::fs;
 
     /// A root with these files, and what is gathered from it.
@@ -259,7 +269,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        gather(&K3S, root.path(), &Named::default(), &env, &|_| Ok(None)).map(|(all, _)| all)
+        gather(root.path(), &Named::default(), &env, &|_, _| Ok(None)).map(|all| all.options)
     }
 
     const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts the parts together: the only file that names concrete stores and sources.
 
+mod by_hand;
 pub mod restore;
 
 use std::path::Path;
@@ -34,14 +35,21 @@ use crate::store::{Remote, Store};
 const SCRATCH: &str = "/var/tmp";
 
 /// k3s-snapshot-save
-pub const SAVE: Verb<cli::Save> =
-    Verb { name: "save", locks: true, common: |a| &a.common, format: |_| Format::Text, run: save };
+pub const SAVE: Verb<cli::Save> = Verb {
+    name: "save",
+    locks: true,
+    common: |a| &a.common,
+    flavour: |_| None,
+    format: |_| Format::Text,
+    run: save,
+};
 
 /// k3s-snapshot-list
 pub const LIST: Verb<cli::List> = Verb {
     name: "list",
     locks: false,
     common: |a| &a.common,
+    flavour: |_| None,
     format: |a| match a.output {
         cli::Output::Table => Format::Text,
         cli::Output::Json => Format::Json,
@@ -51,16 +59,34 @@ pub const LIST: Verb<cli::List> = Verb {
 };
 
 /// k3s-snapshot-verify
-pub const VERIFY: Verb<cli::Verify> =
-    Verb { name: "verify", locks: false, common: |a| &a.common, format: |_| Format::Text, run: verify };
+pub const VERIFY: Verb<cli::Verify> = Verb {
+    name: "verify",
+    locks: false,
+    common: |a| &a.common,
+    flavour: |_| None,
+    format: |_| Format::Text,
+    run: verify,
+};
 
 /// k3s-snapshot-prune
-pub const PRUNE: Verb<cli::Prune> =
-    Verb { name: "prune", locks: true, common: |a| &a.common, format: |_| Format::Text, run: prune };
+pub const PRUNE: Verb<cli::Prune> = Verb {
+    name: "prune",
+    locks: true,
+    common: |a| &a.common,
+    flavour: |_| None,
+    format: |_| Format::Text,
+    run: prune,
+};
 
 /// k3s-snapshot-delete
-pub const DELETE: Verb<cli::Delete> =
-    Verb { name: "delete", locks: true, common: |a| &a.common, format: |_| Format::Text, run: delete };
+pub const DELETE: Verb<cli::Delete> = Verb {
+    name: "delete",
+    locks: true,
+    common: |a| &a.common,
+    flavour: |_| None,
+    format: |_| Format::Text,
+    run: delete,
+};
 
 /// The bases of the snapshots that this tool makes by itself.
 const OUR_BASES: [&str; 3] = ["on-demand", "timer", restore::SAFETY];
@@ -231,7 +257,7 @@ fn bucket(s: &Settings) -> Result<S3> {
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
 fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
     if s.etcd_endpoints.is_empty() && s.root == Path::new("/") {
-        datastore::require_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
+        datastore::require_etcd(s.flavour, &s.data_dir, s.datastore_scheme.as_deref())?;
     }
     let etcd = etcd_of(s)?;
     let db = match s.etcd_endpoints.is_empty() {
@@ -268,6 +294,7 @@ fn etcd_of(s: &Settings) -> Result<Etcd> {
         cert: s.etcd_cert.clone(),
         key: s.etcd_key.clone(),
         stall: s.stall_timeout,
+        unit: s.unit.clone().unwrap_or_else(|| s.flavour.unit.to_owned()),
     })
 }
 
@@ -305,7 +332,7 @@ fn require_place(s: &Settings) -> Result<()> {
     if s.dir_is_default && !s.dir.exists() && !s.data_dir.join(flavour::SERVER).is_dir() {
         return Err(Fault::new(
             Kind::Config,
-            format!("'{}' is not the data-dir of a K3s server", s.data_dir.display()),
+            format!("'{}' is not the data-dir of a {} server", s.data_dir.display(), s.flavour.name),
         )
         .hint("Name the right one with --data-dir, or the snapshot folder with --dir; or check that it is mounted.")
         .into());

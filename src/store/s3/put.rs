@@ -167,14 +167,14 @@ pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest
         let pairs = bucket.objects.tags.iter().map(|(k, v)| format!("{}={}", form(k), form(v)));
         ask = ask.header("x-amz-tagging", pairs.collect::<Vec<_>>().join("&"));
     }
-    // K3s's three, by which it lists the snapshots of others, then ours.
+    // K3s's three (`k3s-node-name`, or `rke2-node-name`), by which it lists the snapshots of others, then ours.
     for (field, value) in [
-        ("x-amz-meta-k3s-node-name", m.node.as_deref()),
-        ("x-amz-meta-k3s-cluster-id", m.cluster_id.as_deref()),
-        ("x-amz-meta-k3s-token-hash", m.token_hash.first().map(String::as_str)),
+        ("node-name", m.node.as_deref()),
+        ("cluster-id", m.cluster_id.as_deref()),
+        ("token-hash", m.token_hash.first().map(String::as_str)),
     ] {
         if let Some(value) = value.filter(|v| !v.is_empty() && v.chars().all(|c| c.is_ascii_graphic())) {
-            ask = ask.header(field, value);
+            ask = ask.header(format!("x-amz-meta-{}-{field}", bucket.distribution), value);
         }
     }
     ask.header(SHA256, m.stored_sha256.to_string())
