@@ -401,4 +401,33 @@ mod tests {
         let all = gathered(&[(UNIT, unit)], &[("AWS_ACCESS_KEY_ID", "ours")]).unwrap();
         assert_eq!(all.last("s3-access-key").unwrap().0, "ours");
     }
+
+    #[test]
+    fn rke2_has_its_own_files_unit_and_variables() {
+        let unit = "/usr/lib/systemd/system/rke2-server.service";
+        let start = |more: &str| format!("[Service]\n{more}ExecStart=/usr/bin/rke2 server --debug\n");
+        let (plain, named) = (start(""), start("Environment=RKE2_CONFIG_FILE=/unit.yaml\n"));
+        let told = start("Environment=RKE2_NODE_NAME=unit K3S_NODE_NAME=no\n");
+        let file = |path: &'static str, name: &'static str| (path, format!("node-name: {name}\n"));
+        let (main, by_env, by_unit) = (
+            file("/etc/rancher/rke2/config.yaml", "file"),
+            file("/env.yaml", "env"),
+            file("/unit.yaml", "unit-file"),
+        );
+        let k3s = [("K3S_NODE_NAME", "no"), ("K3S_CONFIG_FILE", "/none.yaml")];
+        let name = |files: &[(&str, &str)], env: &[(&str, &str)]| {
+            let all = gathered(files, &[&k3s, env].concat()).unwrap();
+            assert_eq!(all.last("distribution").unwrap().0, "rke2");
+            all.last("node-name").map_or_else(String::new, |(name, _)| name.to_owned())
+        };
+        assert_eq!(name(&[(unit, &plain)], &[]), "");
+        assert_eq!(name(&[(unit, &plain)], &[("RKE2_NODE_NAME", "variable")]), "variable");
+        assert_eq!(name(&[(unit, &told)], &[]), "unit");
+        assert_eq!(name(&[(unit, &told), (main.0, &main.1)], &[("RKE2_NODE_NAME", "variable")]), "file");
+        let files =
+            [(unit, named.as_str()), (main.0, &main.1), (by_env.0, &by_env.1), (by_unit.0, &by_unit.1)];
+        assert_eq!(name(&files, &[]), "unit-file");
+        assert_eq!(name(&files, &[("RKE2_CONFIG_FILE", "/env.yaml")]), "env");
+        assert_eq!(name(&files, &[("K3S_SNAPSHOT_NODE_NAME", "ours")]), "ours");
+    }
 }

@@ -20,6 +20,7 @@ mod layers;
 mod parts;
 mod prune;
 mod ready;
+mod rke2;
 mod s3;
 mod s3_faults;
 mod s3_moto;
