@@ -6,7 +6,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-long lint audit bench
+.PHONY: help setup build release install deb rpm demo test test-long lint audit bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,6 +19,15 @@ build: setup ## build the programs for development, into target/debug
 
 release: setup ## build the programs to be installed, into target/release
 	cargo build --locked --release
+
+install: ## put what `make release` made, units, pages and the rest below DESTDIR
+	packaging/install $(if $(wildcard /etc/debian_version),--for deb,--for rpm) "$(DESTDIR)"
+
+deb: release ## build the package for Debian and its kin, into target/deb
+	packaging/deb/build
+
+rpm: release ## build the package for Fedora and its kin, into target/rpm
+	packaging/rpm/build
 
 demo: build ## save, list and verify against a real etcd, and see a damaged snapshot refused
 	tests/demo
@@ -46,5 +55,9 @@ audit: ## check licences, sources, bans and advisories of the dependencies
 	fi
 
 bench: release ## measure the release build against the peers, pair by pair; BENCH="--pairs N --sizes MB,..."
+	cargo bench --locked --bench judge
+	cargo build --locked --example s3-server
 	tests/bench/run $(BENCH)
 	tests/bench/clone $(BENCH)
+	tests/bench/restore $(BENCH)
+	tests/bench/s3 $(BENCH)

@@ -17,13 +17,14 @@ use crate::config::settings::Settings;
 use crate::error::{Fault, Kind};
 use crate::host::flavour::{ALL, Flavour};
 use crate::host::lock::Lock;
-use crate::host::notify::Status;
+use crate::host::notify::{self, Status};
 use crate::host::systemd;
-use crate::host::{Progress, Silent};
+use crate::host::{Progress, Silent, Steps};
+use crate::model::event;
 use crate::model::report::Report;
 use crate::sink::bar::Bar;
-use crate::sink::log as stderr;
 use crate::sink::stdout::{self, Format, table};
+use crate::sink::{journal, log as stderr};
 
 /// A verb as the frame needs to know it. `A` is its parsed command line.
 pub struct Verb<A> {
@@ -57,7 +58,9 @@ pub struct Run<'a, A> {
 
 /// Runs a verb as a process.
 pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> ExitCode {
-    let matches = match A::command().try_get_matches() {
+    let command = A::command();
+    let program = command.get_name().to_owned();
+    let matches = match command.try_get_matches() {
         Ok(matches) => matches,
         Err(e) => {
             let _ = e.print();
@@ -69,7 +72,7 @@ pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> E
         Err(e) => e.exit(),
     };
     let common = (verb.common)(&args);
-    stderr::start(common.quiet, common.debug);
+    stderr::start(&program, common.quiet, common.debug);
     let (started, now) =
         (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
     let mut report = Report::new(verb.name, now);
@@ -89,12 +92,23 @@ pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> E
     if let Err(e) = printed.context("printing the result") {
         report.fail(&e);
     }
-    if let Some(error) = &report.error {
-        log::error!("{}", error.message);
-        // A hint of several steps has a line for each.
-        error.hint.iter().flat_map(|hint| hint.lines()).for_each(stderr::hint);
-    }
+    tell(&report, explained);
     ExitCode::from(report.exit_code)
+}
+
+/// How it ended, to whoever listens: the journal, else stderr; and systemd.
+fn tell(report: &Report, explained: bool) {
+    let event = event::of(report);
+    let told = !explained && journal::event(&event);
+    match (&report.error, &report.skipped) {
+        (Some(error), _) if !told => log::error!("{}", error.message),
+        (None, Some(why)) if !told => log::info!("skipped: {why}"),
+        _ => {}
+    }
+    // A hint of several steps has a line for each.
+    report.error.iter().filter_map(|e| e.hint.as_ref()).flat_map(|hint| hint.lines()).for_each(stderr::hint);
+    notify::end(&event.text);
+    journal::settle();
 }
 
 /// True where the settings were explained instead of the verb being run.
@@ -137,14 +151,22 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
         explain(&settings, common.report).context("printing the settings")?;
         return Ok(true);
     }
-    let _lock = if verb.locks { Some(Lock::take(&settings.run_dir, &settings.data_dir)?) } else { None };
     let progress: Box<dyn Progress> = match (common.quiet, Status::new(), Bar::new()) {
         (false, None, Some(bar)) => Box::new(bar),
         (_, Some(status), _) => Box::new(status),
         _ => Box::new(Silent),
     };
-    (verb.run)(&Run { args, settings: &settings, flavour, now, progress: &*progress }, report)?;
-    Ok(false)
+    let progress = Steps::new(progress);
+    let s = &settings;
+    let _lock = match verb.locks {
+        true => Some(Lock::take(&s.run_dir, &s.data_dir, s.retry_lock.unwrap_or_default(), &progress)?),
+        false => None,
+    };
+    let result = (verb.run)(&Run { args, settings: s, flavour, now, progress: &progress }, report);
+    if result.is_err() || report.error.is_some() {
+        report.step = progress.last();
+    }
+    result.map(|()| false)
 }
 
 /// Every argument that was given and is a setting, whatever the verb.
@@ -177,8 +199,8 @@ fn explain(settings: &Settings, format: ReportFormat) -> std::io::Result<()> {
         return stdout::text(&stdout::json(&rows));
     }
     let head = ["Option", "Value", "Origin"].map(str::to_owned).to_vec();
-    let cells = rows
-        .iter()
-        .map(|r| vec![r.option.to_owned(), stderr::printable(&r.value), stderr::printable(&r.origin)]);
+    let cells = rows.iter().map(|r| {
+        vec![stderr::printable(&r.option), stderr::printable(&r.value), stderr::printable(&r.origin)]
+    });
     stdout::text(&table(&std::iter::once(head).chain(cells).collect::<Vec<_>>()))
 }

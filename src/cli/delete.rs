@@ -4,12 +4,13 @@
 
 use clap::Parser;
 
-use super::Common;
+use super::{Common, S3};
 
 /// Delete snapshots by their names
 ///
-/// Takes exact names of snapshots in the snapshot folder: no paths, no patterns. If one of them does not exist, nothing
-/// is deleted. The last good snapshot of a group is not deleted without --force.
+/// Takes exact names of snapshots in the snapshot folder, and with --s3 in the bucket too: no paths, no patterns. A
+/// name is deleted wherever it lies. If one of them does not exist, nothing is deleted. The last good snapshot of a
+/// group is not deleted without --force.
 #[derive(Debug, Parser)]
 #[command(
     name = "k3s-snapshot-delete",
@@ -19,6 +20,7 @@ Examples:
   k3s-snapshot-delete on-demand-server-1-1795339215           asks, then deletes
   k3s-snapshot-delete --yes on-demand-server-1-1795339215     deletes, for scripts
   k3s-snapshot-delete --dry-run timer-server-1-1795339215     shows what would be done
+  k3s-snapshot-delete --s3 timer-server-1-1795339215          deletes it in the bucket too
 
 Exit codes: 0 deleted; 1 failed; 2 usage; 4 no such snapshot, nothing was deleted; 75 another run
 is at work; 77 refused; 78 configuration. See k3s-snapshot-delete(8)."
@@ -39,6 +41,11 @@ pub struct Delete {
     /// Show what would be done, and delete nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Wait this long for another run to end [default: not at all]
+    #[arg(long, value_name = "DURATION")]
+    pub retry_lock: Option<String>,
+    #[command(flatten)]
+    pub s3: S3,
     #[command(flatten)]
     pub common: Common,
 }

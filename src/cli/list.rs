@@ -51,6 +51,9 @@ pub struct List {
     /// Read the manifests in the bucket too: node, revision, token
     #[arg(long)]
     pub details: bool,
+    /// Exit 0 with the reason where this machine rightly keeps no embedded etcd; for units
+    #[arg(long)]
+    pub skip_without_etcd: bool,
     #[command(flatten)]
     pub s3: S3,
     #[command(flatten)]

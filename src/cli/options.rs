@@ -54,7 +54,8 @@ pub struct Common {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "S3 options")]
 pub struct S3 {
-    /// Use the bucket too: save sends the snapshot there, list shows what lies there
+    /// Use the bucket too: save sends there, list shows what lies there, restore fetches from there, prune and delete take
+    /// from there
     #[arg(long, alias = "etcd-s3", value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
     pub s3: Option<String>,

@@ -4,7 +4,7 @@
 
 use clap::{ArgAction, Parser};
 
-use super::Common;
+use super::{Common, S3};
 
 /// Prune snapshots: delete those that no rule keeps
 ///
@@ -22,6 +22,7 @@ Examples:
   k3s-snapshot-prune                                  keep 5, or what K3s's config.yaml says
   k3s-snapshot-prune --keep-daily 7 --keep-weekly 4   keep one of each of 7 days and of 4 weeks
   k3s-snapshot-prune --name etcd-snapshot             prune K3s's scheduled snapshots
+  k3s-snapshot-prune --s3 --s3-retention 30           prune the folder, and keep 30 in the bucket
 
 Exit codes: 0 done; 1 failed, or not everything could be looked at; 2 usage; 75 another run is
 at work; 77 refused; 78 configuration. See k3s-snapshot-prune(8)."
@@ -42,6 +43,9 @@ pub struct Prune {
     /// Keep the newest N, 0 for all [default: 5, or what K3s's config.yaml says, if there is no --keep-*]
     #[arg(long, visible_alias = "keep-last", alias = "etcd-snapshot-retention", value_name = "N")]
     pub snapshot_retention: Option<String>,
+    /// The same in the bucket [default: what holds for the folder, or what K3s's config.yaml says]
+    #[arg(long, alias = "etcd-s3-retention", value_name = "N")]
+    pub s3_retention: Option<String>,
     /// Keep the newest of each of the last N hours that have one
     #[arg(long, value_name = "N")]
     pub keep_hourly: Option<String>,
@@ -69,6 +73,14 @@ pub struct Prune {
     /// Show what would be done and why, and delete nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Wait this long for another run to end [default: not at all]
+    #[arg(long, value_name = "DURATION")]
+    pub retry_lock: Option<String>,
+    /// Exit 0 with the reason where this machine rightly keeps no embedded etcd; for units
+    #[arg(long)]
+    pub skip_without_etcd: bool,
+    #[command(flatten)]
+    pub s3: S3,
     #[command(flatten)]
     pub common: Common,
 }

@@ -4,7 +4,7 @@
 
 use clap::Parser;
 
-use super::Common;
+use super::{Common, S3};
 
 /// Restore K3s from a snapshot, or leave it as it was
 ///
@@ -21,6 +21,7 @@ Examples:
   k3s-snapshot-restore on-demand-server-1-1795339215         show the plan, ask, restore
   k3s-snapshot-restore --yes /mnt/backup/server-1-1795339215.zip
   k3s-snapshot-restore --before '2026-11-22 08:00' latest    the newest from before that
+  k3s-snapshot-restore --s3 --s3-bucket backups latest       from the bucket too
   k3s-snapshot-restore --recover                             end a restore that was cut off
   systemctl start k3s-snapshot-restore@$(systemd-escape on-demand-server-1-1795339215)
 
@@ -30,7 +31,7 @@ snapshot is damaged; 75 another run is at work, or one was cut off and is ended 
 78 configuration. See k3s-snapshot-restore(8)."
 )]
 pub struct Restore {
-    /// A name in the snapshot folder, a path (anything with a slash), or 'latest'
+    /// A name in the snapshot folder or in the bucket, a path (anything with a slash), or 'latest'
     #[arg(value_name = "NAME|PATH|latest")]
     pub snapshot: Option<String>,
     /// The newest from before this moment: '2026-11-22 08:00', RFC 3339, or seconds since the epoch
@@ -66,6 +67,8 @@ pub struct Restore {
     /// Delete the databases that restores have left, but the newest KEEP of each kind
     #[arg(long, value_name = "KEEP", conflicts_with_all = ["snapshot", "before"])]
     pub clean_old: Option<usize>,
+    #[command(flatten)]
+    pub s3: S3,
     #[command(flatten)]
     pub common: Common,
 }

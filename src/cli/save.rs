@@ -60,6 +60,12 @@ pub struct Save {
     /// Its key [default: DATA-DIR/server/tls/etcd/client.key]
     #[arg(long, value_name = "FILE")]
     pub etcd_key: Option<String>,
+    /// Wait this long for another run to end [default: not at all]
+    #[arg(long, value_name = "DURATION")]
+    pub retry_lock: Option<String>,
+    /// Exit 0 with the reason where this machine rightly keeps no embedded etcd; for units
+    #[arg(long)]
+    pub skip_without_etcd: bool,
     #[command(flatten)]
     pub s3: S3,
     #[command(flatten)]

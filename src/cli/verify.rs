@@ -37,6 +37,9 @@ pub struct Verify {
     /// With --all: verify only so many, other ones at another time
     #[arg(long, value_name = "N", requires = "all", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample: Option<u32>,
+    /// Exit 0 with the reason where this machine rightly keeps no embedded etcd; for units
+    #[arg(long)]
+    pub skip_without_etcd: bool,
     #[command(flatten)]
     pub s3: S3,
     #[command(flatten)]

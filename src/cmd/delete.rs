@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! delete: deletes snapshots by their exact names. All names are checked before the first is deleted.
+//! delete: deletes snapshots by their exact names, in the folder and in the bucket. All names are checked in all places
+//! before the first is deleted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use anyhow::Result;
 
-use super::prune::{certain, remove};
+use super::prune::{Doomed, FOLDER, certain, remove};
+use super::send::forgive;
 use crate::error::{Fault, Kind};
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{check_name, last_good};
-use crate::model::snapshot::{Snapshot, State};
-use crate::store::Store;
+use crate::model::snapshot::{Listing, Snapshot, State};
+use crate::store::{Remote, Store};
 
 /// What is to be deleted, and how.
 pub struct Request<'a> {
@@ -23,57 +25,84 @@ pub struct Request<'a> {
     pub ignore_missing: bool,
     /// Whether it is only shown.
     pub dry_run: bool,
-    /// Asks whether so many files are to be deleted; false where somebody said no.
+    /// Asks whether these are to be deleted; false where somebody said no.
     pub confirm: &'a dyn Fn(&[&str]) -> Result<bool>,
     /// Hash of this server's token, where it is known.
     pub token: Option<&'a str>,
 }
 
-/// Deletes what was named, or nothing.
-pub fn run(req: &Request, store: &dyn Store, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+/// Deletes what was named wherever it lies, or nothing.
+pub fn run(
+    req: &Request,
+    home: &dyn Store,
+    bucket: Option<&dyn Remote>,
+    progress: &dyn Progress,
+    report: &mut Report,
+) -> Result<()> {
     for name in req.names {
         check_name(name)
             .map_err(|why| Fault::new(Kind::Usage, format!("the name '{}' {why}", name.escape_debug())))?;
     }
-    let mut listing = store.list()?;
-    certain(&listing)?;
-    listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
+    let mut all = sorted(home.list()?, FOLDER)?;
+    let here = all.len();
+    let place = bucket.map(|b| format!("'{}'", b.url())).unwrap_or_default();
+    if let Some(bucket) = bucket {
+        all.extend(sorted(bucket.list()?, &place)?);
+    }
     let named: HashSet<&str> = req.names.iter().map(String::as_str).collect();
-    let doomed: Vec<&Snapshot> =
-        listing.snapshots.iter().filter(|s| named.contains(s.file.as_str())).collect();
-    known(req, &doomed)?;
-    let last: HashMap<&str, &Snapshot> =
-        last_good(&listing.snapshots, &named).into_iter().map(|s| (s.file.as_str(), s)).collect();
-    for snapshot in &doomed {
-        let kept = last.contains_key(snapshot.file.as_str()) && !req.force;
+    let doomed = |s: &Snapshot| named.contains(s.file.as_str());
+    known(req, &all.iter().filter(|s| doomed(s)).collect::<Vec<_>>())?;
+    let last: HashSet<&str> = last_good(&all, &named).into_iter().map(|s| s.location.as_str()).collect();
+    let (mut in_folder, mut in_bucket): (Vec<Doomed>, Vec<Doomed>) = (vec![], vec![]);
+    for (i, snapshot) in all.iter().enumerate().filter(|(_, s)| doomed(s)) {
+        let kept = last.contains(snapshot.location.as_str()) && !req.force;
         let reason = if kept { "the last good one of its name" } else { "named" };
+        let place = if i < here { &mut in_folder } else { &mut in_bucket };
+        place.push((report.snapshots.len(), snapshot.file.clone()));
         report.snapshots.push(Row {
             verdict: Some(if kept { "keep" } else { "remove" }),
             reasons: vec![reason.to_owned()],
             ..Row::of(snapshot, req.token)
         });
     }
-    if let Some(first) = doomed.iter().find(|s| last.contains_key(s.file.as_str())).filter(|_| !req.force) {
+    let refused = all.iter().filter(|s| doomed(s) && !req.force).find(|s| last.contains(s.location.as_str()));
+    if let Some(first) = refused {
         return Err(Fault::new(
             Kind::Refused,
             format!(
                 "'{}' is the last good snapshot of its name ({}); nothing was deleted",
-                first.file.escape_debug(),
+                first.location.escape_debug(),
                 first.state.label()
             ),
         )
         .hint("Save another one first, or say --force.")
         .into());
     }
-    let files: Vec<&str> = doomed.iter().map(|s| s.file.as_str()).collect();
-    if req.dry_run || files.is_empty() {
+    if req.dry_run || report.snapshots.is_empty() {
         return Ok(());
     }
-    if !(req.confirm)(&files)? {
+    let shown: Vec<&str> = all
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| doomed(s))
+        .map(|(i, s)| if i < here { s.file.as_str() } else { s.location.as_str() })
+        .collect();
+    if !(req.confirm)(&shown)? {
         return Err(Fault::new(Kind::Refused, "somebody said no; nothing was deleted").into());
     }
-    remove(&files, store, progress, report);
+    forgive(home, &in_bucket);
+    remove(&in_folder, home, FOLDER, progress, report);
+    if let Some(bucket) = bucket {
+        remove(&in_bucket, bucket, &place, progress, report);
+    }
     Ok(())
+}
+
+/// All there is in a place, oldest first; fails unless that is known to be all.
+fn sorted(mut listing: Listing, place: &str) -> Result<Vec<Snapshot>> {
+    certain(&listing, place)?;
+    listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
+    Ok(listing.snapshots)
 }
 
 /// Fails where a name is that of nothing, or of what is not a snapshot.

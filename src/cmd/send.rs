@@ -2,11 +2,15 @@
 //! The second half of save: sends what was kept here to the bucket, and after it what earlier saves could not send.
 //!
 //! What is still to be sent stands in the local manifest, so it ends with the local snapshot: what was pruned or
-//! deleted here is never sent again, and what was once sent is never sent twice.
+//! deleted here is never sent again, and what was once sent is never sent twice. Who deletes in the bucket takes the
+//! debt away too.
+
+use std::collections::HashSet;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::prune::Doomed;
 use crate::error::{Fault, Kind, hint_of, kind_of};
 use crate::host::Progress;
 use crate::model::name::SnapshotName;
@@ -52,6 +56,24 @@ fn mark(home: &dyn Store, manifest: &mut Manifest, state: Sent, more: Value) {
     manifest.other.insert(FIELD.to_owned(), value);
     if let Err(e) = home.record(manifest) {
         log::warn!("{e:#}; a later save will not know whether '{}' is in the bucket", manifest.name);
+    }
+}
+
+/// Takes the debt from those that are about to be deleted from the bucket, where a save died before it could write
+/// down that they are there: they must not be sent again. Before the deed, so that a kill leaves no debt either.
+pub(super) fn forgive(home: &dyn Store, doomed: &[Doomed]) {
+    if doomed.is_empty() {
+        return;
+    }
+    let doomed: HashSet<&str> = doomed.iter().map(|(_, file)| file.as_str()).collect();
+    let here = match home.list() {
+        Ok(listing) => listing.snapshots,
+        Err(e) => return log::warn!("{e:#}; a later save may send again what is deleted now"),
+    };
+    for mut manifest in here.into_iter().filter_map(|s| s.manifest) {
+        if doomed.contains(manifest.name.as_str()) && sent(&manifest) == Some(Sent::Owed) {
+            mark(home, &mut manifest, Sent::Done, json!({}));
+        }
     }
 }
 

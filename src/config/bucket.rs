@@ -46,9 +46,9 @@ pub(super) fn no_secret_on_argv(merged: &Fragment) -> Result<()> {
     Ok(())
 }
 
-/// Whether the bucket was turned on by us, not only by K3s's configuration: then it may be deleted from.
+/// Whether it was said to us that the bucket is used, not only to K3s: then it may be deleted from.
 pub(super) fn on_by_us(merged: &Fragment) -> bool {
-    merged.get("s3").is_some_and(|e| !e.origin.is_k3s())
+    merged.get("s3").is_some_and(|e| e.origin.is_ours())
 }
 
 /// Makes the bucket of the options, for this distribution.

@@ -5,11 +5,18 @@ use anyhow::Result;
 
 use super::fragment::Fragment;
 use super::settings::{bad, boolean, text};
+use crate::error::{Fault, Kind};
 
 /// Scheme, host and port. A scheme that was written wins over `s3-insecure`.
 pub(super) fn of(merged: &Fragment) -> Result<String> {
     let insecure = boolean(merged, "s3-insecure")?;
     let said = text(merged, "s3-endpoint").unwrap_or_default().to_ascii_lowercase();
+    if said.contains('@') {
+        // Not quoted: a password may stand before it.
+        return Err(Fault::new(Kind::Config, "option 's3-endpoint' has a user or a password in it")
+            .hint("Leave them out; the keys are options of their own, see k3s-snapshot.conf(5).")
+            .into());
+    }
     parse(&said, insecure).map_err(|why| bad(merged, "s3-endpoint", why))
 }
 
@@ -21,9 +28,6 @@ fn parse(said: &str, insecure: bool) -> Result<String, &'static str> {
         None => (if insecure { "http" } else { "https" }, said),
     };
     let rest = rest.trim_end_matches('/');
-    if rest.contains('@') {
-        return Err(no_host);
-    }
     if rest.contains(['/', '?', '#']) {
         return Err("has a path; K3s and S3 want none");
     }

@@ -42,6 +42,11 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether somebody said it to us, not only to K3s, and it was not worked out.
+    pub fn is_ours(&self) -> bool {
+        !self.is_k3s() && !matches!(self, Origin::Default | Origin::Derived(_))
+    }
+
     /// Whether K3s said it, wherever: then it was not said to us, and K3s's rules count for it.
     pub fn is_k3s(&self) -> bool {
         match self {
@@ -91,31 +96,57 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// Option name to its values.
+/// Option name to its values, and the same for single bases of names.
 #[derive(Debug, Clone, Default)]
-pub struct Fragment(BTreeMap<&'static str, Entry>);
+pub struct Fragment {
+    all: BTreeMap<&'static str, Entry>,
+    /// By base: what lies over the options for all.
+    bases: BTreeMap<String, BTreeMap<&'static str, Entry>>,
+}
 
 impl Fragment {
     /// Sets an option, replacing what was there.
     pub fn set(&mut self, key: &'static str, values: Vec<String>, origin: Origin) {
-        self.0.insert(key, Entry { values, origin });
+        self.all.insert(key, Entry { values, origin });
+    }
+
+    /// Says all there is to say of a base, replacing what was said of it before.
+    pub fn set_base(&mut self, base: String, options: BTreeMap<&'static str, Entry>) {
+        self.bases.insert(base, options);
+    }
+
+    /// What is said of single bases.
+    pub fn bases(&self) -> &BTreeMap<String, BTreeMap<&'static str, Entry>> {
+        &self.bases
+    }
+
+    /// What holds for a base: its own options over those for all, but below what the environment and flags say.
+    pub fn of_base(&self, base: &str) -> Fragment {
+        let mut all = self.all.clone();
+        for (key, entry) in self.bases.get(base).into_iter().flatten() {
+            if !all.get(key).is_some_and(|e| matches!(e.origin, Origin::Env(_) | Origin::Flag(_))) {
+                all.insert(key, entry.clone());
+            }
+        }
+        Fragment { all, bases: BTreeMap::new() }
     }
 
     /// Adds to an option, as K3s's `key+` does.
     pub fn append(&mut self, key: &'static str, values: Vec<String>, origin: Origin) {
-        let entry = self.0.entry(key).or_insert_with(|| Entry { values: vec![], origin: origin.clone() });
+        let entry = self.all.entry(key).or_insert_with(|| Entry { values: vec![], origin: origin.clone() });
         entry.values.extend(values);
         entry.origin = origin;
     }
 
     /// Lays `over` on top: what it says wins, whole.
     pub fn overlay(&mut self, over: Fragment) {
-        self.0.extend(over.0);
+        self.all.extend(over.all);
+        self.bases.extend(over.bases);
     }
 
     /// The entry of an option. An empty text counts as not said.
     pub fn get(&self, key: &str) -> Option<&Entry> {
-        self.0.get(key).filter(|e| e.values.iter().any(|v| !v.is_empty()))
+        self.all.get(key).filter(|e| e.values.iter().any(|v| !v.is_empty()))
     }
 
     /// The one value of an option; of several the last, as K3s's flags do.

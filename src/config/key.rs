@@ -43,6 +43,13 @@ const fn secret(
     Key { aliases, k3s, k3s_env, secret: true, ..key(name) }
 }
 
+/// Where manifests are kept.
+pub const STATE_DIR: &str = "/var/lib/k3s-snapshot";
+/// Where locks are kept.
+pub const RUN_DIR: &str = "/run/k3s-snapshot";
+/// The option of K3s's schedule.
+pub const SCHEDULE: &str = "etcd-snapshot-schedule-cron";
+
 /// Every option, in the order of `--explain`.
 pub const KEYS: &[Key] = &[
     Key { default: Some("k3s"), ..key("distribution") },
@@ -146,7 +153,11 @@ pub const KEYS: &[Key] = &[
         secret: true,
         ..Key { aliases: &["etcd-s3-proxy"], k3s: &["etcd-s3-proxy", "s3-proxy"], ..key("s3-proxy") }
     },
-    k3s_only("s3-retention", &["etcd-s3-retention", "s3-retention"], &[]),
+    Key {
+        aliases: &["etcd-s3-retention"],
+        k3s: &["etcd-s3-retention", "s3-retention"],
+        ..key("s3-retention")
+    },
     k3s_only("s3-config-secret", &["etcd-s3-config-secret", "s3-config-secret"], &[]),
     key("s3-storage-class"),
     key("s3-encryption"),
@@ -163,8 +174,9 @@ pub const KEYS: &[Key] = &[
         ..k3s_only("aws-metadata-endpoint", &[], &["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
     },
     k3s_only("aws-metadata-disabled", &[], &["AWS_EC2_METADATA_DISABLED"]),
-    Key { default: Some("/var/lib/k3s-snapshot"), ..key("state-dir") },
-    Key { default: Some("/run/k3s-snapshot"), ..key("run-dir") },
+    Key { default: Some(STATE_DIR), ..key("state-dir") },
+    Key { default: Some(RUN_DIR), ..key("run-dir") },
+    key("retry-lock"),
     key("unit"),
     Key { k3s: &["token-file"], k3s_env: &["K3S_TOKEN_FILE"], ..key("token-file") },
     Key { secret: true, ..k3s_only("token", &["token", "t"], &["K3S_TOKEN"]) },
@@ -173,6 +185,8 @@ pub const KEYS: &[Key] = &[
         ..k3s_only("datastore-endpoint", &["datastore-endpoint"], &["K3S_DATASTORE_ENDPOINT"])
     },
     k3s_only("etcd-snapshot-name", &["etcd-snapshot-name"], &[]),
+    k3s_only(SCHEDULE, &[SCHEDULE], &[]),
+    Key { default: Some("false"), ..k3s_only("etcd-disable-snapshots", &["etcd-disable-snapshots"], &[]) },
     Key { default: Some("6443"), ..k3s_only("https-listen-port", &["https-listen-port"], &[]) },
     Key { default: Some("false"), ..k3s_only("cluster-init", &["cluster-init"], &["K3S_CLUSTER_INIT"]) },
     Key { default: Some("false"), ..k3s_only("disable-etcd", &["disable-etcd"], &[]) },

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::fragment::{Fragment, Origin};
+use super::fragment::{Entry, Fragment, Origin};
 use super::key::{self, ENV_PREFIX, KEYS, Key};
 use super::unit::{self, Flags};
-use super::{distribution, yaml};
+use super::{distribution, retention, yaml};
 use crate::error::{Fault, Kind};
 use crate::host::flavour::Flavour;
+use crate::model::name::check_part;
 use crate::model::unit::Definition;
 
 /// Our own configuration file; drop-ins lie in `config.yaml.d` beside it.
@@ -188,19 +189,18 @@ fn read_k3s(flags: &mut Flags, main: &Path, must_exist: bool) -> Result<()> {
 fn read_ours(all: &mut Fragment, file: &Path) -> Result<()> {
     for line in lines(file)? {
         let spelling = line.key.strip_suffix('+').unwrap_or(&line.key);
+        if line.key == retention::OF_BASES {
+            for base in line.below.iter().flatten() {
+                all.set_base(base.key.clone(), of_base(file, base)?);
+            }
+            if line.below.is_none() {
+                return Err(no_mapping(file, &line));
+            }
+            continue;
+        }
         let Some(key) = key::by_our_spelling(spelling) else {
-            let known: Vec<&str> = KEYS.iter().filter(|k| k.ours).map(|k| k.name).collect();
-            return Err(Fault::new(
-                Kind::Config,
-                format!(
-                    "unknown option '{}' in '{}', line {}",
-                    spelling.escape_debug(),
-                    file.display(),
-                    line.line
-                ),
-            )
-            .hint(format!("Known are: {}. See k3s-snapshot.conf(5).", known.join(", ")))
-            .into());
+            let known = KEYS.iter().filter(|k| k.ours).map(|k| k.name).chain([retention::OF_BASES]);
+            return Err(unknown(file, &line, &known.collect::<Vec<_>>()));
         };
         let values = texts(file, &line, key)?;
         let origin = Origin::File(file.display().to_string(), line.line);
@@ -213,6 +213,39 @@ fn read_ours(all: &mut Fragment, file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What our file says of the retention of one base.
+fn of_base(file: &Path, base: &yaml::Line) -> Result<BTreeMap<&'static str, Entry>> {
+    let place = || format!("'{}', line {}", file.display(), base.line);
+    check_part(&base.key).map_err(|why| {
+        Fault::new(Kind::Config, format!("the base '{}' in {} {why}", base.key.escape_debug(), place()))
+    })?;
+    let Some(options) = &base.below else { return Err(no_mapping(file, base)) };
+    let mut all = BTreeMap::new();
+    for line in options {
+        let key = key::by_our_spelling(&line.key).filter(|k| retention::KEYS.contains(&k.name));
+        let Some(key) = key else { return Err(unknown(file, line, &retention::KEYS)) };
+        let (values, origin) = (texts(file, line, key)?, Origin::File(file.display().to_string(), line.line));
+        all.insert(key.name, Entry { values, origin });
+    }
+    Ok(all)
+}
+
+fn no_mapping(file: &Path, line: &yaml::Line) -> anyhow::Error {
+    let (key, line) = (line.key.escape_debug(), line.line);
+    Fault::new(Kind::Config, format!("'{key}' in '{}', line {line}, is not a mapping", file.display()))
+        .hint(
+            "Below 'retention:' stand bases of names, and below each its options; see k3s-snapshot.conf(5).",
+        )
+        .into()
+}
+
+fn unknown(file: &Path, line: &yaml::Line, known: &[&str]) -> anyhow::Error {
+    let key = line.key.strip_suffix('+').unwrap_or(&line.key).escape_debug();
+    let what = format!("unknown option '{key}' in '{}', line {}", file.display(), line.line);
+    let hint = format!("Known are: {}. See k3s-snapshot.conf(5).", known.join(", "));
+    Fault::new(Kind::Config, what).hint(hint).into()
+}
+
 fn texts(file: &Path, line: &yaml::Line, key: &Key) -> Result<Vec<String>> {
     line.values.clone().ok_or_else(|| {
         Fault::new(
@@ -223,7 +256,7 @@ fn texts(file: &Path, line: &yaml::Line, key: &Key) -> Result<Vec<String>> {
     })
 }
 
-/// Secrets that systemd hands over as files, each named like its option.
+/// What systemd hands over as files, each named like its option: secrets, and the certificate for etcd.
 fn from_credentials(env: &Environment) -> Result<Fragment> {
     let mut all = Fragment::default();
     let Some(folder) = env.get("CREDENTIALS_DIRECTORY").filter(|f| !f.is_empty()) else { return Ok(all) };
@@ -237,6 +270,14 @@ fn from_credentials(env: &Environment) -> Result<Fragment> {
             ),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(unreadable(&path, e)),
+        }
+    }
+    // What an option names by its path is the credential itself.
+    for key in ["etcd-cacert", "etcd-cert", "etcd-key"] {
+        let path = Path::new(folder).join(key);
+        if path.exists() {
+            let path = path.display().to_string();
+            all.set(key, vec![path.clone()], Origin::Credential(path));
         }
     }
     Ok(all)
@@ -315,6 +356,23 @@ mod tests {
     }
 
     #[test]
+    fn a_later_file_says_all_of_a_base_anew_and_nothing_of_the_others() {
+        let all = gathered(
+            &[
+                (OUR_CONFIG, "retention:\n  timer:\n    keep-daily: 7\n    keep-last: 2\n  nightly: {keep-weekly: 4}\n"),
+                ("/etc/k3s-snapshot/config.yaml.d/a.yaml", "retention:\n  timer:\n    keep-daily: 9\n"),
+            ],
+            &[],
+        )
+        .unwrap();
+        let of = |base: &str, key: &str| all.of_base(base).last(key).map(|(v, _)| v.to_owned());
+        assert_eq!(of("timer", "keep-daily").as_deref(), Some("9"));
+        assert_eq!(of("timer", "snapshot-retention").as_deref(), Some("5"), "the default");
+        assert_eq!(of("nightly", "keep-weekly").as_deref(), Some("4"));
+        assert_eq!(all.last("keep-daily"), None);
+    }
+
+    #[test]
     fn drop_ins_count_without_the_file_itself() {
         let all = gathered(&[(&format!("{K3S_D}/a.yaml"), "data-dir: /d\n")], &[]).unwrap();
         assert_eq!(all.last("data-dir").unwrap().0, "/d");
@@ -334,6 +392,22 @@ mod tests {
             assert_eq!(kind_of(&e), Kind::Config);
             assert!(format!("{e:#}").contains("line 1"), "{e:#}");
         }
+        // What is said of single bases.
+        for (text, line, word) in [
+            ("retention: 5\n", 1, "retention"),
+            ("retention:\n  timer: 5\n", 2, "timer"),
+            ("retention:\n  timer:\n", 2, "timer"),
+            ("retention:\n  a/b: {keep-daily: 1}\n", 2, "a/b"),
+            ("retention:\n  timer:\n    keep-dayly: 1\n", 3, "keep-dayly"),
+            ("retention:\n  timer:\n    timezone: UTC\n", 3, "timezone"),
+            ("retention:\n  timer:\n    keep-daily: {a: b}\n", 3, "keep-daily"),
+        ] {
+            let e = gathered(&[(OUR_CONFIG, text)], &[]).unwrap_err();
+            assert_eq!(kind_of(&e), Kind::Config, "{text}");
+            let said = format!("{e:#}");
+            assert!(said.contains(&format!("line {line}")) && said.contains(word), "{said}");
+        }
+        assert!(gathered(&[(K3S_FILE, "retention:\n  timer: 5\n")], &[]).is_ok(), "K3s's file is K3s's");
         // What only K3s may say is not ours to set.
         assert!(gathered(&[(OUR_CONFIG, "token: geheim\n")], &[]).is_err());
     }

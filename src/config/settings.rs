@@ -17,7 +17,7 @@ use crate::host::flavour::{self, Flavour};
 use crate::model::bucket::Bucket;
 use crate::model::method::Method;
 use crate::model::name::check_part;
-use crate::model::retention::Policy;
+use crate::model::retention::{Place, Policies};
 pub use crate::model::secret::Secret;
 
 /// What the run goes by. Paths are below `root` already.
@@ -57,6 +57,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Where locks are kept.
     pub run_dir: PathBuf,
+    /// How long to wait for another run to end.
+    pub retry_lock: Option<Duration>,
     /// The server token, where the configuration says it.
     pub token: Option<Secret>,
     /// The file that holds the server token.
@@ -73,7 +75,7 @@ pub struct Settings {
     pub timezone: jiff::tz::TimeZone,
     /// Whether the bucket is used too.
     pub s3: bool,
-    /// Whether that was said by us and not by K3s's configuration alone: then it may be deleted from.
+    /// Whether that was said to us and not to K3s alone: then it may be deleted from.
     pub s3_by_us: bool,
     /// Whether what earlier saves could not send is sent after a new snapshot.
     pub s3_backlog: bool,
@@ -87,16 +89,22 @@ pub struct Settings {
     pub cluster_init: bool,
     /// Whether K3s is told to run no etcd here.
     pub disable_etcd: bool,
+    /// Whether K3s is told to save no snapshots on its own schedule.
+    pub disable_snapshots: bool,
+    /// The schedule that K3s is told, where it is told one.
+    pub schedule: Option<String>,
     /// Where K3s writes its kubeconfig.
     pub write_kubeconfig: PathBuf,
     merged: Fragment,
+    /// The same with all numbers for the retention, those included that others replace.
+    unsettled: Fragment,
 }
 
 /// One line of `--explain`.
 #[derive(Debug, Serialize)]
 pub struct Explained {
     /// The option.
-    pub option: &'static str,
+    pub option: String,
     /// Its effective value as text; a secret is hidden.
     pub value: String,
     /// Where it was said.
@@ -131,6 +139,7 @@ impl Settings {
         derive("write-kubeconfig", flavour.kubeconfig.to_owned(), &k3s);
         let system = jiff::tz::TimeZone::system();
         derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");
+        let unsettled = merged.clone();
         retention::settle(&mut merged);
         let dir_is_default = merged.get("dir").is_none();
         let data_dir = text(&merged, "data-dir").unwrap_or_default();
@@ -178,6 +187,7 @@ impl Settings {
             max_age: duration(&merged, "max-age")?,
             state_dir: path("state-dir")?,
             run_dir: path("run-dir")?,
+            retry_lock: duration(&merged, "retry-lock")?,
             token: text(&merged, "token").map(Secret::new),
             token_file_is_named: !matches!(merged.last("token-file"), Some((_, Origin::Derived(_)))),
             token_file_is_ours: matches!(
@@ -198,14 +208,17 @@ impl Settings {
             https_port: port(&merged, "https-listen-port")?,
             cluster_init: boolean(&merged, "cluster-init")?,
             disable_etcd: boolean(&merged, "disable-etcd")?,
+            disable_snapshots: boolean(&merged, "etcd-disable-snapshots")?,
+            schedule: text(&merged, "etcd-snapshot-schedule-cron"),
             write_kubeconfig: path("write-kubeconfig")?,
             merged,
+            unsettled,
         })
     }
 
-    /// What is kept of the snapshots, for those who prune; an error where that is nothing.
-    pub fn policy(&self) -> Result<Policy> {
-        retention::policy(&self.merged, self.timezone.clone())
+    /// What is kept of the snapshots in a place, for those who prune; an error where that is nothing.
+    pub fn policies(&self, place: Place) -> Result<Policies> {
+        retention::policies(&self.unsettled, &self.timezone, place)
     }
 
     /// Base and node of a new name, checked: only a save needs them, and a rescue system has no proper host name.
@@ -223,6 +236,13 @@ impl Settings {
 
     /// Every option with its effective value and where that was said; secrets hidden.
     pub fn explain(&self) -> Vec<Explained> {
+        let of_bases = self.merged.bases().iter().flat_map(|(base, options)| {
+            options.iter().map(move |(key, entry)| Explained {
+                option: format!("{}.{base}.{key}", retention::OF_BASES),
+                value: entry.values.join(","),
+                origin: entry.origin.to_string(),
+            })
+        });
         KEYS.iter()
             .map(|key| {
                 let (value, origin) = match self.merged.get(key.name) {
@@ -231,8 +251,9 @@ impl Settings {
                     Some(e) if key.list => (e.values.join(","), e.origin.to_string()),
                     Some(e) => (e.values.last().cloned().unwrap_or_default(), e.origin.to_string()),
                 };
-                Explained { option: key.name, value, origin }
+                Explained { option: key.name.to_owned(), value, origin }
             })
+            .chain(of_bases)
             .collect()
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A configuration file as K3s understands one: a mapping from option to text or list of texts, with line numbers.
 //!
-//! K3s turns every value into the text of a flag; so do we. A nested mapping is kept as "not a value".
+//! K3s turns every value into the text of a flag; so do we. A nested mapping is kept beside, as "not a value".
 
 use std::fmt;
 
@@ -17,6 +17,8 @@ pub struct Line {
     pub line: u64,
     /// Its texts; `None` where the value is not a text or a list of them.
     pub values: Option<Vec<String>>,
+    /// The lines of its mapping, where the value is one.
+    pub below: Option<Vec<Line>>,
 }
 
 /// Reads a file. The error names line and column, and quotes nothing of the text: it may hold a secret.
@@ -63,24 +65,31 @@ impl<'de> Deserialize<'de> for File {
                 f.write_str("a mapping of options")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<File, A::Error> {
-                let mut lines = Vec::new();
-                while let Some(key) = map.next_key::<Spanned<String>>()? {
-                    let value: Value = map.next_value()?;
-                    lines.push(Line { line: key.referenced.line(), key: key.value, values: value.texts() });
-                }
-                Ok(File(lines))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<File, A::Error> {
+                lines(map).map(File)
             }
         }
         d.deserialize_map(Lines)
     }
 }
 
+fn lines<'de, A: MapAccess<'de>>(mut map: A) -> Result<Vec<Line>, A::Error> {
+    let mut lines = Vec::new();
+    while let Some(key) = map.next_key::<Spanned<String>>()? {
+        let (values, below) = match map.next_value()? {
+            Value::Mapping(below) => (None, Some(below)),
+            value => (value.texts(), None),
+        };
+        lines.push(Line { line: key.referenced.line(), key: key.value, values, below });
+    }
+    Ok(lines)
+}
+
 enum Value {
     Null,
     Text(String),
     List(Vec<Value>),
-    Other,
+    Mapping(Vec<Line>),
 }
 
 impl Value {
@@ -91,7 +100,7 @@ impl Value {
             Value::List(list) => {
                 list.into_iter().map(|v| if let Value::Text(t) = v { Some(t) } else { None }).collect()
             }
-            Value::Other => None,
+            Value::Mapping(_) => None,
         }
     }
 }
@@ -146,9 +155,8 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::List(list))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                while map.next_entry::<String, Value>()?.is_some() {}
-                Ok(Value::Other)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+                lines(map).map(Value::Mapping)
             }
         }
         d.deserialize_any(Any)
@@ -181,6 +189,20 @@ mod tests {
                 row("empty", 10, Some(&[])),
                 row("nested", 11, None),
             ]
+        );
+    }
+
+    #[test]
+    fn lines_of_a_mapping_below_an_option_are_told_too() {
+        let all = parse("retention:\n  timer:\n    keep-daily: 7\n  empty: {}\n  no: 5\n").unwrap();
+        let below = all[0].below.as_ref().unwrap();
+        let shown: Vec<_> =
+            below.iter().map(|l| (l.key.as_str(), l.line, l.below.as_ref().map(Vec::len))).collect();
+        assert_eq!(shown, [("timer", 2, Some(1)), ("empty", 4, Some(0)), ("no", 5, None)]);
+        let line = &below[0].below.as_ref().unwrap()[0];
+        assert_eq!(
+            (line.key.as_str(), line.line, line.values.as_deref()),
+            ("keep-daily", 3, Some(&["7".to_owned()][..]))
         );
     }
 

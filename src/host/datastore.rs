@@ -8,13 +8,45 @@ use anyhow::Result;
 use super::flavour::{self, Flavour};
 use crate::error::{Fault, Kind};
 
-/// Fails with words unless `data_dir` holds embedded etcd. `external` is the scheme of a configured datastore.
-pub fn require_etcd(flavour: &Flavour, data_dir: &Path, external: Option<&str>) -> Result<()> {
+/// What K3s is told about it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Said<'a> {
+    /// An external datastore: the scheme of its URL.
+    pub external: Option<&'a str>,
+    /// To begin a cluster with embedded etcd.
+    pub cluster_init: bool,
+    /// To join other servers, which is by embedded etcd.
+    pub joins: bool,
+    /// To run no etcd here.
+    pub disable_etcd: bool,
+}
+
+/// Why there is no embedded etcd.
+#[derive(Debug)]
+pub struct Without {
+    /// As a sentence.
+    pub why: String,
+    /// What to do.
+    pub hint: &'static str,
+    /// Whether that is as it should be on such a machine: nothing that K3s is told says otherwise.
+    pub rightly: bool,
+}
+
+/// Fails with words unless `data_dir` holds embedded etcd.
+pub fn require_etcd(flavour: &Flavour, data_dir: &Path, said: Said) -> Result<()> {
+    match look(flavour, data_dir, said)? {
+        None => Ok(()),
+        Some(without) => Err(Fault::new(Kind::Config, without.why).hint(without.hint).into()),
+    }
+}
+
+/// `None` where `data_dir` holds embedded etcd; fails where nobody can tell.
+pub fn look(flavour: &Flavour, data_dir: &Path, said: Said) -> Result<Option<Without>> {
     let has = |below: &str| data_dir.join(below).exists();
     let (shown, name) = (data_dir.display(), flavour.name);
     // An initialised etcd wins over whatever is configured.
     match std::fs::metadata(data_dir.join(flavour::ETCD_WAL)) {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             return Err(anyhow::Error::from(e).context(
                 Fault::new(Kind::Refused, format!("looking for etcd in '{shown}'")).hint("Run it as root."),
@@ -22,34 +54,43 @@ pub fn require_etcd(flavour: &Flavour, data_dir: &Path, external: Option<&str>) 
         }
         Err(_) => {}
     }
-    let (why, hint) = if !data_dir.is_dir() {
-        (format!("there is no {name} data-dir at '{shown}'"), "Name the right one with --data-dir.")
-    } else if let Some(scheme) = external {
+    let (why, hint, rightly) = if !data_dir.is_dir() {
+        // Perhaps a disk that is not mounted: never as it should be.
+        (format!("there is no {name} data-dir at '{shown}'"), "Name the right one with --data-dir.", false)
+    } else if let Some(scheme) = said.external {
         (
             format!(
                 "{name} keeps its state in an external datastore ({scheme}), which has no etcd snapshots"
             ),
             "Back that database up by its own means.",
+            true,
         )
     } else if has(flavour::SQLITE) {
         (
             format!("{name} in '{shown}' keeps its state in SQLite, which has no etcd snapshots"),
             "Start K3s once with --cluster-init to move to embedded etcd; see the K3s manual.",
+            !said.cluster_init && !said.joins,
         )
     } else if has(flavour::SERVER) {
         (
             format!("etcd database not found in '{shown}/server'"),
             "It has not yet started with embedded etcd here, or this server runs with --disable-etcd.",
+            said.disable_etcd,
         )
     } else if has(flavour::AGENT) {
         (
             format!("'{shown}' belongs to a {name} agent, which has no datastore"),
             "Save snapshots on the servers.",
+            !said.cluster_init,
         )
     } else {
-        (format!("'{shown}' is not the data-dir of a {name} server"), "Name the right one with --data-dir.")
+        (
+            format!("'{shown}' is not the data-dir of a {name} server"),
+            "Name the right one with --data-dir.",
+            false,
+        )
     };
-    Err(Fault::new(Kind::Config, why).hint(hint).into())
+    Ok(Some(Without { why, hint, rightly }))
 }
 
 /// Fails with words where K3s keeps its state in something else than embedded etcd. A folder without any state is fine: a
@@ -58,7 +99,7 @@ pub fn may_be_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
     let empty = [flavour::ETCD_WAL, flavour::SQLITE].iter().all(|below| !data_dir.join(below).exists());
     match (empty, external) {
         (true, None) => Ok(()),
-        _ => require_etcd(&flavour::K3S, data_dir, external).map_err(|e| {
+        _ => require_etcd(&flavour::K3S, data_dir, Said { external, ..Said::default() }).map_err(|e| {
             let what = e.to_string();
             Fault::new(Kind::Refused, what)
                 .hint("K3s would turn it into an etcd of the snapshot's data without asking. Move its data away first if that is what you want.")
@@ -74,19 +115,31 @@ mod tests {
     #[test]
     fn each_datastore_has_its_own_sentence_and_etcd_on_disk_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let said = |external| require_etcd(&flavour::K3S, dir.path(), external).unwrap_err().to_string();
-        assert!(said(None).contains("is not the data-dir"));
+        let without = |said| look(&flavour::K3S, dir.path(), said).unwrap().unwrap();
+        let none = Said::default();
+        let postgres = Said { external: Some("postgres"), ..none };
+        let (init, joins, disabled) = (
+            Said { cluster_init: true, ..none },
+            Said { joins: true, ..none },
+            Said { disable_etcd: true, ..none },
+        );
+        assert!(without(none).why.contains("is not the data-dir") && !without(none).rightly);
         std::fs::create_dir(dir.path().join("agent")).unwrap();
-        assert!(said(None).contains("agent"));
+        assert!(without(none).why.contains("agent"));
+        // An agent names a server too.
+        assert_eq!([none, joins, init].map(|s| without(s).rightly), [true, true, false]);
         std::fs::create_dir_all(dir.path().join("server/db")).unwrap();
-        assert!(said(None).contains("etcd database not found"));
+        assert!(without(none).why.contains("etcd database not found"));
+        assert_eq!([none, joins, init, disabled].map(|s| without(s).rightly), [false, false, false, true]);
         std::fs::write(dir.path().join(flavour::SQLITE), b"x").unwrap();
-        assert!(said(None).contains("SQLite"));
-        assert!(said(Some("postgres")).contains("external datastore (postgres)"));
+        assert!(without(none).why.contains("SQLite"));
+        assert_eq!([none, joins, init].map(|s| without(s).rightly), [true, false, false]);
+        assert!(without(postgres).why.contains("external datastore (postgres)") && without(postgres).rightly);
         std::fs::create_dir_all(dir.path().join(flavour::ETCD_WAL)).unwrap();
-        assert!(require_etcd(&flavour::K3S, dir.path(), Some("postgres")).is_ok());
-        let missing = require_etcd(&flavour::RKE2, &dir.path().join("nowhere"), None).unwrap_err();
+        assert!(require_etcd(&flavour::K3S, dir.path(), postgres).is_ok());
+        let missing = require_etcd(&flavour::RKE2, &dir.path().join("nowhere"), none).unwrap_err();
         assert!(missing.to_string().contains("no RKE2 data-dir"));
         assert_eq!(crate::error::kind_of(&missing), Kind::Config);
+        assert!(!look(&flavour::K3S, &dir.path().join("nowhere"), disabled).unwrap().unwrap().rightly);
     }
 }

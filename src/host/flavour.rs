@@ -133,5 +133,7 @@ pub const ETCD_FAILED: &str = "etcd-failed-";
 pub const RESET_FLAG: &str = "server/db/reset-flag";
 /// Below the server's folder: what K3s writes anew from the snapshot in a reset.
 pub const REWRITTEN: [&str; 5] = ["tls", "cred", "token", "agent-token", "node-token"];
+/// K3s's unit on an agent.
+pub const AGENT_UNIT: &str = "k3s-agent.service";
 /// Below etcd's folder: what K3s writes anew.
 pub const REWRITTEN_IN_ETCD: [&str; 2] = ["name", "config"];

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -43,8 +44,8 @@ pub struct Program {
     pub stall: Duration,
     /// A file that grows while a reset goes on.
     pub grows: PathBuf,
-    /// The port of the API server.
-    pub port: u16,
+    /// Where the API server may be reached; empty where this server runs none.
+    pub api: Vec<SocketAddr>,
     /// The folder of K3s's certificates.
     pub tls: PathBuf,
 }
@@ -125,8 +126,15 @@ impl K3s for Program {
     fn ready(&self) -> Ready {
         let file = |name: &str| self.tls.join(name);
         let (cert, key, ca) = (file("client-admin.crt"), file("client-admin.key"), file("server-ca.crt"));
-        k3s_ready::readyz(self.port, &cert, &key, &ca, Duration::from_secs(3))
-            .unwrap_or_else(|e| Ready::NoAnswer(format!("{e:#}")))
+        let mut last = Ready::Yes;
+        for at in &self.api {
+            last = k3s_ready::readyz(*at, &cert, &key, &ca, Duration::from_secs(3))
+                .unwrap_or_else(|e| Ready::NoAnswer(format!("{e:#}")));
+            if !matches!(last, Ready::NoAnswer(_)) {
+                break;
+            }
+        }
+        last
     }
 }
 

@@ -4,6 +4,7 @@
 //! On this machine only, without a proxy, once a call; who wants to wait asks again.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ pub enum Ready {
     NoAnswer(String),
 }
 
-/// Asks the API server on `port` of this machine. An error is a certificate file of ours that cannot be used.
-pub fn readyz(port: u16, cert: &Path, key: &Path, ca: &Path, timeout: Duration) -> Result<Ready> {
+/// Asks the API server at this address of this machine. An error is a certificate file of ours that cannot be used.
+pub fn readyz(at: SocketAddr, cert: &Path, key: &Path, ca: &Path, timeout: Duration) -> Result<Ready> {
     let roots = certificates(ca)?;
     let chain = certificates(cert)?;
     let key_pem = read(key)?;
@@ -60,7 +61,7 @@ pub fn readyz(port: u16, cert: &Path, key: &Path, ca: &Path, timeout: Duration) 
         .timeout_global(Some(timeout))
         .build()
         .new_agent();
-    let address = format!("127.0.0.1:{port}");
+    let address = at.to_string();
     let mut answer = match agent.get(format!("https://{address}/readyz")).call() {
         Ok(answer) => answer,
         Err(e) => return Ok(Ready::NoAnswer(words(&e, &address, timeout))),

@@ -4,20 +4,30 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use super::Progress;
 use super::fs::{denied, make_folder};
 use crate::error::{Fault, Kind};
+
+/// Between two tries. The kernel has no lock that is waited for with a limit.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Held as long as it lives.
 #[derive(Debug)]
 pub struct Lock(#[allow(dead_code)] File);
 
 impl Lock {
-    /// Takes the lock of `data_dir`, or answers busy at once.
-    pub fn take(run_dir: &Path, data_dir: &Path) -> Result<Lock> {
+    /// Takes the lock of `data_dir`. While another run has it, waits as long as `patience`, then answers busy.
+    pub fn take(
+        run_dir: &Path,
+        data_dir: &Path,
+        patience: Duration,
+        progress: &dyn Progress,
+    ) -> Result<Lock> {
         make_folder(run_dir)?;
         let real = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
         let hash = Sha256::digest(real.as_os_str().as_encoded_bytes());
@@ -30,14 +40,28 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(|e| denied(e, format!("opening the lock '{}'", path.display())))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock(file)),
-            Err(TryLockError::WouldBlock) => {
-                Err(Fault::new(Kind::Busy, format!("another run is at work on '{}'", data_dir.display()))
-                    .hint("Wait until it has ended, then try again.")
-                    .into())
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock(file)),
+                Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
+                    if !told {
+                        progress.step("waiting for another run to end", None);
+                        log::info!("another run is at work on '{}'; waiting for its end", data_dir.display());
+                        told = true;
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let what = format!("another run is at work on '{}'", data_dir.display());
+                    let hint = "Wait until it has ended, then try again; or wait for it with --retry-lock.";
+                    return Err(Fault::new(Kind::Busy, what).hint(hint).into());
+                }
+                Err(TryLockError::Error(e)) => {
+                    return Err(e).with_context(|| format!("locking '{}'", path.display()));
+                }
             }
-            Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("locking '{}'", path.display())),
         }
     }
 }
@@ -45,16 +69,25 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Silent;
 
     #[test]
     fn the_second_is_told_busy_until_the_first_is_gone() {
         let run = tempfile::tempdir().unwrap();
         let data = tempfile::tempdir().unwrap();
-        let first = Lock::take(run.path(), data.path()).unwrap();
-        let e = Lock::take(run.path(), &data.path().join(".")).unwrap_err();
+        let take = |data: &Path, ms| Lock::take(run.path(), data, Duration::from_millis(ms), &Silent);
+        let first = take(data.path(), 0).unwrap();
+        let e = take(&data.path().join("."), 0).unwrap_err();
         assert_eq!(crate::error::kind_of(&e), Kind::Busy);
-        assert!(Lock::take(run.path(), run.path()).is_ok(), "another data-dir is another lock");
-        drop(first);
-        assert!(Lock::take(run.path(), data.path()).is_ok());
+        assert!(take(run.path(), 0).is_ok(), "another data-dir is another lock");
+        let began = Instant::now();
+        assert!(take(data.path(), 300).is_err());
+        assert!(began.elapsed() >= Duration::from_millis(300), "did not wait");
+        let end = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(first);
+        });
+        assert!(take(data.path(), 10_000).is_ok());
+        end.join().unwrap();
     }
 }

@@ -17,6 +17,7 @@ pub mod systemd;
 pub mod tree;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -35,6 +36,37 @@ pub trait Progress: Send + Sync {
     fn step(&self, what: &str, total: Option<u64>);
     /// So many bytes more are done.
     fn advance(&self, bytes: u64);
+}
+
+/// Passes on what it hears, and remembers the step.
+pub struct Steps {
+    inner: Box<dyn Progress>,
+    last: Mutex<Option<String>>,
+}
+
+impl Steps {
+    /// No step has begun.
+    pub fn new(inner: Box<dyn Progress>) -> Steps {
+        Steps { inner, last: Mutex::new(None) }
+    }
+
+    /// The step that began last.
+    pub fn last(&self) -> Option<String> {
+        self.last.lock().ok().and_then(|last| last.clone())
+    }
+}
+
+impl Progress for Steps {
+    fn step(&self, what: &str, total: Option<u64>) {
+        if let Ok(mut last) = self.last.lock() {
+            *last = Some(what.to_owned());
+        }
+        self.inner.step(what, total);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.inner.advance(bytes);
+    }
 }
 
 /// Hears nothing.

@@ -49,6 +49,11 @@ impl Progress for Status {
     }
 }
 
+/// The last word of a run: it stays in `systemctl status`.
+pub fn end(text: &str) {
+    tell(text);
+}
+
 fn tell(text: &str) {
     let _ = sd_notify::notify(&[NotifyState::Status(text)]);
 }

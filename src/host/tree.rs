@@ -182,6 +182,25 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes what killed processes have left of replacing this name.
+pub fn sweep(folder: &Path, name: &str) -> Result<()> {
+    let context = || format!("clearing '{}'", folder.display());
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(context)?,
+    };
+    let left = format!(".{name}.");
+    for entry in entries {
+        let entry = entry.with_context(context)?;
+        let file = entry.file_name();
+        let pid = file.to_str().and_then(|f| f.strip_prefix(&left));
+        if pid.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

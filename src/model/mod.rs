@@ -3,12 +3,16 @@
 
 pub mod bootstrap;
 pub mod bucket;
+pub mod calendar;
+pub mod drop_in;
+pub mod event;
 pub mod method;
 pub mod name;
 pub mod outcome;
 pub mod report;
 pub mod restore;
 pub mod retention;
+pub mod runbook;
 pub mod secret;
 pub mod snapshot;
 pub mod token;

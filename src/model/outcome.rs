@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::restore::{STEPS, Was};
+use super::runbook::Order;
 
 /// A restore, planned and done.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +29,8 @@ pub struct Restore {
     pub token: String,
     /// The other members of etcd's cluster, whose data has to be moved aside before they join again.
     pub others: Vec<String>,
+    /// What is to be done on the other machines, before and after, in this order.
+    pub runbook: Vec<Order>,
     /// What was live before, as a snapshot; `None` where it was not saved.
     pub safety: Option<String>,
     /// Where K3s left the database that was live.
@@ -93,6 +96,7 @@ impl Restore {
             age_s: 0,
             token: String::new(),
             others: vec![],
+            runbook: vec![],
             safety: None,
             old_database: None,
             failed_database: None,
@@ -109,6 +113,11 @@ impl Restore {
             step.state = state;
             step.ms = ms.or(step.ms);
         }
+    }
+
+    /// Whether K3s serves the snapshot's data: then the other machines have to follow.
+    pub fn is_restored(&self) -> bool {
+        self.steps.iter().any(|s| s.name == "prove" && s.state == "done")
     }
 
     /// Notes that what was done is undone.

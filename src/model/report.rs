@@ -16,7 +16,7 @@ pub struct Report {
     pub version: u32,
     /// Which command it was: `save`, `list`, `verify`, `prune`, `delete`, `restore`.
     pub verb: &'static str,
-    /// `done`, or the kind of failure.
+    /// `done`, `skipped`, or the kind of failure.
     pub outcome: &'static str,
     /// The exit code of the process.
     pub exit_code: u8,
@@ -27,6 +27,12 @@ pub struct Report {
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Trouble>,
+    /// The step that a run was at when something went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Why there was nothing to do here; the outcome is then `skipped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// What an operator should know besides.
     pub warnings: Vec<String>,
     /// The snapshots it is about.
@@ -130,7 +136,7 @@ impl Row {
             node: m.and_then(|m| m.node.clone()),
             // Of a bad snapshot perhaps nothing could be read.
             revision: m.filter(|m| m.findings.is_empty() || m.revision > 0).map(|m| m.revision),
-            entries: m.filter(|m| m.findings.is_empty() || m.entries > 0).map(|m| m.entries),
+            entries: s.entries(),
             state: s.state,
             token: token
                 .filter(|_| !needs.is_empty())
@@ -169,6 +175,8 @@ impl Report {
             started_at: rfc3339(started_at),
             duration_ms: 0,
             error: None,
+            step: None,
+            skipped: None,
             warnings: Vec::new(),
             snapshots: Vec::new(),
             checks: Vec::new(),
@@ -182,6 +190,12 @@ impl Report {
         let text = text.into();
         log::warn!("{text}");
         self.warnings.push(text);
+    }
+
+    /// Ends the run with nothing done, and rightly so.
+    pub fn skip(&mut self, why: impl Into<String>) {
+        self.outcome = "skipped";
+        self.skipped = Some(why.into());
     }
 
     /// Ends the run badly. The first error wins; a later one is only logged.

@@ -239,6 +239,17 @@ pub struct Snapshot {
     pub state: State,
     /// The manifest, where there is a valid one.
     pub manifest: Option<Manifest>,
+    /// Keys of etcd's bucket `key`, where a list can tell that without the manifest.
+    pub entries: Option<u64>,
+}
+
+impl Snapshot {
+    /// Keys of etcd's bucket `key`, where anything tells of them.
+    pub fn entries(&self) -> Option<u64> {
+        // Of a bad snapshot perhaps nothing could be read.
+        let read = |m: &&Manifest| m.findings.is_empty() || m.entries > 0;
+        self.manifest.as_ref().filter(read).map(|m| m.entries).or(self.entries)
+    }
 }
 
 /// The content of one place.

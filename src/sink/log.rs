@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The log on stderr: plain for people, with `<priority>` in front where systemd reads it.
+//! The log: plain on stderr for people, to the journal where systemd listens.
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use super::journal;
 
 struct Stderr {
     priorities: bool,
@@ -37,6 +38,9 @@ impl Log for Stderr {
         };
         // One record is one line, whatever a file name or a server's answer put into it.
         let text = printable(&record.args().to_string());
+        if journal::line(priority, &format!("{word}{text}")) {
+            return;
+        }
         let mut err = std::io::stderr().lock();
         let _ = if self.priorities {
             writeln!(err, "<{priority}>{word}{text}")
@@ -48,9 +52,11 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-/// Starts the log. `quiet` leaves warnings and errors, `debug` shows everything.
-pub fn start(quiet: bool, debug: bool) {
-    let priorities = std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
+/// Starts the log of a program. `quiet` leaves warnings and errors, `debug` shows everything.
+pub fn start(program: &str, quiet: bool, debug: bool) {
+    journal::connect(program);
+    // For the journal's stream, where its own protocol fails.
+    let priorities = journal::leads_there();
     log::set_max_level(match (debug, quiet) {
         (true, _) => LevelFilter::Debug,
         (_, true) => LevelFilter::Warn,
@@ -58,11 +64,6 @@ pub fn start(quiet: bool, debug: bool) {
     });
     // A second start keeps the first log.
     let _ = log::set_boxed_logger(Box::new(Stderr { priorities }));
-}
-
-/// Whether stderr is the stream that systemd connected: the variable is inherited by a shell and what it redirects.
-fn is_stderr(stream: &str) -> bool {
-    std::fs::metadata("/proc/self/fd/2").is_ok_and(|m| stream == format!("{}:{}", m.dev(), m.ino()))
 }
 
 /// A text without the characters that a terminal or a journal would obey.

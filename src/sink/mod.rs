@@ -3,5 +3,8 @@
 
 pub mod ask;
 pub mod bar;
+pub mod journal;
+pub mod kmsg;
 pub mod log;
+mod runbook;
 pub mod stdout;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::log::printable;
+use super::runbook;
 use crate::model::outcome::Restore;
 use crate::model::report::{Check, Report, Row};
 use crate::model::snapshot::State;
@@ -64,6 +65,7 @@ fn render(report: &Report, format: Format) -> String {
         Format::Json => json(&report.snapshots),
         Format::Yaml if report.snapshots.is_empty() => "[]\n".to_owned(),
         Format::Yaml => serde_saphyr::to_string(&report.snapshots).unwrap_or_default(),
+        Format::Text if report.skipped.is_some() => String::new(),
         Format::Text => match report.verb {
             "list" if !report.checks.is_empty() => report.checks.iter().map(check).collect(),
             "list" if report.error.is_some() && report.snapshots.is_empty() => String::new(),
@@ -108,8 +110,11 @@ pub fn plan(report: &Report) -> String {
     if let Some(restore) = &report.restore {
         for (i, step) in restore.steps.iter().enumerate() {
             let skipped = if step.state == "skipped" { " (skipped)" } else { "" };
-            let _ = writeln!(out, "  {}. {}{skipped}; undone: {}", i + 1, step.does, step.undo);
+            let undo = if step.undo == "none" { String::new() } else { format!("; undone: {}", step.undo) };
+            let _ = writeln!(out, "  {}. {}{skipped}{undo}", i + 1, step.does);
         }
+        out += &runbook::text(&restore.runbook, "before");
+        out += &runbook::text(&restore.runbook, "after");
     }
     out + &old(report)
 }
@@ -171,6 +176,9 @@ fn restored(report: &Report) -> String {
     if let Some(row) = report.snapshots.first().filter(|_| report.error.is_none()) {
         let _ = writeln!(out, "Snapshot {} restored: K3s is ready.", printable(&row.name));
     }
+    if restore.is_restored() {
+        out += &runbook::text(&restore.runbook, "after");
+    }
     out
 }
 
@@ -190,16 +198,17 @@ fn old(report: &Report) -> String {
 }
 
 fn pruned(rows: &[Row]) -> String {
-    let head = ["Name", "State", "Verdict", "Reasons"];
+    let head = ["Name", "Place", "State", "Verdict", "Reasons"];
     let mut all = vec![head.map(str::to_owned).to_vec()];
     all.extend(rows.iter().map(|r| {
+        let place = if r.location.starts_with("s3:") { "s3" } else { "local" };
         let verdict = match (r.verdict, r.deleted) {
             (_, Some(true)) => "removed",
             (_, Some(false)) => "not removed",
             (verdict, None) => verdict.unwrap_or("-"),
         };
         let (state, reasons) = (r.state.label().to_owned(), r.reasons.join(", "));
-        vec![printable(&r.name), state, verdict.to_owned(), reasons]
+        vec![printable(&r.name), place.to_owned(), state, verdict.to_owned(), reasons]
     }));
     table(&all)
 }
@@ -211,7 +220,8 @@ fn deleted(row: &Row) -> String {
         (Some("remove"), None) => "to be deleted".to_owned(),
         (_, None) => row.reasons.join(", "),
     };
-    format!("{}: {how}\n", printable(&row.name))
+    let what = if row.location.starts_with("s3:") { &row.location } else { &row.name };
+    format!("{}: {how}\n", printable(what))
 }
 
 fn check(check: &Check) -> String {

@@ -59,6 +59,7 @@ impl Local {
             name: name.or(partial),
             state,
             manifest,
+            entries: None,
             file,
         }
     }
@@ -220,6 +221,10 @@ impl Store for Local {
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
         removal::delete(&self.folder, &self.manifests, files)
     }
+
+    fn forget(&self, _: u64) -> Result<usize> {
+        removal::forget(&self.folder, &self.manifests)
+    }
 }
 
 impl Home for Local {
@@ -263,9 +268,5 @@ impl Home for Local {
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {
         removal::leftovers(&self.folder)
-    }
-
-    fn sweep(&self) -> Result<usize> {
-        removal::sweep(&self.folder, &self.manifests)
     }
 }

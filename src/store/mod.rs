@@ -52,8 +52,12 @@ pub trait Store {
         manifest: &Manifest,
         progress: &dyn Progress,
     ) -> Result<Snapshot>;
-    /// Deletes these files, in their order, with all that belongs to them. One result each: true where it was there.
+    /// Deletes these files with all that belongs to them, the first ones first as far as the place knows an order. One
+    /// result each: true where it was there.
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)>;
+    /// Forgets what is written down of snapshots that are gone; gives back of how many. What was written within a day
+    /// before `now` may be of one that is just coming. Called after a list.
+    fn forget(&self, now: u64) -> Result<usize>;
 }
 
 /// The place where snapshots are made: a draft gets its name here once it is proven.
@@ -66,8 +70,6 @@ pub trait Home: Store {
     /// What cut-off runs left in it, and whether that is still in use. Apart from the list, as it takes a look at every
     /// process.
     fn leftovers(&self) -> Result<Vec<Leftover>>;
-    /// Forgets what is written down of snapshots that are gone; gives back of how many.
-    fn sweep(&self) -> Result<usize>;
 }
 
 /// A place that others share and that a transfer can leave unfinished.
@@ -77,4 +79,6 @@ pub trait Remote: Store {
     fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize;
     /// Where it is, for people.
     fn url(&self) -> String;
+    /// The node that a file is of, where whoever put it there wrote that beside it: one request, as no list tells.
+    fn node_of(&self, file: &str) -> Result<Option<String>>;
 }

@@ -86,7 +86,7 @@ pub(super) fn leftovers(folder: &Path) -> Result<Vec<Leftover>> {
 
 /// Deletes the manifests of snapshots that are gone, and gives back how many. Never where the folder has no snapshot
 /// at all: perhaps it is not mounted.
-pub(super) fn sweep(folder: &Path, manifests: &Manifests) -> Result<usize> {
+pub(super) fn forget(folder: &Path, manifests: &Manifests) -> Result<usize> {
     let context = || format!("reading '{}'", folder.display());
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),

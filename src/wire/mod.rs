@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Puts the parts together: the only file that names concrete stores and sources.
+//! Puts the parts together: the only folder that names concrete stores and sources.
 
 mod by_hand;
+pub mod generator;
+mod prune;
 pub mod restore;
+mod timer;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::app::{Run, Verb};
 use crate::cli;
@@ -18,11 +21,8 @@ use crate::error::{Fault, Kind};
 use crate::host::fs::denied;
 use crate::host::{Draft, datastore, flavour};
 use crate::model::method::Method;
-use crate::model::name::check_part;
 use crate::model::report::Report;
-use crate::model::retention::{Ask, Selection};
 use crate::model::token;
-use crate::sink::ask;
 use crate::sink::stdout::Format;
 use crate::source::Source;
 use crate::source::clone::Clone;
@@ -75,7 +75,7 @@ pub const PRUNE: Verb<cli::Prune> = Verb {
     common: |a| &a.common,
     flavour: |_| None,
     format: |_| Format::Text,
-    run: prune,
+    run: prune::prune,
 };
 
 /// k3s-snapshot-delete
@@ -85,77 +85,16 @@ pub const DELETE: Verb<cli::Delete> = Verb {
     common: |a| &a.common,
     flavour: |_| None,
     format: |_| Format::Text,
-    run: delete,
+    run: prune::delete,
 };
-
-/// The bases of the snapshots that this tool makes by itself.
-const OUR_BASES: [&str; 3] = ["on-demand", "timer", restore::SAFETY];
-
-fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
-    let (s, args) = (run.settings, run.args);
-    require_place(s)?;
-    let usage = |option: &str, value: &str, why: String| {
-        Fault::new(Kind::Usage, format!("option '{option}' (value '{}') {why}", value.escape_debug()))
-    };
-    for base in &args.base {
-        check_part(base).map_err(|why| usage("name", base, why))?;
-    }
-    if let Some(node) = &args.node {
-        check_part(node).map_err(|why| usage("node", node, why))?;
-    }
-    let policy = s.policy()?;
-    let bases = match args.base.is_empty() {
-        true => OUR_BASES.into_iter().chain([s.name.as_str()]).map(str::to_owned).collect(),
-        false => args.base.clone(),
-    };
-    let selection = Selection {
-        bases,
-        named: !args.base.is_empty(),
-        node: args.node.clone().unwrap_or_else(|| s.node_name.clone()),
-        all: args.all,
-        all_nodes: args.all_nodes,
-        scheduled: vec![s.scheduled_base.clone(), run.flavour.scheduled_base.to_owned()],
-    };
-    let token = token_hash(s)?;
-    let request = cmd::prune::Request {
-        ask: Ask { selection: &selection, policy: &policy, now: run.now, accept_drop: args.accept_drop },
-        dry_run: args.dry_run,
-        token: token.as_deref(),
-    };
-    cmd::prune::run(&request, &home(s), run.progress, report)
-}
-
-fn delete(run: &Run<cli::Delete>, report: &mut Report) -> Result<()> {
-    let (s, args) = (run.settings, run.args);
-    require_place(s)?;
-    let token = token_hash(s)?;
-    let request = cmd::delete::Request {
-        names: &args.snapshots,
-        force: args.force,
-        ignore_missing: args.ignore_missing,
-        dry_run: args.dry_run,
-        confirm: &|files| confirm(args.yes, files),
-        token: token.as_deref(),
-    };
-    cmd::delete::run(&request, &home(s), run.progress, report)
-}
-
-/// Whether these may be deleted: somebody said so in advance, or does now.
-fn confirm(yes: bool, files: &[&str]) -> Result<bool> {
-    if yes {
-        return Ok(true);
-    }
-    let answer = ask::yes(&format!("Delete {}?", files.join(", "))).context("asking whether to delete")?;
-    answer.ok_or_else(|| {
-        Fault::new(Kind::Refused, "nobody is at a terminal to be asked; nothing was deleted")
-            .hint("Say --yes to delete without being asked.")
-            .into()
-    })
-}
 
 fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     let (clone, stream) = sources(s)?;
+    timer::tell_of_k3s(s, run.flavour, report);
     let sources: &[&dyn Source] = match s.method {
         Method::Auto => &[&clone, &stream],
         Method::Clone => &[&clone],
@@ -180,6 +119,9 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
 
 fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     require_place(s)?;
     if run.args.check_s3 {
         return check_s3(s, report);
@@ -209,6 +151,9 @@ fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
             .into());
     }
     let s = run.settings;
+    if timer::skips(run.args.skip_without_etcd, s, report)? {
+        return Ok(());
+    }
     require_place(s)?;
     let token = token_hash(s)?;
     let home = home(s);
@@ -257,7 +202,7 @@ fn bucket(s: &Settings) -> Result<S3> {
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
 fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
     if s.etcd_endpoints.is_empty() && s.root == Path::new("/") {
-        datastore::require_etcd(s.flavour, &s.data_dir, s.datastore_scheme.as_deref())?;
+        datastore::require_etcd(s.flavour, &s.data_dir, timer::said(s))?;
     }
     let etcd = etcd_of(s)?;
     let db = match s.etcd_endpoints.is_empty() {

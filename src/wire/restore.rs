@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts a restore together: the machine with its systemd, its K3s, its etcd and its files.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use super::{by_hand, etcd_of, home, sources};
+use super::{bucket, by_hand, etcd_of, home, sources};
 use crate::app::{Run, Verb};
 use crate::cli;
-use crate::cmd::restore::{Machine, Request, Saved};
+use crate::cmd::restore::{Bucket, Far, Machine, Request, Saved};
 use crate::cmd::{restore, save};
 use crate::config::load::under;
 use crate::config::settings::{Secret, Settings, parse_duration};
@@ -65,7 +66,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
     }
     process::listen()?;
     // Beside the lock on the data-dir: where that is cannot always be told when a restore that was cut off is ended at boot.
-    let _lock = Lock::take(&s.run_dir, &s.state_dir)?;
+    let _lock = Lock::take(&s.run_dir, &s.state_dir, s.retry_lock.unwrap_or_default(), run.progress)?;
     let mut site = Site {
         state: s.state_dir.join("restore"),
         data_dir: s.data_dir.clone(),
@@ -100,7 +101,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         environment: reset.environment,
         stall: duration(args.reset_timeout.as_deref(), "reset-timeout", 300)?,
         grows: site.data_dir.join(flavour::ETCD_DB),
-        port: s.https_port,
+        api: place.api(),
         tls: site.data_dir.join(flavour::TLS),
     };
     let home = home(s);
@@ -124,10 +125,15 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
     if let Some(keep) = args.clean_old {
         return restore::clean(keep, args.dry_run, &machine, &confirm, report);
     }
+    let open = || {
+        let far = bucket(s)?;
+        Ok(Far { ways: far.parallel(), store: Box::new(far) })
+    };
     let needed = [s.https_port, CLIENTS, PEERS];
     let request = Request {
         target: args.snapshot.as_deref(),
         before: args.before.as_deref().map(|text| moment(text, s)).transpose()?,
+        bucket: s.s3.then_some(Bucket { open: &open, asked: process::asked }),
         dry_run: args.dry_run,
         force: args.force,
         safety: !args.no_safety_snapshot,
@@ -141,6 +147,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         config: &reset.config,
         safety_base: SAFETY,
         node: &s.node_name,
+        agent_unit: flavour::AGENT_UNIT,
         ports: &needed,
         confirm: &confirm,
     };
@@ -183,11 +190,15 @@ fn moment(text: &str, s: &Settings) -> Result<u64> {
 
 /// Whether the plan may be carried out, or the old databases deleted: somebody said so in advance, or does now.
 fn confirm(yes: bool, report: &Report) -> Result<bool> {
-    if yes {
+    if yes && report.restore.is_none() {
         return Ok(true);
     }
+    // Before the deeds, whoever said yes in advance: the journal tells what was known then.
     for line in stdout::plan(report).lines() {
         log::info!("{line}");
+    }
+    if yes {
+        return Ok(true);
     }
     let question = if report.restore.is_some() { "Restore?" } else { "Delete those?" };
     ask::yes(question).context("asking for a confirmation")?.ok_or_else(|| {
@@ -229,6 +240,21 @@ impl Place<'_> {
             .into());
         }
         Ok(())
+    }
+
+    /// Where to ask whether the API server is ready. A server with etcd alone has none: there, systemd's word counts.
+    fn api(&self) -> Vec<SocketAddr> {
+        let s = self.settings;
+        let said = |flag: &str| s.flags.last(flag).map(|(value, _)| value);
+        if said("disable-apiserver").is_some_and(|v| !matches!(v, "false" | "0" | "f" | "F")) {
+            return vec![];
+        }
+        let everywhere = || [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)].to_vec();
+        let hosts = match said("bind-address").map(str::parse::<IpAddr>) {
+            Some(Ok(one)) if !one.is_unspecified() => vec![one],
+            _ => everywhere(),
+        };
+        hosts.into_iter().map(|host| (host, s.https_port).into()).collect()
     }
 
     fn executable(&self) -> Result<PathBuf> {

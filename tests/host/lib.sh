@@ -152,6 +152,7 @@ keep_world() {
 	mkdir -p "$WORK/kept"
 	cp -a --sparse=always "$DATA" "$WORK/kept/data"
 	cp -a /etc/rancher "$WORK/kept/rancher"
+	cp -a "$WORK"/*-of-snapshot "$WORK/kept"
 }
 
 # fresh [down]: the world that `keep_world` kept, K3s up (or down), no trace of earlier runs; remembered for `as_before`
@@ -161,6 +162,7 @@ fresh() {
 	rm -rf "${DATA:?}" /etc/rancher /var/lib/k3s-snapshot
 	cp -a --sparse=always "$WORK/kept/data" "$DATA"
 	cp -a "$WORK/kept/rancher" /etc/rancher
+	cp -a "$WORK/kept"/*-of-snapshot "$WORK"
 	if [ "${1:-}" != down ]; then start_k3s; fi
 	remember
 	note_starts
@@ -230,6 +232,27 @@ no_gate() {
 	[ ! -e "/etc/systemd/system/$UNIT.service.d/90-k3s-snapshot-restore.conf" ] || fail "the gate's drop-in is left"
 	[ ! -e "$STATE/progress.json" ] || fail "progress is left: $(cat "$STATE/progress.json")"
 	is "need of a daemon-reload" no "$(systemctl show --property NeedDaemonReload --value "$UNIT")"
+}
+
+# try_to_start: somebody starts K3s, without the unit that would first bring the disk to a good state; is it let?
+try_to_start() {
+	local let=0
+	systemctl mask --quiet --runtime k3s-snapshot-recover.service
+	timeout 20 systemctl start "$UNIT" 2>"$WORK/err" || let=1
+	systemctl unmask --quiet --runtime k3s-snapshot-recover.service
+	return $let
+}
+
+# The gate is closed.
+barred() {
+	try_to_start && fail "K3s was started while the gate was closed"
+	case $(unit_state) in inactive | failed) ;; *) fail "K3s is $(unit_state) while the gate is closed" ;; esac
+}
+
+# What K3s serves now is what it served before, or the snapshot.
+serves_one_of_two() {
+	all_keys >"$WORK/keys-now"
+	cmp -s "$WORK/keys-now" "$WORK/keys" || cmp -s "$WORK/keys-now" "$WORK/keys-of-snapshot" || fail "K3s serves neither of the two"
 }
 
 # K3s is what `remember` saw: state, database, every key, certificates, token, configuration, to the byte and the mtime.

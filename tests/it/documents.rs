@@ -9,8 +9,10 @@ use std::process::Command;
 
 use k3s_snapshot::cli;
 use k3s_snapshot::config::key::KEYS;
+use k3s_snapshot::config::retention;
 use k3s_snapshot::error::Kind;
 use k3s_snapshot::inspect::Check;
+use k3s_snapshot::model::event;
 use k3s_snapshot::model::outcome::Restore;
 use k3s_snapshot::model::report::{Report, Row};
 use k3s_snapshot::model::restore::Was;
@@ -21,6 +23,7 @@ use crate::support::require::{self, require};
 
 const OVERVIEW: &str = "man/k3s-snapshot.7";
 const CONF: &str = "man/k3s-snapshot.conf.5";
+const GENERATOR: &str = "man/k3s-snapshot-generator.8";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn read(file: &str) -> String {
@@ -30,7 +33,7 @@ fn read(file: &str) -> String {
 
 fn pages() -> Vec<String> {
     let verbs = cli::commands().into_iter().map(|c| page_of(&c));
-    [OVERVIEW, CONF].map(str::to_owned).into_iter().chain(verbs).collect()
+    [OVERVIEW, CONF, GENERATOR].map(str::to_owned).into_iter().chain(verbs).collect()
 }
 
 fn page_of(command: &clap::Command) -> String {
@@ -137,6 +140,15 @@ fn every_key_has_its_names_its_variables_and_its_default() {
     }
 }
 
+#[test]
+fn every_option_of_a_base_is_told() {
+    let text = read(CONF);
+    let part = between(&text, ".Ss The retention of a base", ".Ss ");
+    let told = part.lines().filter_map(|l| l.strip_prefix(".Ic ")).flat_map(|l| l.split(" , "));
+    let told = told.map(|w| w.trim_end_matches(" ,")).filter(|w| !["retention", "keep-*"].contains(w));
+    same(CONF, told.collect(), retention::KEYS.into_iter().collect());
+}
+
 /// Code, word and sentence of each row.
 type Codes = Vec<(u8, String, String)>;
 
@@ -213,6 +225,8 @@ fn manifest(recency: Value) -> Manifest {
 #[test]
 fn every_field_of_report_row_and_manifest_is_described() {
     let mut report = Report::new("save", 0);
+    report.skip("w");
+    report.step = Some("s".into());
     report.fail(&k3s_snapshot::error::Fault::new(Kind::Busy, "m").hint("h").into());
     let mut program = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
     let restore = Restore::new("k3s.service", String::new(), Was::Running);
@@ -230,6 +244,7 @@ fn every_field_of_report_row_and_manifest_is_described() {
             created_at: 1,
             state: State::Proven,
             manifest: Some(manifest),
+            entries: None,
         };
         fields(&serde_json::to_value(Row::of(&snapshot, None)).unwrap(), "", &mut program[1]);
     }
@@ -244,6 +259,32 @@ fn every_field_of_report_row_and_manifest_is_described() {
         let told = items(between(&text, start, end), "Va").into_iter().map(str::to_owned);
         same(&format!("{OVERVIEW}, {start}"), told.collect(), program);
     }
+}
+
+#[test]
+fn every_event_is_explained_in_the_catalog_and_listed_with_its_fields() {
+    let ids: BTreeSet<(&str, &str)> = event::IDS.iter().copied().collect();
+    let overview = read(OVERVIEW);
+    let journal = between(&overview, ".Sh JOURNAL", ".Sh ");
+    let rows = items(journal, "Cm").into_iter().filter_map(|row| row.split_once(" Ta Li "));
+    same(OVERVIEW, rows.collect(), ids.clone());
+    same(OVERVIEW, items(journal, "Va").into_iter().collect(), event::FIELDS.iter().copied().collect());
+    let catalog = read("systemd/k3s-snapshot.catalog");
+    let mut explained = BTreeSet::new();
+    for part in catalog.split("\n-- ").skip(1) {
+        let (id, text) = part.split_once('\n').unwrap();
+        let (head, body) = text.split_once("\n\n").unwrap();
+        assert!(
+            ["Subject: ", "Defined-By: ", "Documentation: man:"].iter().all(|h| head.contains(h)),
+            "{id}"
+        );
+        assert!(body.contains("Next"), "{id}: no next step");
+        explained.insert(id);
+        for word in text.split('@').skip(1).step_by(2) {
+            assert!(event::FIELDS.contains(&word), "{id} shows @{word}@");
+        }
+    }
+    same("the catalog", explained, ids.iter().map(|(_, id)| *id).collect());
 }
 
 #[test]

@@ -60,7 +60,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tonic", &["source/etcd"]),
     ("tokio", &["source/etcd", "host/systemd"]),
     ("zbus", &["host/systemd"]),
-    ("nix", &["host", "app.rs"]),
+    ("nix", &["host", "app.rs", "sink/kmsg.rs"]),
     ("rustix", &["host"]),
     ("sd_notify", &["host/notify.rs"]),
     ("clap", &["cli", "app.rs"]),

@@ -9,18 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::support::require;
 use crate::support::tool::{Run, Tool};
 
-const NODE: &str = "server-1";
-const DAY: u64 = 86_400;
+pub(crate) const NODE: &str = "server-1";
+pub(crate) const DAY: u64 = 86_400;
 
 /// A snapshot folder, and our state.
-struct Folder {
-    dir: tempfile::TempDir,
+pub(crate) struct Folder {
+    pub(crate) dir: tempfile::TempDir,
     /// Some hours ago.
-    newest: u64,
+    pub(crate) newest: u64,
 }
 
 impl Folder {
-    fn new() -> Folder {
+    pub(crate) fn new() -> Folder {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let folder = Folder { dir: tempfile::tempdir().unwrap(), newest: now - 3 * 3600 };
         fs::create_dir_all(folder.snapshots()).unwrap();
@@ -29,7 +29,7 @@ impl Folder {
     }
 
     /// K3s's configuration: nothing is read of the machine that the tests run on.
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("k3s.yaml")
     }
 
@@ -37,24 +37,24 @@ impl Folder {
         self.dir.path().join("k3s/server/db/snapshots")
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.snapshots().join(name)
     }
 
     /// The name of a snapshot that is so many days older than the newest.
-    fn name(&self, base: &str, days: u64) -> String {
+    pub(crate) fn name(&self, base: &str, days: u64) -> String {
         format!("{base}-{NODE}-{}", self.newest - days * DAY)
     }
 
     /// Puts a snapshot of a real K3s there under a name.
-    fn put(&self, base: &str, days: u64) -> String {
+    pub(crate) fn put(&self, base: &str, days: u64) -> String {
         let name = self.name(base, days);
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/before-server-1-1795339215");
         fs::copy(fixture, self.file(&name)).unwrap();
         name
     }
 
-    fn tool(&self, verb: &str) -> Tool {
+    pub(crate) fn tool(&self, verb: &str) -> Tool {
         let path = |below: &str| self.dir.path().join(below);
         let tool = Tool::new(verb).arg("--data-dir").arg(path("k3s")).arg("--config").arg(self.config());
         tool.arg("--state-dir").arg(path("state")).arg("--run-dir").arg(path("run"))
@@ -68,12 +68,12 @@ impl Folder {
         self.tool("delete").args(args).run()
     }
 
-    fn prove(&self, names: &[&str]) {
+    pub(crate) fn prove(&self, names: &[&str]) {
         self.tool("verify").args(names).run().expect(0);
     }
 
     /// Sorted.
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         names_in(&self.snapshots())
     }
 
@@ -92,7 +92,7 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-fn sorted(mut names: Vec<String>) -> Vec<String> {
+pub(crate) fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort();
     names
 }
@@ -103,7 +103,7 @@ fn age(file: &Path, days: u64) {
 }
 
 /// Verdicts by name, of a report.
-fn verdicts(run: &Run) -> Vec<(String, String, serde_json::Value)> {
+pub(crate) fn verdicts(run: &Run) -> Vec<(String, String, serde_json::Value)> {
     let rows = run.json()["snapshots"].clone();
     let text = |v: &serde_json::Value| v.as_str().unwrap_or("-").to_owned();
     rows.as_array()

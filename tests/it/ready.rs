@@ -16,6 +16,10 @@ use crate::support::ports::{Ports, free_port};
 use crate::support::process::{self, Running};
 use crate::support::require::{self, require};
 
+fn at(port: u16) -> std::net::SocketAddr {
+    (std::net::Ipv4Addr::LOCALHOST, port).into()
+}
+
 const WAIT: Duration = Duration::from_secs(5);
 
 /// The server; its certificates are those of etcd, which are made in the same way.
@@ -59,7 +63,7 @@ fn pair(certs: &Certs) -> (PathBuf, PathBuf) {
 
 fn ask(port: u16, certs: &Certs) -> Ready {
     let (cert, key) = pair(certs);
-    readyz(port, &cert, &key, &certs.ca(), WAIT).unwrap()
+    readyz(at(port), &cert, &key, &certs.ca(), WAIT).unwrap()
 }
 
 fn reason(ready: &Ready) -> &str {
@@ -100,14 +104,14 @@ fn no_answer_is_told_from_one_that_cannot_be_trusted() {
 
     // It shows a certificate of an authority that is not ours; then it does not want ours.
     let (own_cert, own_key) = pair(&server.root.certs());
-    let theirs = readyz(server.port, &own_cert, &own_key, &other.certs().ca(), WAIT).unwrap();
+    let theirs = readyz(at(server.port), &own_cert, &own_key, &other.certs().ca(), WAIT).unwrap();
     assert!(reason(&theirs).contains("invalid peer certificate"), "{theirs:?}");
-    let ours = readyz(server.port, &cert, &key, &server.root.certs().ca(), WAIT).unwrap();
+    let ours = readyz(at(server.port), &cert, &key, &server.root.certs().ca(), WAIT).unwrap();
     assert!(reason(&ours).contains("alert") || reason(&ours).contains("closed"), "{ours:?}");
 
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let (port, before) = (silent.local_addr().unwrap().port(), Instant::now());
-    let mute = readyz(port, &own_cert, &own_key, &other.certs().ca(), Duration::from_secs(1)).unwrap();
+    let mute = readyz(at(port), &own_cert, &own_key, &other.certs().ca(), Duration::from_secs(1)).unwrap();
     assert!(reason(&mute).contains("no answer"), "{mute:?}");
     assert!(before.elapsed() < Duration::from_secs(3));
 }
@@ -139,7 +143,7 @@ fn certificates_that_cannot_be_used() {
         (&cert, &cert, &ca, &cert),
     ];
     for (cert, key, ca, named) in rows {
-        let e = readyz(1, cert, key, ca, WAIT).unwrap_err();
+        let e = readyz(at(1), cert, key, ca, WAIT).unwrap_err();
         assert!(format!("{e:#}").contains(&named.display().to_string()), "{e:#}");
         assert_eq!(kind_of(&e), Kind::Config);
     }

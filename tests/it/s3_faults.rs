@@ -171,6 +171,7 @@ fn a_deletion_survives_every_fault_and_keeps_the_manifest_of_what_stays() {
         &|run| {
             let names = ["a", "b"].map(|stem| name(stem, run).to_string());
             let names = names.each_ref().map(String::as_str);
+            store.list()?;
             store.delete(&names).into_iter().try_for_each(|(_, r)| r.map(drop))
         },
         &|run, done, what| {
@@ -267,7 +268,7 @@ fn ten_thousand_snapshots_are_twenty_requests() {
         bucket.plant(&format!("backups/k3s/on-demand-n-{}", 100_000 + i), b"x");
     }
     for i in 0..10_000 {
-        bucket.plant(&format!("backups/k3s/.metadata/on-demand-n-{}.json", 100_000 + i), b"{}");
+        bucket.plant(&format!("backups/k3s/.metadata/on-demand-n-{}.7.json", 100_000 + i), b"{}");
     }
     bucket.plant("backups/k3s-other/on-demand-n-5", b"x");
     let store = bucket.store_with(|s| s.timeout = Duration::from_secs(60));
@@ -284,7 +285,7 @@ fn what_a_dead_save_had_sent_is_found_to_be_ours_and_other_objects_are_not() {
     for (run, blocks) in [(1, 4), (2, 25_000)] {
         let data = Bytes(bytes(9, blocks));
         store.put(&name("a", run), &data, &manifest(&data.0), &Silent).unwrap();
-        std::fs::remove_file(bucket.object(&format!("backups/k3s/.metadata/a-{run}.json"))).unwrap();
+        std::fs::remove_file(bucket.object(&format!("backups/k3s/.metadata/a-{run}.3.json"))).unwrap();
         let again = store.put(&name("a", run), &data, &manifest(&data.0), &Silent).unwrap();
         assert_eq!(again.state, State::Proven);
         assert!(

@@ -3,12 +3,15 @@
 //! of other kinds, host names, proxies. Each is the real server behind a front that behaves like such a store.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k3s_snapshot::error::{Kind, kind_of};
 use k3s_snapshot::host::Silent;
+use k3s_snapshot::model::bucket::{CustomerKey, Encryption, Objects};
 use k3s_snapshot::model::snapshot::{Snapshot, State};
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
@@ -178,6 +181,108 @@ fn an_upload_that_was_completed_is_found_to_be_so_whatever_the_answer_was() {
         assert_eq!(there.state, State::Proven, "{answer:?}");
         assert!(bucket.front.uploads().is_empty(), "{answer:?}");
     }
+}
+
+#[test]
+fn what_objects_are_to_be_written_with_goes_with_the_right_requests() {
+    let bucket = Bucket::start();
+    let key = [7u8; 32];
+    let customer = [
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256".to_owned()),
+        ("x-amz-server-side-encryption-customer-key", STANDARD.encode(key)),
+    ];
+    let store = bucket.store_with(|s| {
+        s.objects = Objects {
+            storage_class: Some("STANDARD".into()),
+            encryption: Encryption::Customer(CustomerKey(key)),
+            tags: vec![("team".into(), "a b&c".into()), ("kind".into(), "backup".into())],
+        };
+    });
+    for (at, blocks) in (1..).zip(BLOCKS) {
+        bucket.front.plan(&[]);
+        put(&store, at, blocks).unwrap();
+        let opened = store.open(&format!("a-{at}")).unwrap();
+        opened.data.read_exact_at(&mut [0; 9], 0).unwrap();
+        for seen in bucket.front.seen() {
+            let has = |name: &str| seen.headers.get(name).map(String::as_str);
+            for (name, value) in &customer {
+                // A store that keeps no such key cannot read, write or join anything without it.
+                assert_eq!(has(name), Some(value.as_str()), "{seen:?}");
+            }
+            let creates =
+                seen.method == "PUT" && !seen.target.contains('?') || seen.target.contains("uploads");
+            let creates = creates && !seen.target.contains(".metadata");
+            assert_eq!(has("x-amz-tagging"), creates.then_some("team=a%20b%26c&kind=backup"), "{seen:?}");
+            assert_eq!(has("x-amz-storage-class"), creates.then_some("STANDARD"), "{seen:?}");
+        }
+    }
+    let store = bucket.store_with(|s| s.objects.encryption = Encryption::Kms(Some("key/1".into())));
+    bucket.front.plan(&[]);
+    put(&store, 9, BLOCKS[0]).unwrap();
+    for seen in bucket.front.seen() {
+        let kind = (seen.method == "PUT").then_some("aws:kms");
+        assert_eq!(seen.headers.get("x-amz-server-side-encryption").map(String::as_str), kind, "{seen:?}");
+    }
+}
+
+/// Answers as the instance metadata service does, once for each of these: what a request must hold, and the answer.
+fn metadata(answers: Vec<(String, String)>) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for (wanted, answer) in answers {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut head = String::new();
+            let mut reader = BufReader::new(client.try_clone().unwrap());
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+            let status = if wanted.split(' ').all(|word| head.contains(word)) { 200 } else { 401 };
+            let length = answer.len();
+            let text = format!(
+                "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{answer}"
+            );
+            client.write_all(text.as_bytes()).unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn the_role_of_the_machine_gives_keys_where_nobody_else_does() {
+    let bucket = Bucket::start();
+    let root = root();
+    fs::create_dir_all(root.snapshots()).unwrap();
+    let list = |url: &str| {
+        plain("list", &root)
+            .args(&["--s3", "--s3-bucket", NAME])
+            .args(&["--s3-endpoint", &format!("http://127.0.0.1:{}", bucket.front.port())])
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
+    };
+    let path = "/latest/meta-data/iam/security-credentials/";
+    let role = |expires: &str| {
+        format!(
+            "{{\"Code\":\"Success\",\"AccessKeyId\":\"{ACCESS}\",\"SecretAccessKey\":\"{SECRET}\",\"Token\":\"a/b+c==\",\"Expiration\":\"{expires}\"}}"
+        )
+    };
+    let ask = |what: &str| format!("{what} x-aws-ec2-metadata-token:");
+    let three = |keys: String| {
+        vec![
+            ("PUT /latest/api/token x-aws-ec2-metadata-token-ttl-seconds".to_owned(), "word".to_owned()),
+            (ask(path), "my-role".to_owned()),
+            (ask(&format!("{path}my-role")), keys),
+        ]
+    };
+    bucket.front.plan(&[]);
+    list(&metadata(three(role("2099-01-01T00:00:00Z")))).run().expect(0);
+    assert_eq!(
+        bucket.front.seen()[0].token.as_deref(),
+        Some("a%2Fb%2Bc%3D%3D"),
+        "the token is signed with the rest"
+    );
+    says(&list(&metadata(three("{}".into()))).run().expect(78), &["gives no keys"]);
+    let mut hostile = three(String::new());
+    hostile[1].1 = "../../../user-data".into();
+    says(&list(&metadata(hostile)).run().expect(78), &["names no role"]);
+    says(&list("http://127.0.0.1:1").run().expect(78), &["there are no keys"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use anyhow::Result;
 
 use super::find::Proven;
+use super::others::{Member, orders};
 use super::{Machine, Request, told};
 use crate::error::{Fault, Kind};
 use crate::host::{Active, Unit};
@@ -55,13 +56,12 @@ pub(super) fn check(
     same_cluster(req, proven, cluster.as_deref())?;
     let live = machine.live.look();
     let (answers, mut before) = (live.is_ok(), Before { member: None, revision: None });
-    let mut others: Vec<(String, Vec<String>)> = Vec::new();
+    let mut others: Vec<Member> = Vec::new();
     match live {
         Ok(look) => {
             before = Before { member: Some(look.member_id), revision: Some(look.revision) };
-            others.extend(
-                look.members.into_iter().filter(|m| m.id != look.member_id).map(|m| (m.name, m.client_urls)),
-            );
+            let members = look.members.into_iter().filter(|m| m.id != look.member_id);
+            others.extend(members.map(|m| other(m.id, m.name, m.client_urls, m.peer_urls)));
         }
         Err(e) => {
             if was == Was::Running {
@@ -73,8 +73,20 @@ pub(super) fn check(
     told(report).live_revision = before.revision;
     told(report).lost_revisions = before.revision.map(|r| r - proven.subject.revision);
     told(report).others = others.iter().map(|(name, urls)| format!("{name} ({})", urls.join(", "))).collect();
+    told(report).runbook = orders(req, machine, Some(&proven.content), &others);
     stopped(req, machine, &others, report)?;
     nobody_else(req, machine, &unit)?;
+    if machine.site.etcd_is_a_mount()? {
+        return Err(Fault::new(
+            Kind::Refused,
+            format!(
+                "'{}' is a file system of its own, which K3s's reset cannot move aside",
+                machine.site.etcd().display()
+            ),
+        )
+        .hint("Mount that disk one folder higher, on server/db, or make it a folder of the disk.")
+        .into());
+    }
     room(req, machine, proven, answers)?;
     if !req.safety {
         told(report).step("safety", "skipped", None);
@@ -198,8 +210,8 @@ pub(super) fn same_cluster(req: &Request, proven: &Proven, here: Option<&str>) -
     Ok(())
 }
 
-/// The other members that the database on the disk knows, by name and where clients reach them.
-fn others_on_disk(machine: &Machine) -> Result<Vec<(String, Vec<String>)>> {
+/// The other members that the database on the disk knows.
+fn others_on_disk(machine: &Machine) -> Result<Vec<Member>> {
     let Some(file) = machine.site.database()? else { return Ok(vec![]) };
     if machine.site.held()? {
         return Ok(vec![]);
@@ -209,16 +221,18 @@ fn others_on_disk(machine: &Machine) -> Result<Vec<(String, Vec<String>)>> {
     let Ok(proof) = inspect::prove(&data as &dyn ReadAt, db_len) else { return Ok(vec![]) };
     let own = machine.site.member_name();
     let members = proof.facts.members.into_iter().filter(|m| Some(&m.name) != own.as_ref());
-    Ok(members.map(|m| (m.name, m.client_urls)).collect())
+    Ok(members.map(|m| other(m.id, m.name, m.client_urls, m.peer_urls)).collect())
+}
+
+/// What a member is called, and every address of it. Name and clients' addresses of one that joined later are not in the
+/// database of each etcd; where its peers reach it always is.
+pub(super) fn other(id: u64, name: String, mut urls: Vec<String>, peer_urls: Vec<String>) -> Member {
+    urls.extend(peer_urls);
+    (if name.is_empty() { format!("the member {id:x}") } else { name }, urls)
 }
 
 /// Members that still run would go on with their own data, as another cluster of the same name.
-fn stopped(
-    req: &Request,
-    machine: &Machine,
-    others: &[(String, Vec<String>)],
-    report: &mut Report,
-) -> Result<()> {
+fn stopped(req: &Request, machine: &Machine, others: &[Member], report: &mut Report) -> Result<()> {
     let urls: Vec<String> = others.iter().flat_map(|(_, urls)| urls.clone()).collect();
     if urls.is_empty() {
         return Ok(());
@@ -228,10 +242,10 @@ fn stopped(
     if answers.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = others
+    let names: Vec<String> = others
         .iter()
         .filter(|(_, urls)| urls.iter().any(|u| answers.contains(u)))
-        .map(|(name, _)| name.as_str())
+        .map(|(name, urls)| format!("{} ({})", name.escape_debug(), urls.join(", ").escape_debug()))
         .collect();
     let what = format!("other servers of this cluster still run: {}", names.join(", "));
     if !req.others_stopped {
@@ -281,5 +295,10 @@ fn nobody_else(req: &Request, machine: &Machine, unit: &Unit) -> Result<()> {
 fn room(req: &Request, machine: &Machine, proven: &Proven, answers: bool) -> Result<()> {
     let live = machine.site.database()?.map_or(0, |d| d.size());
     let safety = if req.safety && answers { live } else { 0 };
-    machine.site.room_for(proven.subject.size.saturating_mul(2).saturating_add(WAL).saturating_add(safety))
+    let bytes = proven.subject.size.saturating_mul(2).saturating_add(WAL).saturating_add(safety);
+    machine.site.room_for(bytes).map_err(|e| {
+        Fault::new(Kind::Refused, e.to_string())
+            .hint("Free some space there; 'k3s-snapshot-restore --clean-old 0' deletes what earlier restores have left.")
+            .into()
+    })
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::bucket::Distant;
 use super::{Machine, Request, told};
 use crate::cmd::examine::examine;
 use crate::codec::zip;
-use crate::error::{Fault, Kind};
+use crate::error::{Fault, Kind, kind_of};
 use crate::inspect::{self, Content, ReadAt};
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row, rfc3339};
@@ -21,9 +22,15 @@ pub(super) struct Found {
     snapshot: Snapshot,
     recorded: Option<Manifest>,
     id: FileId,
-    path: PathBuf,
-    /// The folder it lies in, where that is not the snapshot folder.
-    elsewhere: Option<PathBuf>,
+    place: Place,
+}
+
+/// Where it lies.
+enum Place {
+    /// A file, and its folder where that is not the snapshot folder.
+    File(PathBuf, Option<PathBuf>),
+    /// The bucket.
+    Bucket(Distant),
 }
 
 /// A pinned file that is a whole snapshot.
@@ -47,7 +54,7 @@ pub(super) fn find(req: &Request, machine: &Machine) -> Result<Found> {
             Err(usage("--before goes with 'latest', not with the name of a snapshot").into())
         }
         Some(target) => match target.rsplit_once('/') {
-            None => found(machine.home.open(target)?, None),
+            None => named(target, req, machine),
             Some((folder, file)) => {
                 let folder = Path::new(if folder.is_empty() { "/" } else { folder });
                 found((machine.elsewhere)(folder).open(file)?, Some(folder.to_owned()))
@@ -59,31 +66,55 @@ pub(super) fn find(req: &Request, machine: &Machine) -> Result<Found> {
 fn found(opened: Opened, elsewhere: Option<PathBuf>) -> Result<Found> {
     let path = opened.snapshot.location.strip_prefix("file://").map(PathBuf::from);
     let path = path.context("a snapshot that is no file of this machine")?;
-    Ok(Found { recorded: opened.recorded, id: opened.id, snapshot: opened.snapshot, path, elsewhere })
+    let place = Place::File(path, elsewhere);
+    Ok(Found { recorded: opened.recorded, id: opened.id, snapshot: opened.snapshot, place })
 }
 
-/// The newest that may be good. What this verb saved before a restore is not what an operator means by that.
+/// The one of this name: in the folder, else in the bucket.
+fn named(file: &str, req: &Request, machine: &Machine) -> Result<Found> {
+    match (machine.home.open(file), &req.bucket) {
+        (Err(e), Some(_)) if kind_of(&e) == Kind::Missing => from_bucket(file, req, &e),
+        (opened, _) => found(opened?, None),
+    }
+}
+
+fn from_bucket(file: &str, req: &Request, here: &anyhow::Error) -> Result<Found> {
+    let bucket = req.bucket.context("no bucket is turned on")?;
+    let (snapshot, recorded, id, distant) = bucket.find(file, here)?;
+    Ok(Found { snapshot, recorded, id, place: Place::Bucket(distant) })
+}
+
+/// The newest that may be good, here or in the bucket. What this verb saved before a restore is not what an operator means by
+/// that.
 fn latest(req: &Request, machine: &Machine) -> Result<Found> {
-    let listing = machine.home.list()?;
     let own = format!("{}-{}", req.safety_base, req.node);
     let ours = |s: &Snapshot| {
         s.name.as_ref().is_some_and(|n| n.stem == own)
             || s.manifest.as_ref().is_some_and(|m| m.base.as_deref() == Some(req.safety_base))
     };
-    let mut all: Vec<Snapshot> = listing
-        .snapshots
-        .into_iter()
-        .filter(|s| matches!(s.state, State::Proven | State::Unchecked) && s.name.is_some() && !ours(s))
-        .filter(|s| req.before.is_none_or(|t| s.created_at < t))
-        .collect();
-    all.sort_by_key(|s| std::cmp::Reverse(s.created_at));
+    let good = |s: &Snapshot| matches!(s.state, State::Proven | State::Unchecked);
+    let mut all: Vec<(Snapshot, bool)> =
+        machine.home.list()?.snapshots.into_iter().map(|s| (s, false)).collect();
+    if let Some(bucket) = &req.bucket {
+        // Other servers send what they saved before a restore there too.
+        let theirs = format!("{}-", req.safety_base);
+        let far = bucket.list()?.into_iter().filter(|f| !f.file.starts_with(&theirs));
+        // The same snapshot in both places is taken from here, where it is not known to be bad.
+        let far = far.filter(|f| !all.iter().any(|(s, _)| s.file == f.file && good(s)));
+        let far: Vec<(Snapshot, bool)> = far.map(|s| (s, true)).collect();
+        all.extend(far);
+    }
+    all.retain(|(s, _)| {
+        good(s) && s.name.is_some() && !ours(s) && req.before.is_none_or(|t| s.created_at < t)
+    });
+    all.sort_by_key(|(s, _)| std::cmp::Reverse(s.created_at));
     let when = req.before.map(|t| format!(" from before {}", rfc3339(t))).unwrap_or_default();
-    let Some(newest) = all.first() else {
+    let Some((newest, is_far)) = all.first() else {
         return Err(Fault::new(Kind::Missing, format!("there is no snapshot{when} to restore"))
             .hint("k3s-snapshot-list shows what is there.")
             .into());
     };
-    if let Some(twin) = all.get(1).filter(|s| s.created_at == newest.created_at) {
+    if let Some((twin, _)) = all.get(1).filter(|(s, _)| s.created_at == newest.created_at) {
         return Err(Fault::new(
             Kind::Usage,
             format!(
@@ -95,19 +126,27 @@ fn latest(req: &Request, machine: &Machine) -> Result<Found> {
         .hint("Name the one that is meant.")
         .into());
     }
-    found(machine.home.open(&newest.file)?, None)
+    match is_far {
+        true => from_bucket(&newest.file, req, &anyhow::anyhow!("it was the newest")),
+        false => found(machine.home.open(&newest.file)?, None),
+    }
 }
 
 /// Pins it and reads every byte of what was pinned.
 pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mut Report) -> Result<Proven> {
     let file = &found.snapshot.file;
-    let zipped = match &found.snapshot.name {
-        Some(name) => name.suffix == Suffix::Zip,
-        None => is_zip(&machine.site.open(&found.path)?)?,
+    let zipped = match (&found.snapshot.name, &found.place) {
+        (Some(name), _) => name.suffix == Suffix::Zip,
+        (None, Place::File(path, _)) => is_zip(&machine.site.open(path)?)?,
+        (None, Place::Bucket(distant)) => is_zip(distant.data())?,
+    };
+    let plain_name = plain_name(file);
+    let pinned = match &found.place {
+        Place::Bucket(distant) => distant.bring(file, zipped, &plain_name, machine)?,
+        Place::File(path, _) if zipped => unpack(&machine.site.open(path)?, file, &plain_name, machine)?,
+        Place::File(path, _) => machine.site.pin(path, &plain_name)?,
     };
     machine.progress.step(&format!("proving {}", file.escape_debug()), Some(found.snapshot.size));
-    let pinned =
-        if zipped { unpack(found, machine)? } else { machine.site.pin(&found.path, &plain_name(file))? };
     let data = machine.site.open(&pinned)?;
     let examined = examine(&data, false, machine.progress)
         .with_context(|| format!("proving '{}'", file.escape_debug()))?;
@@ -161,18 +200,17 @@ fn plain_name(file: &str) -> String {
     }
 }
 
-fn unpack(found: &Found, machine: &Machine) -> Result<PathBuf> {
-    let file = &found.snapshot.file;
-    let data = machine.site.open(&found.path)?;
+/// Unpacks a zip into our own folder, under this name.
+pub(super) fn unpack(data: &dyn ReadAt, file: &str, plain_name: &str, machine: &Machine) -> Result<PathBuf> {
     let draft = machine.site.draft()?;
     let room = |size: u64| draft.room_for(size);
-    match zip::unpack(&data, &room, &mut &draft)
+    match zip::unpack(data, &room, &mut &draft)
         .with_context(|| format!("unpacking '{}'", file.escape_debug()))?
     {
         zip::Unpacked::Damaged(why) => Err(damaged(file, &[why])),
         zip::Unpacked::Whole(_) => {
             let size = draft.reader()?.size();
-            machine.site.publish(draft, &plain_name(file), size)
+            machine.site.publish(draft, plain_name, size)
         }
     }
 }
@@ -207,8 +245,10 @@ impl Found {
         if let Err(e) = machine.site.clear_work() {
             report.warn(format!("{e:#}"));
         }
-        let Some(manifest) = &self.snapshot.manifest else { return };
-        let other = self.elsewhere.as_ref().map(|folder| (machine.elsewhere)(folder));
+        let (Some(manifest), Place::File(_, elsewhere)) = (&self.snapshot.manifest, &self.place) else {
+            return;
+        };
+        let other = elsewhere.as_ref().map(|folder| (machine.elsewhere)(folder));
         let store: &dyn Store = other.as_deref().unwrap_or(machine.home);
         let Ok(now) = store.open(&self.snapshot.file) else { return };
         let same =

@@ -2,12 +2,14 @@
 //! restore: everything is looked at while K3s still runs, then done in an order in which each step can be undone, and
 //! undone if a later one fails. What a killed run leaves is on the disk, and finished by `resume`.
 //!
-//! `find` pins the snapshot and proves it; `check` looks at everything that could stand in the way; `walk` does the deeds;
+//! `find` pins the snapshot, which `bucket` fetches where it is not here, and proves it; `check` looks at everything that could stand in the way; `walk` does the deeds;
 //! `undo` takes them back; `resume` ends what was cut off.
 
+mod bucket;
 mod check;
 mod clean;
 mod find;
+mod others;
 mod resume;
 mod tests;
 mod undo;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub use bucket::{Bucket, Far};
 pub use clean::clean;
 pub use resume::{conclude, recover};
 
@@ -35,6 +38,8 @@ pub struct Request<'a> {
     pub target: Option<&'a str>,
     /// Only snapshots from before this moment: seconds since the epoch.
     pub before: Option<u64>,
+    /// Where snapshots are looked for that are not in the folder.
+    pub bucket: Option<Bucket<'a>>,
     /// Whether it ends with the plan.
     pub dry_run: bool,
     /// Whether a snapshot of another cluster or of a newer K3s is taken all the same.
@@ -59,8 +64,10 @@ pub struct Request<'a> {
     pub config: &'a Secret,
     /// The base of the snapshots that this verb makes, which are not what `latest` means.
     pub safety_base: &'a str,
-    /// The node in their names.
+    /// The node in their names, which is this one.
     pub node: &'a str,
+    /// K3s's unit on an agent.
+    pub agent_unit: &'a str,
     /// The ports that K3s and its etcd need.
     pub ports: &'a [u16],
     /// Whether the plan may be carried out.

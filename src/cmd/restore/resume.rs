@@ -23,7 +23,8 @@ const CUT_OFF: &str = "the restore was cut off";
 pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
     let Some(mut record) = machine.site.record()? else {
         return match machine.site.is_closed()? {
-            false => Ok(()),
+            // One that was killed before it wrote anything down has left its pinned snapshot at most.
+            false => machine.site.clear_work(),
             true => Err(Fault::new(
                 Kind::Stuck,
                 format!("K3s is barred from starting, but there is no '{}'", machine.site.record_path().display()),
@@ -67,9 +68,14 @@ fn release(machine: &Machine, record: &mut Record, report: &mut Report) -> Resul
     Ok(())
 }
 
-/// K3s may still run on what is being undone, where the restore was killed amid that. At boot it does not run yet.
+/// K3s may still run on what is being undone, or be about to: what was cut off had let it start, and was killed before it
+/// had barred it again. At boot it does not run yet.
 fn down(machine: &Machine) -> Result<()> {
-    if machine.site.held()? && machine.service.unit().is_ok_and(|u| !u.active.is_down()) {
+    machine.site.close()?;
+    if let Err(e) = machine.service.reload() {
+        log::debug!("{e:#}");
+    }
+    if machine.service.unit().is_ok_and(|u| !u.active.is_down()) {
         machine.service.stop(Duration::from_secs(120))?;
     }
     Ok(())

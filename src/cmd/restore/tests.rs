@@ -2,6 +2,8 @@
 //! A machine of files alone: real folders, a K3s that does to them what a real one does, and any call of it that fails.
 #![cfg(test)]
 
+mod far;
+
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,10 @@ struct World {
     /// What the reset does besides failing.
     half_done: Cell<bool>,
     log: RefCell<Vec<&'static str>>,
+    /// The snapshot that is asked for.
+    target: &'static str,
+    /// What stands in for the bucket, where one is turned on.
+    far: Option<PathBuf>,
 }
 
 impl World {
@@ -42,6 +48,8 @@ impl World {
             active: Cell::new(Active::Active),
             half_done: Cell::new(false),
             log: RefCell::default(),
+            target: NAME,
+            far: None,
         };
         for (file, text) in [
             ("server/tls/server-ca.crt", &b"ca before"[..]),
@@ -115,10 +123,16 @@ impl World {
             clock: &|| 1_800_000_000,
             progress: &Silent,
         };
+        let open = || {
+            self.call("open-bucket")?;
+            let folder = self.far.clone().unwrap_or_default();
+            Ok(Far { store: Box::new(Local::new(&folder, &state, false)), ways: 2 })
+        };
         let (token, config) = (Secret::new("labtoken"), Secret::new("{}"));
         let request = Request {
-            target: Some(NAME),
+            target: Some(self.target),
             before: None,
+            bucket: self.far.as_ref().map(|_| Bucket { open: &open, asked: || false }),
             dry_run: false,
             force: false,
             safety: true,
@@ -132,6 +146,7 @@ impl World {
             config: &config,
             safety_base: "pre-restore",
             node: "server-1",
+            agent_unit: "k3s-agent.service",
             ports: &[],
             confirm: &|_| Ok(true),
         };

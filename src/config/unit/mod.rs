@@ -13,6 +13,7 @@ mod words;
 use std::fmt;
 use std::path::Path;
 
+use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::fragment::{Entry, Fragment, Origin};
@@ -80,6 +81,11 @@ impl Layer {
         }
         all
     }
+}
+
+/// K3s's unit as its files say it, for who runs before systemd can be asked.
+pub fn from_files(root: &Path, flavour: &Flavour, wanted: Option<&str>) -> Result<Option<Definition>> {
+    files::find(root, flavour, wanted)
 }
 
 impl Flags {

@@ -63,12 +63,14 @@ impl Site {
     /// Opens the gate, durably: the file first, which is enough for the next start; then the drop-in.
     pub fn unbar(&self) -> Result<()> {
         tree::remove(&self.gate())?;
+        tree::sweep(&self.state, GATE)?;
         if self.state.is_dir() {
             sync_folder(&self.state)?;
         }
         let path = self.drop_in();
         tree::remove(&path)?;
         let Some(folder) = path.parent().filter(|f| f.is_dir()) else { return Ok(()) };
+        tree::sweep(folder, DROP_IN)?;
         sync_folder(folder)?;
         // Ours if we made it; an administrator's own drop-ins keep it.
         if std::fs::remove_dir(folder).is_ok() {

@@ -53,6 +53,11 @@ impl Site {
         self.data_dir.join(flavour::ETCD)
     }
 
+    /// What a database is called that is moved aside, before the seconds.
+    pub fn old(&self) -> String {
+        self.db().join(flavour::ETCD_OLD).display().to_string()
+    }
+
     /// Our folder beside the database, made where it is missing, with K3s's own folders above it as K3s would make them.
     fn near_db(&self) -> Result<PathBuf> {
         for (folder, mode) in [(self.data_dir.clone(), 0o755), (self.server(), 0o700), (self.db(), 0o700)] {
@@ -161,6 +166,16 @@ impl Site {
     pub fn old_database(&self, record: &Record) -> Result<Option<PathBuf>> {
         let Some(live) = record.live else { return Ok(None) };
         self.find(live).map(|path| Some(path).filter(|p| *p != self.etcd()))
+    }
+
+    /// Whether the folder of the database is a mount point.
+    pub fn etcd_is_a_mount(&self) -> Result<bool> {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+        match statx(CWD, &self.etcd(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+            Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOSYS) => Ok(false),
+            Err(e) => Err(e).with_context(|| format!("looking at '{}'", self.etcd().display())),
+        }
     }
 
     /// The file of settings for a reset.

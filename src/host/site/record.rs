@@ -68,6 +68,7 @@ impl Site {
         }
         self.clear_work()?;
         tree::remove(&self.record_path())?;
+        tree::sweep(&self.state, RECORD)?;
         if self.state.is_dir() {
             sync_folder(&self.state)?;
         }

@@ -21,13 +21,19 @@ struct Point {
     files: std::ops::Range<usize>,
     good: bool,
     proven: bool,
-    /// Where it is proven: how many entries.
-    entries: u64,
+    /// Where it is proven and anything tells of them: how many entries.
+    entries: Option<u64>,
     keep: Vec<Keep>,
 }
 
 /// Judges `files`, newest first, none of them partial. Gives back one decision for each, and what to warn of.
-pub(super) fn judge(stem: &str, files: &[Seen], ask: &Ask, warnings: &mut Vec<String>) -> Vec<Decision> {
+pub(super) fn judge(
+    stem: &str,
+    files: &[Seen],
+    policy: &Policy,
+    ask: &Ask,
+    warnings: &mut Vec<String>,
+) -> Vec<Decision> {
     let mut points = points(files);
     let future = |p: &Point| p.at > ask.now.saturating_add(SKEW);
     let newest_proven = points.iter().find(|p| p.proven && !future(p)).map(|p| p.at);
@@ -35,7 +41,7 @@ pub(super) fn judge(stem: &str, files: &[Seen], ask: &Ask, warnings: &mut Vec<St
     let ahead = points.iter().filter(|p| p.good && future(p)).count();
     points.iter_mut().filter(|p| future(p)).for_each(|p| p.keep.push(Keep::Future));
     let mut good: Vec<&mut Point> = points.iter_mut().filter(|p| p.good && !future(p)).collect();
-    by_policy(&mut good, ask.policy);
+    by_policy(&mut good, policy);
     match good.iter_mut().find(|p| p.proven) {
         Some(newest) => newest.keep.push(Keep::NewestProven),
         None => good.iter_mut().take(1).for_each(|p| p.keep.push(Keep::NewestUnchecked)),
@@ -46,7 +52,7 @@ pub(super) fn judge(stem: &str, files: &[Seen], ask: &Ask, warnings: &mut Vec<St
             "{ahead} of '{stem}' are dated in the future: the clock is wrong, or was; they are kept and count for nothing"
         ));
     }
-    if ask.policy.within.is_some() && (ahead > 0 || jumped(&good)) {
+    if policy.within.is_some() && (ahead > 0 || jumped(&good)) {
         good.iter_mut().for_each(|p| p.keep.push(Keep::Clock));
         warnings.push(format!(
             "the dates of '{stem}' make a jump, so none is removed by its age (keep-within): look at the clock; \
@@ -58,7 +64,7 @@ pub(super) fn judge(stem: &str, files: &[Seen], ask: &Ask, warnings: &mut Vec<St
     }
     let mut decided = vec![Decision::Remove(Remove::NoRule); files.len()];
     for point in points {
-        let decision = if ask.policy.keeps_all() {
+        let decision = if policy.keeps_all() {
             Decision::Keep(vec![Keep::All])
         } else if !point.keep.is_empty() {
             Decision::Keep(point.keep)
@@ -78,7 +84,7 @@ fn points(files: &[Seen]) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     for (i, file) in files.iter().enumerate() {
         let proven = file.state == State::Proven;
-        let entries = if proven { file.entries } else { 0 };
+        let entries = file.entries.filter(|_| proven);
         let good = proven || file.state == State::Unchecked;
         match points.last_mut().filter(|p| p.at == file.at) {
             Some(p) => {
@@ -126,7 +132,7 @@ fn jumped(good: &[&mut Point]) -> bool {
 /// A fall of the entries by more than half may be an accident of which nobody knows yet.
 fn by_entries(good: &mut [&mut Point], stem: &str, warnings: &mut Vec<String>) {
     let fell = |now: u64, before: u64| now.saturating_mul(2) < before;
-    let entries: Vec<u64> = good.iter().filter(|p| p.proven).map(|p| p.entries).collect();
+    let entries: Vec<u64> = good.iter().filter_map(|p| p.entries).collect();
     let fall = (1..BELIEVED).find_map(|standing| {
         let (level, before) = (entries.get(..standing)?, *entries.get(standing)?);
         level.iter().all(|n| fell(*n, before)).then_some((*level.last()?, before))
@@ -141,24 +147,26 @@ fn by_entries(good: &mut [&mut Point], stem: &str, warnings: &mut Vec<String>) {
     }
     // Where one from before the fall stays, so do those that show the new level: else it would be doubted again.
     let Some(level) = entries.get(..BELIEVED).and_then(|l| l.iter().max().copied()) else { return };
-    let proven = || good.iter().filter(|p| p.proven);
-    if proven().skip(BELIEVED).any(|p| !p.keep.is_empty() && fell(level, p.entries)) {
-        good.iter_mut().filter(|p| p.proven).take(BELIEVED).for_each(|p| p.keep.push(Keep::Level));
+    let known = good.iter().filter_map(|p| Some((!p.keep.is_empty(), p.entries?)));
+    if known.skip(BELIEVED).any(|(stays, entries)| stays && fell(level, entries)) {
+        good.iter_mut().filter(|p| p.entries.is_some()).take(BELIEVED).for_each(|p| p.keep.push(Keep::Level));
     }
 }
 
-/// Judges what a run left behind that was cut off. `proven` is the time of the newest proven one of its group;
-/// `None` in `group` where it belongs to none.
-pub(super) fn leftover(left: Option<&Leftover>, group: Option<(u64, Option<u64>)>, ask: &Ask) -> Decision {
+/// A group as its leftovers see it: its policy, and the time of its newest proven one.
+pub(super) type Group<'a> = (&'a Policy, Option<u64>);
+
+/// Judges what a run left behind that was cut off, dated `at`. No group is that of a temporary name of ours.
+pub(super) fn leftover(left: Option<&Leftover>, at: u64, group: Option<Group>, now: u64) -> Decision {
     let Some(left) = left else { return Decision::Keep(vec![Keep::Young]) };
-    let newer = group.is_none_or(|(at, proven)| proven.is_some_and(|p| p > at));
+    let newer = group.is_none_or(|(_, proven)| proven.is_some_and(|p| p > at));
     if left.held {
         Decision::Keep(vec![Keep::Held])
-    } else if left.modified_at.saturating_add(DAY) > ask.now {
+    } else if left.modified_at.saturating_add(DAY) > now {
         Decision::Keep(vec![Keep::Young])
     } else if !newer {
         Decision::Keep(vec![Keep::NoNewerProven])
-    } else if group.is_some() && ask.policy.keeps_all() {
+    } else if group.is_some_and(|(policy, _)| policy.keeps_all()) {
         Decision::Keep(vec![Keep::All])
     } else {
         Decision::Remove(Remove::Leftover)

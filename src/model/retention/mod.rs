@@ -13,10 +13,19 @@ use std::collections::HashMap;
 use std::fmt;
 
 pub use deletion::{check_name, last_good};
-pub use policy::{Policy, Rule};
+pub use policy::{Policies, Policy, Rule};
 pub use selection::{Selection, Unmatched};
 
 use super::snapshot::{Leftover, Snapshot, State};
+
+/// Where snapshots are kept: each place has a policy of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The snapshot folder.
+    Folder,
+    /// The bucket.
+    Bucket,
+}
 
 /// What is asked.
 #[derive(Debug)]
@@ -24,7 +33,7 @@ pub struct Ask<'a> {
     /// Which snapshots it is about.
     pub selection: &'a Selection,
     /// What is kept of them.
-    pub policy: &'a Policy,
+    pub policies: &'a Policies,
     /// Seconds since the epoch.
     pub now: u64,
     /// Whether a fall of the entries is meant.
@@ -105,24 +114,22 @@ pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judg
     let selected = ask.selection.among(all);
     let leftovers: HashMap<&str, &Leftover> = leftovers.iter().map(|l| (l.file.as_str(), l)).collect();
     let mut groups: HashMap<(&str, &str), Result<usize, Unmatched>> = HashMap::new();
-    let mut keys: Vec<(&str, &str)> = Vec::new();
+    let mut keys: Vec<(&str, &str, &Policy)> = Vec::new();
     let mut seen: Vec<Seen> = Vec::with_capacity(all.len());
     let mut decisions: Vec<Decision> = Vec::with_capacity(all.len());
     for (index, snapshot) in all.iter().enumerate() {
         let named = snapshot.name.as_ref().filter(|_| snapshot.state != State::Foreign);
         let (group, decision) = match named {
             None => match leftovers.get(snapshot.file.as_str()) {
-                Some(left) if left.ours => (None, group::leftover(Some(left), None, ask)),
+                Some(left) if left.ours => (None, group::leftover(Some(left), 0, None, ask.now)),
                 _ => (None, Decision::Unmatched(Unmatched::Foreign)),
             },
             Some(name) => {
                 let key = (place(snapshot), name.stem.as_str());
-                let group = groups.entry(key).or_insert_with(|| match selected.leaves_out(&name.stem) {
-                    Some(why) => Err(why),
-                    None => {
-                        keys.push(key);
-                        Ok(keys.len() - 1)
-                    }
+                let group = groups.entry(key).or_insert_with(|| {
+                    let base = selected.base_of(&name.stem)?;
+                    keys.push((key.0, key.1, ask.policies.of(base)));
+                    Ok(keys.len() - 1)
                 });
                 match group {
                     Err(why) => (None, Decision::Unmatched(*why)),
@@ -131,8 +138,8 @@ pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judg
                 }
             }
         };
-        let entries = snapshot.manifest.as_ref().map_or(0, |m| m.entries);
-        seen.push(Seen { at: snapshot.created_at, state: snapshot.state, entries, index, group });
+        let (at, state, entries) = (snapshot.created_at, snapshot.state, snapshot.entries());
+        seen.push(Seen { at, state, entries, index, group });
         decisions.push(decision);
     }
     let file = |s: &Seen| all.get(s.index).map(|s| s.file.as_str());
@@ -142,16 +149,16 @@ pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judg
         one.group.and_then(|g| members.get_mut(g)).into_iter().for_each(|group| group.push(*one));
     }
     let mut groups: Vec<_> = keys.into_iter().zip(members).collect();
-    groups.sort_unstable_by_key(|(key, _)| *key);
+    groups.sort_unstable_by_key(|((place, stem, _), _)| (*place, *stem));
     let mut warnings = Vec::new();
-    for ((_, stem), newest_first) in groups {
+    for ((_, stem, policy), newest_first) in groups {
         let (partial, whole): (Vec<Seen>, Vec<Seen>) =
             newest_first.into_iter().partition(|s| s.state == State::Partial);
         let proven = group::newest_proven(&whole, ask.now);
-        let decided = group::judge(stem, &whole, ask, &mut warnings);
+        let decided = group::judge(stem, &whole, policy, ask, &mut warnings);
         let partial = partial.iter().map(|s| {
             let left = file(s).and_then(|f| leftovers.get(f)).copied();
-            (s, group::leftover(left, Some((s.at, proven)), ask))
+            (s, group::leftover(left, s.at, Some((policy, proven)), ask.now))
         });
         for (one, decided) in whole.iter().zip(decided).chain(partial) {
             if let Some(decision) = decisions.get_mut(one.index) {
@@ -171,7 +178,7 @@ pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judg
 struct Seen {
     at: u64,
     state: State,
-    entries: u64,
+    entries: Option<u64>,
     /// Where it stands among all.
     index: usize,
     /// Which group it is of, where it is of one that is judged.
@@ -238,6 +245,7 @@ impl fmt::Display for Unmatched {
             Unmatched::Name => "not matched",
             Unmatched::Scheduled => "not matched: K3s's own, which has to be named",
             Unmatched::Node => "not matched: another node's",
+            Unmatched::Untold => "not matched: nothing tells whose it is",
             Unmatched::Foreign => "not a snapshot",
         })
     }

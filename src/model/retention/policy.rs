@@ -3,6 +3,8 @@
 //!
 //! Knows times only. Which snapshots count, and what stays in spite of the policy, is decided in `group.rs`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -147,6 +149,28 @@ impl Policy {
                 (i64::from(date.year()), month)
             }
         }
+    }
+}
+
+/// The policies of one place: that of a base, where it has one of its own, else the one for all.
+#[derive(Debug, Clone)]
+pub struct Policies {
+    /// For every base that has none of its own.
+    pub all: Policy,
+    /// By base.
+    pub of_base: BTreeMap<String, Policy>,
+}
+
+impl Policies {
+    /// What is kept of the snapshots of this base.
+    pub fn of(&self, base: &str) -> &Policy {
+        self.of_base.get(base).unwrap_or(&self.all)
+    }
+}
+
+impl From<Policy> for Policies {
+    fn from(all: Policy) -> Policies {
+        Policies { all, of_base: BTreeMap::new() }
     }
 }
 

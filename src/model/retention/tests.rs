@@ -54,6 +54,7 @@ fn file_in(place: &str, file: &str, state: State, entries: u64) -> Snapshot {
         name,
         state,
         manifest: (state == State::Proven).then(|| manifest(file, entries)),
+        entries: None,
         file: file.into(),
     }
 }
@@ -114,12 +115,20 @@ fn letters(all: &[Snapshot], leftovers: &[Leftover], ask: &Ask) -> String {
 }
 
 fn judged(all: &[Snapshot], policy: &Policy) -> String {
-    letters(all, &[], &Ask { selection: &selection(), policy, now: NOW, accept_drop: false })
+    letters(
+        all,
+        &[],
+        &Ask { selection: &selection(), policies: &policy.clone().into(), now: NOW, accept_drop: false },
+    )
 }
 
 fn reasons(all: &[Snapshot], policy: &Policy) -> Vec<String> {
     let selection = selection();
-    let judgement = judge(all, &[], &Ask { selection: &selection, policy, now: NOW, accept_drop: false });
+    let judgement = judge(
+        all,
+        &[],
+        &Ask { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false },
+    );
     judgement.verdicts.iter().rev().map(|v| v.decision.reasons().join(", ")).collect()
 }
 
@@ -217,7 +226,7 @@ fn groups_are_places_and_exact_stems() {
         file("etcd-snapshot--1", State::Unchecked),
     ];
     let shown = |selection: &Selection| {
-        letters(&all, &[], &Ask { selection, policy: &last(1), now: NOW, accept_drop: false })
+        letters(&all, &[], &Ask { selection, policies: &last(1).into(), now: NOW, accept_drop: false })
     };
     let default = Selection { named: false, ..s(&["on-demand", "timer", "pre-restore", "etcd-snapshot"]) };
     #[rustfmt::skip]
@@ -239,12 +248,102 @@ fn groups_are_places_and_exact_stems() {
     // Where nobody knows of another node, the name is all there is.
     let all = [p("prod-eu-server-1-2"), p("prod-eu-server-1-1"), p("-server-1-1")];
     let selection = Selection { all: true, ..default };
-    let ask = Ask { selection: &selection, policy: &last(1), now: NOW, accept_drop: false };
+    let ask = Ask { selection: &selection, policies: &last(1).into(), now: NOW, accept_drop: false };
     assert_eq!(letters(&all, &[], &ask), "k-.");
     // etcd's members tell of nodes too.
     let mut members = p("on-demand-server-1-3");
     members.manifest.as_mut().unwrap().members = vec!["eu-server-1-0a1b2c3d".into()];
     assert_eq!(letters(&[all[0].clone(), all[1].clone(), members], &[], &ask), "..k");
+}
+
+#[test]
+fn in_a_place_that_nodes_share_it_has_to_be_told_whose_a_stem_is() {
+    let u = |f: &str| file_in("bucket", f, State::Unchecked, 1);
+    let all = [
+        u("on-demand-server-1-2"),
+        u("on-demand-server-1-1"),
+        u("on-demand-server-2-2"),
+        u("on-demand-server-2-1"),
+        u("on-demand-eu-server-1-2"),
+        u("on-demand-eu-server-1-1"),
+        u("prod-server-1-2"),
+        u("prod-server-1-1"),
+        u("untold-server-1-2"),
+        u("untold-server-1-1"),
+        u("etcd-snapshot-server-1-2"),
+        u("etcd-snapshot-server-1-1"),
+    ];
+    let told: BTreeMap<String, String> = [
+        ("on-demand-server-2", "server-2"),
+        ("on-demand-eu-server-1", "eu-server-1"),
+        ("prod-server-1", "server-1"),
+    ]
+    .map(|(stem, node)| (stem.to_owned(), node.to_owned()))
+    .into();
+    let one = Selection { node: "server-1".into(), told: Some(told), ..selection() };
+    #[rustfmt::skip]
+    let rows: &[(&str, Selection, &str, &[&str])] = &[
+        ("this node's need no telling", one.clone(), "k-..........", &[]),
+        ("all nodes, as far as it is told", Selection { all_nodes: true, ..one.clone() }, "k-k-k-......",
+            &["on-demand-eu-server-1-2", "on-demand-server-2-2"]),
+        ("all bases of this node, as far as it is told", Selection { all: true, ..one.clone() }, "k-....k-....",
+            &["on-demand-eu-server-1-2", "prod-server-1-2", "untold-server-1-2"]),
+        ("of all bases nothing where nothing is told", Selection { all: true, told: Some(BTreeMap::new()), ..one.clone() },
+            "k-..........", &["on-demand-eu-server-1-2", "prod-server-1-2", "untold-server-1-2"]),
+        ("a node that is told is not cut out of a stem", Selection { all_nodes: true, bases: vec!["on-demand-eu".into()], ..one.clone() },
+            "....k-......", &[]),
+    ];
+    for (what, selection, want, asks) in rows {
+        let ask = Ask { selection, policies: &last(1).into(), now: NOW, accept_drop: false };
+        assert_eq!(letters(&all, &[], &ask), *want, "{what}");
+        assert_eq!(selection.asks(&all).into_values().collect::<Vec<_>>(), *asks, "{what}");
+    }
+    let ask = Ask { selection: &rows[2].1, policies: &last(1).into(), now: NOW, accept_drop: false };
+    let judgement = judge(&all, &[], &ask);
+    let why = |stem: &str| {
+        let found = judgement.verdicts.iter().find(|v| v.snapshot.file.starts_with(stem)).unwrap();
+        found.decision.reasons().join("")
+    };
+    assert!(
+        why("untold").contains("nothing tells whose it is") && why("on-demand-eu").contains("another node's")
+    );
+}
+
+#[test]
+fn a_base_may_have_a_policy_of_its_own() {
+    let p = |f: &str| file(f, State::Proven);
+    let all = [
+        p("timer-n-3"),
+        p("timer-n-2"),
+        p("timer-n-1"),
+        p("on-demand-n-3"),
+        p("on-demand-n-2"),
+        p("on-demand-n-1"),
+        p("timer-eu-n-2"),
+        p("timer-eu-n-1"),
+    ];
+    let policies = Policies { all: last(1), of_base: [("timer".to_owned(), last(2))].into() };
+    let shown = |selection: &Selection| {
+        letters(&all, &[], &Ask { selection, policies: &policies, now: NOW, accept_drop: false })
+    };
+    assert_eq!(shown(&selection()), "kk-k--..");
+    assert_eq!(shown(&Selection { all: true, ..selection() }), "kk-k--k-", "its base is timer-eu");
+    let told = Some([("timer-eu-n".to_owned(), "eu-n".to_owned())].into());
+    assert_eq!(shown(&Selection { all_nodes: true, told, ..selection() }), "kk-k--kk", "its base is timer");
+}
+
+#[test]
+fn entries_that_nobody_knows_are_no_fall() {
+    let mut all = levels(&[10, 10, 100, 100]);
+    assert_eq!(judged(&all, &last(1)), "kkkk");
+    for snapshot in &mut all {
+        snapshot.manifest = None;
+    }
+    assert_eq!(judged(&all, &last(1)), "k---", "unknown");
+    for (snapshot, entries) in all.iter_mut().zip([Some(10), None, Some(100), None]) {
+        snapshot.entries = entries;
+    }
+    assert_eq!(judged(&all, &last(1)), "kkkk", "told by a list, with gaps");
 }
 
 #[test]
@@ -263,7 +362,7 @@ fn dates_in_the_future_stay_and_count_for_nothing() {
     assert_eq!(judged(&all, &Policy { within: Some(DAY), ..last(1) }), "kkkkkk", "no age can be believed");
     assert_eq!(judged(&all[..1], &last(1)), "k");
     let selection = selection();
-    let ask = Ask { selection: &selection, policy: &last(2), now: NOW, accept_drop: false };
+    let ask = Ask { selection: &selection, policies: &last(2).into(), now: NOW, accept_drop: false };
     assert!(judge(&all, &[], &ask).warnings[0].contains("3 of 'on-demand-n' are dated in the future"));
     // A bad one is not removed for a proven one whose date nobody believes.
     assert_eq!(judged(&[ahead(1), file(&format!("on-demand-n-{NOW}"), State::Bad)], &last(1)), "kk");
@@ -287,7 +386,7 @@ fn a_clock_that_jumped_ahead_stops_pruning_by_age_until_three_stand_behind_the_g
     assert_eq!(judged(&daily(3), &within(7 * DAY)), "kkk------");
     assert_eq!(judged(&daily(1), &last(2)), "kk-----", "a count asks for no dates");
     let selection = selection();
-    let ask = Ask { selection: &selection, policy: &within(7 * DAY), now: NOW, accept_drop: false };
+    let ask = Ask { selection: &selection, policies: &within(7 * DAY).into(), now: NOW, accept_drop: false };
     assert!(judge(&daily(1), &[], &ask).warnings[0].contains("make a jump"));
     // Nor does a clock that is ahead now make all of them old: age is counted from the newest.
     assert_eq!(letters(&group("ppp"), &[], &Ask { now: NOW + 9000 * DAY, ..ask }), "kkk");
@@ -312,7 +411,7 @@ fn a_fall_of_the_entries_keeps_all_until_it_is_believed() {
         assert_eq!(judged(&levels(entries), &last(*n)), *want, "{what}");
     }
     let selection = selection();
-    let ask = Ask { selection: &selection, policy: &last(1), now: NOW, accept_drop: true };
+    let ask = Ask { selection: &selection, policies: &last(1).into(), now: NOW, accept_drop: true };
     assert_eq!(letters(&levels(&[1, 100, 100]), &[], &ask), "k--", "with --accept-drop");
     let said = judge(&levels(&[1, 100]), &[], &Ask { accept_drop: false, ..ask }).warnings.join("");
     assert!(said.contains("from 100 to 1") && said.contains("--accept-drop"), "{said}");
@@ -354,14 +453,14 @@ fn leftovers_go_when_they_are_old_and_nobody_holds_them() {
         ("no newer one is proven: ours goes all the same", State::Unchecked, 9 * DAY, false, "kk-."),
     ];
     let (selection, policy) = (selection(), last(5));
-    let ask = Ask { selection: &selection, policy: &policy, now: NOW, accept_drop: false };
+    let ask = Ask { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false };
     for (what, newer, age, held, want) in rows {
         let leftovers = [left(&part, *age, *held), left(dot, *age, *held)];
         assert_eq!(letters(&all(*newer), &leftovers, &ask), *want, "{what}");
     }
     assert_eq!(letters(&all(State::Proven), &[], &ask), "kk..", "nobody looked");
     let leftovers = [left(&part, 9 * DAY, false), left(dot, 9 * DAY, false)];
-    assert_eq!(letters(&all(State::Proven), &leftovers, &Ask { policy: &last(0), ..ask }), "kk-.");
+    assert_eq!(letters(&all(State::Proven), &leftovers, &Ask { policies: &last(0).into(), ..ask }), "kk-.");
     let k3s = file("etcd-snapshot-n-5.part", State::Partial);
     let leftovers = [left("etcd-snapshot-n-5.part", 9 * DAY, false)];
     assert_eq!(letters(&[k3s], &leftovers, &ask), ".", "K3s's own has to be named");
@@ -419,7 +518,12 @@ fn arbitrary_listing() -> impl Strategy<Value = Vec<Snapshot>> {
                 _ => (State::Partial, ".part"),
             };
             let stem = if hours % 5 == 0 { "timer-n" } else { "on-demand-n" };
-            file_in("/x", &format!("{stem}-{at}{end}"), state, entries)
+            let mut file = file_in("/x", &format!("{stem}-{at}{end}"), state, entries);
+            // As a bucket tells them, and as a manifest without a number does.
+            if entries % 4 > 1 {
+                (file.manifest, file.entries) = (None, Some(entries).filter(|n| n % 4 == 2));
+            }
+            file
         };
         rows.into_iter().map(file).filter(|f| seen.insert(f.file.clone())).collect()
     })
@@ -432,7 +536,7 @@ fn old_leftovers(all: &[Snapshot]) -> Vec<Leftover> {
 
 fn gone(all: &[Snapshot], policy: &Policy) -> Vec<String> {
     let selection = selection();
-    let ask = Ask { selection: &selection, policy, now: NOW, accept_drop: false };
+    let ask = Ask { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false };
     let verdicts = judge(all, &old_leftovers(all), &ask).verdicts;
     let gone = verdicts.into_iter().filter(|v| matches!(v.decision, Decision::Remove(_)));
     gone.map(|v| v.snapshot.file.clone()).collect()
@@ -460,6 +564,11 @@ proptest! {
             let done = &plan[..killed.min(plan.len())];
             let rest = gone(&without(&all, done), &policy);
             prop_assert!(rest.iter().all(|f| plan[done.len()..].contains(f)), "{:?} of {:?}", rest, plan);
+            // A store may have done any part of a request.
+            let any = |f: &&String| f.bytes().map(usize::from).sum::<usize>().wrapping_mul(killed + 1) % 3 == 0;
+            let done: Vec<String> = plan.iter().filter(any).cloned().collect();
+            let rest = gone(&without(&all, &done), &policy);
+            prop_assert!(rest.iter().all(|f| plan.contains(f) && !done.contains(f)), "{:?} of {:?}", rest, plan);
             // The guards may hold back what is left of a plan; the rules alone never do.
             let plain: Vec<Snapshot> = all.iter().map(|s| file(&s.file, s.state)).collect();
             let policy = Policy { within: None, ..policy };
@@ -511,7 +620,7 @@ proptest! {
         let hash = |s: &Snapshot| s.file.bytes().fold(by, |h, b| h.rotate_left(5) ^ u64::from(b));
         other.sort_by_key(hash);
         let (selection, left) = (selection(), old_leftovers(&all));
-        let ask = Ask { selection: &selection, policy: &policy, now: NOW, accept_drop: false };
+        let ask = Ask { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false };
         let (a, b) = (judge(&all, &left, &ask), judge(&other, &left, &ask));
         let rows = |j: &Judgement| -> Vec<String> {
             j.verdicts.iter().map(|v| format!("{} {:?}", v.snapshot.file, v.decision)).collect()

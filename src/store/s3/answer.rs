@@ -90,15 +90,15 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
 
 /// By the store's word, and by its sentence where stores have one word for many things.
 fn class_of(code: &str, said: &str) -> Option<Class> {
-    let (class, said) = (Class::of_code(code)?, said.to_ascii_lowercase());
-    Some(match class {
-        // Garage says this of all that it does not allow, MinIO also of what is locked.
-        Class::Denied if said.contains("invalid signature") => Class::Signature,
-        Class::Denied if said.contains("no such key") => Class::Key,
-        Class::Denied if ["worm", "object lock", "retention"].iter().any(|w| said.contains(w)) => {
-            Class::Locked
-        }
-        class => class,
+    let said = said.to_ascii_lowercase();
+    let lock = ["worm", "object lock", "retention", "legal hold"].iter().any(|w| said.contains(w));
+    Some(match Class::of_code(code) {
+        // Garage says this of all that it does not allow.
+        Some(Class::Denied) if said.contains("invalid signature") => Class::Signature,
+        Some(Class::Denied) if said.contains("no such key") => Class::Key,
+        // AWS denies access to what is locked, MinIO calls it an invalid request.
+        Some(Class::Denied) | None if lock && !code.is_empty() => Class::Locked,
+        class => class?,
     })
 }
 

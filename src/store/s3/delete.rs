@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deletes: a thousand keys in a request, one by one where a store offers no such thing.
 //!
-//! First the objects, then what belongs to those that are gone: a snapshot that stays keeps its manifest.
+//! First the objects, then what belongs to those that are gone: a snapshot that stays keeps its manifest. All of it
+//! stands in one queue, so that a request is full whatever is in it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Once;
 
 use md5::{Digest as _, Md5};
@@ -12,7 +13,6 @@ use ureq::http::Method;
 
 use super::answer::{header, in_a_document};
 use super::put::{base64, is_unknown};
-use super::record::companions;
 use super::send::{Payload, Wire};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -20,57 +20,143 @@ use super::xml::escape;
 
 /// The most that a store takes in one request.
 const KEYS: usize = 1000;
+/// So many in a row that fail for a reason that may pass, each tried several times: the store is down.
+const ENOUGH: usize = 3;
 
-/// Deletes the snapshots of these names. A name that is not there counts as deleted.
-pub(super) fn delete(wire: &Wire, names: &[String]) -> Vec<(String, Result<(), Trouble>)> {
-    let keys: Vec<String> = names.iter().map(|n| wire.bucket.key(n)).collect();
-    let mut failed = delete_keys(wire, &keys);
-    let results: Vec<(String, Result<(), Trouble>)> = names
-        .iter()
-        .zip(&keys)
-        .map(|(name, key)| (name.clone(), failed.remove(key).map_or(Ok(()), Err)))
-        .collect();
-    let gone = results.iter().filter(|(_, r)| r.is_ok());
-    let rest: Vec<String> = gone.flat_map(|(name, _)| companions(wire, name)).collect();
-    for (key, trouble) in delete_keys(wire, &rest) {
-        log::warn!("deleting '{}' from the bucket: {trouble}; its snapshot is gone", key.escape_debug());
+/// Something to be deleted.
+struct Doomed {
+    key: String,
+    /// Where its name stands, where it is a snapshot and not what belongs to one.
+    snapshot: Option<usize>,
+}
+
+/// Deletes the snapshots of these names, in their order, and then what `companions` names of those that are gone. A
+/// name that is not there counts as deleted.
+pub(super) fn delete(
+    wire: &Wire,
+    names: &[String],
+    companions: &dyn Fn(&str) -> Vec<String>,
+) -> Vec<(String, Result<(), Trouble>)> {
+    let mut results: Vec<(String, Result<(), Trouble>)> =
+        names.iter().map(|name| (name.clone(), Ok(()))).collect();
+    let snapshots = names.iter().enumerate();
+    let mut queue: VecDeque<Doomed> =
+        snapshots.map(|(i, name)| Doomed { key: wire.bucket.key(name), snapshot: Some(i) }).collect();
+    let mut deed = Deed { wire, bulk: true, down: None };
+    while !queue.is_empty() {
+        let chunk: Vec<Doomed> = queue.drain(..queue.len().min(KEYS)).collect();
+        let keys: Vec<&str> = chunk.iter().map(|d| d.key.as_str()).collect();
+        let mut failed = deed.delete(&keys);
+        for doomed in &chunk {
+            let trouble = failed.remove(doomed.key.as_str());
+            match (doomed.snapshot.and_then(|i| results.get_mut(i)), trouble) {
+                (Some((_, result)), Some(trouble)) => *result = Err(trouble),
+                (Some((name, _)), None) => {
+                    let beside = companions(name).into_iter();
+                    queue.extend(beside.map(|key| Doomed { key, snapshot: None }));
+                }
+                (None, Some(trouble)) => log::warn!(
+                    "deleting '{}' from the bucket: {trouble}; its snapshot is gone, a later prune removes it",
+                    doomed.key.escape_debug()
+                ),
+                (None, None) => {}
+            }
+        }
     }
     results
 }
 
-/// What could not be deleted.
-fn delete_keys(wire: &Wire, keys: &[String]) -> HashMap<String, Trouble> {
-    let mut failed = HashMap::new();
-    // XML has no way to say control characters.
-    let (odd, plain): (Vec<&String>, Vec<&String>) =
-        keys.iter().partition(|k| k.chars().any(char::is_control));
-    let mut bulk = true;
-    for chunk in plain.chunks(KEYS) {
-        if bulk && chunk.len() > 1 {
-            match together(wire, chunk, &mut failed) {
-                Ok(()) => continue,
-                Err(t) if is_unknown(&t) || is_elsewhere(&t) => {
-                    log::debug!("{t}; deleting one by one");
-                    bulk = false;
+/// Deletes these keys, and gives back how many are gone.
+pub(super) fn delete_keys(wire: &Wire, keys: &[String]) -> Result<usize, Trouble> {
+    let mut deed = Deed { wire, bulk: true, down: None };
+    let mut gone = 0;
+    for chunk in keys.chunks(KEYS) {
+        let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
+        let failed = deed.delete(&chunk);
+        if let Some((_, trouble)) = failed.into_iter().next() {
+            return Err(trouble);
+        }
+        gone += chunk.len();
+    }
+    Ok(gone)
+}
+
+/// What was found out about a store while deleting.
+struct Deed<'a> {
+    wire: &'a Wire,
+    /// Whether it may know requests of many keys.
+    bulk: bool,
+    /// Why nothing more is asked of it.
+    down: Option<Trouble>,
+}
+
+/// By key: what could not be deleted.
+type Failed<'a> = HashMap<&'a str, Trouble>;
+
+impl Deed<'_> {
+    /// Deletes these, a thousand at most.
+    fn delete<'k>(&mut self, keys: &[&'k str]) -> Failed<'k> {
+        let mut failed = HashMap::new();
+        // XML has no way to say control characters.
+        let (odd, plain): (Vec<&str>, Vec<&str>) = keys.iter().partition(|k| k.chars().any(char::is_control));
+        let again = match self.together(&plain, &mut failed) {
+            Ok(again) => again,
+            Err(t) => {
+                // Refused as a whole, so the next thousand would be too.
+                failed.extend(plain.iter().map(|k| (*k, t.clone())));
+                self.down = Some(t);
+                Vec::new()
+            }
+        };
+        self.one_by_one(&again, &mut failed);
+        self.one_by_one(&odd, &mut failed);
+        failed
+    }
+
+    /// In one request. Gives back what has to be asked for singly.
+    fn together<'k>(&mut self, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, Trouble> {
+        if !self.bulk || self.down.is_some() || keys.len() < 2 {
+            return Ok(keys.to_vec());
+        }
+        match request(self.wire, keys, failed) {
+            Err(t) if is_unknown(&t) || is_elsewhere(&t) => {
+                log::debug!("{t}; deleting one by one");
+                self.bulk = false;
+                Ok(keys.to_vec())
+            }
+            done => done,
+        }
+    }
+
+    fn one_by_one<'k>(&mut self, keys: &[&'k str], failed: &mut Failed<'k>) {
+        let mut in_a_row = 0;
+        for key in keys {
+            if let Some(t) = &self.down {
+                failed.insert(key, t.clone());
+                continue;
+            }
+            match self.wire.ask(&Ask::new(Method::DELETE, *key), Payload::None) {
+                Ok(answer) => {
+                    if header(&answer.headers, "x-amz-delete-marker") == "true" {
+                        say_that_versions_stay();
+                    }
+                    in_a_row = 0;
                 }
+                Err(t) if t.class == Class::Missing => in_a_row = 0,
                 Err(t) => {
-                    failed.extend(chunk.iter().map(|k| ((*k).clone(), t.clone())));
-                    continue;
+                    in_a_row = if t.may_pass() { in_a_row + 1 } else { 0 };
+                    if in_a_row >= ENOUGH {
+                        self.down = Some(t.clone());
+                    }
+                    failed.insert(key, t);
                 }
             }
         }
-        one_by_one(wire, chunk, &mut failed);
     }
-    one_by_one(wire, &odd, &mut failed);
-    failed
 }
 
-/// How stores without this request answer it, beside those that say so: they see a request of another kind.
-fn is_elsewhere(trouble: &Trouble) -> bool {
-    matches!(trouble.class, Class::Failed | Class::NoBucket | Class::Nonsense)
-}
-
-fn together(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>) -> Result<(), Trouble> {
+/// Asks for all of these at once. Gives back those of which the store says that they may be asked for again.
+fn request<'k>(wire: &Wire, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, Trouble> {
     let mut body = String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for key in keys {
         body.push_str(&format!("<Object><Key>{}</Key></Object>", escape(key)));
@@ -88,38 +174,28 @@ fn together(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>
     if answer.all("Deleted").any(|d| d.text("DeleteMarker") == "true") {
         say_that_versions_stay();
     }
-    let asked: BTreeSet<&str> = keys.iter().map(|k| k.as_str()).collect();
-    let mut again: Vec<&String> = Vec::new();
+    let asked: BTreeSet<&str> = keys.iter().copied().collect();
+    let mut again = Vec::new();
     for error in answer.all("Error") {
-        let key = error.child("Key").map_or("", |k| k.text.as_str());
-        if !asked.contains(key) {
+        let Some(key) = error.child("Key").and_then(|k| asked.get(k.text.as_str())).copied() else {
             return Err(Trouble::of(
                 Class::Nonsense,
                 "the store speaks of an object that nobody asked it to delete",
             ));
-        }
+        };
         let trouble = in_a_document(error);
-        match keys.iter().find(|k| k.as_str() == key).filter(|_| trouble.may_pass()) {
-            Some(key) => again.push(key),
-            None if trouble.class == Class::Missing => {}
-            None => drop(failed.insert(key.to_owned(), trouble)),
+        match trouble.class {
+            Class::Missing => {}
+            _ if trouble.may_pass() => again.push(key),
+            _ => drop(failed.insert(key, trouble)),
         }
     }
-    one_by_one(wire, &again, failed);
-    Ok(())
+    Ok(again)
 }
 
-fn one_by_one(wire: &Wire, keys: &[&String], failed: &mut HashMap<String, Trouble>) {
-    for key in keys {
-        match wire.ask(&Ask::new(Method::DELETE, key.as_str()), Payload::None) {
-            Ok(answer) if header(&answer.headers, "x-amz-delete-marker") == "true" => {
-                say_that_versions_stay()
-            }
-            Ok(_) => {}
-            Err(t) if t.class == Class::Missing => {}
-            Err(t) => drop(failed.insert((*key).clone(), t)),
-        }
-    }
+/// How stores without this request answer it, beside those that say so: they see a request of another kind, or fail.
+fn is_elsewhere(trouble: &Trouble) -> bool {
+    matches!(trouble.class, Class::Failed | Class::NoBucket | Class::Nonsense | Class::Server)
 }
 
 /// Once in a run: whoever deletes for the room it takes should know.

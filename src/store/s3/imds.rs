@@ -51,11 +51,11 @@ pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), Trouble> {
     })?)?;
     let role = role.lines().next().unwrap_or_default().trim().to_owned();
     if role.is_empty() || !role.chars().all(|c| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c)) {
-        return Err(Trouble::of(Class::Nonsense, "the instance metadata service names no role"));
+        return Err(Trouble::of(Class::Config, "the instance metadata service names no role"));
     }
     let answer = text(get(&role).map_err(none)?)?;
     let found: Role = serde_json::from_str(&answer)
-        .map_err(|_| Trouble::of(Class::Nonsense, "the instance metadata service gives no keys"))?;
+        .map_err(|_| Trouble::of(Class::Config, "the instance metadata service gives no keys"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let expires = found.expiration.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
     let left =
@@ -75,6 +75,6 @@ fn text(answer: ureq::http::Response<ureq::Body>) -> Result<String, Trouble> {
         .into_reader()
         .take(64 << 10)
         .read_to_string(&mut text)
-        .map_err(|_| Trouble::of(Class::Nonsense, "the instance metadata service gives no text"))?;
+        .map_err(|_| Trouble::of(Class::Config, "the instance metadata service gives no text"))?;
     Ok(text)
 }

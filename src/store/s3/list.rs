@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use ureq::http::Method;
 
 use super::object::id_of;
-use super::record::{FOLDER, variant_of};
+use super::record::{FOLDER, label, newer};
 use super::send::{Payload, Wire};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
@@ -158,65 +158,123 @@ pub(super) fn is_plain(file: &str) -> bool {
     !file.is_empty() && !file.contains('/') && file != "." && file != ".."
 }
 
-/// The rows of a bucket, and the objects behind them. An object is what the newest manifest beside it says, as
-/// long as that is not older than the object.
-pub(super) fn rows(wire: &Wire) -> Result<(Listing, HashMap<String, Entry>), Trouble> {
+/// Something in the folder of companions.
+#[derive(Debug, Clone)]
+pub(super) struct Companion {
+    pub(super) key: String,
+    pub(super) modified: u64,
+    /// What a manifest of ours says; `None` for K3s's own companion.
+    pub(super) verdict: Option<(State, Option<u64>)>,
+}
+
+/// What a listing showed behind its rows, by file name.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    pub(super) objects: HashMap<String, Entry>,
+    /// What belongs to a snapshot, whether that is there or not.
+    pub(super) companions: HashMap<String, Vec<Companion>>,
+}
+
+impl Shown {
+    /// The manifest of ours that counts.
+    pub(super) fn manifest(&self, file: &str) -> Option<&Companion> {
+        let all = self.companions.get(file)?.iter();
+        all.filter(|c| c.verdict.is_some())
+            .max_by_key(|c| newer(c.modified, c.verdict.map_or(State::Unchecked, |v| v.0)))
+    }
+
+    /// Manifests of ours whose snapshots are gone, if they have not been written after `before`: a save that ran
+    /// meanwhile may have put its snapshot where the listing had been already.
+    pub(super) fn orphans(&self, before: u64) -> Vec<String> {
+        let gone = self.companions.iter().filter(|(file, _)| {
+            !self.objects.contains_key(*file) && is_plain(file) && SnapshotName::parse(file).is_some()
+        });
+        let all = gone.flat_map(|(_, companions)| companions);
+        let mut keys: Vec<String> =
+            all.filter(|c| c.verdict.is_some() && c.modified <= before).map(|c| c.key.clone()).collect();
+        keys.sort();
+        keys
+    }
+}
+
+/// The rows of a bucket, and what is behind them. An object is what the newest manifest beside it says, as long as
+/// that is not older than the object.
+pub(super) fn rows(wire: &Wire) -> Result<(Listing, Shown), Trouble> {
     let mut prefix = wire.bucket.key("");
     if prefix == "/" {
         prefix.clear();
     }
     let url = wire.bucket.url();
-    let mut verdicts: HashMap<String, (u64, State)> = HashMap::new();
+    let mut shown = Shown::default();
     let mut objects: Vec<Entry> = Vec::new();
     let below = |key: &str| key.get(prefix.len()..).unwrap_or_default().to_owned();
     entries(wire, &prefix, &mut |entry| {
         let file = below(&entry.key);
         match file.strip_prefix(FOLDER).and_then(|f| f.strip_prefix('/')) {
             Some(record) => {
-                if let Some((of, state)) = variant_of(record) {
-                    let newest = verdicts.entry(of.to_owned()).or_insert((0, State::Unchecked));
-                    // Of two of the same second the worse counts.
-                    if entry.modified > newest.0 || entry.modified == newest.0 && state != State::Proven {
-                        *newest = (entry.modified, state);
-                    }
-                }
+                let label = label(record);
+                let companion = Companion {
+                    key: entry.key,
+                    modified: entry.modified,
+                    verdict: label.map(|l| (l.state, l.entries)),
+                };
+                let of = label.map_or(record, |l| l.name).to_owned();
+                shown.companions.entry(of).or_default().push(companion);
             }
             None if file.is_empty() || file.ends_with('/') => {} // the folder itself, as some tools create it
             None => objects.push(entry),
         }
     })?;
-    let mut found = HashMap::new();
-    let snapshots = objects
-        .into_iter()
-        .map(|entry| {
-            let file = below(&entry.key);
-            let name = Some(&file).filter(|f| is_plain(f)).and_then(|f| SnapshotName::parse(f));
-            let verdict =
-                verdicts.get(&file).filter(|(at, _)| *at >= entry.modified).map(|(_, state)| *state);
-            let state = match (&name, verdict) {
-                (None, _) => State::Foreign,
-                (Some(_), _) if entry.size == 0 => State::Bad,
-                (Some(n), _) if n.suffix == Suffix::Plain && !plausible_size(entry.size) => State::Bad,
-                (Some(_), verdict) => verdict.unwrap_or(State::Unchecked),
-            };
-            let row = Snapshot {
-                location: format!("{url}/{file}"),
-                size: entry.size,
-                created_at: name.as_ref().map_or(entry.modified, |n| n.at),
-                name,
-                state,
-                manifest: None,
-                file: file.clone(),
-            };
-            found.insert(file, entry);
-            row
-        })
-        .collect();
-    Ok((Listing { snapshots, complete: true, informed: true }, found))
+    let mut snapshots = Vec::with_capacity(objects.len());
+    for entry in objects {
+        let file = below(&entry.key);
+        let name = Some(&file).filter(|f| is_plain(f)).and_then(|f| SnapshotName::parse(f));
+        let manifest = shown.manifest(&file).filter(|m| m.modified >= entry.modified);
+        let (verdict, entries) = manifest.and_then(|m| m.verdict).unwrap_or((State::Unchecked, None));
+        let state = match &name {
+            None => State::Foreign,
+            Some(_) if entry.size == 0 => State::Bad,
+            Some(n) if n.suffix == Suffix::Plain && !plausible_size(entry.size) => State::Bad,
+            Some(_) => verdict,
+        };
+        snapshots.push(Snapshot {
+            location: format!("{url}/{file}"),
+            size: entry.size,
+            created_at: name.as_ref().map_or(entry.modified, |n| n.at),
+            name,
+            state,
+            manifest: None,
+            entries: entries.filter(|_| state == State::Proven),
+            file: file.clone(),
+        });
+        shown.objects.insert(file, entry);
+    }
+    Ok((Listing { snapshots, complete: true, informed: true }, shown))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_manifests_of_snapshots_that_are_gone_are_orphans() {
+        let mut shown = Shown::default();
+        let entry = Entry { key: "x/here-n-5".into(), size: 1, modified: 1, etag: String::new() };
+        shown.objects.insert("here-n-5".into(), entry);
+        for (of, modified, ours) in [
+            ("here-n-5", 1, true),
+            ("gone-n-5", 1, true),
+            ("young-n-5", 3, true),
+            ("k3s-n-5", 1, false),
+            ("odd", 1, true),
+        ] {
+            let verdict = ours.then_some((State::Proven, None));
+            let companion = Companion { key: format!("x/.metadata/{of}"), modified, verdict };
+            shown.companions.insert(of.into(), vec![companion]);
+        }
+        assert_eq!(shown.orphans(2), ["x/.metadata/gone-n-5"]);
+    }
+
     #[test]
     fn names_are_decoded_as_stores_encode_them() {
         for (raw, want) in [
@@ -230,15 +288,15 @@ mod tests {
             ("ü%41+", "ü%41+"),
             ("a b%41+", "a b%41+"),
         ] {
-            assert_eq!(super::decode(raw), want, "{raw}");
+            assert_eq!(decode(raw), want, "{raw}");
         }
     }
 
     #[test]
     fn no_name_leads_out_of_the_folder() {
         for bad in ["", ".", "..", "a/b", "../x", "/etc"] {
-            assert!(!super::is_plain(bad), "{bad}");
+            assert!(!is_plain(bad), "{bad}");
         }
-        assert!(super::is_plain("..a-5"));
+        assert!(is_plain("..a-5"));
     }
 }

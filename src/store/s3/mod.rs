@@ -21,16 +21,15 @@ mod tls;
 mod trouble;
 mod xml;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
 use super::{Opened, Remote, Store};
-use crate::error::{Fault, Kind};
+use crate::error::{Fault, Kind, kind_of};
 use crate::host::{Draft, Progress};
 use crate::inspect::ReadAt;
 use crate::model::bucket::Bucket;
@@ -38,11 +37,15 @@ use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::Check;
 use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
 
+use list::Shown;
 use object::{Head, Object, head, id_of};
 use put::Manners;
 use record::Evidence;
 use send::Wire;
 use trouble::{Class, Trouble};
+
+/// Seconds in which a manifest is too young to be called left over.
+const DAY: u64 = 86_400;
 
 /// A bucket, or a folder in one.
 pub struct S3 {
@@ -50,6 +53,9 @@ pub struct S3 {
     manners: Manners,
     details: bool,
     scratch: PathBuf,
+    /// What the last list showed, so that a deletion knows what belongs to a snapshot without asking again. Nothing
+    /// once something was written.
+    shown: Mutex<Option<Shown>>,
 }
 
 impl S3 {
@@ -58,7 +64,7 @@ impl S3 {
     pub fn new(bucket: Bucket, scratch: PathBuf) -> Result<S3> {
         let doing = format!("using the bucket '{}'", bucket.url());
         let wire = Arc::new(Wire::new(bucket).map_err(|t| t.error(&doing))?);
-        Ok(S3 { wire, manners: Manners::default(), details: false, scratch })
+        Ok(S3 { wire, manners: Manners::default(), details: false, scratch, shown: Mutex::new(None) })
     }
 
     /// The same, but a list reads the manifests too, several at once.
@@ -96,14 +102,16 @@ impl S3 {
             name,
             state,
             manifest,
+            entries: None,
             file: file.to_owned(),
         }
     }
 
-    /// Reads the manifests of what is proven or bad, several at once.
-    fn read_details(&self, listing: &mut Listing, found: &HashMap<String, list::Entry>) {
-        let wanted: Vec<&mut Snapshot> =
-            listing.snapshots.iter_mut().filter(|s| s.state != State::Foreign).collect();
+    /// Reads the manifests of those that have one, several at once.
+    fn read_details(&self, listing: &mut Listing, shown: &Shown) {
+        let snapshots = listing.snapshots.iter_mut().filter(|s| s.state != State::Foreign);
+        let wanted: Vec<(&mut Snapshot, &str)> =
+            snapshots.filter_map(|s| shown.manifest(&s.file).map(|m| (s, m.key.as_str()))).collect();
         let jobs = Mutex::new(wanted.into_iter());
         let failed = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -111,12 +119,13 @@ impl S3 {
                 scope.spawn(|| {
                     loop {
                         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
-                        let Some(snapshot) = next else { return };
+                        let Some((snapshot, key)) = next else { return };
                         if failed.load(Relaxed) > 0 {
                             return;
                         }
-                        match record::read(&self.wire, &snapshot.file, None) {
-                            Ok(Some(m)) if found.get(&snapshot.file).is_some_and(|e| e.is(&m.file)) => {
+                        let object = shown.objects.get(&snapshot.file);
+                        match record::read_from(&self.wire, key, &snapshot.file) {
+                            Ok(Some(m)) if object.is_some_and(|e| e.is(&m.file)) => {
                                 if snapshot.state != State::Bad {
                                     snapshot.state = record::verdict(&m);
                                 }
@@ -139,6 +148,10 @@ impl S3 {
         });
         listing.complete &= failed.into_inner() == 0;
     }
+
+    fn shown(&self) -> MutexGuard<'_, Option<Shown>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn missing(t: Trouble, doing: &str, file: &str, url: &str) -> anyhow::Error {
@@ -154,11 +167,12 @@ fn missing(t: Trouble, doing: &str, file: &str, url: &str) -> anyhow::Error {
 
 impl Store for S3 {
     fn list(&self) -> Result<Listing> {
-        let (mut listing, found) =
+        let (mut listing, shown) =
             list::rows(&self.wire).map_err(|t| t.error(&format!("listing '{}'", self.wire.bucket.url())))?;
         if self.details {
-            self.read_details(&mut listing, &found);
+            self.read_details(&mut listing, &shown);
         }
+        *self.shown() = Some(shown);
         Ok(listing)
     }
 
@@ -170,7 +184,7 @@ impl Store for S3 {
         let key = self.wire.bucket.key(file);
         let head = head(&self.wire, &key).map_err(|t| missing(t, &doing, file, &url))?;
         let id = id_of(head.size, head.modified, &head.etag);
-        let recorded = record::read(&self.wire, file, None)
+        let recorded = record::read(&self.wire, file)
             .map_err(|t| t.error(&self.doing("reading the manifest of", file)))?;
         let valid = recorded.clone().filter(|m| m.file == id);
         let snapshot = self.row(file, &head, valid);
@@ -179,6 +193,7 @@ impl Store for S3 {
     }
 
     fn record(&self, manifest: &Manifest) -> Result<()> {
+        *self.shown() = None;
         let mut manifest = manifest.clone();
         record::note(&mut manifest, Evidence::Read, "");
         record::write(&self.wire, &manifest, true)
@@ -196,6 +211,7 @@ impl Store for S3 {
         manifest: &Manifest,
         progress: &dyn Progress,
     ) -> Result<Snapshot> {
+        *self.shown() = None;
         let file = name.to_string();
         let doing = self.doing("sending", &file);
         let (head, evidence) = put::put(&self.wire, &self.manners, &file, data, manifest, progress)
@@ -218,6 +234,18 @@ impl Store for S3 {
     }
 
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
+        let listed = self.shown().is_some();
+        if let Err(e) = if listed { Ok(()) } else { self.list().map(drop) } {
+            let why = format!("{e:#}");
+            let fault = || Fault::new(kind_of(&e), why.clone());
+            return files.iter().map(|f| ((*f).to_owned(), Err(fault().into()))).collect();
+        }
+        let shown = self.shown();
+        let beside = |file: &str| -> Vec<String> {
+            let all = shown.as_ref().and_then(|s| s.companions.get(file)).into_iter().flatten();
+            all.map(|c| c.key.clone()).collect()
+        };
+        let there = |file: &str| shown.as_ref().is_some_and(|s| s.objects.contains_key(file));
         let all = files.iter().map(|f| (*f).to_owned());
         let (good, bad): (Vec<String>, Vec<String>) = all.partition(|f| list::is_plain(f));
         let refused = bad.into_iter().map(|f| {
@@ -225,12 +253,20 @@ impl Store for S3 {
                 Fault::new(Kind::Usage, format!("'{}' is not the name of a snapshot", f.escape_debug()));
             (f, Err(fault.into()))
         });
-        let done = delete::delete(&self.wire, &good).into_iter().map(|(file, result)| {
+        let done = delete::delete(&self.wire, &good, &beside).into_iter().map(|(file, result)| {
             let result = result.map_err(|t| t.error(&self.doing("deleting", &file)));
             // A store does not say whether there was something to delete.
-            (file, result.map(|()| true))
+            let result = result.map(|()| there(&file));
+            (file, result)
         });
         done.chain(refused).collect()
+    }
+
+    fn forget(&self, now: u64) -> Result<usize> {
+        let orphans = self.shown().as_ref().map(|s| s.orphans(now.saturating_sub(DAY))).unwrap_or_default();
+        delete::delete_keys(&self.wire, &orphans).map_err(|t| {
+            t.error(&format!("deleting manifests of snapshots that are gone from '{}'", self.url()))
+        })
     }
 }
 
@@ -241,5 +277,13 @@ impl Remote for S3 {
 
     fn url(&self) -> String {
         self.wire.bucket.url()
+    }
+
+    fn node_of(&self, file: &str) -> Result<Option<String>> {
+        let doing = self.doing("looking at", file);
+        match object::head_or_none(&self.wire, &self.wire.bucket.key(file)) {
+            Ok(head) => Ok(head.map(|h| h.node).filter(|node| !node.is_empty())),
+            Err(t) => Err(t.error(&doing)),
+        }
     }
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Our manifests in a bucket: `<folder>/.metadata/<name>.json`, beside K3s's own companion `.metadata/<name>`.
+//! Our manifests in a bucket: `<folder>/.metadata/<name>.<verdict>.json`, beside K3s's own companion
+//! `.metadata/<name>`.
 //!
-//! A list must tell proven from bad without opening anything, so the verdict is part of the name: `.json` says
-//! proven, `.bad.json` and `.unchecked.json` the rest. Only one of the three is kept.
+//! A list must tell proven from bad without opening anything, and a prune how many entries the proven have, so both
+//! are part of the name: a number says proven, and that many entries; `bad` and `unchecked` the rest. Only one of them
+//! is kept, and the newest counts.
 
 use serde_json::{Value, json};
 use ureq::http::Method;
 
+use super::list::entries;
 use super::put::put_bytes;
 use super::send::{Payload, Wire};
 use super::sign::Ask;
@@ -15,8 +18,6 @@ use crate::model::snapshot::{Manifest, State};
 
 /// The folder of companions, K3s's and ours.
 pub(super) const FOLDER: &str = ".metadata";
-const ENDINGS: [(&str, State); 3] =
-    [(".bad.json", State::Bad), (".unchecked.json", State::Unchecked), (".json", State::Proven)];
 /// A manifest is far smaller.
 const LONGEST: u64 = 1 << 20;
 /// The manifest's field about the object.
@@ -62,48 +63,91 @@ pub(super) fn verdict(manifest: &Manifest) -> State {
     }
 }
 
-/// The snapshot that a file in the folder of companions is a manifest of, and its verdict.
-pub(super) fn variant_of(record: &str) -> Option<(&str, State)> {
-    ENDINGS.iter().find_map(|(ending, state)| Some((record.strip_suffix(ending)?, *state)))
+/// What the name of a manifest tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Label<'a> {
+    /// The file name of the snapshot.
+    pub(super) name: &'a str,
+    pub(super) state: State,
+    /// Keys of etcd's bucket `key`.
+    pub(super) entries: Option<u64>,
 }
 
-fn key(wire: &Wire, name: &str, state: State) -> String {
-    let ending = ENDINGS.iter().find(|(_, s)| *s == state).map_or(".unchecked.json", |(e, _)| *e);
-    wire.bucket.key(&format!("{FOLDER}/{name}{ending}"))
+/// Reads the name of a file in the folder of companions; `None` where it is no manifest of ours. A snapshot's own
+/// name never ends in a dot and one of these words.
+pub(super) fn label(record: &str) -> Option<Label<'_>> {
+    let bare = record.strip_suffix(".json")?;
+    let (name, word) = bare.rsplit_once('.')?;
+    let (state, entries) = match word {
+        "bad" => (State::Bad, None),
+        "unchecked" => (State::Unchecked, None),
+        number => (State::Proven, Some(number.parse().ok().filter(|n: &u64| n.to_string() == number)?)),
+    };
+    Some(Label { name, state, entries })
 }
 
-/// Everything in the folder of companions that belongs to a snapshot.
-pub(super) fn companions(wire: &Wire, name: &str) -> Vec<String> {
-    let ours = ENDINGS.iter().map(|(_, state)| key(wire, name, *state));
-    ours.chain([wire.bucket.key(&format!("{FOLDER}/{name}"))]).collect()
+fn key(wire: &Wire, manifest: &Manifest) -> String {
+    let (name, entries) = (&manifest.name, manifest.entries.to_string());
+    let word = match verdict(manifest) {
+        State::Proven => &entries,
+        State::Bad => "bad",
+        _ => "unchecked",
+    };
+    wire.bucket.key(&format!("{FOLDER}/{name}.{word}.json"))
 }
 
-/// Writes a manifest. With `replaces`, those of another verdict are removed after it.
+/// The keys of a snapshot's manifests, the one that counts first.
+fn keys(wire: &Wire, name: &str) -> Result<Vec<String>, Trouble> {
+    let folder = wire.bucket.key(&format!("{FOLDER}/"));
+    let mut found = Vec::new();
+    entries(wire, &format!("{folder}{name}."), &mut |entry| {
+        if let Some(label) = entry.key.strip_prefix(&folder).and_then(label).filter(|l| l.name == name) {
+            found.push((newer(entry.modified, label.state), entry.key.clone()));
+        }
+    })?;
+    found.sort();
+    Ok(found.into_iter().rev().map(|(_, key)| key).collect())
+}
+
+/// What decides between two manifests: the newer one counts, and of two of the same second the worse.
+pub(super) fn newer(modified: u64, state: State) -> (u64, bool) {
+    (modified, state != State::Proven)
+}
+
+/// Writes a manifest. With `replaces`, those that say something else are removed after it.
 pub(super) fn write(wire: &Wire, manifest: &Manifest, replaces: bool) -> Result<(), Trouble> {
     let mut text = serde_json::to_vec_pretty(manifest)
         .map_err(|e| Trouble::of(Class::Failed, format!("the manifest cannot be written: {e}")))?;
     text.push(b'\n');
-    let state = verdict(manifest);
-    put_bytes(wire, &key(wire, &manifest.name, state), "application/json", &text)?;
-    for (_, other) in ENDINGS.iter().filter(|(_, s)| replaces && *s != state) {
-        wire.ask(&Ask::new(Method::DELETE, key(wire, &manifest.name, *other)), Payload::None)?;
+    let key = key(wire, manifest);
+    put_bytes(wire, &key, "application/json", &text)?;
+    let others = if replaces { keys(wire, &manifest.name)? } else { vec![] };
+    for other in others.into_iter().filter(|other| *other != key) {
+        wire.ask(&Ask::new(Method::DELETE, other), Payload::None)?;
     }
     Ok(())
 }
 
 /// Reads a snapshot's manifest; `None` where there is none that can be read.
-pub(super) fn read(wire: &Wire, name: &str, verdict: Option<State>) -> Result<Option<Manifest>, Trouble> {
-    let likely = [State::Proven, State::Unchecked, State::Bad];
-    for state in likely.into_iter().filter(|s| verdict.is_none_or(|v| v == *s)) {
-        let ask = super::put::customer_key(Ask::new(Method::GET, key(wire, name, state)), &wire.bucket);
-        match wire.read(&ask, Payload::None, LONGEST) {
-            Ok((_, text)) => match serde_json::from_slice::<Manifest>(&text) {
-                Ok(manifest) if manifest.name == name => return Ok(Some(manifest)),
-                _ => log::debug!("the manifest of '{}' in the bucket cannot be read", name.escape_debug()),
-            },
-            Err(t) if t.class == Class::Missing => {}
-            Err(t) => return Err(t),
+pub(super) fn read(wire: &Wire, name: &str) -> Result<Option<Manifest>, Trouble> {
+    for key in keys(wire, name)? {
+        if let Some(manifest) = read_from(wire, &key, name)? {
+            return Ok(Some(manifest));
         }
+    }
+    Ok(None)
+}
+
+/// The same where its key is known.
+pub(super) fn read_from(wire: &Wire, key: &str, name: &str) -> Result<Option<Manifest>, Trouble> {
+    let ask = super::put::customer_key(Ask::new(Method::GET, key), &wire.bucket);
+    match wire.read(&ask, Payload::None, LONGEST) {
+        Ok((_, text)) => match serde_json::from_slice::<Manifest>(&text) {
+            Ok(manifest) if manifest.name == name => return Ok(Some(manifest)),
+            _ => log::debug!("the manifest of '{}' in the bucket cannot be read", name.escape_debug()),
+        },
+        Err(t) if t.class == Class::Missing => {}
+        Err(t) => return Err(t),
     }
     Ok(None)
 }
@@ -113,15 +157,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verdict_is_in_the_name() {
+    fn the_verdict_and_the_entries_are_in_the_name() {
         for (record, want) in [
-            ("a-5.json", Some(("a-5", State::Proven))),
-            ("a-5.zip.json", Some(("a-5.zip", State::Proven))),
-            ("a-5.bad.json", Some(("a-5", State::Bad))),
-            ("a-5.unchecked.json", Some(("a-5", State::Unchecked))),
-            ("a-5", None),
+            ("a-5.347.json", Some(("a-5", State::Proven, Some(347)))),
+            ("a-5.zip.0.json", Some(("a-5.zip", State::Proven, Some(0)))),
+            ("a.b-5.7.json", Some(("a.b-5", State::Proven, Some(7)))),
+            ("a-5.bad.json", Some(("a-5", State::Bad, None))),
+            ("a-5.zip.unchecked.json", Some(("a-5.zip", State::Unchecked, None))),
+            ("a-5", None), // K3s's
+            ("a-5.zip", None),
+            ("a-5.json", None),
+            ("a.b-5.json", None),
+            ("a-5.007.json", None),
+            ("a-5.-7.json", None),
+            ("a-5.99999999999999999999.json", None),
         ] {
-            assert_eq!(variant_of(record), want, "{record}");
+            assert_eq!(label(record).map(|l| (l.name, l.state, l.entries)), want, "{record}");
         }
+    }
+
+    #[test]
+    fn of_two_manifests_the_newer_counts_then_the_worse() {
+        assert!(newer(2, State::Proven) > newer(1, State::Bad));
+        assert!(newer(1, State::Bad) > newer(1, State::Proven));
     }
 }

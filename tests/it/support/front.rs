@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An HTTP front before an S3 server. It counts requests, checks what the server does not (a checksum with each body,
-//! region, clock), knows the unfinished uploads, and misbehaves at the n-th request.
+//! region, clock), knows the unfinished uploads, locks objects, and misbehaves at the n-th request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
     Cut,
     /// Silence instead of the answer.
     Stall,
+    /// Silence, and the server never hears of it.
+    Hold,
     /// Half the answer's body, then silence.
     Hang,
     /// To another host.
@@ -51,6 +54,8 @@ pub(crate) struct Seen {
     /// Path and query without anything of the signature.
     pub(crate) target: String,
     pub(crate) headers: BTreeMap<String, String>,
+    /// The session token, as it stands in the URL.
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +75,12 @@ struct State {
     /// Headers that it does not answer with.
     silent: Vec<&'static str>,
     closed: bool,
+    /// How many requests met with silence.
+    held: usize,
+    /// Whether it knows no deletion of many at once.
+    single: bool,
+    /// Keys that may not be deleted, and the folder where the objects lie.
+    locked: Option<(BTreeSet<String>, PathBuf)>,
     /// Of the server.
     clock_off: i64,
 }
@@ -109,6 +120,7 @@ impl Front {
     pub(crate) fn plan(&self, faults: &[(usize, Fault)]) {
         let mut state = self.state.lock().unwrap();
         state.seen.clear();
+        state.held = 0;
         state.always = None;
         state.faults = faults.iter().cloned().collect();
     }
@@ -126,6 +138,22 @@ impl Front {
     /// The keys of unfinished uploads.
     pub(crate) fn uploads(&self) -> Vec<String> {
         self.state.lock().unwrap().uploads.values().cloned().collect()
+    }
+
+    /// How many requests of this plan met with silence.
+    pub(crate) fn held(&self) -> usize {
+        self.state.lock().unwrap().held
+    }
+
+    /// From now on, many keys cannot be deleted at once.
+    pub(crate) fn know_no_bulk(&self) {
+        self.state.lock().unwrap().single = true;
+    }
+
+    /// Refuses to delete these keys, as a store with Object Lock does. The server knows no locks, so deletions of many
+    /// are done here, in the folder where it keeps the objects.
+    pub(crate) fn lock(&self, keys: &[String], folder: PathBuf) {
+        self.state.lock().unwrap().locked = Some((keys.iter().cloned().collect(), folder));
     }
 
     pub(crate) fn set_region(&self, region: &str) {
@@ -205,6 +233,10 @@ fn serve(state: &Mutex<State>, client: TcpStream, server: u16) -> std::io::Resul
             state.seen.push(Seen {
                 method: request.method.clone(),
                 target: shown(&request.target),
+                token: request
+                    .target
+                    .split('&')
+                    .find_map(|p| Some(p.strip_prefix("X-Amz-Security-Token=")?.to_owned())),
                 headers: request.headers.clone(),
             });
             state.always.clone().or_else(|| state.faults.remove(&n))
@@ -231,6 +263,11 @@ fn one(
     let asks = request.headers.get("expect").is_some_and(|e| e == "100-continue");
     match &fault {
         Some(Fault::Reset) => return Ok(false),
+        Some(Fault::Hold) => {
+            state.lock().unwrap().held += 1;
+            std::thread::sleep(Duration::from_secs(30));
+            return Ok(false);
+        }
         Some(Fault::NoExpecting) if asks => {
             answer(client, 417, "", b"")?;
             return Ok(false);
@@ -327,6 +364,30 @@ fn one(
         answer(client, 200, "", body.as_bytes())?;
         return Ok(true);
     }
+    let deletes = request.method == "POST" && query("delete").is_some();
+    let (single, locked) = {
+        let state = state.lock().unwrap();
+        (state.single, state.locked.clone())
+    };
+    if single && deletes {
+        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
+        error(client, 501, "NotImplemented", "A header you provided implies functionality", "")?;
+        return Ok(true);
+    }
+    if let Some((keys, folder)) = locked.filter(|_| deletes || request.method == "DELETE") {
+        let mut body = String::new();
+        reader.by_ref().take(length).read_to_string(&mut body)?;
+        let path = decode(request.target.split('?').next().unwrap_or_default());
+        let key = path.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
+        if deletes {
+            answer(client, 200, "", unlocked(&body, &keys, &folder).as_bytes())?;
+            return Ok(true);
+        }
+        if keys.contains(key) {
+            error(client, 403, "AccessDenied", LOCKED, "")?;
+            return Ok(true);
+        }
+    }
     let mut backend = TcpStream::connect(("127.0.0.1", server))?;
     backend.write_all(format!("{} {} HTTP/1.1\r\n", request.method, request.target).as_bytes())?;
     backend.write_all(&request.head)?;
@@ -402,6 +463,7 @@ fn one(
     match fault {
         Some(Fault::Lose) => return Ok(false),
         Some(Fault::Stall) => {
+            state.lock().unwrap().held += 1;
             std::thread::sleep(Duration::from_secs(30));
             return Ok(false);
         }
@@ -454,6 +516,25 @@ fn one(
     }
     client.write_all(&body)?;
     Ok(true)
+}
+
+/// What AWS says.
+const LOCKED: &str = "Access Denied because object protected by object lock.";
+
+/// Deletes what is not locked, and says of each how it went.
+fn unlocked(body: &str, locked: &BTreeSet<String>, folder: &Path) -> String {
+    let mut result = String::from("<DeleteResult>");
+    for key in body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
+        if locked.contains(key) {
+            result.push_str(&format!(
+                "<Error><Key>{key}</Key><Code>AccessDenied</Code><Message>{LOCKED}</Message></Error>"
+            ));
+        } else {
+            let _ = std::fs::remove_file(folder.join(key));
+            result.push_str(&format!("<Deleted><Key>{key}</Key></Deleted>"));
+        }
+    }
+    result + "</DeleteResult>"
 }
 
 /// Keeps the book of unfinished uploads.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A host with a real systemd of its own, booted by `tests/host/boot` on this machine's root, in which a scenario of
-//! `tests/host/` runs. `/var/lib` is a folder on the disk, one file system for K3s's data and ours, as on a real server.
+//! A host with a real systemd of its own, booted by `tests/host/boot` on this machine's root or on a clean one, in which a
+//! scenario of `tests/host/` runs. `/var/lib` is a folder on the disk, one file system for K3s's data and ours, as on a real server.
 //! What a scenario needs inside is bound to `/opt`: the source tree, our programs, etcd's. Needs root and systemd-nspawn.
 
 use super::require;
@@ -11,6 +11,7 @@ use std::process::Command;
 #[derive(Debug)]
 pub(crate) struct Host {
     disk: tempfile::TempDir,
+    root: Vec<String>,
     binds: Vec<String>,
     seconds: u32,
     keeps: bool,
@@ -34,7 +35,8 @@ impl Host {
         let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
         let etcd = std::fs::canonicalize(require::etcd_programs()?.join("etcd")).unwrap();
         let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let mut host = Host { disk, binds: Vec::new(), seconds: 120, keeps: false };
+        let root = vec!["-H".to_owned()];
+        let mut host = Host { disk, root, binds: Vec::new(), seconds: 120, keeps: false };
         let library = host.disk.path().join("var-lib");
         std::fs::create_dir(&library).unwrap();
         host = host.bind("-b", &library, "/var/lib");
@@ -43,6 +45,17 @@ impl Host {
         {
             host = host.bind("-B", from, to);
         }
+        Ok(host)
+    }
+
+    /// A clean Debian of this release, with nothing but systemd and what a scenario needs. It is made once, below
+    /// `target/`, by mmdebstrap.
+    pub(crate) fn clean(release: &str) -> Result<Host, String> {
+        require::program("mmdebstrap")?;
+        let mut host = Host::new()?;
+        host.root = vec!["-s".to_owned(), release.to_owned(), "-p".to_owned(), "python3".to_owned()];
+        // /var/lib is part of it.
+        host.binds.drain(..2);
         Ok(host)
     }
 
@@ -67,7 +80,8 @@ impl Host {
     /// Boots it, runs a file of `tests/host/` with these arguments, and shuts it down.
     pub(crate) fn run(&self, scenario: &str, args: &[&str]) -> Booted {
         let mut boot = Command::new(top().join("tests/host/boot"));
-        boot.args(["-H", "-t", &self.seconds.to_string()]).args(&self.binds);
+        boot.env("BOOTED_CACHE", top().join("target/booted"));
+        boot.args(&self.root).args(["-t", &self.seconds.to_string()]).args(&self.binds);
         if self.keeps {
             boot.arg("-U").arg(self.disk.path());
         }

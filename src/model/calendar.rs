@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! K3s's schedule as systemd's: from cron's five fields to `OnCalendar=`. What cannot be said exactly is refused.
+//!
+//! The fields are read as K3s reads them: with ranges, steps, lists and names; a bare start with a step runs to the end;
+//! and where neither the day of the month nor the day of the week is a star, either of them is enough.
+
+use std::collections::BTreeSet;
+
+/// When to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calendar {
+    /// Values of `OnCalendar=`; each of them counts.
+    pub specs: Vec<String>,
+    /// The shortest time between two runs, in minutes, 60 where it is longer.
+    pub gap: u32,
+}
+
+/// One field: its name, its first and last value, and names for its values.
+struct Field {
+    name: &'static str,
+    first: u32,
+    last: u32,
+    names: &'static [&'static str],
+}
+
+const MINUTE: Field = Field { name: "minute", first: 0, last: 59, names: &[] };
+const HOUR: Field = Field { name: "hour", first: 0, last: 23, names: &[] };
+const DAY: Field = Field { name: "day of the month", first: 1, last: 31, names: &[] };
+const MONTH: Field = Field {
+    name: "month",
+    first: 1,
+    last: 12,
+    names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+};
+const WEEKDAY: Field = Field {
+    name: "day of the week",
+    first: 0,
+    last: 6,
+    names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+};
+/// systemd's names in its order: its ranges run from Monday to Sunday.
+const WEEK: [(u32, &str); 7] =
+    [(1, "Mon"), (2, "Tue"), (3, "Wed"), (4, "Thu"), (5, "Fri"), (6, "Sat"), (0, "Sun")];
+
+/// The values that a field allows.
+struct Allowed {
+    values: BTreeSet<u32>,
+    /// All there are.
+    all: bool,
+    /// Given as a star.
+    star: bool,
+}
+
+/// Converts a schedule. The error says why it cannot be, as the end of a sentence that begins with its text.
+pub fn convert(cron: &str) -> Result<Calendar, String> {
+    let spelled = match cron.trim() {
+        "@yearly" | "@annually" => "0 0 1 1 *",
+        "@monthly" => "0 0 1 * *",
+        "@weekly" => "0 0 * * 0",
+        "@daily" | "@midnight" => "0 0 * * *",
+        "@hourly" => "0 * * * *",
+        other if other.starts_with("@every") => {
+            return Err("counts from the start of K3s and not by the clock".to_owned());
+        }
+        other if other.starts_with("TZ=") || other.starts_with("CRON_TZ=") => {
+            return Err("names a time zone".to_owned());
+        }
+        other => other,
+    };
+    let fields: Vec<&str> = spelled.split_whitespace().collect();
+    let [minute, hour, day, month, weekday] = fields[..] else {
+        return Err(format!("has {} fields instead of 5", fields.len()));
+    };
+    let (minute, hour) = (allowed(minute, &MINUTE)?, allowed(hour, &HOUR)?);
+    let (day, month, weekday) = (allowed(day, &DAY)?, allowed(month, &MONTH)?, allowed(weekday, &WEEKDAY)?);
+    let time = format!("{}:{}:00", written(&hour, &HOUR), written(&minute, &MINUTE));
+    let on = |days: &str| format!("*-{}-{days} {time}", written(&month, &MONTH));
+    let by_date = on(&written(&day, &DAY));
+    let by_week = format!("{} {}", week(&weekday.values), on("*"));
+    let specs = if day.star && weekday.star {
+        vec![on("*")]
+    } else if day.star {
+        vec![if weekday.all { on("*") } else { by_week }]
+    } else if weekday.star {
+        if !comes(&day.values, &month.values) {
+            return Err("names a day that no month has".to_owned());
+        }
+        vec![by_date]
+    } else if day.all || weekday.all {
+        vec![on("*")]
+    } else {
+        vec![by_week, by_date]
+    };
+    Ok(Calendar { specs, gap: gap(&minute.values) })
+}
+
+fn allowed(text: &str, field: &Field) -> Result<Allowed, String> {
+    let mut values = BTreeSet::new();
+    let mut star = false;
+    for part in text.split(',') {
+        let (from, to, step, any) =
+            parsed(part, field).ok_or_else(|| format!("has a {} that is not understood", field.name))?;
+        star |= any && step == 1;
+        values.extend((from..=to).step_by(step));
+    }
+    let all = (field.first..=field.last).all(|n| values.contains(&n));
+    Ok(Allowed { values, all, star })
+}
+
+/// First, last, step, and whether it was a star.
+fn parsed(part: &str, field: &Field) -> Option<(u32, u32, usize, bool)> {
+    let (range, step) = match part.split_once('/') {
+        Some((range, step)) => (range, Some(step.parse::<usize>().ok().filter(|step| *step > 0)?)),
+        None => (part, None),
+    };
+    let (from, to, star) = match range.split_once('-') {
+        _ if ["*", "?"].contains(&range) => (field.first, field.last, true),
+        Some((from, to)) => (value(from, field)?, value(to, field)?, false),
+        None if step.is_some() => (value(range, field)?, field.last, false),
+        None => (value(range, field)?, value(range, field)?, false),
+    };
+    (from <= to).then_some((from, to, step.unwrap_or(1), star))
+}
+
+fn value(text: &str, field: &Field) -> Option<u32> {
+    let number = match (field.first..).zip(field.names).find(|(_, name)| name.eq_ignore_ascii_case(text)) {
+        Some((number, _)) => number,
+        None if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok()?,
+        None => return None,
+    };
+    (field.first..=field.last).contains(&number).then_some(number)
+}
+
+/// As systemd writes it: a star, a start with a step to the end, or a list with ranges.
+fn written(allowed: &Allowed, field: &Field) -> String {
+    if allowed.all {
+        return "*".to_owned();
+    }
+    let list: Vec<u32> = allowed.values.iter().copied().collect();
+    if let [first, second, .., last] = list[..] {
+        let step = second - first;
+        let even = list.windows(2).all(|pair| matches!(pair, [a, b] if b - a == step));
+        if even && step > 1 && last + step > field.last {
+            return format!("{first:02}/{step}");
+        }
+    }
+    joined(&list, |n| format!("{n:02}"))
+}
+
+fn week(days: &BTreeSet<u32>) -> String {
+    let list: Vec<u32> =
+        (0..).zip(WEEK).filter(|(_, (day, _))| days.contains(day)).map(|(at, _)| at).collect();
+    joined(&list, |at| (0..).zip(WEEK).find(|(i, _)| *i == at).map_or("", |(_, (_, name))| name).to_owned())
+}
+
+/// A list in which three or more that follow one another are a range.
+fn joined(list: &[u32], word: impl Fn(u32) -> String) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for n in list {
+        match runs.last_mut() {
+            Some((_, to)) if *to + 1 == *n => *to = *n,
+            _ => runs.push((*n, *n)),
+        }
+    }
+    let run = |(from, to): &(u32, u32)| match to - from {
+        0 => word(*from),
+        1 => format!("{},{}", word(*from), word(*to)),
+        _ => format!("{}..{}", word(*from), word(*to)),
+    };
+    runs.iter().map(run).collect::<Vec<_>>().join(",")
+}
+
+/// Whether one of these months has one of these days, be it once in four years.
+fn comes(days: &BTreeSet<u32>, months: &BTreeSet<u32>) -> bool {
+    let last = |month: &u32| match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    months.iter().any(|month| days.first().is_some_and(|day| *day <= last(month)))
+}
+
+/// The shortest way from one of these minutes to the next one, also over the full hour.
+fn gap(minutes: &BTreeSet<u32>) -> u32 {
+    let next = minutes.iter().skip(1).copied().chain(minutes.first().map(|first| first + 60));
+    minutes.iter().zip(next).map(|(a, b)| b - a).min().unwrap_or(60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_of_cron_has_its_calendar() {
+        for (cron, specs, gap) in [
+            ("0 */12 * * *", &["*-*-* 00,12:00:00"][..], 60),
+            ("0 */6 * * *", &["*-*-* 00/6:00:00"], 60),
+            ("30 2 * * *", &["*-*-* 02:30:00"], 60),
+            ("*/15 * * * *", &["*-*-* *:00/15:00"], 15),
+            ("7/20 * * * *", &["*-*-* *:07/20:00"], 20),
+            ("0,1,2,30 4 * * *", &["*-*-* 04:00..02,30:00"], 1),
+            ("58,3 * * * *", &["*-*-* *:03,58:00"], 5),
+            ("0 9-17 * * mon-FRI", &["Mon..Fri *-*-* 09..17:00:00"], 60),
+            ("0 9-17/3 * * *", &["*-*-* 09,12,15:00:00"], 60),
+            ("0 0 * * 0", &["Sun *-*-* 00:00:00"], 60),
+            ("0 0 * * 0,6", &["Sat,Sun *-*-* 00:00:00"], 60),
+            ("0 0 1,15 * *", &["*-*-01,15 00:00:00"], 60),
+            ("0 0 */2 * *", &["*-*-01/2 00:00:00"], 60),
+            ("0 0 29 2 *", &["*-02-29 00:00:00"], 60),
+            ("0 0 31 jan,feb *", &["*-01,02-31 00:00:00"], 60),
+            ("? ? ? ? ?", &["*-*-* *:*:00"], 1),
+            // Either of them is enough, but for a star, and a step makes a star none.
+            ("0 0 13 * 5", &["Fri *-*-* 00:00:00", "*-*-13 00:00:00"], 60),
+            ("0 0 */2 * 5", &["Fri *-*-* 00:00:00", "*-*-01/2 00:00:00"], 60),
+            ("0 0 1-31 * 5", &["*-*-* 00:00:00"], 60),
+            ("0 0 31 2 5", &["Fri *-02-* 00:00:00", "*-02-31 00:00:00"], 60),
+            ("0 0 * * 0-6", &["*-*-* 00:00:00"], 60),
+            ("@daily", &["*-*-* 00:00:00"], 60),
+            ("@weekly", &["Sun *-*-* 00:00:00"], 60),
+            ("@hourly", &["*-*-* *:00:00"], 60),
+            ("@yearly", &["*-01-01 00:00:00"], 60),
+        ] {
+            let want = Calendar { specs: specs.iter().map(|s| (*s).to_owned()).collect(), gap };
+            assert_eq!(convert(cron), Ok(want), "{cron}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_said_exactly_is_refused_with_a_reason() {
+        for (cron, why) in [
+            ("@every 6h", "from the start"),
+            ("CRON_TZ=Asia/Tokyo 0 3 * * *", "time zone"),
+            ("@reboot", "1 fields"),
+            ("0 /6 * * *", "hour"),
+            ("60 * * * *", "minute"),
+            ("0 0 0 * *", "day of the month"),
+            ("0 0 * 13 *", "month"),
+            ("0 0 * * 7", "day of the week"),
+            ("0 0 * * mon-sun", "day of the week"),
+            ("0 5-3 * * *", "hour"),
+            ("*/0 * * * *", "minute"),
+            ("0 0 30 2 *", "no month"),
+            ("0 0 * * * *", "6 fields"),
+            ("", "0 fields"),
+            ("- - - - -", "minute"),
+            ("é * * * *", "minute"),
+            ("99999999999 * * * *", "minute"),
+            ("*/99999999999999999999999 * * * *", "minute"),
+        ] {
+            let said = convert(cron).unwrap_err();
+            assert!(said.contains(why), "{cron}: {said}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Drop-ins for our units, so that they fit a machine whose K3s is told other folders or another schedule. Only texts;
+//! who writes them is in `wire/generator.rs`.
+
+use std::path::{Path, PathBuf};
+
+use super::calendar::{self, Calendar};
+
+/// The name of each file: an administrator's own, `override.conf` for instance, sorts behind it and has the last word.
+const NAME: &str = "10-k3s-snapshot.conf";
+/// Our delay of timers, in seconds, and the part of the time between two runs that it may take at most.
+const DELAY: u32 = 600;
+const PART: u32 = 4;
+/// Folders that much else lies in: too much to be written to for the sake of one mount.
+const SHARED: &[&str] = &[
+    "/",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/local",
+    "/var",
+    "/var/lib",
+    "/var/local",
+    "/var/tmp",
+];
+/// What the sandbox hides, and the setting that shows it again.
+const HIDDEN: &[(&[&str], &str)] =
+    &[(&["/home", "/root", "/run/user"], "ProtectHome=read-only"), (&["/tmp", "/var/tmp"], "PrivateTmp=no")];
+
+/// What differs from machine to machine.
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// The folder of etcd's database and, by default, of the snapshots.
+    pub db: PathBuf,
+    /// The snapshot folder.
+    pub dir: PathBuf,
+    /// Further folders of ours that are written to, where they are not the usual ones.
+    pub written: Vec<PathBuf>,
+    /// Further files and folders that are only read.
+    pub read: Vec<PathBuf>,
+    /// K3s's schedule, and where it is said.
+    pub schedule: Option<(String, String)>,
+}
+
+/// The files, by their paths below the folder of a generator, and what somebody should hear.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct DropIns {
+    /// Path and text.
+    pub files: Vec<(PathBuf, String)>,
+    /// What could not be done.
+    pub warnings: Vec<String>,
+}
+
+/// What this machine needs. `usual` is the folder that the units name by themselves.
+pub fn of(machine: &Machine, usual: &Path) -> DropIns {
+    let mut all = DropIns::default();
+    let mut add = |unit: &str, why: &str, section: &str, lines: &[String]| {
+        let text =
+            format!("# Written by k3s-snapshot-generator(8) at each boot and reload: {why}.\n[{section}]\n");
+        let text = lines.iter().fold(text, |text, line| format!("{text}{line}\n"));
+        all.files.push((Path::new(&format!("k3s-snapshot-{unit}.d")).join(NAME), text));
+    };
+    let folders = cover(&machine.db, &machine.dir);
+    let visible = [&machine.db, &machine.dir].into_iter().chain(&machine.read).chain(&machine.written);
+    let visible: Vec<&PathBuf> = visible.collect();
+    let shown =
+        HIDDEN.iter().filter(|(below, _)| below.iter().any(|b| visible.iter().any(|p| p.starts_with(b))));
+    let shown: Vec<String> = shown.map(|(_, line)| (*line).to_owned()).collect();
+    let ours: Vec<String> = machine.written.iter().map(|p| entry(p)).collect();
+    let mut writers = Vec::new();
+    if folders != [usual] {
+        writers.push("ReadWritePaths=".to_owned());
+        writers.extend(folders.iter().map(|p| entry(p)));
+    }
+    let writers: Vec<String> = writers.iter().chain(&ours).chain(&shown).cloned().collect();
+    let readers: Vec<String> = ours.iter().chain(&shown).cloned().collect();
+    let why = "the folders that the settings name";
+    for (unit, lines) in
+        [("save.service", &writers), ("prune.service", &writers), ("verify.service", &readers)]
+    {
+        if !lines.is_empty() {
+            add(unit, why, "Service", lines);
+        }
+    }
+    let mut warnings = Vec::new();
+    if let Some((cron, origin)) = &machine.schedule {
+        let shown = format!(
+            "K3s's etcd-snapshot-schedule-cron '{}' ({})",
+            cron.escape_debug(),
+            origin.escape_debug()
+        );
+        match calendar::convert(cron) {
+            Ok(calendar) => {
+                for unit in ["save.timer", "prune.timer"] {
+                    add(unit, &shown, "Timer", &timer(&calendar));
+                }
+            }
+            Err(why) => {
+                let why = format!("{shown} {why}, so the timer keeps its own times");
+                add("save.timer", &why, "Timer", &[]);
+                warnings.push(why);
+            }
+        }
+    }
+    all.warnings = warnings;
+    all
+}
+
+fn timer(calendar: &Calendar) -> Vec<String> {
+    let mut lines = vec!["OnCalendar=".to_owned()];
+    lines.extend(calendar.specs.iter().map(|spec| format!("OnCalendar={spec}")));
+    // A delay that is longer than the time between two runs would leave out every second one.
+    let most = calendar.gap * 60 / PART;
+    if most < DELAY {
+        lines.push(format!("RandomizedDelaySec={most}s"));
+        lines.push("AccuracySec=1s".to_owned());
+    }
+    lines
+}
+
+/// The folders to write to: one that holds both, where that is not too much, as each entry is a mount of its own and
+/// no file can be cloned from one mount to another before Linux 5.18.
+fn cover(db: &Path, dir: &Path) -> Vec<PathBuf> {
+    let both =
+        db.ancestors().find(|a| dir.starts_with(a)).filter(|a| !SHARED.iter().any(|s| *a == Path::new(s)));
+    match both {
+        Some(one) => vec![one.to_owned()],
+        None => vec![db.to_owned(), dir.to_owned()],
+    }
+}
+
+/// The line for one folder. It need not be there yet, and systemd would take some of the characters for its own.
+fn entry(path: &Path) -> String {
+    let text = path.display().to_string();
+    let escaped: String = text
+        .chars()
+        .flat_map(|c| match c {
+            '%' => vec!['%', '%'],
+            '"' | '\\' => vec!['\\', c],
+            '\n' => vec!['\\', 'n'],
+            c => vec![c],
+        })
+        .collect();
+    match escaped == text && !text.contains([' ', '\t', '\'']) {
+        true => format!("ReadWritePaths=-{text}"),
+        false => format!("ReadWritePaths=\"-{escaped}\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: &str = "/u/k3s/server/db";
+
+    fn drop_ins(machine: &Machine) -> DropIns {
+        of(machine, Path::new(USUAL))
+    }
+
+    fn machine(db: &str, dir: &str) -> Machine {
+        Machine { db: db.into(), dir: dir.into(), ..Machine::default() }
+    }
+
+    /// The lines of a unit's drop-in, without comment and section.
+    fn lines<'a>(all: &'a DropIns, unit: &str) -> Vec<&'a str> {
+        let path = Path::new(&format!("k3s-snapshot-{unit}.d")).join(NAME);
+        let text = all.files.iter().find(|(p, _)| *p == path).map_or("", |(_, text)| text);
+        text.lines().skip(2).collect()
+    }
+
+    #[test]
+    fn nothing_is_written_for_the_usual_folders() {
+        assert_eq!(drop_ins(&machine(USUAL, &format!("{USUAL}/snapshots"))), DropIns::default());
+    }
+
+    #[test]
+    fn one_entry_covers_both_folders_unless_it_covered_too_much() {
+        for (db, dir, want) in [
+            ("/data/server/db", "/data/server/db/snapshots", &["-/data/server/db"][..]),
+            (USUAL, "/u/k3s/backups", &["-/u/k3s"]),
+            ("/data/k3s/server/db", "/data/snapshots", &["-/data"]),
+            (USUAL, "/backups", &["-/u/k3s/server/db", "-/backups"]),
+            ("/var/lib/k3s/server/db", "/var/lib/backups", &["-/var/lib/k3s/server/db", "-/var/lib/backups"]),
+            ("/data/a b/db", "/data/a b/db/x", &["\"-/data/a b/db\""]),
+            ("/data/50%\"\\", "/data/50%\"\\/x", &["\"-/data/50%%\\\"\\\\\""]),
+        ] {
+            let all = drop_ins(&machine(db, dir));
+            let mut expected = vec!["ReadWritePaths=".to_owned()];
+            expected.extend(want.iter().map(|w| format!("ReadWritePaths={w}")));
+            assert_eq!(lines(&all, "save.service"), expected, "{db} {dir}");
+            assert_eq!(lines(&all, "prune.service"), expected, "{db} {dir}");
+            assert!(lines(&all, "verify.service").is_empty(), "verify writes to no snapshot folder");
+        }
+    }
+
+    #[test]
+    fn what_the_sandbox_hides_is_shown_again_and_our_own_folders_can_be_written_to() {
+        let all = drop_ins(&machine("/home/k3s/server/db", "/home/k3s/server/db/snapshots"));
+        assert_eq!(lines(&all, "verify.service"), ["ProtectHome=read-only"]);
+        assert!(lines(&all, "save.service").contains(&"ProtectHome=read-only"));
+        let mut tmp = machine(USUAL, "/var/tmp/snapshots");
+        tmp.written = vec!["/state".into()];
+        let all = drop_ins(&tmp);
+        assert_eq!(lines(&all, "verify.service"), ["ReadWritePaths=-/state", "PrivateTmp=no"]);
+    }
+
+    #[test]
+    fn timers_follow_the_schedule_of_k3s_and_keep_their_own_where_that_cannot_be() {
+        let with = |cron: &str| {
+            let mut machine = machine(USUAL, USUAL);
+            machine.schedule = Some((cron.to_owned(), "config.yaml:3".to_owned()));
+            drop_ins(&machine)
+        };
+        let all = with("0 */6 * * *");
+        assert_eq!(lines(&all, "save.timer"), ["OnCalendar=", "OnCalendar=*-*-* 00/6:00:00"]);
+        assert_eq!(lines(&all, "prune.timer"), lines(&all, "save.timer"));
+        assert!(all.warnings.is_empty() && all.files[0].1.contains("'0 */6 * * *' (config.yaml:3)"));
+        let all = with("*/5 * * * *");
+        let soon = ["OnCalendar=", "OnCalendar=*-*-* *:00/5:00", "RandomizedDelaySec=75s", "AccuracySec=1s"];
+        assert_eq!(lines(&all, "save.timer"), soon);
+        let all = with("@every 6h\n");
+        assert!(lines(&all, "save.timer").is_empty() && lines(&all, "prune.timer").is_empty());
+        assert!(all.warnings[0].contains("keeps its own times"), "{all:?}");
+        assert_eq!(all.files[0].1.lines().count(), 2, "no line of it is the schedule's: {all:?}");
+    }
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the journal is told at the end of a run: one event with a fixed id, and the report's facts as fields.
+//!
+//! A new outcome gets a row in [`IDS`], a text in systemd/k3s-snapshot.catalog and a line in k3s-snapshot(7).
+
+use super::report::{Report, Row};
+use super::snapshot::State;
+
+/// Outcome and message id. An id never changes, and is never given to anything else.
+pub const IDS: &[(&str, &str)] = &[
+    ("done", "b95f9c7e40df401d8b67179ee9d0cdec"),
+    ("skipped", "570ee2646996447faf611051050450e0"),
+    ("failed", "59f66cf909f34b3396b3da08ac04f8fb"),
+    ("usage", "bf39806ca3994933a7fb881528f82667"),
+    ("partial", "6912e4b7a91e4ab99ee76dd59396e20d"),
+    ("missing", "e5194c8799a24e0cab178156fe97ab44"),
+    ("rolled-back", "a2e5ee48473f4184ba6829009688277e"),
+    ("not-ready", "48e5cc014fa543ef98e67ed45b8fc794"),
+    ("stuck", "19e685c43cb64d269dd75b36f5dd2525"),
+    ("corrupt", "b412cbe7a60d433a98d67d4fff00b505"),
+    ("busy", "101d7b574f5746cd8c2a42a1cb7baaa0"),
+    ("refused", "da04e0cf39554f4dbf4ed36b40aa068b"),
+    ("config", "a615c01eb4fc48b693c5b23e013ef4fe"),
+];
+
+/// Every field an event may have beside those that the journal knows itself; the same word as in the report, or near it.
+pub const FIELDS: &[&str] = &[
+    "VERB",
+    "OUTCOME",
+    "EXIT_CODE",
+    "DURATION_MS",
+    "STEP",
+    "HINT",
+    "SNAPSHOT",
+    "PLACE",
+    "BYTES",
+    "REVISION",
+    "NODE",
+    "CLUSTER_ID",
+];
+
+/// So many snapshots are named in one event; the report has them all.
+const NAMED: usize = 50;
+
+/// One entry of the journal.
+#[derive(Debug)]
+pub struct Event {
+    /// The message id.
+    pub id: &'static str,
+    /// As syslog counts: 3 an error, 4 a warning, 6 information.
+    pub priority: u8,
+    /// The sentence.
+    pub text: String,
+    /// Names out of [`FIELDS`]; one may come more than once.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+/// The event of a run that is over.
+pub fn of(report: &Report) -> Event {
+    let rows: Vec<&Row> = report.snapshots.iter().filter(|r| concerned(report.verb, r)).collect();
+    let mut fields = vec![
+        ("VERB", report.verb.to_owned()),
+        ("OUTCOME", report.outcome.to_owned()),
+        ("EXIT_CODE", report.exit_code.to_string()),
+        ("DURATION_MS", report.duration_ms.to_string()),
+    ];
+    fields.extend(report.step.iter().map(|step| ("STEP", step.clone())));
+    fields.extend(report.error.iter().filter_map(|e| Some(("HINT", e.hint.clone()?))));
+    for row in rows.iter().take(NAMED) {
+        let told = [
+            ("SNAPSHOT", Some(row.name.clone())),
+            ("PLACE", Some(row.location.clone())),
+            ("BYTES", Some(row.size.to_string())),
+            ("REVISION", row.revision.map(|r| r.to_string())),
+            ("NODE", row.node.clone()),
+            ("CLUSTER_ID", row.cluster_id.clone()),
+        ];
+        for (name, value) in told.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            // One snapshot in two places is one snapshot.
+            if !fields.iter().any(|(n, v)| *n == name && *v == value) {
+                fields.push((name, value));
+            }
+        }
+    }
+    let (priority, text) = match (&report.error, &report.skipped) {
+        (Some(error), _) => {
+            (if report.outcome == "partial" { 4 } else { 3 }, format!("error: {}", error.message))
+        }
+        (None, Some(why)) => (6, format!("skipped: {why}")),
+        (None, None) => (6, done(report, &rows)),
+    };
+    let id = IDS.iter().find(|(outcome, _)| *outcome == report.outcome).map_or("", |(_, id)| id);
+    Event { id, priority, text, fields }
+}
+
+/// The snapshots that the run made, took away or found bad.
+fn concerned(verb: &str, row: &Row) -> bool {
+    match verb {
+        "list" => false,
+        "prune" | "delete" => row.deleted.is_some(),
+        "verify" => row.state == State::Bad,
+        _ => true,
+    }
+}
+
+fn done(report: &Report, rows: &[&Row]) -> String {
+    let time = format!("{}.{} s", report.duration_ms / 1000, report.duration_ms % 1000 / 100);
+    let mut names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
+    names.dedup();
+    match names[..] {
+        [name] => format!("{} done in {time}: {name}", report.verb),
+        _ => format!("{} done in {time}", report.verb),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Fault, Kind};
+    use crate::model::snapshot::Snapshot;
+
+    fn row(name: &str, place: &str) -> Row {
+        let snapshot = Snapshot {
+            file: name.into(),
+            name: None,
+            location: place.into(),
+            size: 544,
+            created_at: 1,
+            state: State::Proven,
+            entries: None,
+            manifest: None,
+        };
+        Row::of(&snapshot, None)
+    }
+
+    fn values<'a>(event: &'a Event, field: &str) -> Vec<&'a str> {
+        event.fields.iter().filter(|(n, _)| *n == field).map(|(_, v)| v.as_str()).collect()
+    }
+
+    #[test]
+    fn every_outcome_has_an_id_of_its_own() {
+        let outcomes: Vec<&str> =
+            ["done", "skipped"].into_iter().chain(Kind::ALL.iter().map(|k| k.label())).collect();
+        assert_eq!(IDS.iter().map(|(outcome, _)| *outcome).collect::<Vec<_>>(), outcomes);
+        let mut ids: Vec<&str> = IDS.iter().map(|(_, id)| *id).collect();
+        assert!(ids.iter().all(|id| id.len() == 32 && id.chars().all(|c| "0123456789abcdef".contains(c))));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), IDS.len());
+    }
+
+    #[test]
+    fn a_save_to_two_places_is_one_snapshot() {
+        let mut report = Report::new("save", 0);
+        report.duration_ms = 1234;
+        report.snapshots = vec![row("s", "file:///s"), row("s", "s3://b/s")];
+        let event = of(&report);
+        assert_eq!((event.priority, event.text.as_str()), (6, "save done in 1.2 s: s"));
+        assert_eq!(values(&event, "SNAPSHOT"), ["s"]);
+        assert_eq!(values(&event, "PLACE"), ["file:///s", "s3://b/s"]);
+        assert_eq!(values(&event, "BYTES"), ["544"]);
+        assert!(event.fields.iter().all(|(name, _)| FIELDS.contains(name)));
+    }
+
+    #[test]
+    fn a_failure_tells_hint_and_step_and_only_what_was_touched() {
+        let mut report = Report::new("prune", 0);
+        report.snapshots =
+            vec![row("kept", "file:///kept"), Row { deleted: Some(false), ..row("gone", "file:///gone") }];
+        report.step = Some("deleting 1 file".into());
+        report.fail(&Fault::new(Kind::Busy, "locked").hint("Wait.").into());
+        let event = of(&report);
+        assert_eq!((event.id, event.priority), (IDS[10].1, 3));
+        assert_eq!(event.text, "error: locked");
+        for (field, value) in
+            [("HINT", "Wait."), ("STEP", "deleting 1 file"), ("SNAPSHOT", "gone"), ("EXIT_CODE", "75")]
+        {
+            assert_eq!(values(&event, field), [value], "{field}");
+        }
+        let mut report = Report::new("save", 0);
+        report.skip("an agent");
+        let event = of(&report);
+        assert_eq!((event.id, event.text.as_str()), (IDS[1].1, "skipped: an agent"));
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is laid on the machine, as files: the units, their sandbox, the catalog. Booted hosts are in `host.rs`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::require::{self, require};
+
+/// Services that run by a timer, each with the exposure that `systemd-analyze security` may find, in tenths.
+const TIMED: &[(&str, u32)] = &[("save", 15), ("prune", 15), ("verify", 8)];
+
+/// What a timed service may add to the sandbox that all of them have.
+const BEYOND: &[(&str, &[&str])] = &[
+    ("save", &["RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"]),
+    ("prune", &["RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"]),
+    ("verify", &["PrivateNetwork=yes", "IPAddressDeny=any", "RestrictAddressFamilies=AF_UNIX"]),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd")
+}
+
+fn unit(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).unwrap_or_else(|e| panic!("systemd/{name}: {e}"))
+}
+
+fn units() -> Vec<PathBuf> {
+    let is_unit = |p: &PathBuf| p.extension().is_some_and(|e| e == "service" || e == "timer");
+    let mut all: Vec<PathBuf> =
+        std::fs::read_dir(folder()).unwrap().map(|e| e.unwrap().path()).filter(is_unit).collect();
+    all.sort();
+    assert!(all.len() >= 7, "{all:?}");
+    all
+}
+
+fn said(out: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+/// systemd passes over a word it does not know with a line on stderr and exit code 0.
+#[test]
+fn systemd_understands_every_unit_without_a_word() {
+    require!(require::program("systemd-analyze"));
+    let root = tempfile::tempdir().unwrap();
+    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
+    for path in units() {
+        // The programs lie where cargo put them.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace("=/usr/bin/k3s-snapshot", &format!("={}/k3s-snapshot", programs.display()));
+        std::fs::write(root.path().join(path.file_name().unwrap()), text).unwrap();
+    }
+    for entry in std::fs::read_dir(root.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let mut verify = Command::new("systemd-analyze");
+        verify.env("SYSTEMD_UNIT_PATH", format!("{}:", root.path().display()));
+        let out = verify.args(["verify", "--man=no"]).arg(&path).output().unwrap();
+        assert!(out.status.success() && said(&out).is_empty(), "{}: {}", path.display(), said(&out));
+    }
+}
+
+#[test]
+fn services_of_timers_are_shut_in() {
+    require!(require::program("systemd-analyze"));
+    for (verb, most) in TIMED {
+        let path = folder().join(format!("k3s-snapshot-{verb}.service"));
+        let limit = most.to_string();
+        let mut security = Command::new("systemd-analyze");
+        security.args(["security", "--offline=true", "--no-pager", "--threshold", &limit]).arg(path);
+        let out = security.output().unwrap();
+        assert!(out.status.success(), "{verb}: {}", said(&out));
+    }
+}
+
+/// The lines behind the heading of the sandbox.
+fn sandbox(verb: &str) -> BTreeSet<String> {
+    let text = unit(&format!("k3s-snapshot-{verb}.service"));
+    let (_, lines) = text.split_once("# The sandbox").unwrap();
+    lines.lines().skip(1).filter(|l| !l.starts_with('#') && !l.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn their_sandbox_is_one() {
+    let common = |(verb, beyond): &(&str, &[&str])| {
+        let mut lines = sandbox(verb);
+        for line in *beyond {
+            assert!(lines.remove(*line), "{verb} lacks {line}");
+        }
+        lines
+    };
+    let all: BTreeSet<_> = BEYOND.iter().map(common).collect();
+    assert_eq!(all.len(), 1, "{all:?}");
+}
+
+#[test]
+fn a_service_of_a_timer_starts_nothing_else_and_tells_when_it_fails() {
+    for (verb, _) in TIMED {
+        let text = unit(&format!("k3s-snapshot-{verb}.service"));
+        for line in [
+            "Type=oneshot",
+            "NotifyAccess=main",
+            "OnFailure=k3s-snapshot-failed@%n.service",
+            "StateDirectory=k3s-snapshot",
+            "StateDirectoryMode=0700",
+            "IOSchedulingClass=best-effort",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{verb} lacks {line}");
+        }
+        assert!(text.lines().any(|l| l.starts_with("After=") && l.contains("k3s.service")), "{verb}");
+        assert!(text.lines().any(|l| l.starts_with("TimeoutStartSec=")), "{verb}");
+        // With Restart=, OnFailure= does not fire; with the others, a timer would start K3s, or never save.
+        for word in ["Restart=", "Requires=", "Wants=", "BindsTo=", "Condition", "Assert"] {
+            assert!(!text.lines().any(|l| l.starts_with(word)), "{verb} has {word}");
+        }
+        for command in text.lines().filter(|l| l.starts_with("ExecStart")) {
+            assert!(command.contains("--skip-without-etcd"), "{command}");
+        }
+        let timer = unit(&format!("k3s-snapshot-{verb}.timer"));
+        for line in ["Persistent=yes", "FixedRandomDelay=yes", "WantedBy=timers.target"] {
+            assert!(timer.lines().any(|l| l == line), "{verb}.timer lacks {line}");
+        }
+        for word in ["OnCalendar=", "RandomizedDelaySec=", "AccuracySec="] {
+            assert!(timer.lines().any(|l| l.starts_with(word)), "{verb}.timer lacks {word}");
+        }
+        let preset = unit("k3s-snapshot.preset");
+        assert!(preset.lines().any(|l| l == format!("disable k3s-snapshot-{verb}.timer")), "{verb}");
+    }
+    // Whoever saves prunes: at the next boot, and from now on.
+    for word in ["Also", "Wants"] {
+        assert!(unit("k3s-snapshot-save.timer").contains(&format!("\n{word}=k3s-snapshot-prune.timer\n")));
+    }
+}
+
+/// Older systemds are served too: what came after 247 would be passed over there with a warning.
+#[test]
+fn units_use_nothing_newer_than_systemd_247() {
+    const NEWER: &[&str] = &[
+        "ImportCredential=",
+        "LoadCredentialEncrypted=",
+        "OnSuccess=",
+        "PrivateIPC=",
+        "RestartSteps=",
+        "RestrictFileSystems=",
+        "UpheldBy=",
+        "ExitType=",
+        "MemoryKSM=",
+        "ConditionCredential=",
+    ];
+    for path in units() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in NEWER {
+            assert!(!text.lines().any(|l| l.starts_with(word)), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn units_name_pages_that_are_there() {
+    for path in units() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let pages = text.lines().find_map(|l| l.strip_prefix("Documentation=")).unwrap_or_default();
+        assert!(!pages.is_empty(), "{} names no page", path.display());
+        for page in pages.split(' ') {
+            let page = page.strip_prefix("man:").and_then(|p| p.strip_suffix(')')).unwrap();
+            let file = format!("man/{}", page.replace('(', "."));
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists(), "{}: {file}", path.display());
+        }
+    }
+}
