@@ -1,5 +1,5 @@
 complete -c k3s-snapshot-delete -l retry-lock -d 'Wait this long for another run to end [default: not at all]' -r
-complete -c k3s-snapshot-delete -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, prune and delete take from there' -r
+complete -c k3s-snapshot-delete -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, restore fetches from there, prune and delete take from there' -r
 complete -c k3s-snapshot-delete -l s3-endpoint -d 'The store: a host, host:port or URL [default: s3.amazonaws.com]' -r
 complete -c k3s-snapshot-delete -l s3-endpoint-ca -d 'Authorities that sign the store\'s certificate, instead of the system\'s: files, or base64 of PEM' -r
 complete -c k3s-snapshot-delete -l s3-skip-ssl-verify -d 'Believe any certificate' -r
@@ -24,6 +24,7 @@ complete -c k3s-snapshot-delete -l s3-backlog -d 'Send what earlier saves could 
 complete -c k3s-snapshot-delete -l s3-access-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-delete -l s3-secret-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-delete -l s3-session-token -d 'Refused: K3s takes the value here, where everybody can see it' -r
+complete -c k3s-snapshot-delete -l distribution -d 'The distribution: k3s or rke2 [default: what is found on the machine]' -r
 complete -c k3s-snapshot-delete -s d -l data-dir -d 'K3s\'s data-dir [default: /var/lib/rancher/k3s, or what K3s\'s configuration or unit says]' -r
 complete -c k3s-snapshot-delete -l dir -d 'The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s\'s configuration says]' -r
 complete -c k3s-snapshot-delete -s c -l config -d 'K3s\'s configuration file [default: $K3S_CONFIG_FILE, what K3s\'s unit names, or /etc/rancher/k3s/config.yaml]' -r

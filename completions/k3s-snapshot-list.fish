@@ -3,7 +3,7 @@ json\t'The rows as JSON'
 yaml\t'The rows as YAML'"
 complete -c k3s-snapshot-list -l max-age -d 'Fail unless the newest proven snapshot is at most this old: 90m, 25h, 7d' -r
 complete -c k3s-snapshot-list -l fetch -d 'Fetch this snapshot from the bucket into this folder, prove it, and only then give it its name' -r
-complete -c k3s-snapshot-list -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, prune and delete take from there' -r
+complete -c k3s-snapshot-list -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, restore fetches from there, prune and delete take from there' -r
 complete -c k3s-snapshot-list -l s3-endpoint -d 'The store: a host, host:port or URL [default: s3.amazonaws.com]' -r
 complete -c k3s-snapshot-list -l s3-endpoint-ca -d 'Authorities that sign the store\'s certificate, instead of the system\'s: files, or base64 of PEM' -r
 complete -c k3s-snapshot-list -l s3-skip-ssl-verify -d 'Believe any certificate' -r
@@ -28,6 +28,7 @@ complete -c k3s-snapshot-list -l s3-backlog -d 'Send what earlier saves could no
 complete -c k3s-snapshot-list -l s3-access-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-list -l s3-secret-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-list -l s3-session-token -d 'Refused: K3s takes the value here, where everybody can see it' -r
+complete -c k3s-snapshot-list -l distribution -d 'The distribution: k3s or rke2 [default: what is found on the machine]' -r
 complete -c k3s-snapshot-list -s d -l data-dir -d 'K3s\'s data-dir [default: /var/lib/rancher/k3s, or what K3s\'s configuration or unit says]' -r
 complete -c k3s-snapshot-list -l dir -d 'The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s\'s configuration says]' -r
 complete -c k3s-snapshot-list -s c -l config -d 'K3s\'s configuration file [default: $K3S_CONFIG_FILE, what K3s\'s unit names, or /etc/rancher/k3s/config.yaml]' -r

@@ -72,7 +72,10 @@ mod tests {
         let all: Vec<Machine> = servers.into_iter().chain(agents).collect();
         let orders = runbook(&place, &all);
         let before = text(&orders, "before");
-        assert!(before.contains("  server s?2 (10.0.0.2), s3 (10.0.0.2): stop K3s"), "{before}");
+        assert!(
+            !before.contains('\u{1b}') && before.contains("2 (10.0.0.2), s3 (10.0.0.2): stop K3s"),
+            "{before}"
+        );
         assert_eq!(before.matches("    systemctl stop k3s.service\n").count(), 1);
         let after = text(&orders, "after");
         assert_eq!(after.matches("    mv /d /d-old-$(date +%s)\n").count(), 2, "{after}");

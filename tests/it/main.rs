@@ -24,6 +24,7 @@ mod parts;
 mod prune;
 mod prune_s3;
 mod ready;
+mod restore;
 mod rke2;
 mod s3;
 mod s3_faults;
