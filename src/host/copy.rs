@@ -231,7 +231,7 @@ mod tests {
             let data = Slow((0..size).map(|i: u32| i as u8).collect(), None);
             for keep in [false, true] {
                 let draft = Draft::new(folder.path()).unwrap();
-                let read = draft.fill_while(&data, (3, 4096, keep), &Silent, &read_all).unwrap();
+                let read = draft.fill_while(&data, (3, 4096, keep), &Silent, read_all).unwrap();
                 assert!(read == data.0, "{size}");
                 assert!(read_all(&draft.reader().unwrap()).unwrap() == data.0, "{size}");
                 let past = draft.fill_while(&data, (1, 4096, keep), &Silent, |data| {
@@ -247,7 +247,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = Slow(vec![7; 50_000], Some(20_000));
         let draft = Draft::new(folder.path()).unwrap();
-        let e = draft.fill_while(&data, (3, 4096, true), &Silent, &read_all).unwrap_err();
+        let e = draft.fill_while(&data, (3, 4096, true), &Silent, read_all).unwrap_err();
         assert!(format!("{e:#}").contains("broken"), "{e:#}");
         let whole = Slow(vec![7; 5_000], None);
         let e = draft
