@@ -139,7 +139,9 @@ pub(super) fn rolled_back(why: &str, back: Result<()>, record: &Record) -> anyho
             format!("K3s was {} before, and is left stopped.", was.label()),
         ),
     };
-    Fault::new(Kind::RolledBack, format!("not restored, and rolled back: {why}; {how}")).hint(hint).into()
+    Fault::new(Kind::RolledBack, format!("not {}, and rolled back: {why}; {how}", record.deed.past()))
+        .hint(hint)
+        .into()
 }
 
 /// The last resort: everything stays as it is, and K3s down.
