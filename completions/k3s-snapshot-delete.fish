@@ -1,5 +1,5 @@
 complete -c k3s-snapshot-delete -l retry-lock -d 'Wait this long for another run to end [default: not at all]' -r
-complete -c k3s-snapshot-delete -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, prune and delete take from there' -r
+complete -c k3s-snapshot-delete -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, restore fetches from there, prune and delete take from there' -r
 complete -c k3s-snapshot-delete -l s3-endpoint -d 'The store: a host, host:port or URL [default: s3.amazonaws.com]' -r
 complete -c k3s-snapshot-delete -l s3-endpoint-ca -d 'Authorities that sign the store\'s certificate, instead of the system\'s: files, or base64 of PEM' -r
 complete -c k3s-snapshot-delete -l s3-skip-ssl-verify -d 'Believe any certificate' -r

@@ -3,7 +3,7 @@ json\t'The rows as JSON'
 yaml\t'The rows as YAML'"
 complete -c k3s-snapshot-list -l max-age -d 'Fail unless the newest proven snapshot is at most this old: 90m, 25h, 7d' -r
 complete -c k3s-snapshot-list -l fetch -d 'Fetch this snapshot from the bucket into this folder, prove it, and only then give it its name' -r
-complete -c k3s-snapshot-list -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, prune and delete take from there' -r
+complete -c k3s-snapshot-list -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, restore fetches from there, prune and delete take from there' -r
 complete -c k3s-snapshot-list -l s3-endpoint -d 'The store: a host, host:port or URL [default: s3.amazonaws.com]' -r
 complete -c k3s-snapshot-list -l s3-endpoint-ca -d 'Authorities that sign the store\'s certificate, instead of the system\'s: files, or base64 of PEM' -r
 complete -c k3s-snapshot-list -l s3-skip-ssl-verify -d 'Believe any certificate' -r

@@ -10,7 +10,7 @@ complete -c k3s-snapshot-prune -l keep-yearly -d 'Keep the newest of each of the
 complete -c k3s-snapshot-prune -l keep-within -d 'Keep all that are at most this much older than the newest: 36h, 7d, 8w' -r
 complete -c k3s-snapshot-prune -l timezone -d 'Whose hours and days these are, such as Europe/Berlin [default: the system\'s]' -r
 complete -c k3s-snapshot-prune -l retry-lock -d 'Wait this long for another run to end [default: not at all]' -r
-complete -c k3s-snapshot-prune -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, prune and delete take from there' -r
+complete -c k3s-snapshot-prune -l s3 -d 'Use the bucket too: save sends there, list shows what lies there, restore fetches from there, prune and delete take from there' -r
 complete -c k3s-snapshot-prune -l s3-endpoint -d 'The store: a host, host:port or URL [default: s3.amazonaws.com]' -r
 complete -c k3s-snapshot-prune -l s3-endpoint-ca -d 'Authorities that sign the store\'s certificate, instead of the system\'s: files, or base64 of PEM' -r
 complete -c k3s-snapshot-prune -l s3-skip-ssl-verify -d 'Believe any certificate' -r
