@@ -24,6 +24,7 @@ mod parts;
 mod prune;
 mod prune_s3;
 mod ready;
+mod restore_cluster;
 mod s3;
 mod s3_faults;
 mod s3_moto;
