@@ -6,7 +6,7 @@ use crate::support::host::Host;
 use crate::support::moto;
 use crate::support::require::require;
 
-const SCENARIOS: &[&str] = &["01-from-the-bucket", "03-three-servers"];
+const SCENARIOS: &[&str] = &["01-from-the-bucket", "02-a-lost-quorum", "03-three-servers"];
 
 #[test]
 fn from_the_bucket_by_name_by_time_and_on_a_new_machine() {
@@ -14,6 +14,12 @@ fn from_the_bucket_by_name_by_time_and_on_a_new_machine() {
     let venv = program.ancestors().nth(2).unwrap();
     let host = require!(Host::new()).seconds(300).bind("-B", venv, "/opt/moto");
     host.run("cluster/01-from-the-bucket", &[]).succeeded();
+}
+
+#[test]
+fn a_lost_quorum_is_given_up_and_the_data_kept() {
+    let host = require!(Host::new()).seconds(300);
+    host.run("cluster/02-a-lost-quorum", &[]).succeeded();
 }
 
 #[test]

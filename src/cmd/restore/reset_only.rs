@@ -84,6 +84,10 @@ impl Walk<'_> {
         let content = at_rest(file, None).context("reading the database; restore a snapshot instead")?;
         told(self.report).token = fits(self.req, &content)?;
         self.record.snapshot.revision = content.facts.revision;
+        // While etcd had the file and answered nobody, its other members were not known.
+        let found = others_on_disk(self.machine)?;
+        let others = if others.is_empty() { &found } else { others };
+        stopped(self.req, self.machine, others, self.report)?;
         told(self.report).runbook = orders(self.req, self.machine, Some(&content), others);
         Ok(content)
     }
