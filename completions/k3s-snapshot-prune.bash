@@ -23,7 +23,7 @@ _k3s__snapshot__prune() {
 
     case "${cmd}" in
         k3s__snapshot__prune)
-            opts="-a -n -d -c -q -h -V --name --node --all-nodes --all --keep-last --snapshot-retention --s3-retention --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-within --timezone --accept-drop --dry-run --retry-lock --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --explain --report --quiet --debug --help --version"
+            opts="-a -n -d -c -q -h -V --name --node --all-nodes --all --keep-last --snapshot-retention --s3-retention --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-within --timezone --accept-drop --dry-run --retry-lock --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --explain --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -178,6 +178,10 @@ _k3s__snapshot__prune() {
                     return 0
                     ;;
                 --s3-session-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --distribution)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -27,6 +27,7 @@ complete -c k3s-snapshot-restore -l s3-backlog -d 'Send what earlier saves could
 complete -c k3s-snapshot-restore -l s3-access-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-restore -l s3-secret-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-restore -l s3-session-token -d 'Refused: K3s takes the value here, where everybody can see it' -r
+complete -c k3s-snapshot-restore -l distribution -d 'The distribution: k3s or rke2 [default: what is found on the machine]' -r
 complete -c k3s-snapshot-restore -s d -l data-dir -d 'K3s\'s data-dir [default: /var/lib/rancher/k3s, or what K3s\'s configuration or unit says]' -r
 complete -c k3s-snapshot-restore -l dir -d 'The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s\'s configuration says]' -r
 complete -c k3s-snapshot-restore -s c -l config -d 'K3s\'s configuration file [default: $K3S_CONFIG_FILE, what K3s\'s unit names, or /etc/rancher/k3s/config.yaml]' -r
@@ -44,8 +45,6 @@ complete -c k3s-snapshot-restore -l no-safety-snapshot -d 'Do not save first wha
 complete -c k3s-snapshot-restore -l others-stopped -d 'The other servers are stopped, even if one of them answers'
 complete -c k3s-snapshot-restore -l recover -d 'Bring the files of a restore that was cut off to a good state; start nothing'
 complete -c k3s-snapshot-restore -l conclude -d 'The same, then bring K3s to where it was, prove and report'
-complete -c k3s-snapshot-restore -l reset-only -d 'Restore nothing: make the cluster one of this server alone, with the data that it has, where the quorum is lost'
-complete -c k3s-snapshot-restore -l rejoin -d 'Restore nothing: move the database aside and join again the server that K3s\'s configuration names'
 complete -c k3s-snapshot-restore -l explain -d 'Print every effective setting and where it was said, then end'
 complete -c k3s-snapshot-restore -s q -l quiet -d 'Say nothing but warnings and errors, and show no progress'
 complete -c k3s-snapshot-restore -l debug -d 'Say more'

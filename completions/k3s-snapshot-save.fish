@@ -33,6 +33,7 @@ complete -c k3s-snapshot-save -l s3-backlog -d 'Send what earlier saves could no
 complete -c k3s-snapshot-save -l s3-access-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-save -l s3-secret-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
 complete -c k3s-snapshot-save -l s3-session-token -d 'Refused: K3s takes the value here, where everybody can see it' -r
+complete -c k3s-snapshot-save -l distribution -d 'The distribution: k3s or rke2 [default: what is found on the machine]' -r
 complete -c k3s-snapshot-save -s d -l data-dir -d 'K3s\'s data-dir [default: /var/lib/rancher/k3s, or what K3s\'s configuration or unit says]' -r
 complete -c k3s-snapshot-save -l dir -d 'The snapshot folder [default: DATA-DIR/server/db/snapshots, or what K3s\'s configuration says]' -r
 complete -c k3s-snapshot-save -s c -l config -d 'K3s\'s configuration file [default: $K3S_CONFIG_FILE, what K3s\'s unit names, or /etc/rancher/k3s/config.yaml]' -r

@@ -12,10 +12,10 @@ use clap::parser::ValueSource;
 use crate::cli::{Common, ReportFormat};
 use crate::config::fragment::{Fragment, Origin};
 use crate::config::key::KEYS;
-use crate::config::load::{self, Environment, Named};
+use crate::config::load::{self, Environment, Gathered, Named};
 use crate::config::settings::Settings;
 use crate::error::{Fault, Kind};
-use crate::host::flavour::{self, Flavour};
+use crate::host::flavour::{ALL, Flavour};
 use crate::host::lock::Lock;
 use crate::host::notify::{self, Status};
 use crate::host::systemd;
@@ -34,6 +34,8 @@ pub struct Verb<A> {
     pub locks: bool,
     /// The common part of its command line.
     pub common: fn(&A) -> &Common,
+    /// The distribution that its command line can only mean, whatever is on the machine.
+    pub flavour: fn(&A) -> Option<&'static Flavour>,
     /// How its rows are printed, where it has an option for that.
     pub format: fn(&A) -> Format,
     /// What it does.
@@ -47,7 +49,7 @@ pub struct Run<'a, A> {
     /// What it goes by.
     pub settings: &'a Settings,
     /// The distribution.
-    pub flavour: &'a Flavour,
+    pub flavour: &'static Flavour,
     /// The one reading of the clock: seconds since the epoch.
     pub now: u64,
     /// Who hears how far it is.
@@ -103,7 +105,8 @@ fn tell(report: &Report, explained: bool) {
         (None, Some(why)) if !told => log::info!("skipped: {why}"),
         _ => {}
     }
-    report.error.iter().filter_map(|e| e.hint.as_ref()).for_each(|hint| stderr::hint(hint));
+    // A hint of several steps has a line for each.
+    report.error.iter().filter_map(|e| e.hint.as_ref()).flat_map(|hint| hint.lines()).for_each(stderr::hint);
     notify::end(&event.text);
     journal::settle();
 }
@@ -117,13 +120,12 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
             .with_context(|| Fault::new(Kind::Usage, format!("opening --root '{}'", root.escape_debug())))?,
         None => PathBuf::from("/"),
     };
-    let flavour = &flavour::K3S;
     let mut env = Environment::new();
     for (name, value) in std::env::vars_os() {
         let (Ok(name), value) = (name.into_string(), value.into_string()) else { continue };
         match value {
             Ok(value) => drop(env.insert(name, value)),
-            Err(_) if name.starts_with("K3S_") => {
+            Err(_) if ALL.iter().any(|f| name.starts_with(f.variables)) => {
                 return Err(
                     Fault::new(Kind::Config, format!("environment variable {name} is not UTF-8")).into()
                 );
@@ -131,10 +133,17 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
             Err(_) => {}
         }
     }
-    let over = from_flags(matches)?;
-    let named = Named { config: common.config.as_deref(), unit: over.last("unit").map(|(name, _)| name) };
-    let ask = |wanted: Option<&str>| systemd::definition(flavour, wanted);
-    let (mut merged, flags) = load::gather(flavour, &root, &named, &env, &ask)?;
+    let mut over = from_flags(matches)?;
+    if let Some(flavour) = (verb.flavour)(args).filter(|_| over.get("distribution").is_none()) {
+        over.set("distribution", vec![flavour.word.to_owned()], Origin::Derived("the command".to_owned()));
+    }
+    let named = Named {
+        config: common.config.as_deref(),
+        unit: over.last("unit").map(|(name, _)| name),
+        distribution: over.last("distribution"),
+    };
+    let Gathered { options: mut merged, flags, flavour } =
+        load::gather(&root, &named, &env, &systemd::definition)?;
     merged.overlay(over);
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
     let settings = Settings::new(merged, flags, flavour, &root, &host_name)?;

@@ -8,6 +8,9 @@ use clap::{ArgAction, Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
+    /// The distribution: k3s or rke2 [default: what is found on the machine]
+    #[arg(long, value_name = "NAME")]
+    pub distribution: Option<String>,
     /// K3s's data-dir [default: /var/lib/rancher/k3s, or what K3s's configuration or unit says]
     #[arg(short = 'd', long, value_name = "DIR")]
     pub data_dir: Option<String>,

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::verify::{fetch, proof_of};
 use crate::error::{Fault, Kind};
-use crate::host::{Draft, Progress, Published};
+use crate::host::{Draft, Progress, Published, Silent};
 use crate::inspect::ReadAt;
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Snapshot, State};
@@ -40,11 +40,12 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
             .into());
     }
     let doing = || format!("fetching '{}'", opened.snapshot.location.escape_debug());
-    let draft =
-        fetch(&*opened.data, req.file, req.ways, Draft::new(req.to)?, progress).with_context(doing)?;
+    let draft = Draft::new(req.to)?;
     let scratch = |_| Draft::new(req.to);
-    let checked =
-        proof_of(&draft.reader()?, req.file, name.as_ref(), false, &scratch, progress).with_context(doing)?;
+    let checked = fetch(&*opened.data, req.file, (req.ways, true), &draft, progress, |data| {
+        proof_of(data, req.file, name.as_ref(), false, &scratch, &Silent)
+    })
+    .with_context(doing)?;
     let mut findings = checked.examined.findings;
     if !checked.is_snapshot {
         findings = vec!["this is not an etcd snapshot at all".to_owned()];

@@ -9,7 +9,7 @@ use super::examine::{Examined, examine};
 use super::verdict::{Checked, conclude};
 use crate::codec::zip;
 use crate::error::{Fault, Kind};
-use crate::host::{Draft, Progress};
+use crate::host::{Draft, Progress, Silent};
 use crate::inspect::{self, ReadAt};
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
@@ -131,27 +131,30 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
     };
     let zipped = name.is_some_and(|n| n.suffix == Suffix::Zip);
     match req.far {
-        // The walk reads here and there: what is far away is fetched first. A checksum alone is read as it comes.
+        // The walk reads here and there: what is far away is fetched for it. A checksum alone is read as it comes.
         Some(ways) if zipped || !req.quick => {
-            let near = fetch(&*opened.data, file, ways, scratch(opened.data.size())?, progress)?;
-            proof_of(&near.reader()?, file, name, req.quick, &scratch, progress)
+            let near = scratch(opened.data.size())?;
+            fetch(&*opened.data, file, (ways, false), &near, progress, |data| {
+                proof_of(data, file, name, req.quick, &scratch, &Silent)
+            })
         }
         _ => proof_of(&*opened.data, file, name, req.quick, &scratch, progress),
     }
 }
 
-/// Copies all of it into the draft, several stretches at once.
-pub(super) fn fetch(
+/// Copies all of it into the draft, so many stretches at once, while it is proven: both take as long as the longer one.
+/// `keep` is for what is to stay.
+pub(super) fn fetch<T>(
     data: &dyn ReadAt,
     file: &str,
-    ways: usize,
-    to: Draft,
+    (ways, keep): (usize, bool),
+    to: &Draft,
     progress: &dyn Progress,
-) -> Result<Draft> {
+    proof: impl FnOnce(&dyn ReadAt) -> Result<T>,
+) -> Result<T> {
     to.room_for(data.size())?;
     progress.step(&format!("fetching {}", file.escape_debug()), Some(data.size()));
-    to.fill_from(data, ways, STRETCH, progress)?;
-    Ok(to)
+    to.fill_while(data, (ways, STRETCH, keep), progress, proof)
 }
 
 /// Reads every byte, and says what it found.

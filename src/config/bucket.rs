@@ -51,8 +51,8 @@ pub(super) fn on_by_us(merged: &Fragment) -> bool {
     merged.get("s3").is_some_and(|e| e.origin.is_ours())
 }
 
-/// Makes the bucket of the options.
-pub(super) fn bucket(merged: &Fragment, root: &Path) -> Result<Bucket> {
+/// Makes the bucket of the options, for this distribution.
+pub(super) fn bucket(merged: &Fragment, root: &Path, distribution: &'static str) -> Result<Bucket> {
     if let Some((secret, origin)) =
         merged.last("s3-config-secret").filter(|_| text(merged, "s3-bucket").is_none())
     {
@@ -89,6 +89,7 @@ pub(super) fn bucket(merged: &Fragment, root: &Path) -> Result<Bucket> {
     }
     Ok(Bucket {
         name,
+        distribution,
         in_host,
         region,
         folder,

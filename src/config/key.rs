@@ -13,7 +13,7 @@ pub struct Key {
     pub aliases: &'static [&'static str],
     /// The keys of K3s's config.yaml that mean it.
     pub k3s: &'static [&'static str],
-    /// The environment variables of K3s that mean it.
+    /// The environment variables of K3s that mean it; RKE2's begin with `RKE2_` where these do with `K3S_`.
     pub k3s_env: &'static [&'static str],
     /// Whether it may be set in our own configuration and by `K3S_SNAPSHOT_*`; else it is only read from K3s.
     pub ours: bool,
@@ -52,6 +52,7 @@ pub const SCHEDULE: &str = "etcd-snapshot-schedule-cron";
 
 /// Every option, in the order of `--explain`.
 pub const KEYS: &[Key] = &[
+    Key { default: Some("k3s"), ..key("distribution") },
     Key { k3s: &["data-dir", "d"], k3s_env: &["K3S_DATA_DIR"], ..key("data-dir") },
     Key { k3s: &["node-name"], k3s_env: &["K3S_NODE_NAME"], ..key("node-name") },
     Key { aliases: &["etcd-snapshot-dir"], k3s: &["etcd-snapshot-dir"], ..key("dir") },

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::fragment::{Entry, Fragment, Origin};
 use super::key::{self, ENV_PREFIX, KEYS, Key};
 use super::unit::{self, Flags};
-use super::{retention, yaml};
+use super::{distribution, retention, yaml};
 use crate::error::{Fault, Kind};
 use crate::host::flavour::Flavour;
 use crate::model::name::check_part;
@@ -25,7 +25,7 @@ pub const OUR_CONFIG: &str = "/etc/k3s-snapshot/config.yaml";
 pub type Environment = BTreeMap<String, String>;
 
 /// How K3s's unit is asked for: the one that is wanted, or the one that there is.
-pub type Ask<'a> = dyn Fn(Option<&str>) -> Result<Option<Definition>> + 'a;
+pub type Ask<'a> = dyn Fn(&'static Flavour, Option<&str>) -> Result<Option<Definition>> + 'a;
 
 /// What flags say that has to be known before anything is gathered.
 #[derive(Default)]
@@ -34,17 +34,24 @@ pub struct Named<'a> {
     pub config: Option<&'a str>,
     /// K3s's unit.
     pub unit: Option<&'a str>,
+    /// The distribution, and where it was said.
+    pub distribution: Option<(&'a str, &'a Origin)>,
+}
+
+/// What was gathered.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Everything below the flags.
+    pub options: Fragment,
+    /// What K3s is started with.
+    pub flags: Flags,
+    /// The distribution that all of it is of.
+    pub flavour: &'static Flavour,
 }
 
 /// Everything below the flags, later over earlier, and what K3s is started with. On this machine, `ask` knows K3s's unit;
 /// below another root its files are read.
-pub fn gather(
-    flavour: &Flavour,
-    root: &Path,
-    named: &Named,
-    env: &Environment,
-    ask: &Ask,
-) -> Result<(Fragment, Flags)> {
+pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Result<Gathered> {
     let mut all = Fragment::default();
     for key in KEYS {
         if let Some(default) = key.default {
@@ -61,20 +68,24 @@ pub fn gather(
         let aws = key.k3s_env.iter().filter(|n| n.starts_with("AWS_")).map(|n| (*n).to_owned());
         aws.chain(key.ours.then(|| key.env())).collect()
     }));
+    let (flavour, said) =
+        distribution::choose(root, named.distribution.or_else(|| ours.last(distribution::OPTION)))?;
+    ours.set(distribution::OPTION, vec![flavour.word.to_owned()], said);
     let wanted = named.unit.or_else(|| ours.last("unit").map(|(name, _)| name));
     let definition = match root == Path::new("/") {
-        true => ask(wanted)?,
+        true => ask(flavour, wanted)?,
         false => unit::files::find(root, flavour, wanted)?,
     };
     let mut flags = Flags::new(definition.as_ref(), root, flavour);
-    let in_env = || env.get("K3S_CONFIG_FILE").map(String::as_str).filter(|c| !c.is_empty());
+    let in_env =
+        || env.get(&flavour.variable(unit::CONFIG_FILE)).map(String::as_str).filter(|c| !c.is_empty());
     let k3s =
         named.config.filter(|c| !c.is_empty()).or_else(in_env).or_else(|| flags.config()).map(str::to_owned);
     if let Some(url) = k3s.as_deref().filter(|c| c.starts_with("http://") || c.starts_with("https://")) {
         let scheme = url.split(':').next().unwrap_or_default();
         return Err(Fault::new(
             Kind::Config,
-            format!("the K3s configuration is an {scheme} URL, which is not read"),
+            format!("the {} configuration is an {scheme} URL, which is not read", flavour.name),
         )
         .hint("Save it to a file and name that with --config.")
         .into());
@@ -83,7 +94,7 @@ pub fn gather(
     read_k3s(&mut flags, &main, k3s.is_some())?;
     // K3s turns its file into flags, so its file is the stronger word than its own variables.
     all.overlay(flags.variables().fragment());
-    all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| (*n).to_owned()).collect()));
+    all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| flavour.variable(n)).collect()));
     all.overlay(flags.said());
     all.overlay(ours);
     for name in env.keys().filter(|n| n.starts_with(ENV_PREFIX)) {
@@ -97,7 +108,7 @@ pub fn gather(
         let path = format!("{home}/.aws/credentials");
         all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
     }
-    Ok((all, flags))
+    Ok(Gathered { options: all, flags, flavour })
 }
 
 /// A path of the machine as seen below a root.
@@ -288,7 +299,6 @@ fn from_environment(env: &Environment, names: impl Fn(&Key) -> Vec<String>) -> F
 mod tests {
     use super::*;
     use crate::error::{hint_of, kind_of};
-    use crate::host::flavour::K3S;
     use std::fs;
 
     /// A root with these files, and what is gathered from it.
@@ -300,7 +310,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        gather(&K3S, root.path(), &Named::default(), &env, &|_| Ok(None)).map(|(all, _)| all)
+        gather(root.path(), &Named::default(), &env, &|_, _| Ok(None)).map(|all| all.options)
     }
 
     const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml";
@@ -464,5 +474,34 @@ mod tests {
         assert!(all.get("s3").unwrap().origin.is_k3s() && all.get("s3-access-key").unwrap().origin.is_k3s());
         let all = gathered(&[(UNIT, unit)], &[("AWS_ACCESS_KEY_ID", "ours")]).unwrap();
         assert_eq!(all.last("s3-access-key").unwrap().0, "ours");
+    }
+
+    #[test]
+    fn rke2_has_its_own_files_unit_and_variables() {
+        let unit = "/usr/lib/systemd/system/rke2-server.service";
+        let start = |more: &str| format!("[Service]\n{more}ExecStart=/usr/bin/rke2 server --debug\n");
+        let (plain, named) = (start(""), start("Environment=RKE2_CONFIG_FILE=/unit.yaml\n"));
+        let told = start("Environment=RKE2_NODE_NAME=unit K3S_NODE_NAME=no\n");
+        let file = |path: &'static str, name: &'static str| (path, format!("node-name: {name}\n"));
+        let (main, by_env, by_unit) = (
+            file("/etc/rancher/rke2/config.yaml", "file"),
+            file("/env.yaml", "env"),
+            file("/unit.yaml", "unit-file"),
+        );
+        let k3s = [("K3S_NODE_NAME", "no"), ("K3S_CONFIG_FILE", "/none.yaml")];
+        let name = |files: &[(&str, &str)], env: &[(&str, &str)]| {
+            let all = gathered(files, &[&k3s, env].concat()).unwrap();
+            assert_eq!(all.last("distribution").unwrap().0, "rke2");
+            all.last("node-name").map_or_else(String::new, |(name, _)| name.to_owned())
+        };
+        assert_eq!(name(&[(unit, &plain)], &[]), "");
+        assert_eq!(name(&[(unit, &plain)], &[("RKE2_NODE_NAME", "variable")]), "variable");
+        assert_eq!(name(&[(unit, &told)], &[]), "unit");
+        assert_eq!(name(&[(unit, &told), (main.0, &main.1)], &[("RKE2_NODE_NAME", "variable")]), "file");
+        let files =
+            [(unit, named.as_str()), (main.0, &main.1), (by_env.0, &by_env.1), (by_unit.0, &by_unit.1)];
+        assert_eq!(name(&files, &[]), "unit-file");
+        assert_eq!(name(&files, &[("RKE2_CONFIG_FILE", "/env.yaml")]), "env");
+        assert_eq!(name(&files, &[("K3S_SNAPSHOT_NODE_NAME", "ours")]), "ours");
     }
 }

@@ -5,6 +5,7 @@
 //! drop-ins; the environment; flags.
 
 mod bucket;
+mod distribution;
 mod endpoint;
 pub mod etcd;
 pub mod fragment;

@@ -25,6 +25,8 @@ pub use crate::model::secret::Secret;
 pub struct Settings {
     /// `/`, or the foreign root.
     pub root: PathBuf,
+    /// The distribution.
+    pub flavour: &'static Flavour,
     /// K3s's data-dir.
     pub data_dir: PathBuf,
     /// The snapshot folder.
@@ -114,7 +116,7 @@ impl Settings {
     pub fn new(
         mut merged: Fragment,
         flags: Flags,
-        flavour: &Flavour,
+        flavour: &'static Flavour,
         root: &Path,
         host_name: &str,
     ) -> Result<Settings> {
@@ -169,6 +171,7 @@ impl Settings {
         };
         Ok(Settings {
             root: root.to_owned(),
+            flavour,
             data_dir: path("data-dir")?,
             dir: path("dir")?,
             dir_is_default,
@@ -228,7 +231,7 @@ impl Settings {
 
     /// The bucket. Files that it names are read now, so that a save without one never needs them.
     pub fn bucket(&self) -> Result<Bucket> {
-        bucket::bucket(&self.merged, &self.root)
+        bucket::bucket(&self.merged, &self.root, self.flavour.word)
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.

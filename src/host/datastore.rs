@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::flavour;
+use super::flavour::{self, Flavour};
 use crate::error::{Fault, Kind};
 
 /// What K3s is told about it.
@@ -33,17 +33,17 @@ pub struct Without {
 }
 
 /// Fails with words unless `data_dir` holds embedded etcd.
-pub fn require_etcd(data_dir: &Path, said: Said) -> Result<()> {
-    match look(data_dir, said)? {
+pub fn require_etcd(flavour: &Flavour, data_dir: &Path, said: Said) -> Result<()> {
+    match look(flavour, data_dir, said)? {
         None => Ok(()),
         Some(without) => Err(Fault::new(Kind::Config, without.why).hint(without.hint).into()),
     }
 }
 
 /// `None` where `data_dir` holds embedded etcd; fails where nobody can tell.
-pub fn look(data_dir: &Path, said: Said) -> Result<Option<Without>> {
+pub fn look(flavour: &Flavour, data_dir: &Path, said: Said) -> Result<Option<Without>> {
     let has = |below: &str| data_dir.join(below).exists();
-    let shown = data_dir.display();
+    let (shown, name) = (data_dir.display(), flavour.name);
     // An initialised etcd wins over whatever is configured.
     match std::fs::metadata(data_dir.join(flavour::ETCD_WAL)) {
         Ok(_) => return Ok(None),
@@ -56,34 +56,36 @@ pub fn look(data_dir: &Path, said: Said) -> Result<Option<Without>> {
     }
     let (why, hint, rightly) = if !data_dir.is_dir() {
         // Perhaps a disk that is not mounted: never as it should be.
-        (format!("there is no K3s data-dir at '{shown}'"), "Name the right one with --data-dir.", false)
+        (format!("there is no {name} data-dir at '{shown}'"), "Name the right one with --data-dir.", false)
     } else if let Some(scheme) = said.external {
         (
-            format!("K3s keeps its state in an external datastore ({scheme}), which has no etcd snapshots"),
+            format!(
+                "{name} keeps its state in an external datastore ({scheme}), which has no etcd snapshots"
+            ),
             "Back that database up by its own means.",
             true,
         )
     } else if has(flavour::SQLITE) {
         (
-            format!("K3s in '{shown}' keeps its state in SQLite, which has no etcd snapshots"),
+            format!("{name} in '{shown}' keeps its state in SQLite, which has no etcd snapshots"),
             "Start K3s once with --cluster-init to move to embedded etcd; see the K3s manual.",
             !said.cluster_init && !said.joins,
         )
     } else if has(flavour::SERVER) {
         (
             format!("etcd database not found in '{shown}/server'"),
-            "K3s has not yet started with embedded etcd here, or this server runs with --disable-etcd.",
+            "It has not yet started with embedded etcd here, or this server runs with --disable-etcd.",
             said.disable_etcd,
         )
     } else if has(flavour::AGENT) {
         (
-            format!("'{shown}' belongs to a K3s agent, which has no datastore"),
+            format!("'{shown}' belongs to a {name} agent, which has no datastore"),
             "Save snapshots on the servers.",
             !said.cluster_init,
         )
     } else {
         (
-            format!("'{shown}' is not the data-dir of a K3s server"),
+            format!("'{shown}' is not the data-dir of a {name} server"),
             "Name the right one with --data-dir.",
             false,
         )
@@ -97,7 +99,7 @@ pub fn may_be_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
     let empty = [flavour::ETCD_WAL, flavour::SQLITE].iter().all(|below| !data_dir.join(below).exists());
     match (empty, external) {
         (true, None) => Ok(()),
-        _ => require_etcd(data_dir, Said { external, ..Said::default() }).map_err(|e| {
+        _ => require_etcd(&flavour::K3S, data_dir, Said { external, ..Said::default() }).map_err(|e| {
             let what = e.to_string();
             Fault::new(Kind::Refused, what)
                 .hint("K3s would turn it into an etcd of the snapshot's data without asking. Move its data away first if that is what you want.")
@@ -113,7 +115,7 @@ mod tests {
     #[test]
     fn each_datastore_has_its_own_sentence_and_etcd_on_disk_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let without = |said| look(dir.path(), said).unwrap().unwrap();
+        let without = |said| look(&flavour::K3S, dir.path(), said).unwrap().unwrap();
         let none = Said::default();
         let postgres = Said { external: Some("postgres"), ..none };
         let (init, joins, disabled) = (
@@ -134,9 +136,10 @@ mod tests {
         assert_eq!([none, joins, init].map(|s| without(s).rightly), [true, false, false]);
         assert!(without(postgres).why.contains("external datastore (postgres)") && without(postgres).rightly);
         std::fs::create_dir_all(dir.path().join(flavour::ETCD_WAL)).unwrap();
-        assert!(require_etcd(dir.path(), postgres).is_ok());
-        let missing = require_etcd(&dir.path().join("nowhere"), none).unwrap_err();
+        assert!(require_etcd(&flavour::K3S, dir.path(), postgres).is_ok());
+        let missing = require_etcd(&flavour::RKE2, &dir.path().join("nowhere"), none).unwrap_err();
+        assert!(missing.to_string().contains("no RKE2 data-dir"));
         assert_eq!(crate::error::kind_of(&missing), Kind::Config);
-        assert!(!look(&dir.path().join("nowhere"), disabled).unwrap().unwrap().rightly);
+        assert!(!look(&flavour::K3S, &dir.path().join("nowhere"), disabled).unwrap().unwrap().rightly);
     }
 }

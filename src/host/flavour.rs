@@ -8,10 +8,16 @@
 pub struct Flavour {
     /// Its name, as an operator says it.
     pub name: &'static str,
+    /// Its word in options, and in what it notes beside its objects in a bucket.
+    pub word: &'static str,
     /// Its unit on a server.
     pub unit: &'static str,
     /// The file name of its program.
     pub program: &'static str,
+    /// Where its program is installed.
+    pub programs: &'static [&'static str],
+    /// What its environment variables begin with.
+    pub variables: &'static str,
     /// Its configuration file; drop-ins lie in a folder of the same name with `.d`.
     pub config: &'static str,
     /// Its data-dir.
@@ -20,17 +26,63 @@ pub struct Flavour {
     pub kubeconfig: &'static str,
     /// The base name of its scheduled snapshots.
     pub scheduled_base: &'static str,
+    /// How it is restored by hand, where no restore of ours is proven: a step a line, with `{snapshot}` for the file and
+    /// `{data-dir}` for the data-dir as a shell takes them. None where ours is.
+    pub by_hand: &'static [&'static str],
 }
+
+impl Flavour {
+    /// What this distribution calls a variable of K3s's: `K3S_TOKEN` or `RKE2_TOKEN`. Those of others keep their names.
+    pub fn variable(&self, of_k3s: &str) -> String {
+        match of_k3s.strip_prefix(K3S.variables) {
+            Some(rest) => format!("{}{rest}", self.variables),
+            None => of_k3s.to_owned(),
+        }
+    }
+}
+
+/// All of them; the first one is taken where none is recognised.
+pub const ALL: [&Flavour; 2] = [&K3S, &RKE2];
 
 /// K3s.
 pub const K3S: Flavour = Flavour {
     name: "K3s",
+    word: "k3s",
     unit: "k3s.service",
     program: "k3s",
+    programs: &["/usr/local/bin/k3s", "/usr/bin/k3s", "/opt/bin/k3s"],
+    variables: "K3S_",
     config: "/etc/rancher/k3s/config.yaml",
     data_dir: "/var/lib/rancher/k3s",
     kubeconfig: "/etc/rancher/k3s/k3s.yaml",
     scheduled_base: "etcd-snapshot",
+    by_hand: &[],
+};
+
+/// RKE2: the same server below the data-dir, but etcd runs in a static pod.
+pub const RKE2: Flavour = Flavour {
+    name: "RKE2",
+    word: "rke2",
+    unit: "rke2-server.service",
+    program: "rke2",
+    programs: &["/usr/local/bin/rke2", "/usr/bin/rke2", "/opt/rke2/bin/rke2"],
+    variables: "RKE2_",
+    config: "/etc/rancher/rke2/config.yaml",
+    data_dir: "/var/lib/rancher/rke2",
+    kubeconfig: "/etc/rancher/rke2/rke2.yaml",
+    scheduled_base: "etcd-snapshot",
+    by_hand: &[
+        "1. Have the token that the snapshot needs, and prove the file: k3s-snapshot-verify {snapshot}",
+        "2. On every server of the cluster: systemctl stop rke2-server, then rke2-killall.sh, which ends etcd's container \
+         and all other pods of that server.",
+        "3. On this server, with no 'server' in RKE2's configuration: rke2 server --cluster-reset --etcd-s3=false \
+         --cluster-reset-restore-path={snapshot} . It ends by itself; the database that was there is kept beside the new one \
+         as etcd-old-<time>.",
+        "4. On this server: systemctl start rke2-server, and wait until the node is ready: {data-dir}/bin/kubectl --kubeconfig \
+         /etc/rancher/rke2/rke2.yaml get nodes",
+        "5. On each other server, one after the other: mv -T {data-dir}/server/db/etcd {data-dir}/server/db/etcd-before, then \
+         systemctl start rke2-server. Do not touch the snapshots beside it.",
+    ],
 };
 
 /// Below the data-dir: snapshots, unless `etcd-snapshot-dir` says otherwise.

@@ -344,7 +344,10 @@ pub fn denied(e: io::Error, context: String) -> anyhow::Error {
     let fault = match e.kind() {
         io::ErrorKind::PermissionDenied => Fault::new(Kind::Refused, context).hint("Run it as root."),
         io::ErrorKind::ReadOnlyFilesystem => {
-            Fault::new(Kind::Failed, context).hint("Mount it for writing, or name another folder.")
+            Fault::new(Kind::Failed, context).hint(
+                "Mount it for writing, or name another folder. A unit may write only to the folders that it names: after a change \
+                 of K3s's folders, run 'systemctl daemon-reload'.",
+            )
         }
         _ => Fault::new(Kind::Failed, context),
     };

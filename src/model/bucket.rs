@@ -12,6 +12,8 @@ use super::secret::Secret;
 pub struct Bucket {
     /// Its name.
     pub name: String,
+    /// The word of the distribution whose snapshots lie there, as it notes it beside its own.
+    pub distribution: &'static str,
     /// Scheme, host and port, without a slash at the end.
     pub endpoint: String,
     /// The region that requests are signed for.
@@ -161,6 +163,7 @@ pub(crate) mod tests {
     /// One that nobody asks.
     pub(crate) fn bucket() -> Bucket {
         Bucket {
+            distribution: "k3s",
             name: "b".into(),
             endpoint: "https://s3.example.com".into(),
             region: "us-east-1".into(),

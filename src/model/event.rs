@@ -104,7 +104,10 @@ fn concerned(verb: &str, row: &Row) -> bool {
 }
 
 fn done(report: &Report, rows: &[&Row]) -> String {
-    let time = format!("{}.{} s", report.duration_ms / 1000, report.duration_ms % 1000 / 100);
+    let time = match report.duration_ms {
+        ms @ 0..1000 => format!("{ms} ms"),
+        ms => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+    };
     let mut names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
     names.dedup();
     match names[..] {

@@ -43,17 +43,27 @@ pub(super) fn describe(e: &(dyn Error + 'static)) -> String {
 }
 
 /// What an error of the transport means to an operator.
-pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert: &Path) -> anyhow::Error {
+pub(super) fn explain(
+    endpoint: &str,
+    unit: &str,
+    e: &(dyn Error + 'static),
+    ca: &Path,
+    cert: &Path,
+) -> anyhow::Error {
     let said = describe(e);
     let io = chain(e).find_map(|e| e.downcast_ref::<io::Error>()).map(io::Error::kind);
     let has = |words: &[&str]| words.iter().any(|w| said.contains(w));
-    let not_running = "Is K3s running? See 'systemctl status k3s'. etcd's address is taken from server/db/etcd/config; --etcd-endpoints names another.";
+    let not_running = format!(
+        "Is it running? See 'systemctl status {}'. etcd's address is taken from server/db/etcd/config; --etcd-endpoints names \
+         another.",
+        short(unit)
+    );
     if has(&["Unimplemented", "unknown service"]) {
         return Fault::new(
             Kind::Config,
             format!("the datastore at {endpoint} is not etcd: it cannot give a snapshot"),
         )
-        .hint("K3s with SQLite or an external database has no etcd snapshots; back that database up by its own means.")
+        .hint("A server with SQLite or an external database has no etcd snapshots; back that database up by its own means.")
         .into();
     }
     // A certificate of theirs that we do not trust, before one of ours that they do not: both may be named.
@@ -65,7 +75,7 @@ pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert
                 ca.display()
             ),
         )
-        .hint("Check that --data-dir belongs to the K3s that listens there.")
+        .hint("Check that --data-dir belongs to the server that listens there.")
         .into();
     }
     if has(&["received fatal alert", "CertificateRequired", "BadCertificate", "UnknownCA", "bad certificate"])
@@ -75,7 +85,7 @@ pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert
             format!("etcd at {endpoint} refused the client certificate '{}' ({said})", cert.display()),
         )
         .hint(
-            "Check that certificate and key are a pair, have not expired, and come from this K3s's data-dir.",
+            "Check that certificate and key are a pair, have not expired, and come from this server's data-dir.",
         )
         .into();
     }
@@ -91,15 +101,15 @@ pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert
         ])
     {
         return Fault::new(Kind::Config, format!("{endpoint} does not speak etcd's protocol without TLS"))
-            .hint("K3s's etcd is reached by https:// on its client port, usually 2379.")
+            .hint("Its etcd is reached by https:// on its client port, usually 2379.")
             .into();
     }
     match io {
         Some(io::ErrorKind::ConnectionRefused) => {
             Fault::new(Kind::Failed, format!("nothing listens at {endpoint}")).hint(not_running).into()
         }
-        Some(io::ErrorKind::TimedOut) => silent(endpoint),
-        _ if has(&["no answer", "deadline", "timed out", "Timeout"]) => silent(endpoint),
+        Some(io::ErrorKind::TimedOut) => silent(endpoint, unit),
+        _ if has(&["no answer", "deadline", "timed out", "Timeout"]) => silent(endpoint, unit),
         _ if has(&["KeyMismatch", "private key", "pem", "PEM", "certificate"]) => {
             Fault::new(Kind::Config, format!("the certificates for etcd cannot be used ({said})"))
                 .hint("Check --etcd-cacert, --etcd-cert and --etcd-key.")
@@ -112,9 +122,9 @@ pub(super) fn explain(endpoint: &str, e: &(dyn Error + 'static), ca: &Path, cert
 }
 
 /// Connected, then nothing.
-pub(super) fn silent(endpoint: &str) -> anyhow::Error {
+pub(super) fn silent(endpoint: &str, unit: &str) -> anyhow::Error {
     Fault::new(Kind::Failed, format!("etcd at {endpoint} does not answer"))
-        .hint("See 'systemctl status k3s' and the server's load; then try again.")
+        .hint(format!("See 'systemctl status {}' and the server's load; then try again.", short(unit)))
         .into()
 }
 
@@ -129,11 +139,16 @@ pub(super) fn stalled(endpoint: &str, limit: Duration) -> anyhow::Error {
 }
 
 /// The stream ended before its end.
-pub(super) fn broken(endpoint: &str, said: &str) -> anyhow::Error {
+pub(super) fn broken(endpoint: &str, unit: &str, said: &str) -> anyhow::Error {
     Fault::new(
         Kind::Failed,
         format!("the stream from etcd at {endpoint} broke off: {said}; nothing was kept"),
     )
-    .hint("See 'systemctl status k3s', then try again.")
+    .hint(format!("See 'systemctl status {}', then try again.", short(unit)))
     .into()
+}
+
+/// A unit as people type it.
+fn short(unit: &str) -> &str {
+    unit.strip_suffix(".service").unwrap_or(unit)
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::config::key;
-use crate::config::load::{self, Environment, Named};
+use crate::config::load::{self, Environment, Gathered, Named};
 use crate::config::settings::Settings;
 use crate::config::unit;
 use crate::host::flavour;
@@ -42,11 +42,11 @@ pub fn main() -> ExitCode {
 }
 
 fn generate(root: &Path, folder: &Path) -> Result<()> {
-    let flavour = &flavour::K3S;
     let root = root.canonicalize().with_context(|| format!("opening '{}'", root.display()))?;
-    let ask = |wanted: Option<&str>| unit::from_files(&root, flavour, wanted);
-    let (merged, flags) = load::gather(flavour, &root, &Named::default(), &Environment::new(), &ask)?;
-    let s = Settings::new(merged, flags, flavour, &root, "localhost")?;
+    let ask = |flavour, wanted: Option<&str>| unit::from_files(&root, flavour, wanted);
+    let Gathered { options, flags, flavour } =
+        load::gather(&root, &Named::default(), &Environment::new(), &ask)?;
+    let s = Settings::new(options, flags, flavour, &root, "localhost")?;
     // As seen from the root, with links followed where they lead to something already.
     let seen = |path: &Path| {
         let there =
@@ -72,7 +72,8 @@ fn generate(root: &Path, folder: &Path) -> Result<()> {
         read: [&s.etcd_cacert, &s.etcd_cert, &s.etcd_key, &s.token_file].map(|p| seen(p)).to_vec(),
         schedule,
     };
-    let shipped = Path::new(flavour.data_dir).join(flavour::DB);
+    // The units are written for K3s; for another distribution they are fitted like for another folder.
+    let shipped = Path::new(flavour::K3S.data_dir).join(flavour::DB);
     let drop_ins = drop_in::of(&machine, &shipped);
     drop_ins.warnings.iter().for_each(|text| log::warn!("{text}"));
     for (path, text) in &drop_ins.files {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts the parts together: the only folder that names concrete stores and sources.
 
+mod by_hand;
 pub mod generator;
 mod prune;
 pub mod restore;
@@ -34,14 +35,21 @@ use crate::store::{Remote, Store};
 const SCRATCH: &str = "/var/tmp";
 
 /// k3s-snapshot-save
-pub const SAVE: Verb<cli::Save> =
-    Verb { name: "save", locks: true, common: |a| &a.common, format: |_| Format::Text, run: save };
+pub const SAVE: Verb<cli::Save> = Verb {
+    name: "save",
+    locks: true,
+    common: |a| &a.common,
+    flavour: |_| None,
+    format: |_| Format::Text,
+    run: save,
+};
 
 /// k3s-snapshot-list
 pub const LIST: Verb<cli::List> = Verb {
     name: "list",
     locks: false,
     common: |a| &a.common,
+    flavour: |_| None,
     format: |a| match a.output {
         cli::Output::Table => Format::Text,
         cli::Output::Json => Format::Json,
@@ -51,16 +59,34 @@ pub const LIST: Verb<cli::List> = Verb {
 };
 
 /// k3s-snapshot-verify
-pub const VERIFY: Verb<cli::Verify> =
-    Verb { name: "verify", locks: false, common: |a| &a.common, format: |_| Format::Text, run: verify };
+pub const VERIFY: Verb<cli::Verify> = Verb {
+    name: "verify",
+    locks: false,
+    common: |a| &a.common,
+    flavour: |_| None,
+    format: |_| Format::Text,
+    run: verify,
+};
 
 /// k3s-snapshot-prune
-pub const PRUNE: Verb<cli::Prune> =
-    Verb { name: "prune", locks: true, common: |a| &a.common, format: |_| Format::Text, run: prune::prune };
+pub const PRUNE: Verb<cli::Prune> = Verb {
+    name: "prune",
+    locks: true,
+    common: |a| &a.common,
+    flavour: |_| None,
+    format: |_| Format::Text,
+    run: prune::prune,
+};
 
 /// k3s-snapshot-delete
-pub const DELETE: Verb<cli::Delete> =
-    Verb { name: "delete", locks: true, common: |a| &a.common, format: |_| Format::Text, run: prune::delete };
+pub const DELETE: Verb<cli::Delete> = Verb {
+    name: "delete",
+    locks: true,
+    common: |a| &a.common,
+    flavour: |_| None,
+    format: |_| Format::Text,
+    run: prune::delete,
+};
 
 fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     let s = run.settings;
@@ -176,7 +202,7 @@ fn bucket(s: &Settings) -> Result<S3> {
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
 fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
     if s.etcd_endpoints.is_empty() && s.root == Path::new("/") {
-        datastore::require_etcd(&s.data_dir, timer::said(s))?;
+        datastore::require_etcd(s.flavour, &s.data_dir, timer::said(s))?;
     }
     let etcd = etcd_of(s)?;
     let db = match s.etcd_endpoints.is_empty() {
@@ -213,6 +239,7 @@ fn etcd_of(s: &Settings) -> Result<Etcd> {
         cert: s.etcd_cert.clone(),
         key: s.etcd_key.clone(),
         stall: s.stall_timeout,
+        unit: s.unit.clone().unwrap_or_else(|| s.flavour.unit.to_owned()),
     })
 }
 
@@ -250,7 +277,7 @@ fn require_place(s: &Settings) -> Result<()> {
     if s.dir_is_default && !s.dir.exists() && !s.data_dir.join(flavour::SERVER).is_dir() {
         return Err(Fault::new(
             Kind::Config,
-            format!("'{}' is not the data-dir of a K3s server", s.data_dir.display()),
+            format!("'{}' is not the data-dir of a {} server", s.data_dir.display(), s.flavour.name),
         )
         .hint("Name the right one with --data-dir, or the snapshot folder with --dir; or check that it is mounted.")
         .into());

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use super::{bucket, etcd_of, home, sources};
+use super::{bucket, by_hand, etcd_of, home, sources};
 use crate::app::{Run, Verb};
 use crate::cli;
 use crate::cmd::restore::{Bucket, Far, Machine, Request, Saved};
@@ -31,8 +31,15 @@ use crate::source::{Held, Live, Look, Sample, Source};
 use crate::store::local::Local;
 
 /// k3s-snapshot-restore
-pub const RESTORE: Verb<cli::Restore> =
-    Verb { name: "restore", locks: true, common: |a| &a.common, format: |_| stdout::Format::Text, run };
+pub const RESTORE: Verb<cli::Restore> = Verb {
+    name: "restore",
+    locks: true,
+    common: |a| &a.common,
+    // What was cut off can only have been a restore of K3s, and must be ended whatever is found on the machine by then.
+    flavour: |a| (a.recover || a.conclude).then_some(&flavour::K3S),
+    format: |_| stdout::Format::Text,
+    run,
+};
 
 /// The base of what is saved before a restore.
 pub(super) const SAFETY: &str = "pre-restore";
@@ -49,6 +56,7 @@ pub fn child() -> Option<ExitCode> {
 
 fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
+    by_hand::refuse(s, args.snapshot.as_deref())?;
     if s.root != Path::new("/") {
         return Err(Fault::new(Kind::Refused, "a restore works on the machine that runs, not below --root")
             .hint("Start that machine, and restore there.")

@@ -27,7 +27,7 @@ pub(super) fn skips(asked: bool, s: &Settings, report: &mut Report) -> Result<bo
     if !asked || !s.etcd_endpoints.is_empty() {
         return Ok(false);
     }
-    match datastore::look(&s.data_dir, said(s))? {
+    match datastore::look(s.flavour, &s.data_dir, said(s))? {
         Some(without) if without.rightly => {
             report.skip(without.why);
             Ok(true)

@@ -90,6 +90,7 @@ unit_is() { [ "$(unit_state)" = "$1" ]; }
 k3s_is_up() { unit_is active && ctl get /registry/namespaces/kube-system >/dev/null 2>&1; }
 
 knob() { printf '%s\n' "${*:2}" >"$KNOBS/$1"; }
+hangs() { eventually 20 grep -qs "$1" "$KNOBS/hangs" || fail "it does not come to $1"; }
 no_knobs() { for file in "$KNOBS"/*; do case ${file##*/} in calls | restored) ;; *) rm "$file" ;; esac; done; }
 
 # readyz [anonymous]: the API server's answer to the administrator, or to anybody: 200, 500, 401, or nothing
@@ -128,7 +129,7 @@ for kv in json.load(sys.stdin).get("kvs", []):
 # take NAME [option...]: a snapshot as K3s takes it; its path is then in $SNAPSHOT, what it holds is remembered
 take() {
 	k3s etcd-snapshot save --data-dir "$DATA" --node-name server-1 --name "$@" >/dev/null
-	# shellcheck disable=SC2012 # our own names
+	# shellcheck disable=SC2012,SC2034 # our own names; for the scenario
 	SNAPSHOT=$(ls -t "$DATA/server/db/snapshots/$1"-* | head -1)
 	all_keys >"$WORK/keys-of-snapshot"
 	"$HOST/tree" print "${BOOTSTRAPPED[@]/#/$DATA/server/}" >"$WORK/tree-of-snapshot"
@@ -177,7 +178,7 @@ damage() {
 	case $1 in
 	cut) truncate -s $((size / 2)) "$DAMAGED" ;;
 	cut-by-one) truncate -s -1 "$DAMAGED" ;;
-	cut-at-page) truncate -s $((size / 4096 / 2 * 4096)) "$DAMAGED" ;;
+	cut-at-page) truncate -s $((size / 8192 * 4096)) "$DAMAGED" ;;
 	no-trailer) truncate -s -32 "$DAMAGED" ;;
 	flip) # in a value that nobody reads
 		flip "$DAMAGED" "$(grep -abom1 'flip-me' "$DAMAGED" | head -1 | cut -d: -f1)" ;;
@@ -210,10 +211,10 @@ MTIME_FREE=("$DATA/server/cred/admin.kubeconfig" /etc/rancher/k3s/k3s.yaml)
 trees() {
 	local paths=()
 	for name in "${TREES[@]}"; do paths+=("$DATA/server/$name"); done
-	"$HOST/tree" print "${paths[@]}" /etc/rancher /etc/systemd/system
+	"$HOST/tree" print "${paths[@]}" /etc/rancher "/etc/systemd/system/$UNIT".service*
 }
 
-inode() { stat -c %d:%i "$1"; }
+inode() { stat -c %i "$1"; } # the device may have another number after a boot
 old_databases() { for path in "$DATA/server/db"/etcd-old-*; do printf '%s %s\n' "${path##*/}" "$(inode "$path")"; done; }
 
 # Notes how K3s is, for `as_before`. Call it with K3s in the state that counts.

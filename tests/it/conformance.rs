@@ -3,6 +3,7 @@
 
 use k3s_snapshot::error::{Kind, kind_of};
 use k3s_snapshot::host::Silent;
+use k3s_snapshot::inspect::ReadAt;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
 use k3s_snapshot::model::snapshot::{Digest, FileId, MANIFEST_VERSION, Manifest, State};
 use k3s_snapshot::store::Store;
@@ -110,6 +111,19 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     assert_eq!(put.state, State::Proven);
     assert!(read(store, &second.to_string()) == large, "the bytes come back");
 
+    // Interrupted: nothing of it is taken for a snapshot, and the next try starts anew.
+    for (at, broken) in [(9, &small), (10, &large)] {
+        let third = name("on-demand-server-1", at);
+        let source = Breaks(Bytes(broken.clone()), broken.len() as u64 / 2);
+        store.put(&third, &source, &manifest(broken), &Silent).err().unwrap();
+        assert_eq!(states(store).len(), 2);
+        assert_eq!(kind_of(&store.open(&third.to_string()).err().unwrap()), Kind::Missing);
+        let put = store.put(&third, &Bytes(broken.clone()), &manifest(broken), &Silent).unwrap();
+        assert_eq!((put.state, states(store).len()), (State::Proven, 3));
+        assert!(read(store, &third.to_string()) == *broken);
+        assert!(store.delete(&[&third.to_string()]).iter().all(|(_, r)| r.is_ok()));
+    }
+
     // What is put by others is unchecked, foreign or bad.
     plant("etcd-snapshot-server-2-7", &bytes(4, 2));
     plant("readme.txt", b"hello");
@@ -150,6 +164,30 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     let left: Vec<String> = states(store).into_iter().map(|(f, _)| f).collect();
     assert_eq!(left, ["etcd-snapshot-server-2-8", &*first.to_string(), &*second.to_string(), "readme.txt"]);
     assert_eq!(kind_of(&store.open(odd[0]).err().unwrap()), Kind::Missing);
+
+    // More than any page holds, and all of them deleted at once.
+    let many: Vec<String> = (0..2_100).map(|at| format!("many-n-{at}")).collect();
+    many.iter().for_each(|file| plant(file, &bytes(6, 1)));
+    assert_eq!(states(store).iter().filter(|(file, _)| file.starts_with("many")).count(), many.len());
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert!(store.delete(&many).iter().all(|(_, r)| r.is_ok()));
+    assert_eq!(states(store).len(), left.len());
+}
+
+/// A file on a disk that fails when this byte is read.
+struct Breaks(Bytes, u64);
+
+impl ReadAt for Breaks {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+        if (offset..offset + buf.len() as u64).contains(&self.1) {
+            return Err(std::io::Error::from_raw_os_error(5));
+        }
+        self.0.read_exact_at(buf, offset)
+    }
 }
 
 /// No name leads out of the place.

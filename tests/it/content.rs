@@ -276,6 +276,7 @@ fn of_stopped(root: &K3sRoot, upto: Option<i64>) -> Content {
 fn source(etcd: &Etcd) -> Source {
     let certs = etcd.root.certs();
     Source {
+        unit: "k3s.service".to_owned(),
         endpoints: vec![etcd.endpoint()],
         cacert: certs.ca(),
         cert: certs.file("client.crt"),

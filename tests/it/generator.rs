@@ -56,7 +56,7 @@ fn folders_and_schedule_of_k3s_reach_the_units() {
     let (files, said) = generated(&[(K3S, config)]);
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     let file = |unit: &str| format!("k3s-snapshot-{unit}.d/10-k3s-snapshot.conf");
-    let want = ["prune.service", "prune.timer", "save.service", "save.timer"].map(|unit| file(unit));
+    let want = ["prune.service", "prune.timer", "save.service", "save.timer"].map(file);
     assert_eq!(names, want);
     assert!(
         files[2].1.contains("\n[Service]\nReadWritePaths=\nReadWritePaths=-/data/k3s/server/db\n"),
@@ -94,7 +94,8 @@ fn what_cannot_be_read_or_converted_is_said_and_the_units_stay_as_they_are() {
 type Day = (u32, u32, u32, u32, u32);
 
 /// Schedules, each with cron's meaning of it once more, by hand.
-const SCHEDULES: &[(&str, fn(Day) -> bool)] = &[
+type Schedule = (&'static str, fn(Day) -> bool);
+const SCHEDULES: &[Schedule] = &[
     ("0 */12 * * *", |(m, h, ..)| m == 0 && h % 12 == 0),
     ("0 */5 * * *", |(m, h, ..)| m == 0 && h % 5 == 0),
     ("30 2 * * *", |(m, h, ..)| (m, h) == (30, 2)),

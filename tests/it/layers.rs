@@ -33,6 +33,7 @@ const OURS: &[(&str, &[&str])] = &[
             "host::Ready",
             "host::ResetEnd",
             "host::Service",
+            "host::Silent",
             // Files and nothing else, like a draft: what a restore does to them is tested with real ones.
             "host::Site",
             "host::Unit",

@@ -14,6 +14,7 @@ use clap_complete::Shell;
 use k3s_snapshot::cli;
 use k3s_snapshot::config::key::KEYS;
 
+use crate::support::bucket::{self, Bucket};
 use crate::support::host::Host;
 use crate::support::require::{self, require};
 use crate::support::tool::Tool;
@@ -77,7 +78,8 @@ fn everything_that_belongs_to_the_product_is_installed() {
         assert!(from.contains(path.as_str()), "packaging/install.list lacks {path}");
     }
     for item in &list {
-        let made = item.from.starts_with("target/release/") && wanted.contains(&item.from);
+        let made = item.from == "target/NOTICES"
+            || item.from.starts_with("target/release/") && wanted.contains(&item.from);
         assert!(made || top(&item.from).is_file(), "packaging/install.list: there is no {}", item.from);
     }
     let to: BTreeSet<&str> = list.iter().map(|i| i.to.as_str()).collect();
@@ -201,6 +203,24 @@ fn files(folder: &Path) -> BTreeMap<String, u32> {
         }
     }
     all
+}
+
+/// Who passes the programs on passes on the licences of what is in them.
+#[test]
+fn the_licences_of_every_part_are_told() {
+    let told = ran(&mut Command::new(top("packaging/notices")));
+    for part in [
+        "rustls 0.",
+        "tokio 1.",
+        "zip 9.",
+        "ring 0.",
+        "(MIT)",
+        "Apache License",
+        "Permission is hereby granted",
+    ] {
+        assert!(told.contains(part), "no {part}");
+    }
+    assert!(!told.contains("proptest"), "that is of tests alone");
 }
 
 #[test]
@@ -341,6 +361,39 @@ fn no_program_needs_a_newer_c_library_than_2_34() {
         }
         assert!(seen > 10, "{}", program.display());
     }
+}
+
+#[test]
+fn another_machine_than_the_usual_one_gets_what_is_right_for_it() {
+    let host = require!(Host::clean("bookworm"));
+    let debs = require!(debs());
+    let said = host.bind("-B", &debs, "/opt/packages").run("package/machines", &[]).succeeded();
+    assert!(said.contains("every machine got what is right for it"), "{said}");
+}
+
+/// The bucket inside of a booted host is this very program.
+#[test]
+#[ignore = "a part of the next test, not one by itself"]
+fn bucket_of_the_host() {
+    let folder = PathBuf::from(std::env::var_os("BUCKET_OF_THE_HOST").unwrap());
+    let bucket = Bucket::start();
+    let says = [("s3-access-key", bucket::ACCESS), ("s3-secret-key", bucket::SECRET), ("name", bucket::NAME)];
+    says.iter().for_each(|(file, text)| fs::write(folder.join(file), text).unwrap());
+    fs::write(folder.join("endpoint"), bucket.settings().endpoint).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn the_readme_leads_from_installation_to_a_restore() {
+    let host = require!(Host::clean("bookworm"));
+    let debs = require!(debs());
+    let this = std::env::current_exe().unwrap();
+    let inside = format!("/opt/tests/{}", this.file_name().unwrap().to_str().unwrap());
+    let host = host.bind("-B", &debs, "/opt/packages").bind("-B", this.parent().unwrap(), "/opt/tests");
+    let said = host.run("package/journey", &[&inside, "packages::bucket_of_the_host"]).succeeded();
+    assert!(said.contains("the README is true"), "{said}");
 }
 
 /// On Debian 12, and with `LONG=1` on Debian 13, whose root takes two minutes to make.

@@ -25,7 +25,7 @@ pub(crate) fn root() -> K3sRoot {
 }
 
 /// The options and keys that work.
-fn tool(verb: &str, root: &K3sRoot, bucket: &Bucket) -> Tool {
+pub(crate) fn tool(verb: &str, root: &K3sRoot, bucket: &Bucket) -> Tool {
     plain(verb, root)
         .env("K3S_SNAPSHOT_S3_ENDPOINT", format!("http://127.0.0.1:{}", bucket.front.port()))
         .env("K3S_SNAPSHOT_S3_BUCKET", NAME)

@@ -26,6 +26,7 @@ fn passing() -> Vec<Fault> {
         Fault::Cut,
         Fault::Stall,
         Fault::Hang,
+        Fault::Slow,
     ]
 }
 

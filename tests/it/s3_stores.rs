@@ -203,11 +203,12 @@ fn what_objects_are_to_be_written_with_goes_with_the_right_requests() {
         put(&store, at, blocks).unwrap();
         let opened = store.open(&format!("a-{at}")).unwrap();
         opened.data.read_exact_at(&mut [0; 9], 0).unwrap();
-        for seen in bucket.front.seen() {
+        for seen in bucket.front.seen().into_iter().filter(|s| !s.target.contains("list-type")) {
             let has = |name: &str| seen.headers.get(name).map(String::as_str);
+            // A store that keeps no such key cannot read, write or join anything without it; a list needs none.
+            let lists = seen.target.contains("list-type=2");
             for (name, value) in &customer {
-                // A store that keeps no such key cannot read, write or join anything without it.
-                assert_eq!(has(name), Some(value.as_str()), "{seen:?}");
+                assert_eq!(has(name), (!lists).then_some(value.as_str()), "{seen:?}");
             }
             let creates =
                 seen.method == "PUT" && !seen.target.contains('?') || seen.target.contains("uploads");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use k3s_snapshot::config::load::{self, Environment, Named};
 use k3s_snapshot::config::unit::Flags;
 use k3s_snapshot::error::{Kind, hint_of, kind_of};
-use k3s_snapshot::host::flavour::K3S;
+use k3s_snapshot::host::flavour::{Flavour, K3S};
 use k3s_snapshot::host::ports::listeners;
 use k3s_snapshot::host::process;
 use k3s_snapshot::host::systemd::{self, Systemd};
@@ -65,8 +65,10 @@ fn systemctl(args: &[&str]) {
 }
 
 fn flags() -> Flags {
-    let ask = |wanted: Option<&str>| systemd::definition(&K3S, wanted);
-    load::gather(&K3S, Path::new("/"), &Named::default(), &Environment::new(), &ask).unwrap().1
+    let gathered =
+        load::gather(Path::new("/"), &Named::default(), &Environment::new(), &systemd::definition).unwrap();
+    assert_eq!(gathered.flavour.word, "k3s", "its unit shows it");
+    gathered.flags
 }
 
 /// What stands between zero bytes in a file.
@@ -121,8 +123,8 @@ fn the_flags_are_what_the_process_was_given() {
         verbatim: true,
         ..Definition::default()
     };
-    let given = |_: Option<&str>| Ok(Some(definition.clone()));
-    let real = load::gather(&K3S, Path::new("/"), &Named::default(), &Environment::new(), &given).unwrap().1;
+    let given = |_: &'static Flavour, _: Option<&str>| Ok(Some(definition.clone()));
+    let real = load::gather(Path::new("/"), &Named::default(), &Environment::new(), &given).unwrap().flags;
     for flag in
         ["data-dir", "node-ip", "node-label", "x", "percent", "kube-apiserver-arg", "kubelet-arg", "escaped"]
     {

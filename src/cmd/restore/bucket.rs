@@ -86,7 +86,8 @@ impl Distant {
         machine: &Machine,
     ) -> Result<PathBuf> {
         let data = Until { data: &*self.data, asked: self.asked };
-        let draft = verify::fetch(&data, file, self.ways, machine.site.draft()?, machine.progress)
+        let draft = machine.site.draft()?;
+        verify::fetch(&data, file, (self.ways, true), &draft, machine.progress, |_| Ok(()))
             .with_context(|| format!("fetching '{}'", file.escape_debug()))?;
         let near = draft.reader()?;
         match zipped {

@@ -309,7 +309,7 @@ pub(super) fn may_be_moved(machine: &Machine) -> Result<()> {
 
 pub(super) fn room_for(machine: &Machine, bytes: u64) -> Result<()> {
     machine.site.room_for(bytes).map_err(|e| {
-        Fault::new(Kind::Refused, e.to_string())
+        Fault::new(Kind::Failed, e.to_string())
             .hint("Free some space there; 'k3s-snapshot-restore --clean-old 0' deletes what earlier restores have left.")
             .into()
     })

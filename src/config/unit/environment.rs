@@ -8,7 +8,7 @@ use crate::config::fragment::Origin;
 use crate::config::load::under;
 use crate::model::unit::Definition;
 
-/// The variables that K3s takes for flags where nothing says the flag.
+/// The variables that K3s takes for flags where nothing says the flag, by K3s's names.
 pub(super) const FLAGS: [(&str, &str); 26] = [
     ("K3S_DEBUG", "debug"),
     ("K3S_DATA_DIR", "data-dir"),
@@ -38,8 +38,8 @@ pub(super) const FLAGS: [(&str, &str); 26] = [
     ("AWS_SESSION_TOKEN", "etcd-s3-session-token"),
 ];
 
-/// The variable that names K3s's configuration file.
-pub(super) const CONFIG_FILE: &str = "K3S_CONFIG_FILE";
+/// The variable that names K3s's configuration file, by K3s's name.
+pub(in crate::config) const CONFIG_FILE: &str = "K3S_CONFIG_FILE";
 
 /// One variable, and where it was said.
 #[derive(Clone)]

@@ -16,7 +16,7 @@ use crate::host::flavour::Flavour;
 use crate::model::unit::{Definition, the_one};
 
 /// Where units lie; what lies in an earlier folder hides what is called the same in a later one.
-const FOLDERS: [&str; 5] = [
+pub(in crate::config) const FOLDERS: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -42,7 +42,9 @@ pub(in crate::config) fn find(
     }
     if wanted.is_some() {
         let why = format!("there is no unit '{}' below '{}'", name.escape_debug(), root.display());
-        return Err(Fault::new(Kind::Config, why).hint("Name K3s's unit with --unit.").into());
+        return Err(Fault::new(Kind::Config, why)
+            .hint(format!("Name {}'s unit with --unit.", flavour.name))
+            .into());
     }
     let mut names = Vec::new();
     for folder in FOLDERS {
@@ -58,7 +60,11 @@ pub(in crate::config) fn find(
         Ok(one) => Ok(Some(one.clone())),
         Err(several) => {
             if !several.is_empty() {
-                log::warn!("several units run K3s ({}); name one with --unit", several.join(", "));
+                log::warn!(
+                    "several units run {} ({}); name one with --unit",
+                    flavour.name,
+                    several.join(", ")
+                );
             }
             Ok(None)
         }

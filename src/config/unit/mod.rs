@@ -21,7 +21,8 @@ use super::key;
 use crate::host::flavour::Flavour;
 use crate::model::secret::Secret;
 use crate::model::unit::Definition;
-use environment::{CONFIG_FILE, Variable};
+pub(super) use environment::CONFIG_FILE;
+use environment::Variable;
 
 /// What systemd gives a service that has no PATH of its own.
 const SEARCH_PATH: (&str, &str) = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -32,6 +33,8 @@ pub struct Flags {
     unit: Option<String>,
     executable: Option<String>,
     command: Option<&'static str>,
+    /// The configuration file that its variable names.
+    config_file: Option<String>,
     environment: Vec<Variable>,
     variables: Layer,
     files: Layer,
@@ -100,9 +103,11 @@ impl Flags {
             unit: Some(definition.name.clone()),
             executable: line.executable,
             command: line.command,
+            config_file: value(&flavour.variable(CONFIG_FILE)).map(str::to_owned),
             ..Flags::default()
         };
         for (name, flag) in environment::FLAGS {
+            let name = flavour.variable(name);
             if let Some(v) = environment.iter().find(|v| v.name == name && !v.value.is_empty()) {
                 flags.variables.set(flag, vec![v.value.clone()], v.origin.clone());
             }
@@ -116,9 +121,8 @@ impl Flags {
 
     /// The configuration file that the unit names. The variable wins, as in K3s.
     pub(super) fn config(&self) -> Option<&str> {
-        let variable = self.environment.iter().find(|v| v.name == CONFIG_FILE).map(|v| v.value.as_str());
         let argument = || self.arguments.get("config").and_then(|e| e.values.last()).map(String::as_str);
-        variable.filter(|v| !v.is_empty()).or_else(argument).filter(|v| !v.is_empty())
+        self.config_file.as_deref().filter(|v| !v.is_empty()).or_else(argument).filter(|v| !v.is_empty())
     }
 
     /// One line of a configuration file. `key` is as written, with its `+` where it has one.

@@ -171,7 +171,7 @@ impl Site {
     /// Whether the folder of the database is a mount point.
     pub fn etcd_is_a_mount(&self) -> Result<bool> {
         use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
-        match statx(CWD, &self.etcd(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+        match statx(CWD, self.etcd(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
             Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOSYS) => Ok(false),
             Err(e) => Err(e).with_context(|| format!("looking at '{}'", self.etcd().display())),

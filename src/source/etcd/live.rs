@@ -30,14 +30,14 @@ impl Live for Etcd {
             let (mut client, endpoint) = self.connect_any(&tls).await?;
             let status = timeout(QUICK, client.status())
                 .await
-                .map_err(|_| trouble::silent(&endpoint))?
+                .map_err(|_| trouble::silent(&endpoint, &self.unit))?
                 .map_err(|e| self.explain(&endpoint, &e))?;
             // The members as this one knows them: that needs no quorum. A learner is not asked: it refuses to tell.
             let mut members = Vec::new();
             if !status.is_learner() {
                 let list = timeout(QUICK, client.member_list())
                     .await
-                    .map_err(|_| trouble::silent(&endpoint))?
+                    .map_err(|_| trouble::silent(&endpoint, &self.unit))?
                     .map_err(|e| self.explain(&endpoint, &e))?;
                 members = list.members().iter().map(member).collect();
             }
@@ -87,7 +87,7 @@ impl Live for Etcd {
             let (mut client, endpoint) = self.connect_any(&tls).await?;
             timeout(COMPARE, self.compare(&mut client, &endpoint, revision, live, sample))
                 .await
-                .map_err(|_| trouble::silent(&endpoint))?
+                .map_err(|_| trouble::silent(&endpoint, &self.unit))?
         })
     }
 }
@@ -116,7 +116,7 @@ impl Etcd {
             let options = GetOptions::new().with_serializable().with_revision(revision);
             let answer = timeout(ANSWER, client.get(one.key.as_slice(), Some(options)))
                 .await
-                .map_err(|_| trouble::silent(endpoint))?;
+                .map_err(|_| trouble::silent(endpoint, &self.unit))?;
             let answer = match self.read(endpoint, revision, answer)? {
                 Ok(answer) => answer,
                 Err(held) => return Ok(held),

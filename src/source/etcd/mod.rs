@@ -42,6 +42,8 @@ pub struct Etcd {
     pub key: PathBuf,
     /// How long the stream may stand still.
     pub stall: Duration,
+    /// The unit that it belongs to, for hints.
+    pub unit: String,
 }
 
 /// What a member says of itself and of its cluster before anything is taken from it.
@@ -132,14 +134,14 @@ impl Etcd {
         progress.step("receiving the snapshot", Some(answer.size));
         let mut stream = timeout(ANSWER, client.snapshot())
             .await
-            .map_err(|_| trouble::silent(&endpoint))?
+            .map_err(|_| trouble::silent(&endpoint, &self.unit))?
             .map_err(|e| self.explain(&endpoint, &e))?;
         let mut intake = Intake::default();
         loop {
             let message = timeout(self.stall, stream.message())
                 .await
                 .map_err(|_| trouble::stalled(&endpoint, self.stall))?
-                .map_err(|e| trouble::broken(&endpoint, &describe(&e)))?;
+                .map_err(|e| trouble::broken(&endpoint, &self.unit, &describe(&e)))?;
             let Some(message) = message else { break };
             let blob = message.blob();
             intake.take(blob);
@@ -147,9 +149,11 @@ impl Etcd {
             progress.advance(blob.len() as u64);
         }
         let (bytes, sha256) = intake.finish().map_err(|flaw| match flaw {
-            Flaw::Short(n) => {
-                trouble::broken(&endpoint, &format!("it ended after {n} bytes, without its checksum"))
-            }
+            Flaw::Short(n) => trouble::broken(
+                &endpoint,
+                &self.unit,
+                &format!("it ended after {n} bytes, without its checksum"),
+            ),
             Flaw::Checksum => Fault::new(
                 Kind::Corrupt,
                 format!("the snapshot that etcd at {endpoint} sent does not match its own checksum"),
@@ -174,7 +178,7 @@ impl Etcd {
         let (mut client, endpoint) = self.connect_any(tls).await?;
         let status = timeout(ANSWER, client.status())
             .await
-            .map_err(|_| trouble::silent(&endpoint))?
+            .map_err(|_| trouble::silent(&endpoint, &self.unit))?
             .map_err(|e| self.explain(&endpoint, &e))?;
         if status.is_learner() {
             return Err(Fault::new(
@@ -187,7 +191,8 @@ impl Etcd {
         let asked = self.ask_revision(&mut client, tls).await;
         if asked.is_err() {
             // A member that has gone since is a failure; one that has no quorum is a member without a quorum.
-            let gone = timeout(ANSWER, client.status()).await.map_err(|_| trouble::silent(&endpoint))?;
+            let gone =
+                timeout(ANSWER, client.status()).await.map_err(|_| trouble::silent(&endpoint, &self.unit))?;
             gone.map_err(|e| self.explain(&endpoint, &e))?;
         }
         let answer = Answer {
@@ -219,7 +224,7 @@ impl Etcd {
     }
 
     fn explain(&self, endpoint: &str, e: &(dyn std::error::Error + 'static)) -> anyhow::Error {
-        trouble::explain(endpoint, e, &self.cacert, &self.cert)
+        trouble::explain(endpoint, &self.unit, e, &self.cacert, &self.cert)
     }
 
     /// The revision that is acknowledged by now, by a linearizable read: from this member, else from the others,

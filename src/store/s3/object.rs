@@ -10,11 +10,12 @@ use ureq::BodyReader;
 use ureq::http::{HeaderMap, Method};
 
 use super::answer::header;
-use super::put::{NODE, SHA256, customer_key};
+use super::put::{NODE, SHA256, customer_key, noted};
 use super::send::{Payload, Wire, etag};
 use super::sign::Ask;
 use super::trouble::{Class, Trouble};
 use crate::inspect::ReadAt;
+use crate::model::bucket::Bucket;
 use crate::model::snapshot::FileId;
 
 /// What a store says of an object.
@@ -74,7 +75,9 @@ pub(super) fn head_or_none(wire: &Wire, key: &str) -> Result<Option<Head>, Troub
         answer => answer,
     };
     match answer {
-        Ok(answer) => read_head(&answer.headers).map(Some).ok_or_else(|| wire.lacks("the object's size")),
+        Ok(answer) => {
+            read_head(&answer.headers, &wire.bucket).map(Some).ok_or_else(|| wire.lacks("the object's size"))
+        }
         Err(t) if t.class == Class::Missing => Ok(None),
         Err(t) => Err(in_words(wire, key, t)),
     }
@@ -92,14 +95,14 @@ fn in_words(wire: &Wire, key: &str, bare: Trouble) -> Trouble {
     }
 }
 
-fn read_head(headers: &HeaderMap) -> Option<Head> {
+fn read_head(headers: &HeaderMap, bucket: &Bucket) -> Option<Head> {
     Some(Head {
         size: header(headers, "content-length").parse().ok()?,
         etag: etag(headers),
         modified: date(headers, "last-modified"),
         checksum: header(headers, "x-amz-checksum-sha256").to_owned(),
         claimed: header(headers, SHA256).to_owned(),
-        node: header(headers, NODE).to_owned(),
+        node: header(headers, &noted(bucket, NODE)).to_owned(),
     })
 }
 

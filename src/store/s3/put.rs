@@ -27,7 +27,7 @@ use crate::model::snapshot::Manifest;
 /// The metadata that names the SHA-256 of the whole object.
 pub(super) const SHA256: &str = "x-amz-meta-k3s-snapshot-sha256";
 /// The metadata that names the node; K3s writes the same.
-pub(super) const NODE: &str = "x-amz-meta-k3s-node-name";
+pub(super) const NODE: &str = "node-name";
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -169,19 +169,24 @@ pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest
         let pairs = bucket.objects.tags.iter().map(|(k, v)| format!("{}={}", form(k), form(v)));
         ask = ask.header("x-amz-tagging", pairs.collect::<Vec<_>>().join("&"));
     }
-    // K3s's three, by which it lists the snapshots of others, then ours.
+    // K3s's three (`k3s-node-name`, or `rke2-node-name`), by which it lists the snapshots of others, then ours.
     for (field, value) in [
         (NODE, m.node.as_deref()),
-        ("x-amz-meta-k3s-cluster-id", m.cluster_id.as_deref()),
-        ("x-amz-meta-k3s-token-hash", m.token_hash.first().map(String::as_str)),
+        ("cluster-id", m.cluster_id.as_deref()),
+        ("token-hash", m.token_hash.first().map(String::as_str)),
     ] {
         if let Some(value) = value.filter(|v| !v.is_empty() && v.chars().all(|c| c.is_ascii_graphic())) {
-            ask = ask.header(field, value);
+            ask = ask.header(noted(bucket, field), value);
         }
     }
     ask.header(SHA256, m.stored_sha256.to_string())
         .header("x-amz-meta-k3s-snapshot-revision", m.revision.to_string())
         .header("x-amz-meta-k3s-snapshot-plain-size", m.plain_size.to_string())
+}
+
+/// The header of a field that the distribution notes beside its objects: `x-amz-meta-k3s-node-name`, or `-rke2-`.
+pub(super) fn noted(bucket: &Bucket, field: &str) -> String {
+    format!("x-amz-meta-{}-{field}", bucket.distribution)
 }
 
 /// As forms are written.

@@ -3,6 +3,7 @@
 //!
 //! A presigned URL is a bearer secret. It goes from here to `send.rs` and nowhere else; no type here prints one.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use s3::{AddressingStyle, Auth, BlockingClient, Credentials};
@@ -22,7 +23,7 @@ pub(super) struct Ask {
     /// The object's key; empty for a request about the bucket.
     pub(super) key: String,
     pub(super) query: Vec<(&'static str, String)>,
-    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Ask {
@@ -35,8 +36,8 @@ impl Ask {
         self
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Ask {
-        self.headers.push((name, value.into()));
+    pub(super) fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Ask {
+        self.headers.push((name.into(), value.into()));
         self
     }
 }
@@ -85,7 +86,9 @@ impl Signer {
             let value = HeaderValue::from_str(value).map_err(|_| {
                 Trouble::of(Class::Config, format!("the header {name} cannot hold its value"))
             })?;
-            request = request.header(HeaderName::from_static(name), value);
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| Trouble::of(Class::Config, format!("{name} cannot be the name of a header")))?;
+            request = request.header(name, value);
         }
         let signed = request.build().map_err(wrong)?;
         Ok(Signed { url: signed.url.into(), headers: signed.headers })

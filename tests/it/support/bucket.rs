@@ -24,6 +24,7 @@ pub(crate) const NAME: &str = "snapshots";
 /// Settings for the bucket of a server at this URL.
 pub(crate) fn settings(endpoint: &str) -> Settings {
     Settings {
+        distribution: "k3s",
         name: NAME.into(),
         endpoint: endpoint.into(),
         region: "us-east-1".into(),

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Hold,
     /// Half the answer's body, then silence.
     Hang,
+    /// The answer's body comes in drops, but all of it.
+    Slow,
     /// To another host.
     Redirect,
     /// An answer that is no XML and no object.
@@ -514,7 +516,13 @@ fn one(
         }
         return Ok(false);
     }
-    client.write_all(&body)?;
+    let drop = if fault == Some(Fault::Slow) { body.len() / 4 + 1 } else { body.len().max(1) };
+    for (i, part) in body.chunks(drop).enumerate() {
+        if i > 0 {
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        client.write_all(part)?;
+    }
     Ok(true)
 }
 

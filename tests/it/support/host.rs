@@ -4,23 +4,31 @@
 //! What a scenario needs inside is bound to `/opt`: the source tree, our programs, etcd's. Needs root and systemd-nspawn.
 
 use super::require;
+use super::volume::Volume;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The host; what it writes vanishes when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Host {
-    disk: tempfile::TempDir,
+    disk: Disk,
     root: Vec<String>,
     binds: Vec<String>,
     seconds: u32,
-    keeps: bool,
+}
+
+#[derive(Debug)]
+enum Disk {
+    /// For `/var/lib` alone; the rest is in memory and lost at the end of a scenario.
+    Folder(tempfile::TempDir),
+    /// For all that is written, which the next boot finds again.
+    Volume(Volume),
 }
 
 /// What came of a scenario.
 #[derive(Debug)]
 pub(crate) struct Booted {
-    /// The exit code of the scenario, or of `tests/host/boot`.
+    /// The exit code of the scenario, or of `tests/host/boot`; 137 where the host ended under it.
     pub(crate) code: Option<i32>,
     /// All that was said.
     pub(crate) said: String,
@@ -29,23 +37,39 @@ pub(crate) struct Booted {
 impl Host {
     /// Not booted yet.
     pub(crate) fn new() -> Result<Host, String> {
+        Host::on(Disk::Folder(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()))
+    }
+
+    /// The same, on a disk of its own, for more than one boot.
+    pub(crate) fn on_volume() -> Result<Host, String> {
+        Host::on(Disk::Volume(Volume::mount("ext4")?))
+    }
+
+    fn on(disk: Disk) -> Result<Host, String> {
         require::root()?;
         require::program("systemd-nspawn")?;
         require::program("python3")?;
+        require::program("strace")?;
         let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
         let etcd = std::fs::canonicalize(require::etcd_programs()?.join("etcd")).unwrap();
-        let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let root = vec!["-H".to_owned()];
-        let mut host = Host { disk, root, binds: Vec::new(), seconds: 120, keeps: false };
-        let library = host.disk.path().join("var-lib");
+        let host = Host { disk, root, binds: Vec::new(), seconds: 120 };
+        let library = host.disk().join("var-lib");
         std::fs::create_dir(&library).unwrap();
-        host = host.bind("-b", &library, "/var/lib");
-        for (from, to) in
-            [(top(), "/opt/k3s-snapshot"), (programs, "/opt/programs"), (etcd.parent().unwrap(), "/opt/etcd")]
-        {
-            host = host.bind("-B", from, to);
+        let read = [
+            (top(), "/opt/k3s-snapshot"),
+            (programs, "/opt/programs"),
+            (etcd.parent().unwrap(), "/opt/etcd"),
+        ];
+        let host = host.bind("-b", &library, "/var/lib");
+        Ok(read.iter().fold(host, |host, (from, to)| host.bind("-B", from, to)))
+    }
+
+    fn disk(&self) -> PathBuf {
+        match &self.disk {
+            Disk::Folder(folder) => folder.path().to_owned(),
+            Disk::Volume(volume) => volume.path(),
         }
-        Ok(host)
     }
 
     /// A clean Debian of this release, with nothing but systemd and what a scenario needs. It is made once, below
@@ -71,23 +95,26 @@ impl Host {
         self
     }
 
-    /// What is written outlives the scenario: the next one finds it, as after a reboot.
-    pub(crate) fn keeps(mut self) -> Host {
-        self.keeps = true;
-        self
-    }
-
     /// Boots it, runs a file of `tests/host/` with these arguments, and shuts it down.
     pub(crate) fn run(&self, scenario: &str, args: &[&str]) -> Booted {
         let mut boot = Command::new(top().join("tests/host/boot"));
         boot.env("BOOTED_CACHE", top().join("target/booted"));
         boot.args(&self.root).args(["-t", &self.seconds.to_string()]).args(&self.binds);
-        if self.keeps {
-            boot.arg("-U").arg(self.disk.path());
+        if let Disk::Volume(volume) = &self.disk {
+            boot.arg("-U").arg(volume.path());
         }
-        let out = boot.arg("--").arg(scenario_file(scenario)).args(args).output().unwrap();
+        let script = top().join("tests/host").join(scenario);
+        let out = boot.arg("--").arg(script).args(args).output().unwrap();
         let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
         Booted { code: out.status.code(), said }
+    }
+
+    /// The power is cut, after the host has ended: what had not reached its disk is lost.
+    pub(crate) fn power_cut(&mut self) {
+        match &mut self.disk {
+            Disk::Volume(volume) => volume.power_cut(),
+            Disk::Folder(_) => panic!("it has no disk of its own"),
+        }
     }
 }
 
@@ -98,10 +125,6 @@ impl Booted {
         assert!(self.code == Some(0), "exit code {:?}\n{}", self.code, self.said);
         self.said
     }
-}
-
-fn scenario_file(scenario: &str) -> PathBuf {
-    top().join("tests/host").join(scenario)
 }
 
 fn top() -> &'static Path {

@@ -10,6 +10,8 @@ use std::process::Command;
 /// What the data folder shall be like; the default is a server of its own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layout {
+    /// `rke2`; K3s when empty.
+    pub(crate) distribution: String,
     /// Member name; K3s's own form when empty.
     pub(crate) name: String,
     /// Password of the server token; `secret` when empty.
@@ -38,6 +40,7 @@ impl Layout {
 #[derive(Debug)]
 pub(crate) struct K3sRoot {
     dir: tempfile::TempDir,
+    distribution: String,
     pub(crate) ports: Ports,
 }
 
@@ -48,13 +51,18 @@ impl K3sRoot {
             true => tempfile::tempdir(),
             false => tempfile::tempdir_in(&layout.under),
         };
-        let root = K3sRoot { dir: dir.unwrap(), ports };
+        let distribution = match layout.distribution.as_str() {
+            "" => "k3s".to_owned(),
+            other => other.to_owned(),
+        };
+        let root = K3sRoot { dir: dir.unwrap(), distribution, ports };
         let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/k3s-root"));
         script.arg(root.data_dir());
         for (option, port) in [("client", ports.client), ("peer", ports.peer), ("metrics", ports.metrics)] {
             script.arg(format!("--{option}-port")).arg(port.to_string());
         }
         for (option, value) in [
+            ("--distribution", &layout.distribution),
             ("--name", &layout.name),
             ("--token", &layout.token),
             ("--initial-cluster", &layout.initial_cluster),
@@ -84,7 +92,7 @@ impl K3sRoot {
 
     /// K3s's data folder, for `--data-dir`.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.path().join("var/lib/rancher/k3s")
+        self.path().join("var/lib/rancher").join(&self.distribution)
     }
 
     /// `server` in the data folder.

@@ -167,7 +167,9 @@ fn clear_environment(command: &mut Command) {
     const SYSTEMD: [&str; 5] =
         ["NOTIFY_SOCKET", "JOURNAL_STREAM", "INVOCATION_ID", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"];
     for (name, _) in std::env::vars_os() {
-        let known = name.to_str().is_some_and(|n| n.starts_with("K3S_") || SYSTEMD.contains(&n));
+        let known = name
+            .to_str()
+            .is_some_and(|n| n.starts_with("K3S_") || n.starts_with("RKE2_") || SYSTEMD.contains(&n));
         if known {
             command.env_remove(name);
         }

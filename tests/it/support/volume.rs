@@ -27,6 +27,18 @@ impl Volume {
         Ok(Volume { dir })
     }
 
+    /// As if the power were cut and came back: what had not reached the disk is lost. Nobody may be at work on it.
+    pub(crate) fn power_cut(&mut self) {
+        let (image, copy) = (self.dir.path().join("image"), self.dir.path().join("copy"));
+        // The disk as it is, behind the back of the file system.
+        let copied = Command::new("cp").arg("--sparse=always").arg(&image).arg(&copy).status().unwrap();
+        let gone = Command::new("umount").arg(self.path()).status().unwrap();
+        std::fs::rename(&copy, &image).unwrap();
+        let mounted =
+            Command::new("mount").args(["-o", "loop"]).arg(&image).arg(self.path()).status().unwrap();
+        assert!(copied.success() && gone.success() && mounted.success(), "{copied}, {gone}, {mounted}");
+    }
+
     /// Where it is mounted.
     pub(crate) fn path(&self) -> std::path::PathBuf {
         Path::join(self.dir.path(), "mount")

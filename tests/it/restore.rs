@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Restores in booted hosts, around the stand-in for K3s that `standin.rs` vouches for. The scenarios are the files in
+//! `tests/host/restore/`; each is one test here. `LONG=1` kills at every call instead of at a sample.
+
+use crate::support::host::Host;
+use crate::support::require::require;
+
+macro_rules! scenarios {
+    ($($name:ident $file:literal,)+) => {
+        const SCENARIOS: &[&str] = &[$($file),+];
+        $(#[test]
+        fn $name() {
+            let host = require!(Host::new()).seconds(300);
+            host.run(concat!("restore/", $file), &[]).succeeded();
+        })+
+    };
+}
+
+scenarios! {
+    what_is_restored "01-what-is-restored",
+    settings_reach_the_reset_and_what_would_harm_it_does_not "02-settings",
+    a_new_machine "03-a-new-machine",
+    tokens_and_keys "04-tokens",
+    damaged_snapshots_are_refused_while_k3s_runs "05-damaged",
+    harm_is_refused_before_anything_is_touched "06-refused",
+    k3s_fails_at_each_point_of_its_reset "07-the-reset-fails",
+    k3s_fails_at_each_point_of_its_start "08-the-start-fails",
+    k3s_does_not_stop_as_it_should "09-the-stop-fails",
+    k3s_was_down_or_broken_before "10-down-or-broken-before",
+    the_unit_does_the_whole_walk "11-as-a-unit",
+    interrupted_by_a_signal_a_kill_or_in_the_way_back "12-interrupted",
+    old_databases_are_cleaned_away_when_asked "13-old-databases",
+}
+
+#[test]
+fn every_scenario_is_run() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/host/restore");
+    let mut found: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    assert_eq!(found, SCENARIOS);
+}
+
+/// One of so many calls is killed at.
+fn share(sample: u32) -> String {
+    if std::env::var_os("LONG").is_some_and(|v| v == "1") { 1 } else { sample }.to_string()
+}
+
+fn kills(walk: &str, sample: u32) {
+    let host = require!(Host::new()).seconds(3600);
+    tell(&host.run("restore-kills", &[walk, &share(sample)]).succeeded());
+}
+
+/// Past the test runner's capture of output: the figures of a test that passes are worth a line.
+fn tell(said: &str) {
+    let figures = said.lines().find(|line| line.contains(" times at ")).expect("figures");
+    use std::io::Write;
+    std::io::stderr().write_all(format!("\n{figures}\n").as_bytes()).unwrap();
+}
+
+#[test]
+fn killed_amid_a_restore_that_succeeds() {
+    kills("succeeds", 26);
+}
+
+#[test]
+fn killed_amid_a_restore_that_is_rolled_back() {
+    kills("rolls-back", 30);
+}
+
+#[test]
+fn killed_amid_a_restore_that_is_rolled_back_from_the_start_of_k3s() {
+    kills("rolls-back-late", 28);
+}
+
+#[test]
+fn killed_amid_the_end_of_a_restore_that_was_killed() {
+    kills("recovers", 20);
+}
+
+fn power_cuts(walk: &str, sample: u32) {
+    let mut host = require!(Host::on_volume());
+    let share = share(sample);
+    loop {
+        let booted = host.run("restore-power-cuts", &[walk, &share]);
+        if booted.code != Some(137) {
+            tell(&booted.succeeded());
+            return;
+        }
+        host.power_cut();
+    }
+}
+
+#[test]
+fn the_power_fails_amid_a_restore_that_succeeds() {
+    power_cuts("succeeds", 36);
+}
+
+#[test]
+fn the_power_fails_amid_a_restore_that_is_rolled_back() {
+    power_cuts("rolls-back-late", 44);
+}
+
+/// Minutes, most of them for filling etcd.
+#[test]
+fn a_large_snapshot_costs_two_seconds_of_downtime_at_most() {
+    if share(2) == "1" {
+        let host = require!(Host::new()).seconds(900);
+        let said = host.run("restore-of-500-mb", &[]).succeeded();
+        assert!(said.contains("own downtime at "), "{said}");
+    }
+}
