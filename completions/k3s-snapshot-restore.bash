@@ -23,7 +23,7 @@ _k3s__snapshot__restore() {
 
     case "${cmd}" in
         k3s__snapshot__restore)
-            opts="-y -n -d -c -q -h -V --before --yes --dry-run --force --no-safety-snapshot --others-stopped --ready-timeout --reset-timeout --recover --conclude --clean-old --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --explain --report --quiet --debug --help --version"
+            opts="-y -n -d -c -q -h -V --before --yes --dry-run --force --no-safety-snapshot --others-stopped --ready-timeout --reset-timeout --recover --conclude --reset-only --rejoin --clean-old --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --explain --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

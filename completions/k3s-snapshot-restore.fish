@@ -45,6 +45,8 @@ complete -c k3s-snapshot-restore -l no-safety-snapshot -d 'Do not save first wha
 complete -c k3s-snapshot-restore -l others-stopped -d 'The other servers are stopped, even if one of them answers'
 complete -c k3s-snapshot-restore -l recover -d 'Bring the files of a restore that was cut off to a good state; start nothing'
 complete -c k3s-snapshot-restore -l conclude -d 'The same, then bring K3s to where it was, prove and report'
+complete -c k3s-snapshot-restore -l reset-only -d 'Restore nothing: make the cluster one of this server alone, with the data that it has, where the quorum is lost'
+complete -c k3s-snapshot-restore -l rejoin -d 'Restore nothing: move the database aside and join again the server that K3s\'s configuration names'
 complete -c k3s-snapshot-restore -l explain -d 'Print every effective setting and where it was said, then end'
 complete -c k3s-snapshot-restore -s q -l quiet -d 'Say nothing but warnings and errors, and show no progress'
 complete -c k3s-snapshot-restore -l debug -d 'Say more'

@@ -23,6 +23,8 @@ Examples:
   k3s-snapshot-restore --before '2026-11-22 08:00' latest    the newest from before that
   k3s-snapshot-restore --s3 --s3-bucket backups latest       from the bucket too
   k3s-snapshot-restore --recover                             end a restore that was cut off
+  k3s-snapshot-restore --rejoin                              on the other servers, afterwards
+  k3s-snapshot-restore --reset-only                          the quorum is lost for good
   systemctl start k3s-snapshot-restore@$(systemd-escape on-demand-server-1-1795339215)
 
 Exit codes: 0 restored; 1 failed, nothing was touched; 2 usage; 4 no such snapshot; 10 rolled back;
@@ -64,6 +66,12 @@ pub struct Restore {
     /// The same, then bring K3s to where it was, prove and report
     #[arg(long, conflicts_with_all = ["snapshot", "before", "dry_run", "clean_old"])]
     pub conclude: bool,
+    /// Restore nothing: make the cluster one of this server alone, with the data that it has, where the quorum is lost
+    #[arg(long, conflicts_with_all = ["snapshot", "before", "recover", "conclude", "clean_old", "rejoin"])]
+    pub reset_only: bool,
+    /// Restore nothing: move the database aside and join again the server that K3s's configuration names
+    #[arg(long, conflicts_with_all = ["snapshot", "before", "recover", "conclude", "clean_old"])]
+    pub rejoin: bool,
     /// Delete the databases that restores have left, but the newest KEEP of each kind
     #[arg(long, value_name = "KEEP", conflicts_with_all = ["snapshot", "before"])]
     pub clean_old: Option<usize>,

@@ -66,13 +66,16 @@ impl K3s for Program {
 
     fn reset(
         &self,
-        snapshot: &Path,
+        snapshot: Option<&Path>,
         begun: &mut dyn FnMut(Process) -> Result<()>,
         progress: &dyn Progress,
     ) -> Result<ResetEnd> {
         let context = || format!("starting '{}'", self.path.display());
-        let mut restore_path = OsString::from("--cluster-reset-restore-path=");
-        restore_path.push(snapshot);
+        let restore_path = snapshot.map(|snapshot| {
+            let mut path = OsString::from("--cluster-reset-restore-path=");
+            path.push(snapshot);
+            path
+        });
         let (reader, writer) = std::io::pipe().with_context(context)?;
         let mut child = Command::new("/proc/self/exe")
             .arg0("k3s-snapshot-restore")
@@ -80,7 +83,7 @@ impl K3s for Program {
             .arg(std::process::id().to_string())
             .arg(&self.path)
             .args(["server", "--cluster-reset"])
-            .arg(restore_path)
+            .args(restore_path)
             .env_clear()
             .envs(self.environment.iter().map(|(k, v)| (k, v.expose())))
             .env("K3S_CONFIG_FILE", &self.config)

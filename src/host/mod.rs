@@ -7,6 +7,7 @@ pub mod flavour;
 pub mod fs;
 pub mod held;
 pub mod k3s;
+pub mod k3s_door;
 pub mod k3s_ready;
 pub mod lock;
 pub mod notify;
@@ -28,6 +29,7 @@ pub use ports::Listener;
 pub use site::Site;
 
 use crate::model::restore::Process;
+use crate::model::secret::Secret;
 use crate::model::unit::Definition;
 
 /// Hears how far a long deed has come. Never fails.
@@ -82,11 +84,12 @@ pub trait K3s {
     /// The first line that it prints of its version.
     fn version(&self) -> Result<String>;
 
-    /// Lets it make a new database of this snapshot, and waits for the end. `begun` hears of the process before it can do
+    /// Lets it make a new database of this snapshot, or without one make the database that is there one of this server
+    /// alone, and waits for the end. `begun` hears of the process before it can do
     /// anything; where it fails, nothing is done. An error where the reset had to be ended by us: it is gone then.
     fn reset(
         &self,
-        snapshot: &Path,
+        snapshot: Option<&Path>,
         begun: &mut dyn FnMut(Process) -> Result<()>,
         progress: &dyn Progress,
     ) -> Result<ResetEnd>;
@@ -96,6 +99,16 @@ pub trait K3s {
 
     /// Whether the API server is ready.
     fn ready(&self) -> Ready;
+}
+
+/// A server that K3s is to join.
+pub trait Door {
+    /// Its address.
+    fn url(&self) -> &str;
+    /// The hash of its authority, as the server tokens of its cluster have it. An error where it does not answer.
+    fn authority(&self) -> Result<String>;
+    /// Whether it lets somebody in with the password of this token. Asked over a connection that its authority vouches for.
+    fn lets_in(&self, token: &Secret) -> Result<bool>;
 }
 
 /// How K3s's reset has ended by itself.

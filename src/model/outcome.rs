@@ -3,12 +3,14 @@
 
 use serde::Serialize;
 
-use super::restore::{STEPS, Was};
+use super::restore::{Deed, Was};
 use super::runbook::Order;
 
 /// A restore, planned and done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restore {
+    /// `restore`, `reset-only` or `rejoin`.
+    pub deed: &'static str,
     /// K3s's unit.
     pub unit: String,
     /// Its data-dir.
@@ -31,6 +33,8 @@ pub struct Restore {
     pub others: Vec<String>,
     /// What is to be done on the other machines, before and after, in this order.
     pub runbook: Vec<Order>,
+    /// The server that is joined again.
+    pub server: Option<String>,
     /// What was live before, as a snapshot; `None` where it was not saved.
     pub safety: Option<String>,
     /// Where K3s left the database that was live.
@@ -76,8 +80,13 @@ pub struct Old {
 }
 
 impl Restore {
-    /// A plan: nothing is done yet.
+    /// The plan of a restore: nothing is done yet.
     pub fn new(unit: &str, data_dir: String, was: Was) -> Restore {
+        Restore::of(Deed::Restore, unit, data_dir, was)
+    }
+
+    /// The same of any deed.
+    pub fn of(deed: Deed, unit: &str, data_dir: String, was: Was) -> Restore {
         let planned = |s: &super::restore::Step| Step {
             name: s.name,
             does: s.does,
@@ -86,6 +95,7 @@ impl Restore {
             ms: None,
         };
         Restore {
+            deed: deed.label(),
             unit: unit.to_owned(),
             data_dir,
             k3s_version: None,
@@ -97,10 +107,11 @@ impl Restore {
             token: String::new(),
             others: vec![],
             runbook: vec![],
+            server: None,
             safety: None,
             old_database: None,
             failed_database: None,
-            steps: STEPS.iter().map(planned).collect(),
+            steps: deed.steps().iter().map(planned).collect(),
             downtime_ms: None,
             k3s_ms: None,
             own_ms: None,

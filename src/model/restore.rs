@@ -13,6 +13,48 @@ use super::snapshot::Digest;
 /// The version of [`Record`] that this code writes.
 pub const RECORD_VERSION: u32 = 1;
 
+/// Which of the three ways to another database it is. All of them go through the same stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deed {
+    /// K3s makes a database of a snapshot.
+    #[default]
+    Restore,
+    /// K3s makes the live database one of this server alone.
+    ResetOnly,
+    /// The database is moved aside, and K3s joins another server with an empty one.
+    Rejoin,
+}
+
+impl Deed {
+    /// The word for reports.
+    pub fn label(self) -> &'static str {
+        match self {
+            Deed::Restore => "restore",
+            Deed::ResetOnly => "reset-only",
+            Deed::Rejoin => "rejoin",
+        }
+    }
+
+    /// What has happened where it came to its end.
+    pub fn past(self) -> &'static str {
+        match self {
+            Deed::Restore => "restored",
+            Deed::ResetOnly => "reset",
+            Deed::Rejoin => "rejoined",
+        }
+    }
+
+    /// Its steps, in order.
+    pub fn steps(self) -> &'static [Step] {
+        match self {
+            Deed::Restore => STEPS,
+            Deed::ResetOnly => RESET_STEPS,
+            Deed::Rejoin => REJOIN_STEPS,
+        }
+    }
+}
+
 /// How far a restore has come. Written down before the deeds of that stage begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -147,7 +189,7 @@ pub struct Before {
 /// What is restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// Its file name.
+    /// Its file name; empty where no snapshot is restored.
     pub name: String,
     /// Where it lies, as a URL.
     pub location: String,
@@ -168,6 +210,9 @@ pub struct Record {
     pub version: u32,
     /// When it began: seconds since the epoch. Names what it leaves behind.
     pub id: u64,
+    /// Which way it goes.
+    #[serde(default)]
+    pub deed: Deed,
     /// How far it has come.
     pub stage: Stage,
     /// K3s's unit.
@@ -232,6 +277,66 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "prove",
         does: "ask the running etcd for the snapshot's data; from here on nothing is undone",
+        undo: "none",
+    },
+    Step { name: "ready", does: "wait until the API server is ready", undo: "none" },
+];
+
+/// Every step of a reset without a snapshot.
+pub const RESET_STEPS: &[Step] = &[
+    Step { name: "gate", does: "bar K3s's unit from starting", undo: "the bar is removed" },
+    Step { name: "stop", does: "stop K3s", undo: "K3s is started, if it ran" },
+    Step { name: "safety", does: "save the database at rest as pre-restore", undo: "the snapshot stays" },
+    Step {
+        name: "keep",
+        does: "copy the certificates, credentials and tokens that K3s rewrites",
+        undo: "the copies are removed",
+    },
+    Step {
+        name: "reset",
+        does: "move the database to etcd-old-<time>, and let K3s make a copy of it one of this server alone",
+        undo: "the database and the copies are moved back; what K3s made is kept as etcd-failed-<time>",
+    },
+    Step {
+        name: "compare",
+        does: "compare the new database with the old one, entry by entry",
+        undo: "as for reset",
+    },
+    Step {
+        name: "start",
+        does: "remove the bar and start K3s",
+        undo: "K3s is barred and stopped, then as for reset",
+    },
+    Step {
+        name: "prove",
+        does: "ask the running etcd for its data, and that it is alone; from here on nothing is undone",
+        undo: "none",
+    },
+    Step { name: "ready", does: "wait until the API server is ready", undo: "none" },
+];
+
+/// Every step of joining again.
+pub const REJOIN_STEPS: &[Step] = &[
+    Step { name: "gate", does: "bar K3s's unit from starting", undo: "the bar is removed" },
+    Step { name: "stop", does: "stop K3s", undo: "K3s is started, if it ran" },
+    Step {
+        name: "keep",
+        does: "copy the certificates, credentials and tokens that K3s rewrites",
+        undo: "the copies are removed",
+    },
+    Step {
+        name: "move",
+        does: "move the database to etcd-old-<time>, and nothing else",
+        undo: "the database and the copies are moved back; what K3s made is kept as etcd-failed-<time>",
+    },
+    Step {
+        name: "start",
+        does: "remove the bar and start K3s, which joins with an empty database",
+        undo: "K3s is barred and stopped, then as for move",
+    },
+    Step {
+        name: "prove",
+        does: "wait until the etcd here is a voting member; from here on nothing is undone",
         undo: "none",
     },
     Step { name: "ready", does: "wait until the API server is ready", undo: "none" },

@@ -107,6 +107,7 @@ fn list(rows: &[Row]) -> String {
 /// The plan of a restore, or of a clean-up, before anything is done.
 pub fn plan(report: &Report) -> String {
     let mut out = report.snapshots.first().zip(report.restore.as_ref()).map_or_else(String::new, subject);
+    out += &report.restore.as_ref().map_or_else(String::new, without_snapshot);
     if let Some(restore) = &report.restore {
         for (i, step) in restore.steps.iter().enumerate() {
             let skipped = if step.state == "skipped" { " (skipped)" } else { "" };
@@ -143,6 +144,20 @@ fn subject((row, restore): (&Row, &Restore)) -> String {
     out
 }
 
+/// What a deed is that restores no snapshot.
+fn without_snapshot(restore: &Restore) -> String {
+    let what = match (restore.deed, &restore.server) {
+        ("reset-only", _) => {
+            "Make the cluster one of this server alone, with the data that it has".to_owned()
+        }
+        ("rejoin", Some(url)) => format!("Join {} again, with an empty database", printable(url)),
+        _ => return String::new(),
+    };
+    let (unit, dir) = (printable(&restore.unit), printable(&restore.data_dir));
+    let token = printable(&restore.token);
+    format!("{what}.\n{unit} in {dir} is {}. Token: {token}.\n", restore.was)
+}
+
 fn age(seconds: u64) -> String {
     match (seconds / 86_400, seconds / 3_600, seconds / 60) {
         (d, ..) if d > 1 => format!("{d} days"),
@@ -175,6 +190,13 @@ fn restored(report: &Report) -> String {
     }
     if let Some(row) = report.snapshots.first().filter(|_| report.error.is_none()) {
         let _ = writeln!(out, "Snapshot {} restored: K3s is ready.", printable(&row.name));
+    }
+    if report.error.is_none() {
+        out += match restore.deed {
+            "reset-only" => "The cluster is this server alone: K3s is ready.\n",
+            "rejoin" => "This server has joined again: K3s is ready.\n",
+            _ => "",
+        };
     }
     if restore.is_restored() {
         out += &runbook::text(&restore.runbook, "after");

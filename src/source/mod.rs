@@ -2,6 +2,7 @@
 //! Where a snapshot comes from. Another datastore, or another way to read one, is another file here.
 
 pub mod clone;
+pub mod cold;
 pub mod etcd;
 pub mod intake;
 mod trouble;

@@ -17,13 +17,16 @@ use crate::config::load::under;
 use crate::config::settings::{Secret, Settings, parse_duration};
 use crate::error::{Fault, Kind, kind_of};
 use crate::host::k3s::{self, Program};
+use crate::host::k3s_door::Gatehouse;
 use crate::host::lock::Lock;
 use crate::host::systemd::{self, Systemd};
-use crate::host::{Site, datastore, flavour, ports, process};
+use crate::host::{Door, Site, datastore, flavour, ports, process};
 use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::token;
 use crate::sink::{ask, stdout};
+use crate::source::clone::Clone;
+use crate::source::cold::Cold;
 use crate::source::{Held, Live, Look, Sample, Source};
 use crate::store::local::Local;
 
@@ -112,7 +115,8 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         live: &place,
         home: &home,
         elsewhere: &|folder| Box::new(Local::new(folder, &s.state_dir, false)),
-        save: &|report| place.save(run, report),
+        save: &|report| place.save(run, false, report),
+        save_at_rest: &|report| place.save(run, true, report),
         listeners: &ports::listeners,
         asked: &process::asked,
         clock: &|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
@@ -129,6 +133,8 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         let far = bucket(s)?;
         Ok(Far { ways: far.parallel(), store: Box::new(far) })
     };
+    let door = s.flags.last("server").filter(|(url, _)| !url.is_empty()).map(|(url, _)| Gatehouse::new(url));
+    let authority = place.authority(token.as_ref());
     let needed = [s.https_port, CLIENTS, PEERS];
     let request = Request {
         target: args.snapshot.as_deref(),
@@ -145,16 +151,21 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         now: run.now,
         token: token.as_ref(),
         config: &reset.config,
+        door: door.as_ref().map(|d| d as &dyn Door),
+        authority: authority.as_deref(),
         safety_base: SAFETY,
         node: &s.node_name,
         agent_unit: flavour::AGENT_UNIT,
         ports: &needed,
         confirm: &confirm,
     };
-    match args.conclude {
-        true => restore::conclude(&request, &machine, report),
-        false => restore::run(&request, &machine, report),
-    }
+    let deed = match args {
+        _ if args.conclude => restore::conclude,
+        _ if args.reset_only => restore::reset_only,
+        _ if args.rejoin => restore::rejoin,
+        _ => restore::run,
+    };
+    deed(&request, &machine, report)
 }
 
 fn duration(text: Option<&str>, option: &str, default: u64) -> Result<Duration> {
@@ -200,7 +211,12 @@ fn confirm(yes: bool, report: &Report) -> Result<bool> {
     if yes {
         return Ok(true);
     }
-    let question = if report.restore.is_some() { "Restore?" } else { "Delete those?" };
+    let question = match report.restore.as_ref().map(|r| r.deed) {
+        None => "Delete those?",
+        Some("reset-only") => "Reset?",
+        Some("rejoin") => "Rejoin?",
+        Some(_) => "Restore?",
+    };
     ask::yes(question).context("asking for a confirmation")?.ok_or_else(|| {
         Fault::new(Kind::Refused, "nobody is at a terminal to be asked; nothing was done")
             .hint("Look at the plan with --dry-run, then say --yes.")
@@ -293,11 +309,22 @@ impl Place<'_> {
         }
     }
 
-    /// Saves what is live, under a name of its own.
-    fn save(&self, run: &Run<cli::Restore>, report: &mut Report) -> Result<Saved> {
+    /// The authority of the cluster that this server is of: as the token in force names it, else the one that K3s keeps.
+    fn authority(&self, token: Option<&Secret>) -> Option<String> {
+        let of = |token: &Secret| token::parse(token).ok().and_then(|t| t.ca_hash);
+        token.and_then(of).or_else(|| {
+            let kept = std::fs::read_to_string(self.settings.data_dir.join(flavour::TOKEN)).ok()?;
+            of(&Secret::new(kept.trim()))
+        })
+    }
+
+    /// Saves what is live, or lies at rest, under a name of its own.
+    fn save(&self, run: &Run<cli::Restore>, at_rest: bool, report: &mut Report) -> Result<Saved> {
         let s = self.settings;
         let (clone, stream) = sources(s)?;
+        let (cold_clone, cold) = (Clone { only: true, ..clone.clone() }, Cold { db: clone.db.clone() });
         let sources: &[&dyn Source] = match s.method {
+            _ if at_rest => &[&cold_clone, &cold],
             Method::Auto => &[&clone, &stream],
             Method::Clone => &[&clone],
             Method::Stream => &[&stream],

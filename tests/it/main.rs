@@ -25,6 +25,7 @@ mod prune;
 mod prune_s3;
 mod ready;
 mod restore;
+mod restore_cluster;
 mod rke2;
 mod s3;
 mod s3_faults;

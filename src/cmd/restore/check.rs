@@ -18,7 +18,7 @@ use crate::model::version::Version;
 use crate::model::{bootstrap, token};
 
 /// etcd's log of a new database: two files of 64 MB.
-const WAL: u64 = 128 << 20;
+pub(super) const WAL: u64 = 128 << 20;
 
 /// What the deeds need to know.
 pub(super) struct Plan {
@@ -50,7 +50,7 @@ pub(super) fn check(
     let mut plan = Restore::new(&unit.name, machine.site.data_dir.display().to_string(), was);
     plan.age_s = old.map_or(0, |o| o.age_s);
     report.restore = Some(plan);
-    told(report).token = fits(req, proven)?;
+    told(report).token = fits(req, &proven.content)?;
     version(req, machine, &proven.content, report)?;
     let cluster = live_cluster(machine, found);
     same_cluster(req, proven, cluster.as_deref())?;
@@ -76,17 +76,7 @@ pub(super) fn check(
     told(report).runbook = orders(req, machine, Some(&proven.content), &others);
     stopped(req, machine, &others, report)?;
     nobody_else(req, machine, &unit)?;
-    if machine.site.etcd_is_a_mount()? {
-        return Err(Fault::new(
-            Kind::Refused,
-            format!(
-                "'{}' is a file system of its own, which K3s's reset cannot move aside",
-                machine.site.etcd().display()
-            ),
-        )
-        .hint("Mount that disk one folder higher, on server/db, or make it a folder of the disk.")
-        .into());
-    }
+    may_be_moved(machine)?;
     room(req, machine, proven, answers)?;
     if !req.safety {
         told(report).step("safety", "skipped", None);
@@ -101,7 +91,7 @@ pub(super) fn check(
     Ok(Plan { was, before, cluster, answers })
 }
 
-fn state_of(unit: &Unit) -> Was {
+pub(super) fn state_of(unit: &Unit) -> Was {
     match unit.active {
         Active::Active | Active::Reloading => Was::Running,
         // Between two starts by systemd itself.
@@ -113,8 +103,8 @@ fn state_of(unit: &Unit) -> Was {
 }
 
 /// The token that K3s will go by must open what is in the snapshot: a restore with another one ruins the server's files.
-fn fits(req: &Request, proven: &Proven) -> Result<String> {
-    let needs: Vec<&str> = proven.content.bootstrap.iter().map(|b| b.hash.as_str()).collect();
+pub(super) fn fits(req: &Request, content: &Content) -> Result<String> {
+    let needs: Vec<&str> = content.bootstrap.iter().map(|b| b.hash.as_str()).collect();
     if needs.is_empty() {
         // As early K3s left it: the certificates on this disk are used.
         return Ok(
@@ -134,7 +124,7 @@ fn fits(req: &Request, proven: &Proven) -> Result<String> {
     let parsed = token::parse(secret)
         .map_err(|why| Fault::new(Kind::Config, format!("the server token cannot be used: {why}")))?;
     let hash = token::hash(secret.expose());
-    let Some(sealed) = proven.content.bootstrap.iter().find(|b| b.hash == hash) else {
+    let Some(sealed) = content.bootstrap.iter().find(|b| b.hash == hash) else {
         return Err(refuse(format!(
             "the snapshot needs another server token: that with the hash {}, this server's has {hash}",
             needs.join(" or ")
@@ -211,7 +201,7 @@ pub(super) fn same_cluster(req: &Request, proven: &Proven, here: Option<&str>) -
 }
 
 /// The other members that the database on the disk knows.
-fn others_on_disk(machine: &Machine) -> Result<Vec<Member>> {
+pub(super) fn others_on_disk(machine: &Machine) -> Result<Vec<Member>> {
     let Some(file) = machine.site.database()? else { return Ok(vec![]) };
     if machine.site.held()? {
         return Ok(vec![]);
@@ -232,7 +222,12 @@ pub(super) fn other(id: u64, name: String, mut urls: Vec<String>, peer_urls: Vec
 }
 
 /// Members that still run would go on with their own data, as another cluster of the same name.
-fn stopped(req: &Request, machine: &Machine, others: &[Member], report: &mut Report) -> Result<()> {
+pub(super) fn stopped(
+    req: &Request,
+    machine: &Machine,
+    others: &[Member],
+    report: &mut Report,
+) -> Result<()> {
     let urls: Vec<String> = others.iter().flat_map(|(_, urls)| urls.clone()).collect();
     if urls.is_empty() {
         return Ok(());
@@ -262,7 +257,7 @@ fn stopped(req: &Request, machine: &Machine, others: &[Member], report: &mut Rep
 }
 
 /// Nobody but the unit's own processes may have the ports or the database.
-fn nobody_else(req: &Request, machine: &Machine, unit: &Unit) -> Result<()> {
+pub(super) fn nobody_else(req: &Request, machine: &Machine, unit: &Unit) -> Result<()> {
     let strangers = (machine.listeners)(req.ports)?;
     if let Some(other) = strangers.iter().find(|l| !l.is_in(&unit.control_group)) {
         let who = match other.pid {
@@ -295,7 +290,24 @@ fn nobody_else(req: &Request, machine: &Machine, unit: &Unit) -> Result<()> {
 fn room(req: &Request, machine: &Machine, proven: &Proven, answers: bool) -> Result<()> {
     let live = machine.site.database()?.map_or(0, |d| d.size());
     let safety = if req.safety && answers { live } else { 0 };
-    let bytes = proven.subject.size.saturating_mul(2).saturating_add(WAL).saturating_add(safety);
+    room_for(machine, proven.subject.size.saturating_mul(2).saturating_add(WAL).saturating_add(safety))
+}
+
+/// A folder that is a mount point cannot be renamed.
+pub(super) fn may_be_moved(machine: &Machine) -> Result<()> {
+    if !machine.site.etcd_is_a_mount()? {
+        return Ok(());
+    }
+    let etcd = machine.site.etcd();
+    Err(Fault::new(
+        Kind::Refused,
+        format!("'{}' is a file system of its own, which cannot be moved aside", etcd.display()),
+    )
+    .hint("Mount that disk one folder higher, on server/db, or make it a folder of the disk.")
+    .into())
+}
+
+pub(super) fn room_for(machine: &Machine, bytes: u64) -> Result<()> {
     machine.site.room_for(bytes).map_err(|e| {
         Fault::new(Kind::Failed, e.to_string())
             .hint("Free some space there; 'k3s-snapshot-restore --clean-old 0' deletes what earlier restores have left.")

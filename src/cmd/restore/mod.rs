@@ -3,13 +3,16 @@
 //! undone if a later one fails. What a killed run leaves is on the disk, and finished by `resume`.
 //!
 //! `find` pins the snapshot, which `bucket` fetches where it is not here, and proves it; `check` looks at everything that could stand in the way; `walk` does the deeds;
-//! `undo` takes them back; `resume` ends what was cut off.
+//! `undo` takes them back; `resume` ends what was cut off. `reset_only` and `rejoin` go the same way without a snapshot.
 
 mod bucket;
 mod check;
 mod clean;
 mod find;
 mod others;
+mod ready;
+mod rejoin;
+mod reset_only;
 mod resume;
 mod tests;
 mod undo;
@@ -22,10 +25,12 @@ use anyhow::Result;
 
 pub use bucket::{Bucket, Far};
 pub use clean::clean;
+pub use rejoin::rejoin;
+pub use reset_only::reset_only;
 pub use resume::{conclude, recover};
 
 use crate::error::{Fault, Kind};
-use crate::host::{K3s, Listener, Progress, Service, Site};
+use crate::host::{Door, K3s, Listener, Progress, Service, Site};
 use crate::model::outcome::Restore;
 use crate::model::report::Report;
 use crate::model::secret::Secret;
@@ -62,6 +67,10 @@ pub struct Request<'a> {
     pub token: Option<&'a Secret>,
     /// What K3s is given instead of its configuration, for the reset.
     pub config: &'a Secret,
+    /// The server that K3s's configuration names to join.
+    pub door: Option<&'a dyn Door>,
+    /// The hash of the authority of this server's cluster, where something here tells.
+    pub authority: Option<&'a str>,
     /// The base of the snapshots that this verb makes, which are not what `latest` means.
     pub safety_base: &'a str,
     /// The node in their names, which is this one.
@@ -99,6 +108,8 @@ pub struct Machine<'a> {
     pub elsewhere: &'a dyn Fn(&Path) -> Box<dyn Store>,
     /// Saves what is live.
     pub save: &'a dyn Fn(&mut Report) -> Result<Saved>,
+    /// Saves the database that nobody serves.
+    pub save_at_rest: &'a dyn Fn(&mut Report) -> Result<Saved>,
     /// Who listens on these ports.
     pub listeners: &'a dyn Fn(&[u16]) -> Result<Vec<Listener>>,
     /// Whether somebody asked us to stop.
@@ -150,6 +161,15 @@ fn interrupted(req: &Request, machine: &Machine, report: &mut Report) -> Result<
     Err(Fault::new(Kind::Busy, format!("an earlier restore was cut off; {how}. Nothing else was done"))
         .hint("Look at K3s, then start this restore again if it is still wanted.")
         .into())
+}
+
+/// Removes our folders beside K3s's files, unless a record still needs them.
+fn tidy(machine: &Machine, report: &mut Report) {
+    if machine.site.record().is_ok_and(|r| r.is_none())
+        && let Err(e) = machine.site.clear_work()
+    {
+        report.warn(format!("{e:#}"));
+    }
 }
 
 /// The part of the report that is the restore's.

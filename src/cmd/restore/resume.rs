@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 
 use super::undo::{bring_back, put_back, rolled_back, stuck};
-use super::walk::Walk;
+use super::walk::{Aim, Walk, at_rest};
 use super::{Machine, Request};
 use crate::error::{Fault, Kind};
 use crate::inspect;
 use crate::model::outcome::Restore;
 use crate::model::report::Report;
-use crate::model::restore::{Record, Stage, Way};
+use crate::model::restore::{Deed, Record, Stage, Way};
 
 const CUT_OFF: &str = "the restore was cut off";
 
@@ -33,7 +33,8 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
             .into()),
         };
     };
-    report.restore = Some(Restore::new(&record.unit, record.data_dir.display().to_string(), record.was));
+    report.restore =
+        Some(Restore::of(record.deed, &record.unit, record.data_dir.display().to_string(), record.was));
     release(machine, &mut record, report).map_err(|e| {
         let why = record.why.clone().unwrap_or_else(|| CUT_OFF.to_owned());
         stuck(&why, &e, machine, &record)
@@ -103,12 +104,23 @@ pub fn conclude(req: &Request, machine: &Machine, report: &mut Report) -> Result
 
 /// The new database was proven before the cut; what is missing is that it is served.
 fn forward(req: &Request, machine: &Machine, record: Record, report: &mut Report) -> Result<()> {
-    let content = read(machine, &record);
+    let aim = aim(machine, &record);
     let mut walk = Walk::new(req, machine, record, report);
-    match content.and_then(|content| walk.up(&content)) {
+    match aim.and_then(|aim| walk.up(&aim)) {
         Ok(()) => walk.ready(),
         Err(e) => Err(walk.roll_back(e)),
     }
+}
+
+fn aim(machine: &Machine, record: &Record) -> Result<Aim> {
+    Ok(match record.deed {
+        Deed::Rejoin => Aim::Voter,
+        Deed::Restore => Aim::Holds(Box::new(read(machine, record)?)),
+        Deed::ResetOnly => {
+            let old = machine.site.old_file(record)?;
+            Aim::Holds(Box::new(at_rest(old, None).context("reading the database that was live")?))
+        }
+    })
 }
 
 fn read(machine: &Machine, record: &Record) -> Result<inspect::Content> {

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod far;
+mod others;
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::*;
 use crate::error::kind_of;
 use crate::host::{Active, Ready, ResetEnd, Silent, Unit, tree};
-use crate::model::restore::{Process, Stage};
+use crate::model::restore::{Deed, Process, Stage};
 use crate::source::{Held, LiveMember, Look, Sample};
 use crate::store::local::Local;
 
@@ -31,6 +32,14 @@ struct World {
     /// What the reset does besides failing.
     half_done: Cell<bool>,
     log: RefCell<Vec<&'static str>>,
+    deed: Deed,
+    /// Whether K3s is told a server to join, and what is wrong with that.
+    door: bool,
+    closed: Option<&'static str>,
+    /// Whether etcd answers before.
+    answers: bool,
+    /// Whether its cluster has no other members.
+    alone: bool,
     /// The snapshot that is asked for.
     target: &'static str,
     /// What stands in for the bucket, where one is turned on.
@@ -48,6 +57,11 @@ impl World {
             active: Cell::new(Active::Active),
             half_done: Cell::new(false),
             log: RefCell::default(),
+            deed: Deed::Restore,
+            door: false,
+            closed: None,
+            answers: true,
+            alone: false,
             target: NAME,
             far: None,
         };
@@ -118,6 +132,11 @@ impl World {
                 self.call("save")?;
                 Ok(Saved { name: "pre-restore-server-1-1".into(), cluster: None })
             },
+            save_at_rest: &|_| {
+                self.call("save-at-rest")?;
+                assert!(!self.serves() && self.site().is_closed().unwrap());
+                Ok(Saved { name: "pre-restore-server-1-2".into(), cluster: None })
+            },
             listeners: &|_| Ok(vec![]),
             asked: &|| self.calls.get() >= self.asked_at.get(),
             clock: &|| 1_800_000_000,
@@ -144,6 +163,8 @@ impl World {
             now: 1_795_400_000,
             token: Some(&token),
             config: &config,
+            door: self.door.then_some(self as &dyn Door),
+            authority: Some("the authority"),
             safety_base: "pre-restore",
             node: "server-1",
             agent_unit: "k3s-agent.service",
@@ -151,9 +172,11 @@ impl World {
             confirm: &|_| Ok(true),
         };
         let mut report = Report::new("restore", 0);
-        match conclude_only {
-            true => conclude(&request, &machine, &mut report),
-            false => run(&request, &machine, &mut report),
+        match (conclude_only, self.deed) {
+            (true, _) => conclude(&request, &machine, &mut report),
+            (_, Deed::Restore) => run(&request, &machine, &mut report),
+            (_, Deed::ResetOnly) => reset_only(&request, &machine, &mut report),
+            (_, Deed::Rejoin) => rejoin(&request, &machine, &mut report),
         }
     }
 }
@@ -208,17 +231,22 @@ impl K3s for World {
     /// Moves first, looks later; a failure leaves it half done.
     fn reset(
         &self,
-        snapshot: &Path,
+        snapshot: Option<&Path>,
         begun: &mut dyn FnMut(Process) -> Result<()>,
         _: &dyn Progress,
     ) -> Result<ResetEnd> {
         assert!(!self.serves() && self.site().is_closed().unwrap());
         begun(Process { pid: 1, start: 1, boot: "x".into() })?;
         let etcd = self.db().join("etcd");
-        fs::rename(&etcd, self.db().join("etcd-old-1800000000")).unwrap();
-        fs::create_dir_all(etcd.join("member/snap")).unwrap();
-        let bytes = fs::read(snapshot).unwrap();
-        fs::write(etcd.join("member/snap/db"), &bytes[..bytes.len() - 32]).unwrap();
+        if let Some(snapshot) = snapshot {
+            fs::rename(&etcd, self.db().join("etcd-old-1800000000")).unwrap();
+            fs::create_dir_all(etcd.join("member/snap")).unwrap();
+            let bytes = fs::read(snapshot).unwrap();
+            fs::write(etcd.join("member/snap/db"), &bytes[..bytes.len() - 32]).unwrap();
+        } else {
+            assert!(!self.db().join("reset-flag").exists(), "K3s refuses that");
+            fs::write(etcd.join("member/wal/0.wal"), b"another wal").unwrap();
+        }
         fs::write(self.data().join("server/tls/server-ca.crt"), b"ca after").unwrap();
         fs::write(self.data().join("server/token"), b"another").unwrap();
         let said = Some("its last words".to_owned());
@@ -248,13 +276,25 @@ impl K3s for World {
 impl Live for World {
     fn look(&self) -> Result<Look> {
         anyhow::ensure!(self.serves(), "down");
-        let name = fs::read_to_string(self.db().join("etcd/name"))?;
+        let began = self.log.borrow().contains(&"stop");
+        anyhow::ensure!(self.answers || began, "no leader, no answer");
+        let name = fs::read_to_string(self.db().join("etcd/name")).unwrap_or_default();
         let member = LiveMember { id: 7, name, peer_urls: vec![], client_urls: vec![], learner: false };
+        let mut members = vec![member];
+        // Before a reset the others are known, but gone; after a rejoin they are there.
+        let others = match self.deed {
+            Deed::Restore => false,
+            Deed::ResetOnly => !self.restored(),
+            Deed::Rejoin => true,
+        };
+        if others && !self.alone {
+            members.push(LiveMember { id: 8, name: "server-2-cccc".into(), ..members[0].clone() });
+        }
         Ok(Look {
             revision: if self.restored() { 340 } else { 348 },
             member_id: 7,
             learner: false,
-            members: vec![member],
+            members,
             db_size: 0,
             leader: true,
             alarms: vec![],
@@ -413,6 +453,7 @@ fn a_record_of_any_stage_is_ended_by_whoever_comes_next() {
             let record = crate::model::restore::Record {
                 version: 1,
                 id: 1,
+                deed: Deed::Restore,
                 stage,
                 unit: "k3s.service".into(),
                 data_dir: world.data(),
@@ -436,7 +477,7 @@ fn a_record_of_any_stage_is_ended_by_whoever_comes_next() {
             site.close().unwrap();
             world.active.set(Active::Inactive);
             if reset {
-                K3s::reset(&world, &pinned, &mut |_| Ok(()), &Silent).unwrap();
+                K3s::reset(&world, Some(&pinned), &mut |_| Ok(()), &Silent).unwrap();
             }
             let what = format!("{stage:?}, reset: {reset}");
             // The next restore ends the old one and does nothing else.

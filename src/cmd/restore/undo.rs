@@ -11,7 +11,7 @@ use super::{Machine, Request, told, until};
 use crate::error::{Fault, Kind};
 use crate::host::Active;
 use crate::model::report::Report;
-use crate::model::restore::{Record, Stage, Was, Way};
+use crate::model::restore::{Deed, Record, Stage, Was, Way};
 
 impl Walk<'_> {
     /// Puts everything back, and says in one error what happened and what K3s is now.
@@ -101,6 +101,10 @@ pub(super) fn bring_back(
         machine.service.reset_failed()?;
         machine.service.start()?;
     }
+    if record.deed == Deed::ResetOnly {
+        // An etcd that is started without a quorum answers nobody.
+        return Ok(());
+    }
     let mut why = anyhow!("etcd has not answered");
     let mut lost = false;
     let serves = until(req.ready_timeout, req.poll, machine.progress, || match machine.live.look() {
@@ -129,6 +133,11 @@ pub(super) fn rolled_back(why: &str, back: Result<()>, record: &Record) -> anyho
             format!("its files are as they were, but it does not serve yet: {e:#}"),
             format!("Look with 'journalctl -u {}'.", record.unit),
         ),
+        (Ok(()), Was::Running) if record.deed == Deed::ResetOnly => (
+            "its files are as they were, and K3s is started; without a quorum it serves nobody, as before"
+                .to_owned(),
+            "Nothing is lost. What went wrong is said above; a snapshot can be restored instead.".to_owned(),
+        ),
         (Ok(()), Was::Running) => (
             "K3s serves what it served before".to_owned(),
             "Nothing is lost. What went wrong is said above; k3s-snapshot-list shows other snapshots."
@@ -139,7 +148,9 @@ pub(super) fn rolled_back(why: &str, back: Result<()>, record: &Record) -> anyho
             format!("K3s was {} before, and is left stopped.", was.label()),
         ),
     };
-    Fault::new(Kind::RolledBack, format!("not restored, and rolled back: {why}; {how}")).hint(hint).into()
+    Fault::new(Kind::RolledBack, format!("not {}, and rolled back: {why}; {how}", record.deed.past()))
+        .hint(hint)
+        .into()
 }
 
 /// The last resort: everything stays as it is, and K3s down.

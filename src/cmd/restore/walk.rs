@@ -8,12 +8,13 @@ use anyhow::{Context, Result, anyhow};
 
 use super::check::{Plan, same_cluster};
 use super::find::Proven;
+use super::rejoin::joined;
 use super::{Machine, Request, told, until};
 use crate::error::{Fault, Kind};
-use crate::host::{Active, Ready};
+use crate::host::{Active, FileAt};
 use crate::inspect::{self, Content, Held, ReadAt};
 use crate::model::report::Report;
-use crate::model::restore::{RECORD_VERSION, Record, Stage};
+use crate::model::restore::{Deed, RECORD_VERSION, Record, Stage};
 
 /// So often systemd may start K3s anew before that is called a failure.
 pub(super) const RESTARTS: u32 = 3;
@@ -27,8 +28,16 @@ pub(super) struct Walk<'a> {
     pub(super) record: Record,
     pub(super) report: &'a mut Report,
     /// What of the downtime was K3s's.
-    k3s: Duration,
+    pub(super) k3s: Duration,
     down: Option<Instant>,
+}
+
+/// What the new etcd has to be.
+pub(super) enum Aim {
+    /// Alone, and hold this.
+    Holds(Box<Content>),
+    /// A voting member, not alone.
+    Voter,
 }
 
 /// Restores. On any failure everything is put back.
@@ -61,6 +70,7 @@ pub(super) fn walk(
     let record = Record {
         version: RECORD_VERSION,
         id: req.now,
+        deed: Deed::Restore,
         stage: Stage::Closing,
         unit: machine.site.unit.clone(),
         data_dir: machine.site.data_dir.clone(),
@@ -73,6 +83,23 @@ pub(super) fn walk(
         reset: None,
         why: None,
     };
+    carry_out(req, machine, record, report, |walk| {
+        walk.halt()?;
+        walk.keep()?;
+        walk.theirs("reset", "K3s makes a new database of the snapshot", Walk::reset)?;
+        walk.check(&proven.content)?;
+        Ok(Aim::Holds(Box::new(proven.content.clone())))
+    })
+}
+
+/// Bars K3s, lets the deeds make a new database that lies at rest, and starts K3s on it. On any failure everything is put back.
+pub(super) fn carry_out(
+    req: &Request,
+    machine: &Machine,
+    record: Record,
+    report: &mut Report,
+    deeds: impl FnOnce(&mut Walk) -> Result<Aim>,
+) -> Result<()> {
     let mut walk = Walk::new(req, machine, record, report);
     if let Err(e) = walk.bar() {
         // Nothing of K3s was touched, so there is nothing to roll back but the bar itself.
@@ -83,7 +110,8 @@ pub(super) fn walk(
         }
         return Err(e.context("nothing was touched"));
     }
-    match walk.down(&proven.content).and_then(|()| walk.up(&proven.content)) {
+    walk.down = Some(Instant::now());
+    match deeds(&mut walk).and_then(|aim| walk.up(&aim)) {
         Ok(()) => walk.ready(),
         Err(e) => Err(walk.roll_back(e)),
     }
@@ -107,34 +135,43 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// From the running K3s to a proven new database that nobody serves yet.
-    fn down(&mut self, content: &Content) -> Result<()> {
-        self.down = Some(Instant::now());
+    /// K3s is down, and its database at rest.
+    pub(super) fn halt(&mut self) -> Result<()> {
         self.theirs("stop", "stopping K3s", |w| {
             w.enter(Stage::Stopping)?;
             w.machine.service.stop(w.req.stop_timeout)?;
             w.quiet()
-        })?;
+        })
+    }
+
+    /// Copies are there of everything that K3s rewrites.
+    pub(super) fn keep(&mut self) -> Result<()> {
         self.step("keep", "copying what K3s rewrites", |w| {
             // Who finds these copies unfinished has not to put anything back: nothing was rewritten.
             w.enter(Stage::Keeping)?;
             w.record.live = w.machine.site.live()?;
             w.record.kept = w.machine.site.keep(w.machine.site.to_keep())?;
             w.machine.site.write_config(w.req.config)
-        })?;
-        self.theirs("reset", "K3s makes a new database of the snapshot", |w| w.reset())?;
-        self.step("compare", "comparing the new database with the snapshot", |w| w.compare(content))
+        })
     }
 
-    fn reset(&mut self) -> Result<()> {
+    /// K3s has made another database of what it was given.
+    pub(super) fn reset(&mut self) -> Result<()> {
         let site = self.machine.site;
         self.enter(Stage::Resetting)?;
         site.unmark()?;
         site.wait_for_a_free_second(self.machine.clock, &|| std::thread::sleep(Duration::from_millis(200)))?;
-        let pinned = self.record.pinned.clone();
+        let pinned = match self.record.deed {
+            Deed::Restore => Some(self.record.pinned.clone()),
+            // K3s does not move the database aside here: it works on a copy then.
+            _ => {
+                site.set_aside((self.machine.clock)(), true)?;
+                None
+            }
+        };
         let record = &mut self.record;
         let end = self.machine.k3s.reset(
-            &pinned,
+            pinned.as_deref(),
             &mut |process| {
                 record.reset = Some(process);
                 site.write(record)
@@ -157,18 +194,18 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Entry by entry, before anybody serves it: what K3s has made is what was in the snapshot.
+    /// What K3s has made holds what it was made of.
+    pub(super) fn check(&mut self, content: &Content) -> Result<()> {
+        self.step("compare", "comparing the new database with what it was made of", |w| w.compare(content))
+    }
+
+    /// Entry by entry, before anybody serves it.
     fn compare(&mut self, content: &Content) -> Result<()> {
         if !until(QUIET, self.req.poll, self.machine.progress, || !self.machine.site.held().unwrap_or(true)) {
             return Err(anyhow!("a process has the new database open after the reset"));
         }
-        let file = self.machine.site.database()?.context("the new database is not there")?;
-        let (data, db_len) = inspect::in_place(file)
-            .context("reading the new database")?
-            .map_err(|f| anyhow!("the new database is damaged: {f}"))?;
-        let new = inspect::content(&data as &dyn ReadAt, db_len, Some(content.facts.revision))
-            .context("reading the new database")?
-            .map_err(|all| anyhow!("the new database is damaged: {}", words(&all)))?;
+        let new = self.machine.site.database()?.context("the new database is not there")?;
+        let new = at_rest(new, Some(content.facts.revision)).context("reading the new database")?;
         match content.same(&new) {
             Held::Same => {}
             Held::Compacted => {
@@ -182,7 +219,7 @@ impl<'a> Walk<'a> {
     }
 
     /// From a proven database to one that is served. The gate is open from here on.
-    pub(super) fn up(&mut self, content: &Content) -> Result<()> {
+    pub(super) fn up(&mut self, aim: &Aim) -> Result<()> {
         self.step("start", "starting K3s", |w| {
             w.enter(Stage::Starting)?;
             w.machine.site.unbar()?;
@@ -190,7 +227,7 @@ impl<'a> Walk<'a> {
             w.machine.service.reset_failed()?;
             w.machine.service.start()
         })?;
-        self.theirs("prove", "asking the running etcd for the snapshot's data", |w| w.prove(content))?;
+        self.theirs("prove", "asking the running etcd", |w| w.prove(aim))?;
         if let Err(e) = self.enter(Stage::Restored) {
             // There is no way back all the same; whoever finds the record proves once more.
             self.report.warn(format!("{e:#}"));
@@ -199,7 +236,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The point of no return.
-    fn prove(&mut self, content: &Content) -> Result<()> {
+    fn prove(&mut self, aim: &Aim) -> Result<()> {
         let machine = self.machine;
         let mut why = anyhow!("etcd has not answered");
         let mut over: Option<anyhow::Error> = None;
@@ -213,7 +250,7 @@ impl<'a> Walk<'a> {
                 over = Some(e);
                 return true;
             }
-            match self.look(content) {
+            match self.look(aim) {
                 Ok(None) => true,
                 Ok(Some(wrong)) => {
                     over = Some(wrong);
@@ -253,8 +290,9 @@ impl<'a> Walk<'a> {
     }
 
     /// `None` where all that was asked for is there; an answer where it is wrong; an error where it cannot be had yet.
-    fn look(&self, content: &Content) -> Result<Option<anyhow::Error>> {
+    fn look(&self, aim: &Aim) -> Result<Option<anyhow::Error>> {
         let look = self.machine.live.look()?;
+        let Aim::Holds(content) = aim else { return joined(&look) };
         let [member] = look.members.as_slice() else {
             return Ok(Some(anyhow!("the new etcd has {} members instead of one", look.members.len())));
         };
@@ -269,53 +307,6 @@ impl<'a> Walk<'a> {
                 Some(anyhow!("the running etcd does not hold what was in the snapshot: {what}"))
             }
         })
-    }
-
-    /// Nothing is undone any more: the nodes act on the restored state.
-    pub(super) fn ready(&mut self) -> Result<()> {
-        let mut last = Ready::NoAnswer("it was not asked".to_owned());
-        let begun = Instant::now();
-        self.machine.progress.step("waiting until the API server is ready", None);
-        let mut asked = false;
-        // Since when the same process has been ready: one that ends right after is started anew for ever.
-        let mut since: Option<(u32, Instant)> = None;
-        let ready = until(self.req.ready_timeout, self.req.poll, self.machine.progress, || {
-            asked = (self.machine.asked)();
-            last = self.machine.k3s.ready();
-            let unit = self.machine.service.unit().ok().filter(|u| u.active == Active::Active);
-            since = match (unit, &last) {
-                (Some(unit), Ready::Yes) => {
-                    let same = since.filter(|(pid, _)| *pid == unit.main_pid);
-                    Some(same.unwrap_or((unit.main_pid, Instant::now())))
-                }
-                _ => None,
-            };
-            asked || since.is_some_and(|(_, at)| at.elapsed() >= self.req.steady)
-        }) && !asked;
-        let until_ready = since.map_or(begun.elapsed(), |(_, at)| at.duration_since(begun));
-        self.k3s += until_ready;
-        self.times(since.map(|(_, at)| at));
-        told(self.report).step("ready", if ready { "done" } else { "failed" }, Some(ms(until_ready)));
-        self.machine.site.forget()?;
-        if ready {
-            return Ok(());
-        }
-        let why = match last {
-            _ if asked => "asked to stop waiting".to_owned(),
-            Ready::No(status, line) => format!("it answers {status}: {line}"),
-            Ready::NoAnswer(why) => why,
-            Ready::Yes => "it does not stay so, or systemd does not call its unit active".to_owned(),
-        };
-        Err(Fault::new(
-            Kind::NotReady,
-            format!("restored: etcd serves the snapshot's data; but the API server is not ready: {why}"),
-        )
-        .hint(format!(
-            "It may only need longer: look with 'k3s kubectl get --raw /readyz' and 'journalctl -u {}'. The old database is \
-             kept as etcd-old-<time>.",
-            self.record.unit
-        ))
-        .into())
     }
 
     /// Writes down how far it is, before the deeds of that stage.
@@ -347,7 +338,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn step(
+    pub(super) fn step(
         &mut self,
         name: &'static str,
         text: &str,
@@ -363,7 +354,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A step whose time is K3s's own.
-    fn theirs(
+    pub(super) fn theirs(
         &mut self,
         name: &'static str,
         text: &str,
@@ -391,6 +382,10 @@ pub(super) fn ms(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn words(findings: &[inspect::Finding]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+/// The content of a database that nobody has open, up to a revision.
+pub(super) fn at_rest(file: FileAt, upto: Option<i64>) -> Result<Content> {
+    let (data, db_len) = inspect::in_place(file)?.map_err(|f| anyhow!("it is damaged: {f}"))?;
+    inspect::content(&data as &dyn ReadAt, db_len, upto)?.map_err(|all| {
+        anyhow!("it is damaged: {}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })
 }

@@ -178,6 +178,27 @@ impl Site {
         }
     }
 
+    /// Moves the database aside, as K3s would, where there is one. With `copy`, an exact copy takes its place: for whoever
+    /// rewrites it where it lies.
+    pub fn set_aside(&self, now: u64, copy: bool) -> Result<()> {
+        let (etcd, old) = (self.etcd(), self.db().join(format!("{}{now}", flavour::ETCD_OLD)));
+        if tree::identity(&etcd)?.is_none() {
+            return Ok(());
+        }
+        tree::shift(&etcd, &old)?;
+        if copy {
+            tree::copy(&old, &etcd)?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// The file of the database that was live, wherever it is now.
+    pub fn old_file(&self, record: &Record) -> Result<FileAt> {
+        let live = record.live.context("there was no database")?;
+        self.open(&self.find(live)?.join(flavour::ETCD_DB_FILE))
+    }
+
     /// The file of settings for a reset.
     pub fn config_path(&self) -> PathBuf {
         self.db().join(WORK).join("config.yaml")

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Joins another server again, with an empty database: what every other server of a cluster does after one was restored.
+//! Everything that would make K3s fail there, or start a cluster of its own, is looked at before anything is touched.
+
+use anyhow::{Result, anyhow};
+
+use super::check::{WAL, may_be_moved, nobody_else, room_for, state_of};
+use super::walk::{Aim, Walk, carry_out};
+use super::{Machine, Request, interrupted, tidy, told};
+use crate::error::{Fault, Kind};
+use crate::inspect::ReadAt;
+use crate::model::outcome::Restore;
+use crate::model::report::Report;
+use crate::model::restore::{Before, Deed, RECORD_VERSION, Record, Stage, Subject, Was};
+use crate::model::snapshot::Digest;
+use crate::source::Look;
+
+/// Joins, or says why not.
+pub fn rejoin(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
+    if machine.site.record()?.is_some() {
+        return interrupted(req, machine, report);
+    }
+    let done = join(req, machine, report);
+    tidy(machine, report);
+    done
+}
+
+fn join(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
+    let (was, before) = check(req, machine, report)?;
+    if req.dry_run {
+        return Ok(());
+    }
+    if !(req.confirm)(report)? {
+        return Err(Fault::new(Kind::Refused, "not rejoined: it was not confirmed").into());
+    }
+    anyhow::ensure!(!(machine.asked)(), "asked to stop; nothing was touched");
+    let record = record(req, machine, Deed::Rejoin, was, before)?;
+    carry_out(req, machine, record, report, |walk| {
+        walk.halt()?;
+        walk.keep()?;
+        walk.step("move", "moving the database aside", Walk::set_aside)?;
+        Ok(Aim::Voter)
+    })
+}
+
+fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, Before)> {
+    machine.progress.step("looking at what could stand in the way", None);
+    let unit = machine.service.unit()?;
+    if !unit.loaded {
+        return Err(Fault::new(Kind::Config, format!("systemd does not know the unit {}", unit.name))
+            .hint("Name K3s's unit with --unit.")
+            .into());
+    }
+    let was = state_of(&unit);
+    let plan = Restore::of(Deed::Rejoin, &unit.name, machine.site.data_dir.display().to_string(), was);
+    report.restore = Some(plan);
+    let Some(door) = req.door else {
+        return Err(Fault::new(
+            Kind::Refused,
+            "K3s's configuration here names no server to join: it would start an empty cluster of its own",
+        )
+        .hint(
+            "Write 'server: https://ADDRESS:6443' of the restored server into it. On the restored server itself there is \
+             nothing to rejoin.",
+        )
+        .into());
+    };
+    told(report).server = Some(door.url().to_owned());
+    let theirs = door.authority()?;
+    match req.authority {
+        Some(ours) if ours != theirs => {
+            return Err(Fault::new(
+                Kind::Refused,
+                format!(
+                    "the server at {} has another certificate authority than the one that this server's token names",
+                    door.url()
+                ),
+            )
+            .hint("Check the address. If the cluster was set up anew, its token has to be written into K3s's configuration here.")
+            .into());
+        }
+        Some(_) => told(report).token = lets_in(req, door.url(), &|token| door.lets_in(token))?,
+        None => {
+            // K3s would believe it at first sight; a password is not sent to somebody like that.
+            told(report).token = "not checked: nothing here tells the cluster's authority".to_owned();
+            report.warn("nothing on this server tells which certificate authority the other one has to have");
+        }
+    }
+    let look = machine.live.look().ok();
+    let before =
+        Before { member: look.as_ref().map(|l| l.member_id), revision: look.as_ref().map(|l| l.revision) };
+    told(report).live_revision = before.revision;
+    nobody_else(req, machine, &unit)?;
+    may_be_moved(machine)?;
+    let live = machine.site.database()?.map_or(0, |d| d.size());
+    room_for(machine, live.saturating_add(WAL))?;
+    Ok((was, before))
+}
+
+fn lets_in(
+    req: &Request,
+    url: &str,
+    ask: &dyn Fn(&crate::model::secret::Secret) -> Result<bool>,
+) -> Result<String> {
+    let hint = "Write the token of the restored server into K3s's configuration here: server/token below its data-dir has it.";
+    let Some(token) = req.token else {
+        return Err(Fault::new(Kind::Refused, "no server token is known here").hint(hint).into());
+    };
+    if !ask(token)? {
+        let what = format!("the server at {url} does not accept this server's token");
+        return Err(Fault::new(Kind::Refused, what).hint(hint).into());
+    }
+    Ok("proven: the other server accepts it".to_owned())
+}
+
+/// What is written down of a deed without a snapshot.
+pub(super) fn record(
+    req: &Request,
+    machine: &Machine,
+    deed: Deed,
+    was: Was,
+    before: Before,
+) -> Result<Record> {
+    Ok(Record {
+        version: RECORD_VERSION,
+        id: req.now,
+        deed,
+        stage: Stage::Closing,
+        unit: machine.site.unit.clone(),
+        data_dir: machine.site.data_dir.clone(),
+        snapshot: Subject {
+            name: String::new(),
+            location: String::new(),
+            sha256: Digest([0; 32]),
+            size: 0,
+            revision: before.revision.unwrap_or_default(),
+            created_at: req.now,
+        },
+        pinned: Default::default(),
+        was,
+        before,
+        live: machine.site.live()?,
+        kept: vec![],
+        reset: None,
+        why: None,
+    })
+}
+
+impl Walk<'_> {
+    fn set_aside(&mut self) -> Result<()> {
+        let machine = self.machine;
+        self.enter(Stage::Resetting)?;
+        machine.site.wait_for_a_free_second(machine.clock, &|| std::thread::sleep(self.req.poll))?;
+        machine.site.set_aside((machine.clock)(), false)?;
+        told(self.report).old_database =
+            machine.site.old_database(&self.record)?.map(|p| p.display().to_string());
+        Ok(())
+    }
+}
+
+/// `None` where this member votes in a cluster that is not it alone; an answer where it never will.
+pub(super) fn joined(look: &Look) -> Result<Option<anyhow::Error>> {
+    if look.learner {
+        anyhow::bail!("the etcd here is still a learner");
+    }
+    if !look.leader {
+        anyhow::bail!("the etcd here knows no leader");
+    }
+    if look.members.len() < 2 {
+        return Ok(Some(anyhow!("the etcd here has started a cluster of its own")));
+    }
+    Ok(None)
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Knocks at another server's door, as K3s does before it joins: which authority it has, and whether it lets us in.
+//!
+//! The password is sent only over a connection that the authority vouches for whose hash was compared before. Nothing that
+//! such a server keeps for its peers is read.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::Door;
+use crate::error::{Fault, Kind};
+use crate::model::secret::Secret;
+use crate::model::token;
+
+/// For each answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An authority has a certificate, or a chain of a few.
+const BODY: u64 = 1 << 20;
+
+/// A server that listens at a URL.
+pub struct Gatehouse {
+    url: String,
+    /// What it showed as its authority.
+    authority: RefCell<Vec<u8>>,
+}
+
+impl Gatehouse {
+    /// The server at this URL. Nothing is asked yet.
+    pub fn new(url: &str) -> Gatehouse {
+        Gatehouse { url: url.trim_end_matches('/').to_owned(), authority: RefCell::default() }
+    }
+
+    fn away(&self, why: impl std::fmt::Display) -> anyhow::Error {
+        Fault::new(Kind::Refused, format!("the server at {} does not answer: {why}", self.url))
+            .hint("Start K3s there first, and check the address in this server's configuration.")
+            .into()
+    }
+}
+
+fn agent(tls: TlsConfig) -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .https_only(true)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .tls_config(tls)
+        .user_agent(concat!("k3s-snapshot/", env!("CARGO_PKG_VERSION")))
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .new_agent()
+}
+
+impl Door for Gatehouse {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn authority(&self) -> Result<String> {
+        // Whatever it shows here is compared with a hash before it is believed, as K3s does.
+        let any = TlsConfig::builder().disable_verification(true).build();
+        let mut answer = agent(any).get(format!("{}/cacerts", self.url)).call().map_err(|e| self.away(&e))?;
+        if answer.status().as_u16() != 200 {
+            return Err(self.away(format!("{} to the question for its authority", answer.status())));
+        }
+        let pem = answer.body_mut().with_config().limit(BODY).read_to_vec().map_err(|e| self.away(&e))?;
+        let hash = Sha256::digest(&pem).iter().map(|b| format!("{b:02x}")).collect();
+        *self.authority.borrow_mut() = pem;
+        Ok(hash)
+    }
+
+    fn lets_in(&self, token: &Secret) -> Result<bool> {
+        let pem = self.authority.borrow();
+        let roots: Vec<Certificate<'static>> = parse_pem(&pem)
+            .filter_map(|item| match item {
+                Ok(PemItem::Certificate(one)) => Some(one),
+                _ => None,
+            })
+            .collect();
+        anyhow::ensure!(!roots.is_empty(), "the server at {} shows no authority", self.url);
+        let parsed = token::parse(token).map_err(|why| anyhow!("the server token cannot be used: {why}"))?;
+        let login = Secret::new(STANDARD.encode(format!("server:{}", parsed.password.expose())));
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build();
+        // What K3s itself asks for first. Only the status is looked at.
+        let answer = agent(tls)
+            .get(format!("{}/v1-k3s/server-bootstrap", self.url))
+            .header("authorization", format!("Basic {}", login.expose()))
+            .call()
+            .map_err(|e| self.away(&e))?;
+        match answer.status().as_u16() {
+            200 => Ok(true),
+            401 | 403 => Ok(false),
+            other => Err(anyhow!("it answers {other}")).context(format!("asking {} to be let in", self.url)),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Restores that are about more than one server's own files: from a bucket, without a quorum, with three servers. In booted
+//! hosts, around the stand-in for K3s that `standin.rs` vouches for; the scenarios are the files in `tests/host/cluster/`.
+
+use crate::support::host::Host;
+use crate::support::moto;
+use crate::support::require::require;
+
+const SCENARIOS: &[&str] = &["01-from-the-bucket", "02-a-lost-quorum", "03-three-servers"];
+
+#[test]
+fn from_the_bucket_by_name_by_time_and_on_a_new_machine() {
+    let program = require!(moto::program());
+    let venv = program.ancestors().nth(2).unwrap();
+    let host = require!(Host::new()).seconds(300).bind("-B", venv, "/opt/moto");
+    host.run("cluster/01-from-the-bucket", &[]).succeeded();
+}
+
+#[test]
+fn a_lost_quorum_is_given_up_and_the_data_kept() {
+    let host = require!(Host::new()).seconds(300);
+    host.run("cluster/02-a-lost-quorum", &[]).succeeded();
+}
+
+#[test]
+fn three_servers_one_is_restored_and_the_others_join_again() {
+    let host = require!(Host::new()).seconds(300);
+    host.run("cluster/03-three-servers", &[]).succeeded();
+}
+
+#[test]
+fn every_scenario_is_run() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/host/cluster");
+    let mut found: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    assert_eq!(found, SCENARIOS);
+}
