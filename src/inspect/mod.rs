@@ -44,6 +44,10 @@ const SECTOR: u64 = 512;
 /// Large enough that system calls do not count, small enough to stay in a second-level cache.
 const CHUNK: usize = 256 * 1024;
 
+/// So far ahead of the hash the disk is asked to read. The walk, which jumps about in the same file, spoils what the
+/// kernel would guess by itself.
+const AHEAD: u64 = 4 << 20;
+
 /// Random access to the bytes of a snapshot: a file, bytes in memory, later an object in a bucket.
 pub trait ReadAt: Send + Sync {
     /// How many bytes there are.
@@ -51,6 +55,9 @@ pub trait ReadAt: Send + Sync {
 
     /// Fills `buf` from `offset`. An [`io::ErrorKind::UnexpectedEof`] where there are too few bytes.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// These bytes are read next: whoever can have them at hand by then may begin now. Only ever a hint.
+    fn soon(&self, _offset: u64, _len: u64) {}
 }
 
 impl ReadAt for [u8] {
@@ -75,6 +82,10 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         (**self).read_exact_at(buf, offset)
+    }
+
+    fn soon(&self, offset: u64, len: u64) {
+        (**self).soon(offset, len);
     }
 }
 
@@ -239,7 +250,12 @@ fn feed(
     buf: &mut [u8],
     advance: &mut dyn FnMut(u64),
 ) -> anyhow::Result<()> {
+    let mut asked = at;
     while at < end {
+        if asked < end && asked.saturating_sub(at) < AHEAD {
+            data.soon(asked, AHEAD.min(end - asked));
+            asked = asked.saturating_add(AHEAD);
+        }
         let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buf.len());
         let (chunk, _) = buf.split_at_mut(want);
         data.read_exact_at(chunk, at).with_context(|| format!("hashing at byte {at}"))?;
