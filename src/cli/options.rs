@@ -115,7 +115,7 @@ pub struct S3 {
     /// Tags of new objects: key=value,key=value
     #[arg(long, value_name = "LIST", action = ArgAction::Append)]
     pub s3_tags: Vec<String>,
-    /// How many requests may be in flight at once [default: 4]
+    /// How many parts of an upload may be in flight at once; twice as many requests when reading [default: 4]
     #[arg(long, value_name = "N")]
     pub s3_parallel: Option<String>,
     /// The size of one part of an upload or download [default: 16MiB]

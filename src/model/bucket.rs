@@ -34,7 +34,7 @@ pub struct Bucket {
     pub credentials: Credentials,
     /// What objects are written with.
     pub objects: Objects,
-    /// How many requests may be in flight at once.
+    /// How many parts of an upload may be in flight at once.
     pub parallel: usize,
     /// Bytes of one part of an upload, and of one range of a download.
     pub part_size: u64,
@@ -113,6 +113,11 @@ impl Bucket {
     /// The key of a file in the folder.
     pub fn key(&self, file: &str) -> String {
         if self.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", self.folder) }
+    }
+
+    /// How many requests may be in flight at once where nothing is sent: an answer is awaited longer than a part.
+    pub fn readers(&self) -> usize {
+        self.parallel.max(1).saturating_mul(2)
     }
 
     /// Whether requests are encrypted on their way.

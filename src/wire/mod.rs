@@ -128,7 +128,7 @@ fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     }
     if let [file, folder] = run.args.fetch.as_slice() {
         let token = token_hash(s)?;
-        let ways = s.bucket()?.parallel;
+        let ways = s.bucket()?.readers();
         let request = cmd::fetch::Request { file, to: Path::new(folder), ways, token: token.as_deref() };
         return cmd::fetch::run(&request, &bucket(s)?, run.progress, report);
     }
@@ -163,7 +163,7 @@ fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
         targets: &run.args.snapshots,
         quick: run.args.quick,
         sample: run.args.sample.and_then(|n| usize::try_from(n).ok()),
-        far: bucket.as_ref().map(S3::parallel),
+        far: bucket.as_ref().map(S3::readers),
         now: run.now,
         token: token.as_deref(),
         home: bucket.as_ref().map_or(&home as &dyn Store, |b| b),

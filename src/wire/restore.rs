@@ -131,7 +131,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
     }
     let open = || {
         let far = bucket(s)?;
-        Ok(Far { ways: far.parallel(), store: Box::new(far) })
+        Ok(Far { ways: far.readers(), store: Box::new(far) })
     };
     let door = s.flags.last("server").filter(|(url, _)| !url.is_empty()).map(|(url, _)| Gatehouse::new(url));
     let authority = place.authority(token.as_ref());

@@ -47,7 +47,7 @@ fn share(sample: u32) -> String {
 }
 
 fn kills(walk: &str, sample: u32) {
-    let host = require!(Host::new()).seconds(3600);
+    let host = require!(Host::new()).seconds(7200);
     tell(&host.run("restore-kills", &[walk, &share(sample)]).succeeded());
 }
 

@@ -72,9 +72,9 @@ impl S3 {
         S3 { details, ..self }
     }
 
-    /// How many requests may be in flight at once.
-    pub fn parallel(&self) -> usize {
-        self.wire.bucket.parallel
+    /// How many ranges of a download may be in flight at once.
+    pub fn readers(&self) -> usize {
+        self.wire.bucket.readers()
     }
 
     /// Looks what works of a bucket, step by step.
@@ -115,7 +115,7 @@ impl S3 {
         let jobs = Mutex::new(wanted.into_iter());
         let failed = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            for _ in 0..self.wire.bucket.parallel.max(1).saturating_mul(2) {
+            for _ in 0..self.wire.bucket.readers() {
                 scope.spawn(|| {
                     loop {
                         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).next();

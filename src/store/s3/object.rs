@@ -209,8 +209,13 @@ impl ReadAt for Object {
                     return Err(Trouble::of(Class::Broken, why));
                 }
                 now.at = at.saturating_add(n as u64);
-                // The next range is asked for by whoever wants to read it.
-                stream = Some(now).filter(|s| s.at < s.end);
+                if now.at < now.end {
+                    stream = Some(now);
+                } else {
+                    // A look behind the last byte gives the connection back for the next range, which is asked for by
+                    // whoever wants to read it.
+                    let _ = now.body.read(&mut [0]);
+                }
                 Ok(n)
             });
             filled =

@@ -341,7 +341,7 @@ fn agent(bucket: &Bucket) -> Result<Agent, Trouble> {
         .timeout_resolve(Some(bucket.timeout.min(Duration::from_secs(30))))
         .timeout_per_read(silence)
         .timeout_per_write(silence)
-        .max_idle_connections_per_host(bucket.parallel.max(1))
+        .max_idle_connections_per_host(bucket.readers())
         .max_idle_age(Duration::from_secs(5));
     tls::agent(bucket, config)
 }
