@@ -52,8 +52,9 @@ impl Site {
         draft.replace(RECORD)
     }
 
-    /// Removes our own folders beside K3s's files.
+    /// Removes our own folders beside K3s's files, and what a record that never got its name has left.
     pub fn clear_work(&self) -> Result<()> {
+        tree::sweep(&self.state, RECORD)?;
         let mut folders = vec![self.db().join(WORK), self.server().join(WORK)];
         folders.extend(self.kubeconfig.parent().map(|p| p.join(WORK)));
         folders.iter().try_for_each(|f| tree::remove(f))
@@ -68,7 +69,6 @@ impl Site {
         }
         self.clear_work()?;
         tree::remove(&self.record_path())?;
-        tree::sweep(&self.state, RECORD)?;
         if self.state.is_dir() {
             sync_folder(&self.state)?;
         }
