@@ -42,7 +42,7 @@ fn every_scenario_is_run() {
 }
 
 /// One of so many calls is killed at.
-fn share(sample: u32) -> String {
+pub(crate) fn share(sample: u32) -> String {
     if std::env::var_os("LONG").is_some_and(|v| v == "1") { 1 } else { sample }.to_string()
 }
 
@@ -52,7 +52,7 @@ fn kills(walk: &str, sample: u32) {
 }
 
 /// Past the test runner's capture of output: the figures of a test that passes are worth a line.
-fn tell(said: &str) {
+pub(crate) fn tell(said: &str) {
     let figures = said.lines().find(|line| line.contains(" times at ")).expect("figures");
     use std::io::Write;
     std::io::stderr().write_all(format!("\n{figures}\n").as_bytes()).unwrap();

@@ -2,11 +2,13 @@
 //! Restores that are about more than one server's own files: from a bucket, without a quorum, with three servers. In booted
 //! hosts, around the stand-in for K3s that `standin.rs` vouches for; the scenarios are the files in `tests/host/cluster/`.
 
+use crate::restore::{share, tell};
 use crate::support::host::Host;
 use crate::support::moto;
 use crate::support::require::require;
 
-const SCENARIOS: &[&str] = &["01-from-the-bucket", "02-a-lost-quorum", "03-three-servers"];
+const SCENARIOS: &[&str] =
+    &["01-from-the-bucket", "02-a-lost-quorum", "03-three-servers", "04-a-rejoin-is-cut-off"];
 
 #[test]
 fn from_the_bucket_by_name_by_time_and_on_a_new_machine() {
@@ -26,6 +28,12 @@ fn a_lost_quorum_is_given_up_and_the_data_kept() {
 fn three_servers_one_is_restored_and_the_others_join_again() {
     let host = require!(Host::new()).seconds(300);
     host.run("cluster/03-three-servers", &[]).succeeded();
+}
+
+#[test]
+fn a_rejoin_is_cut_off_by_a_full_disk_or_a_kill() {
+    let host = require!(Host::new()).seconds(3600);
+    tell(&host.run("cluster/04-a-rejoin-is-cut-off", &[&share(25)]).succeeded());
 }
 
 #[test]

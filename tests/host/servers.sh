@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# More servers than this one: units of this host with their own data-dir, each in a network of its own. A scenario sources
+# it after lib.sh and calls `servers` with their numbers; this host is server 1, at 10.9.0.1.
+
+servers() {
+	local n
+	ip link add br0 type bridge
+	ip address add 10.9.0.1/24 dev br0
+	ip link set br0 up
+	for n in "$@"; do
+		ip netns add s"$n"
+		ip link add v"$n" type veth peer name eth0 netns s"$n"
+		ip link set v"$n" master br0 up
+		ip -n s"$n" address add 10.9.0."$n"/24 dev eth0
+		ip -n s"$n" link set eth0 up
+		ip -n s"$n" link set lo up
+	done
+	eventually 10 ip netns exec s2 bash -c 'ping -c1 -W1 10.9.0.1 >/dev/null 2>&1 || exec 3<>/dev/tcp/10.9.0.1/1' 2>/dev/null || :
+	install_all 'cluster-init: true' 'node-ip: 10.9.0.1'
+	for n in "$@"; do
+		mkdir -p /etc/k3s-"$n" /srv/"$n"
+		cat >/etc/k3s-"$n"/config.yaml <<END
+token: secret
+server: https://10.9.0.1:6443
+node-name: server-$n
+node-ip: 10.9.0.$n
+data-dir: /var/lib/k3s-$n
+write-kubeconfig: /etc/k3s-$n/k3s.yaml
+END
+		chmod 0600 /etc/k3s-"$n"/config.yaml
+		sed "s|^ExecStart=.*|ExecStart=/usr/local/bin/k3s server --config /etc/k3s-$n/config.yaml|; /^    server/d; /k3s.service.env/d
+			s|^Type=notify|&\nNetworkNamespacePath=/run/netns/s$n\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_STANDIN=$KNOBS|; /^RestartSec=5s/d" \
+			"$HOST/k3s.service" >/etc/systemd/system/k3s-"$n".service
+	done
+	systemctl daemon-reload
+}
+
+# on N COMMAND...: in the network of that server
+on() { local n=$1; shift; ip netns exec s"$n" "$@"; }
+
+# command_on N: our program on that server, to be followed by its options; in the array `command`
+command_on() { command=(ip netns exec s"$1" k3s-snapshot-restore --unit k3s-"$1" --state-dir /srv/"$1"/state --run-dir /srv/"$1"/run); }
+
+# restore_on N CODE OPTION...: insists on the exit code
+restore_on() {
+	local n=$1 code=$2 command
+	shift 2
+	command_on "$n"
+	run "$code" "${command[@]}" --yes "$@"
+}
+
+ctl_on() {
+	local n=$1 tls=/var/lib/k3s-$1/server/tls/etcd
+	shift
+	on "$n" etcdctl --endpoints https://127.0.0.1:2379 --cacert "$tls/server-ca.crt" --cert "$tls/client.crt" --key "$tls/client.key" "$@"
+}
+
+inode_of() { inode /var/lib/k3s-"$1"/server/db/etcd; }
+
+start_others() {
+	local n
+	for n in "$@"; do timeout 60 systemctl start k3s-"$n" || fail "server $n does not join: $(journalctl --no-pager -u k3s-"$n" | tail -20)"; done
+}
