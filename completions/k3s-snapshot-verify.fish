@@ -18,7 +18,7 @@ complete -c k3s-snapshot-verify -l s3-encryption -d 'Encryption by the store: AE
 complete -c k3s-snapshot-verify -l s3-kms-key-id -d 'The key for aws:kms' -r
 complete -c k3s-snapshot-verify -l s3-customer-key-file -d 'A file with a key of 32 bytes that the store encrypts with and does not keep; K3s cannot read such objects' -r
 complete -c k3s-snapshot-verify -l s3-tags -d 'Tags of new objects: key=value,key=value' -r
-complete -c k3s-snapshot-verify -l s3-parallel -d 'How many requests may be in flight at once [default: 4]' -r
+complete -c k3s-snapshot-verify -l s3-parallel -d 'How many parts of an upload may be in flight at once; twice as many requests when reading [default: 4]' -r
 complete -c k3s-snapshot-verify -l s3-part-size -d 'The size of one part of an upload or download [default: 16MiB]' -r
 complete -c k3s-snapshot-verify -l s3-backlog -d 'Send what earlier saves could not send after a new snapshot [default: true]' -r
 complete -c k3s-snapshot-verify -l s3-access-key -d 'Refused: K3s takes the value here, where everybody can see it' -r
