@@ -238,16 +238,16 @@ mod tests {
             Ok(Listing { snapshots, complete: self.0, informed: self.1 })
         }
         fn open(&self, _: &str) -> Result<Opened> {
-            unimplemented!()
+            panic!("opens")
         }
         fn record(&self, _: &Manifest) -> Result<()> {
-            unimplemented!()
+            panic!("records")
         }
         fn draft(&self) -> Result<Draft> {
-            unimplemented!()
+            panic!("drafts")
         }
         fn put(&self, _: &SnapshotName, _: &dyn ReadAt, _: &Manifest, _: &dyn Progress) -> Result<Snapshot> {
-            unimplemented!()
+            panic!("puts")
         }
         fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
             panic!("deletes {files:?}")
@@ -259,10 +259,10 @@ mod tests {
 
     impl Home for Doubtful {
         fn free(&self, _: &SnapshotName) -> Result<SnapshotName> {
-            unimplemented!()
+            panic!("looks for a name")
         }
         fn publish(&self, _: Draft, _: &SnapshotName, _: u64, _: Manifest) -> Result<Kept> {
-            unimplemented!()
+            panic!("publishes")
         }
         fn leftovers(&self) -> Result<Vec<Leftover>> {
             Ok(vec![])

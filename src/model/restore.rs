@@ -249,16 +249,27 @@ pub struct Step {
     pub undo: &'static str,
 }
 
+// The steps that several have in common.
+const GATE: Step = Step { name: "gate", does: "bar K3s's unit from starting", undo: "the bar is removed" };
+const STOP: Step = Step { name: "stop", does: "stop K3s", undo: "K3s is started, if it ran" };
+const KEEP: Step = Step {
+    name: "keep",
+    does: "copy the certificates, credentials and tokens that K3s rewrites",
+    undo: "the copies are removed",
+};
+const START: Step = Step {
+    name: "start",
+    does: "remove the bar and start K3s",
+    undo: "K3s is barred and stopped, then as for reset",
+};
+const READY: Step = Step { name: "ready", does: "wait until the API server is ready", undo: "none" };
+
 /// Every step of a restore, in order.
 pub const STEPS: &[Step] = &[
     Step { name: "safety", does: "save what is live now as pre-restore", undo: "the snapshot stays" },
-    Step { name: "gate", does: "bar K3s's unit from starting", undo: "the bar is removed" },
-    Step { name: "stop", does: "stop K3s", undo: "K3s is started, if it ran" },
-    Step {
-        name: "keep",
-        does: "copy the certificates, credentials and tokens that K3s rewrites",
-        undo: "the copies are removed",
-    },
+    GATE,
+    STOP,
+    KEEP,
     Step {
         name: "reset",
         does: "let K3s make a new database of the snapshot; it moves the live one to etcd-old-<time>",
@@ -269,29 +280,21 @@ pub const STEPS: &[Step] = &[
         does: "compare the new database with the snapshot, entry by entry",
         undo: "as for reset",
     },
-    Step {
-        name: "start",
-        does: "remove the bar and start K3s",
-        undo: "K3s is barred and stopped, then as for reset",
-    },
+    START,
     Step {
         name: "prove",
         does: "ask the running etcd for the snapshot's data; from here on nothing is undone",
         undo: "none",
     },
-    Step { name: "ready", does: "wait until the API server is ready", undo: "none" },
+    READY,
 ];
 
 /// Every step of a reset without a snapshot.
 pub const RESET_STEPS: &[Step] = &[
-    Step { name: "gate", does: "bar K3s's unit from starting", undo: "the bar is removed" },
-    Step { name: "stop", does: "stop K3s", undo: "K3s is started, if it ran" },
+    GATE,
+    STOP,
     Step { name: "safety", does: "save the database at rest as pre-restore", undo: "the snapshot stays" },
-    Step {
-        name: "keep",
-        does: "copy the certificates, credentials and tokens that K3s rewrites",
-        undo: "the copies are removed",
-    },
+    KEEP,
     Step {
         name: "reset",
         does: "move the database to etcd-old-<time>, and let K3s make a copy of it one of this server alone",
@@ -302,28 +305,20 @@ pub const RESET_STEPS: &[Step] = &[
         does: "compare the new database with the old one, entry by entry",
         undo: "as for reset",
     },
-    Step {
-        name: "start",
-        does: "remove the bar and start K3s",
-        undo: "K3s is barred and stopped, then as for reset",
-    },
+    START,
     Step {
         name: "prove",
         does: "ask the running etcd for its data, and that it is alone; from here on nothing is undone",
         undo: "none",
     },
-    Step { name: "ready", does: "wait until the API server is ready", undo: "none" },
+    READY,
 ];
 
 /// Every step of joining again.
 pub const REJOIN_STEPS: &[Step] = &[
-    Step { name: "gate", does: "bar K3s's unit from starting", undo: "the bar is removed" },
-    Step { name: "stop", does: "stop K3s", undo: "K3s is started, if it ran" },
-    Step {
-        name: "keep",
-        does: "copy the certificates, credentials and tokens that K3s rewrites",
-        undo: "the copies are removed",
-    },
+    GATE,
+    STOP,
+    KEEP,
     Step {
         name: "move",
         does: "move the database to etcd-old-<time>, and nothing else",
@@ -339,7 +334,7 @@ pub const REJOIN_STEPS: &[Step] = &[
         does: "wait until the etcd here is a voting member; from here on nothing is undone",
         undo: "none",
     },
-    Step { name: "ready", does: "wait until the API server is ready", undo: "none" },
+    READY,
 ];
 
 #[cfg(test)]

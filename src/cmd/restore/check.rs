@@ -38,14 +38,7 @@ pub(super) fn check(
     proven: &Proven,
     report: &mut Report,
 ) -> Result<Plan> {
-    machine.progress.step("looking at what could stand in the way", None);
-    let unit = machine.service.unit()?;
-    if !unit.loaded {
-        return Err(Fault::new(Kind::Config, format!("systemd does not know the unit {}", unit.name))
-            .hint("Name K3s's unit with --unit.")
-            .into());
-    }
-    let was = state_of(&unit);
+    let (unit, was) = unit_of(machine)?;
     let old = report.restore.take();
     let mut plan = Restore::new(&unit.name, machine.site.data_dir.display().to_string(), was);
     plan.age_s = old.map_or(0, |o| o.age_s);
@@ -91,7 +84,20 @@ pub(super) fn check(
     Ok(Plan { was, before, cluster, answers })
 }
 
-pub(super) fn state_of(unit: &Unit) -> Was {
+/// K3s's unit, and how K3s was: what every look begins with.
+pub(super) fn unit_of(machine: &Machine) -> Result<(Unit, Was)> {
+    machine.progress.step("looking at what could stand in the way", None);
+    let unit = machine.service.unit()?;
+    if !unit.loaded {
+        return Err(Fault::new(Kind::Config, format!("systemd does not know the unit {}", unit.name))
+            .hint("Name K3s's unit with --unit.")
+            .into());
+    }
+    let was = state_of(&unit);
+    Ok((unit, was))
+}
+
+fn state_of(unit: &Unit) -> Was {
     match unit.active {
         Active::Active | Active::Reloading => Was::Running,
         // Between two starts by systemd itself.

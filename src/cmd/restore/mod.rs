@@ -5,6 +5,7 @@
 //! `find` pins the snapshot, which `bucket` fetches where it is not here, and proves it; `check` looks at everything that could stand in the way; `walk` does the deeds;
 //! `undo` takes them back; `resume` ends what was cut off. `reset_only` and `rejoin` go the same way without a snapshot.
 
+mod begin;
 mod bucket;
 mod check;
 mod clean;
@@ -33,6 +34,7 @@ use crate::error::{Fault, Kind};
 use crate::host::{Door, K3s, Listener, Progress, Service, Site};
 use crate::model::outcome::Restore;
 use crate::model::report::Report;
+use crate::model::restore::Deed;
 use crate::model::secret::Secret;
 use crate::source::Live;
 use crate::store::Store;
@@ -137,11 +139,8 @@ pub fn run(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> 
 fn restore(req: &Request, machine: &Machine, found: &find::Found, report: &mut Report) -> Result<()> {
     let proven = find::prove(found, req, machine, report)?;
     let plan = check::check(req, machine, found, &proven, report)?;
-    if req.dry_run {
+    if !begin::agreed(req, Deed::Restore, report)? {
         return Ok(());
-    }
-    if !(req.confirm)(report)? {
-        return Err(Fault::new(Kind::Refused, "not restored: it was not confirmed").into());
     }
     walk::walk(req, machine, &proven, plan, report)
 }

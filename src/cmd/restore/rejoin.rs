@@ -4,34 +4,26 @@
 
 use anyhow::{Result, anyhow};
 
-use super::check::{WAL, may_be_moved, nobody_else, room_for, state_of};
+use super::begin::{agreed, alone, record};
+use super::check::{WAL, may_be_moved, nobody_else, room_for, unit_of};
 use super::walk::{Aim, Walk, carry_out};
-use super::{Machine, Request, interrupted, tidy, told};
+use super::{Machine, Request, told};
 use crate::error::{Fault, Kind};
 use crate::inspect::ReadAt;
 use crate::model::outcome::Restore;
 use crate::model::report::Report;
-use crate::model::restore::{Before, Deed, RECORD_VERSION, Record, Stage, Subject, Was};
-use crate::model::snapshot::Digest;
+use crate::model::restore::{Before, Deed, Stage, Was};
 use crate::source::Look;
 
 /// Joins, or says why not.
 pub fn rejoin(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
-    if machine.site.record()?.is_some() {
-        return interrupted(req, machine, report);
-    }
-    let done = join(req, machine, report);
-    tidy(machine, report);
-    done
+    alone(req, machine, report, join)
 }
 
 fn join(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
     let (was, before) = check(req, machine, report)?;
-    if req.dry_run {
+    if !agreed(req, Deed::Rejoin, report)? {
         return Ok(());
-    }
-    if !(req.confirm)(report)? {
-        return Err(Fault::new(Kind::Refused, "not rejoined: it was not confirmed").into());
     }
     anyhow::ensure!(!(machine.asked)(), "asked to stop; nothing was touched");
     let record = record(req, machine, Deed::Rejoin, was, before)?;
@@ -44,14 +36,7 @@ fn join(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
 }
 
 fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, Before)> {
-    machine.progress.step("looking at what could stand in the way", None);
-    let unit = machine.service.unit()?;
-    if !unit.loaded {
-        return Err(Fault::new(Kind::Config, format!("systemd does not know the unit {}", unit.name))
-            .hint("Name K3s's unit with --unit.")
-            .into());
-    }
-    let was = state_of(&unit);
+    let (unit, was) = unit_of(machine)?;
     let plan = Restore::of(Deed::Rejoin, &unit.name, machine.site.data_dir.display().to_string(), was);
     report.restore = Some(plan);
     let Some(door) = req.door else {
@@ -111,39 +96,6 @@ fn lets_in(
         return Err(Fault::new(Kind::Refused, what).hint(hint).into());
     }
     Ok("proven: the other server accepts it".to_owned())
-}
-
-/// What is written down of a deed without a snapshot.
-pub(super) fn record(
-    req: &Request,
-    machine: &Machine,
-    deed: Deed,
-    was: Was,
-    before: Before,
-) -> Result<Record> {
-    Ok(Record {
-        version: RECORD_VERSION,
-        id: req.now,
-        deed,
-        stage: Stage::Closing,
-        unit: machine.site.unit.clone(),
-        data_dir: machine.site.data_dir.clone(),
-        snapshot: Subject {
-            name: String::new(),
-            location: String::new(),
-            sha256: Digest([0; 32]),
-            size: 0,
-            revision: before.revision.unwrap_or_default(),
-            created_at: req.now,
-        },
-        pinned: Default::default(),
-        was,
-        before,
-        live: machine.site.live()?,
-        kept: vec![],
-        reset: None,
-        why: None,
-    })
 }
 
 impl Walk<'_> {

@@ -4,17 +4,14 @@
 //! K3s rewrites the database where it lies. So it is moved aside first and K3s works on a copy: the way back is that of a
 //! restore, and finds the database by its inode.
 
-use std::time::Instant;
-
 use anyhow::{Context, Result};
 
-use super::check::{
-    WAL, fits, may_be_moved, nobody_else, other, others_on_disk, room_for, state_of, stopped,
-};
+use super::begin::{agreed, alone, record, save_live};
+use super::check::{WAL, fits, may_be_moved, nobody_else, other, others_on_disk, room_for, stopped, unit_of};
 use super::others::{Member, orders};
-use super::rejoin::record;
-use super::walk::{Aim, Walk, at_rest, carry_out, ms};
-use super::{Machine, Request, interrupted, tidy, told};
+
+use super::walk::{Aim, Walk, at_rest, carry_out};
+use super::{Machine, Request, told};
 use crate::error::{Fault, Kind, kind_of};
 use crate::inspect::{Content, ReadAt};
 use crate::model::outcome::Restore;
@@ -31,32 +28,20 @@ struct Plan {
 
 /// Resets, or says why not.
 pub fn reset_only(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
-    if machine.site.record()?.is_some() {
-        return interrupted(req, machine, report);
-    }
-    let done = reset(req, machine, report);
-    tidy(machine, report);
-    done
+    alone(req, machine, report, reset)
 }
 
 fn reset(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
     let plan = check(req, machine, report)?;
-    if req.dry_run {
+    if !agreed(req, Deed::ResetOnly, report)? {
         return Ok(());
     }
-    if !(req.confirm)(report)? {
-        return Err(Fault::new(Kind::Refused, "not reset: it was not confirmed").into());
-    }
     if req.safety && plan.answers {
-        let begun = Instant::now();
-        machine.progress.step("saving what is live", None);
-        let hint = "Nothing was touched. --no-safety-snapshot resets without it.";
-        let saved = (machine.save)(report).map_err(|e| {
+        save_live(machine, report, |e| {
+            let hint = "Nothing was touched. --no-safety-snapshot resets without it.";
             let fault = Fault::new(kind_of(&e), "not reset").hint(hint);
             e.context(fault)
         })?;
-        told(report).safety = Some(saved.name);
-        told(report).step("safety", "done", Some(ms(begun.elapsed())));
     }
     anyhow::ensure!(!(machine.asked)(), "asked to stop; nothing was touched");
     let record = record(req, machine, Deed::ResetOnly, plan.was, plan.before)?;
@@ -94,14 +79,7 @@ impl Walk<'_> {
 }
 
 fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<Plan> {
-    machine.progress.step("looking at what could stand in the way", None);
-    let unit = machine.service.unit()?;
-    if !unit.loaded {
-        return Err(Fault::new(Kind::Config, format!("systemd does not know the unit {}", unit.name))
-            .hint("Name K3s's unit with --unit.")
-            .into());
-    }
-    let was = state_of(&unit);
+    let (unit, was) = unit_of(machine)?;
     let data_dir = machine.site.data_dir.display().to_string();
     report.restore = Some(Restore::of(Deed::ResetOnly, &unit.name, data_dir, was));
     let Some(file) = machine.site.database()? else {

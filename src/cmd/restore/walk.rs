@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::begin::{record, save_live};
 use super::check::{Plan, same_cluster};
 use super::find::Proven;
 use super::rejoin::joined;
@@ -14,7 +15,7 @@ use crate::error::{Fault, Kind};
 use crate::host::{Active, FileAt};
 use crate::inspect::{self, Content, Held, ReadAt};
 use crate::model::report::Report;
-use crate::model::restore::{Deed, RECORD_VERSION, Record, Stage};
+use crate::model::restore::{Deed, Record, Stage};
 
 /// So often systemd may start K3s anew before that is called a failure.
 pub(super) const RESTARTS: u32 = 3;
@@ -49,39 +50,24 @@ pub(super) fn walk(
     report: &mut Report,
 ) -> Result<()> {
     if req.safety && plan.answers {
-        let begun = Instant::now();
-        machine.progress.step("saving what is live", None);
-        let saved = (machine.save)(report).context("saving what is live before the restore");
-        let saved = saved.map_err(|e| {
+        let saved = save_live(machine, report, |e| {
             let hint = "Nothing was touched. --no-safety-snapshot restores without it.";
             let kind = match crate::error::kind_of(&e) {
                 Kind::Busy => Kind::Busy,
                 _ => Kind::Failed,
             };
-            e.context(Fault::new(kind, "not restored").hint(hint))
+            e.context("saving what is live before the restore")
+                .context(Fault::new(kind, "not restored").hint(hint))
         })?;
-        told(report).safety = Some(saved.name);
-        told(report).step("safety", "done", Some(ms(begun.elapsed())));
         same_cluster(req, proven, saved.cluster.as_deref())?;
     } else {
         same_cluster(req, proven, plan.cluster.as_deref())?;
     }
     anyhow::ensure!(!(machine.asked)(), "asked to stop; nothing was touched");
     let record = Record {
-        version: RECORD_VERSION,
-        id: req.now,
-        deed: Deed::Restore,
-        stage: Stage::Closing,
-        unit: machine.site.unit.clone(),
-        data_dir: machine.site.data_dir.clone(),
         snapshot: proven.subject.clone(),
         pinned: proven.pinned.clone(),
-        was: plan.was,
-        before: plan.before,
-        live: machine.site.live()?,
-        kept: vec![],
-        reset: None,
-        why: None,
+        ..record(req, machine, Deed::Restore, plan.was, plan.before)?
     };
     carry_out(req, machine, record, report, |walk| {
         walk.halt()?;
