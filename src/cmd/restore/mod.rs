@@ -3,7 +3,8 @@
 //! undone if a later one fails. What a killed run leaves is on the disk, and finished by `resume`.
 //!
 //! `find` pins the snapshot, which `bucket` fetches where it is not here, and proves it; `check` looks at everything that could stand in the way; `walk` does the deeds;
-//! `undo` takes them back; `resume` ends what was cut off. `reset_only` and `rejoin` go the same way without a snapshot.
+//! `undo` takes them back; `resume` ends what was cut off. `reset_only` and `rejoin` go the same way without a snapshot; `begin`
+//! is what all three begin with.
 
 mod begin;
 mod bucket;

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use super::begin::{agreed, alone, record, save_live};
 use super::check::{WAL, fits, may_be_moved, nobody_else, other, others_on_disk, room_for, stopped, unit_of};
 use super::others::{Member, orders};
-
 use super::walk::{Aim, Walk, at_rest, carry_out};
 use super::{Machine, Request, told};
 use crate::error::{Fault, Kind, kind_of};
