@@ -8,7 +8,7 @@ use super::find::Proven;
 use super::others::{Member, orders};
 use super::{Machine, Request, told};
 use crate::error::{Fault, Kind};
-use crate::host::{Active, Unit};
+use crate::host::{Active, Listener, Unit};
 use crate::inspect::{self, Content, ReadAt};
 use crate::model::outcome::Restore;
 use crate::model::report::Report;
@@ -262,10 +262,29 @@ pub(super) fn stopped(
     Ok(())
 }
 
+/// So often somebody has to be seen on one of K3s's ports before it is a stranger.
+const LOOKS: u32 = 10;
+
+/// Who is a stranger at every look. A K3s that ends and is started again and again shows sockets that nobody has any more,
+/// and processes in a control group that was not there a moment ago.
+fn stranger(req: &Request, machine: &Machine, unit: &Unit) -> Result<Option<Listener>> {
+    let look = |group: &str| -> Result<Option<Listener>> {
+        Ok((machine.listeners)(req.ports)?.into_iter().find(|l| !l.is_in(group)))
+    };
+    let mut other = look(&unit.control_group)?;
+    for _ in 1..LOOKS {
+        if other.is_none() {
+            break;
+        }
+        std::thread::sleep(req.poll);
+        other = look(&machine.service.unit()?.control_group)?;
+    }
+    Ok(other)
+}
+
 /// Nobody but the unit's own processes may have the ports or the database.
 pub(super) fn nobody_else(req: &Request, machine: &Machine, unit: &Unit) -> Result<()> {
-    let strangers = (machine.listeners)(req.ports)?;
-    if let Some(other) = strangers.iter().find(|l| !l.is_in(&unit.control_group)) {
+    if let Some(other) = stranger(req, machine, unit)? {
         let who = match other.pid {
             Some(pid) => format!("'{}' (process {pid})", other.program.escape_debug()),
             None => "an unknown process".to_owned(),

@@ -36,6 +36,8 @@ struct World {
     /// Whether K3s is told a server to join, and what is wrong with that.
     door: bool,
     closed: Option<&'static str>,
+    /// So many looks at the ports show a socket that is nobody's.
+    strangers: Cell<u32>,
     /// Whether etcd answers before.
     answers: bool,
     /// Whether its cluster has no other members.
@@ -60,6 +62,7 @@ impl World {
             deed: Deed::Restore,
             door: false,
             closed: None,
+            strangers: Cell::new(0),
             answers: true,
             alone: false,
             target: NAME,
@@ -137,7 +140,13 @@ impl World {
                 assert!(!self.serves() && self.site().is_closed().unwrap());
                 Ok(Saved { name: "pre-restore-server-1-2".into(), cluster: None })
             },
-            listeners: &|_| Ok(vec![]),
+            listeners: &|_| {
+                let left = self.strangers.get();
+                self.strangers.set(left.saturating_sub(1));
+                let (program, control_group) = (String::new(), String::new());
+                let nobody = Listener { port: 6443, pid: None, program, control_group };
+                Ok(Vec::from_iter((left > 0).then_some(nobody)))
+            },
             asked: &|| self.calls.get() >= self.asked_at.get(),
             clock: &|| 1_800_000_000,
             progress: &Silent,
@@ -420,6 +429,21 @@ fn whenever_somebody_asks_to_stop_k3s_is_as_before_or_restored() {
         free(&world, &what);
     }
     assert!(undone > 3 && not_ready > 0, "the points were not met: {undone}, {not_ready}");
+}
+
+#[test]
+fn a_port_is_somebody_else_s_when_every_look_says_so() {
+    let world = World::new();
+    world.strangers.set(3);
+    world.run(false).unwrap();
+    assert!(world.restored() && world.strangers.get() == 0);
+    let world = World::new();
+    world.strangers.set(u32::MAX);
+    let before = Before::of(&world);
+    let e = world.run(false).unwrap_err();
+    assert_eq!((kind_of(&e), world.serves()), (Kind::Refused, true));
+    assert!(e.to_string().contains("port 6443 is in use by an unknown process"), "{e:#}");
+    before.holds(&world, "a stranger");
 }
 
 #[test]
