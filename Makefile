@@ -16,9 +16,11 @@ setup: ## install what build and tests need (packages on Debian as root, and an 
 
 build: setup ## build the programs for development, into target/debug
 	cargo build --locked
+	packaging/install --programs target/debug --names
 
 release: setup ## build the programs to be installed, into target/release
 	cargo build --locked --release
+	packaging/install --programs target/release --names
 
 install: ## put what `make release` made, units, pages and the rest below DESTDIR
 	packaging/install $(if $(wildcard /etc/debian_version),--for deb,--for rpm) "$(DESTDIR)"

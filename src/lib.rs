@@ -4,7 +4,7 @@
 //! Facts in, judgement in the middle, deeds at the rim, one report out:
 //!
 //! ```text
-//! bin -> app, cli, wire -> cmd -> model, inspect, and the traits of source, store, host
+//! bin -> wire -> app, cli, cmd -> model, inspect, and the traits of source, store, host
 //!                                  ^ implemented by the rim: source/etcd, store/local, host/fs, sink/*
 //! ```
 //!

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Knocks at another server's door, as K3s does before it joins: which authority it has, and whether it lets us in.
+//! Knocks at another server's door, as K3s does before it joins: which authority it has, whether it lets us in, and who its
+//! members are (K3s's `GET /db/info`, which answers with etcd's list of members as JSON).
 //!
 //! The password is sent only over a connection that the authority vouches for whose hash was compared before. Nothing that
 //! such a server keeps for its peers is read.
@@ -10,9 +11,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use ureq::Agent;
+use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
 
 use super::Door;
 use crate::error::{Fault, Kind};
@@ -21,7 +24,7 @@ use crate::model::token;
 
 /// For each answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An authority has a certificate, or a chain of a few.
+/// An authority has a certificate, or a chain of a few; a cluster a few members.
 const BODY: u64 = 1 << 20;
 
 /// A server that listens at a URL.
@@ -35,6 +38,27 @@ impl Gatehouse {
     /// The server at this URL. Nothing is asked yet.
     pub fn new(url: &str) -> Gatehouse {
         Gatehouse { url: url.trim_end_matches('/').to_owned(), authority: RefCell::default() }
+    }
+
+    /// Its answer to somebody with the password of this token, over a connection that the authority vouches for that it
+    /// has shown.
+    fn ask(&self, path: &str, token: &Secret) -> Result<Response<Body>> {
+        let pem = self.authority.borrow();
+        let roots: Vec<Certificate<'static>> = parse_pem(&pem)
+            .filter_map(|item| match item {
+                Ok(PemItem::Certificate(one)) => Some(one),
+                _ => None,
+            })
+            .collect();
+        anyhow::ensure!(!roots.is_empty(), "the server at {} shows no authority", self.url);
+        let parsed = token::parse(token).map_err(|why| anyhow!("the server token cannot be used: {why}"))?;
+        let login = Secret::new(STANDARD.encode(format!("server:{}", parsed.password.expose())));
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build();
+        agent(tls)
+            .get(format!("{}{path}", self.url))
+            .header("authorization", format!("Basic {}", login.expose()))
+            .call()
+            .map_err(|e| self.away(&e))
     }
 
     fn away(&self, why: impl std::fmt::Display) -> anyhow::Error {
@@ -77,27 +101,32 @@ impl Door for Gatehouse {
     }
 
     fn lets_in(&self, token: &Secret) -> Result<bool> {
-        let pem = self.authority.borrow();
-        let roots: Vec<Certificate<'static>> = parse_pem(&pem)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(one)) => Some(one),
-                _ => None,
-            })
-            .collect();
-        anyhow::ensure!(!roots.is_empty(), "the server at {} shows no authority", self.url);
-        let parsed = token::parse(token).map_err(|why| anyhow!("the server token cannot be used: {why}"))?;
-        let login = Secret::new(STANDARD.encode(format!("server:{}", parsed.password.expose())));
-        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build();
         // What K3s itself asks for first. Only the status is looked at.
-        let answer = agent(tls)
-            .get(format!("{}/v1-k3s/server-bootstrap", self.url))
-            .header("authorization", format!("Basic {}", login.expose()))
-            .call()
-            .map_err(|e| self.away(&e))?;
+        let answer = self.ask("/v1-k3s/server-bootstrap", token)?;
         match answer.status().as_u16() {
             200 => Ok(true),
             401 | 403 => Ok(false),
             other => Err(anyhow!("it answers {other}")).context(format!("asking {} to be let in", self.url)),
         }
+    }
+
+    fn members(&self, token: &Secret) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Info {
+            members: Vec<Member>,
+        }
+        #[derive(Deserialize)]
+        struct Member {
+            #[serde(default)]
+            name: String,
+        }
+        let mut answer = self.ask("/db/info", token)?;
+        let asking = || format!("asking {} for the members of its etcd", self.url);
+        if answer.status().as_u16() != 200 {
+            return Err(anyhow!("it answers {}", answer.status())).with_context(asking);
+        }
+        let body = answer.body_mut().with_config().limit(BODY).read_to_vec().with_context(asking)?;
+        let info: Info = serde_json::from_slice(&body).with_context(asking)?;
+        Ok(info.members.into_iter().map(|m| m.name).collect())
     }
 }

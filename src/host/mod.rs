@@ -109,6 +109,9 @@ pub trait Door {
     fn authority(&self) -> Result<String>;
     /// Whether it lets somebody in with the password of this token. Asked over a connection that its authority vouches for.
     fn lets_in(&self, token: &Secret) -> Result<bool>;
+    /// The names of the members of etcd in its cluster, asked for in the same way; of one that has not started yet it is
+    /// empty. Without a quorum it knows no more than its own.
+    fn members(&self, token: &Secret) -> Result<Vec<String>>;
 }
 
 /// How K3s's reset has ended by itself.

@@ -3,6 +3,7 @@
 
 mod by_hand;
 pub mod generator;
+pub mod program;
 mod prune;
 pub mod restore;
 mod timer;

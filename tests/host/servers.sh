@@ -19,21 +19,38 @@ servers() {
 	eventually 10 ip netns exec s2 bash -c 'ping -c1 -W1 10.9.0.1 >/dev/null 2>&1 || exec 3<>/dev/tcp/10.9.0.1/1' 2>/dev/null || :
 	install_all 'cluster-init: true' 'node-ip: 10.9.0.1'
 	for n in "$@"; do
-		mkdir -p /etc/k3s-"$n" /srv/"$n"
-		cat >/etc/k3s-"$n"/config.yaml <<END
-token: secret
-server: https://10.9.0.1:6443
-node-name: server-$n
-node-ip: 10.9.0.$n
-data-dir: /var/lib/k3s-$n
-write-kubeconfig: /etc/k3s-$n/k3s.yaml
-END
-		chmod 0600 /etc/k3s-"$n"/config.yaml
-		sed "s|^ExecStart=.*|ExecStart=/usr/local/bin/k3s server --config /etc/k3s-$n/config.yaml|; /^    server/d; /k3s.service.env/d
-			s|^Type=notify|&\nNetworkNamespacePath=/run/netns/s$n\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_STANDIN=$KNOBS|; /^RestartSec=5s/d" \
-			"$HOST/k3s.service" >/etc/systemd/system/k3s-"$n".service
+		mkdir -p /srv/"$n"
+		unit_of "$n" "NetworkNamespacePath=/run/netns/s$n" "server: https://10.9.0.1:6443" "node-ip: 10.9.0.$n"
 	done
 	systemctl daemon-reload
+}
+
+# unit_of N SETTING LINE...: a unit for that server, with this setting of systemd and these lines of K3s's configuration
+unit_of() {
+	local n=$1 setting=$2
+	shift 2
+	mkdir -p /etc/k3s-"$n"
+	printf '%s\n' 'token: secret' "node-name: server-$n" "data-dir: /var/lib/k3s-$n" "write-kubeconfig: /etc/k3s-$n/k3s.yaml" "$@" >/etc/k3s-"$n"/config.yaml
+	chmod 0600 /etc/k3s-"$n"/config.yaml
+	sed "s|^ExecStart=.*|ExecStart=/usr/local/bin/k3s server --config /etc/k3s-$n/config.yaml|; /^    server/d; /k3s.service.env/d
+		s|^Type=notify|&\n$setting\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_STANDIN=$KNOBS|; /^RestartSec=5s/d" \
+		"$HOST/k3s.service" >/etc/systemd/system/k3s-"$n".service
+}
+
+# seat N: this host becomes server N, whose K3s is down, with the unit, the data-dir and the configuration that K3s has by
+# default, so that an order for it runs here as it is printed. Server 1 goes on as a unit beside it.
+seat() {
+	local n=$1
+	stop_k3s
+	mv "$DATA" /var/lib/k3s-1
+	unit_of 1 "" 'cluster-init: true' 'node-ip: 10.9.0.1'
+	mv /var/lib/k3s-"$n" "$DATA"
+	grep -v -e '^data-dir' -e '^write-kubeconfig' /etc/k3s-"$n"/config.yaml >/etc/rancher/k3s/config.yaml
+	rm /etc/systemd/system/k3s-"$n".service
+	printf 'K3S_NODE_NAME=server-%s\n' "$n" >/etc/systemd/system/k3s.service.env
+	printf '[Service]\nNetworkNamespacePath=/run/netns/s%s\n' "$n" >/etc/systemd/system/"$UNIT".service.d/20-seat.conf
+	systemctl daemon-reload
+	start_others 1
 }
 
 # on N COMMAND...: in the network of that server
@@ -51,7 +68,7 @@ restore_on() {
 }
 
 ctl_on() {
-	local n=$1 tls=/var/lib/k3s-$1/server/tls/etcd
+	local n=$1 tls=$DATA/server/tls/etcd # the same on every server
 	shift
 	on "$n" etcdctl --endpoints https://127.0.0.1:2379 --cacert "$tls/server-ca.crt" --cert "$tls/client.crt" --key "$tls/client.key" "$@"
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use k3s_snapshot::model::calendar;
 
 use crate::support::require::{self, require};
+use crate::support::tool::programs;
 
 /// Runs it below a root with these files; gives back what it wrote and what it said.
 fn generated(files: &[(&str, &str)]) -> (Vec<(String, String)>, String) {
@@ -158,10 +159,9 @@ fn systemd_understands_what_is_generated() {
     assert_eq!(files.len(), 5, "{files:?}");
     let units = tempfile::tempdir().unwrap();
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
-    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-generator")).parent().unwrap();
     for entry in fs::read_dir(&top).unwrap().map(|e| e.unwrap().path()) {
         let text = fs::read_to_string(&entry).unwrap();
-        let text = text.replace("=/usr/bin/k3s-snapshot", &format!("={}/k3s-snapshot", programs.display()));
+        let text = text.replace("=/usr/bin/k3s-snapshot", &format!("={}/k3s-snapshot", programs().display()));
         fs::write(units.path().join(entry.file_name().unwrap()), text).unwrap();
     }
     for (name, text) in &files {

@@ -55,7 +55,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("app.rs", &["cli", "config", "error", "host", "model", "sink"]),
     ("wire", &["app", "cli", "cmd", "config", "error", "host", "model", "sink", "source", "store"]),
     ("lib.rs", &[]),
-    ("bin", &["app", "wire"]),
+    ("bin", &["wire"]),
 ];
 
 /// Foreign worlds, and the only places that may import them.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::require::{self, require};
+use crate::support::tool::programs;
 
 /// Services that run by a timer, each with the exposure that `systemd-analyze security` may find, in tenths.
 const TIMED: &[(&str, u32)] = &[("save", 15), ("prune", 15), ("verify", 8)];
@@ -43,11 +44,10 @@ fn said(out: &Output) -> String {
 fn systemd_understands_every_unit_without_a_word() {
     require!(require::program("systemd-analyze"));
     let root = tempfile::tempdir().unwrap();
-    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
     for path in units() {
         // The programs lie where cargo put them.
         let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.replace("=/usr/bin/k3s-snapshot", &format!("={}/k3s-snapshot", programs.display()));
+        let text = text.replace("=/usr/bin/k3s-snapshot", &format!("={}/k3s-snapshot", programs().display()));
         std::fs::write(root.path().join(path.file_name().unwrap()), text).unwrap();
     }
     for entry in std::fs::read_dir(root.path()).unwrap() {

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -17,7 +18,7 @@ use k3s_snapshot::config::key::KEYS;
 use crate::support::bucket::{self, Bucket};
 use crate::support::host::Host;
 use crate::support::require::{self, require};
-use crate::support::tool::Tool;
+use crate::support::tool::{Tool, programs};
 
 const TOP: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -27,11 +28,6 @@ fn top(file: &str) -> PathBuf {
 
 fn read(file: &str) -> String {
     fs::read_to_string(top(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
-}
-
-/// Where cargo put the programs.
-fn programs() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap()
 }
 
 /// A line of install.list.
@@ -66,8 +62,9 @@ fn everything_that_belongs_to_the_product_is_installed() {
     let list = list();
     let from: BTreeSet<&str> = list.iter().map(|i| i.from.as_str()).collect();
     let mut wanted = BTreeSet::new();
-    for line in read("Cargo.toml").lines().filter_map(|l| l.strip_prefix("name = \"k3s-snapshot-")) {
-        wanted.insert(format!("target/release/k3s-snapshot-{}", line.trim_end_matches('"')));
+    let manifest = read("Cargo.toml");
+    for part in manifest.split("[[bin]]\nname = \"").skip(1) {
+        wanted.insert(format!("target/release/{}", part.split('"').next().unwrap()));
     }
     for folder in ["systemd", "man", "completions", "packaging/examples"] {
         for entry in fs::read_dir(top(folder)).unwrap() {
@@ -84,6 +81,10 @@ fn everything_that_belongs_to_the_product_is_installed() {
     }
     let to: BTreeSet<&str> = list.iter().map(|i| i.to.as_str()).collect();
     assert_eq!(to.len(), list.len(), "something is installed twice");
+    for command in cli::commands() {
+        let path = format!("/usr/bin/{}", command.get_name());
+        assert!(to.contains(path.as_str()), "packaging/install.list lacks {path}");
+    }
 }
 
 /// Each option of the shipped configuration, as it stands there behind its `#`.
@@ -231,6 +232,31 @@ fn what_is_installed_is_what_the_list_says() {
     let out = install.output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(files(dest.path()), expected("rpm"));
+    let (save, list) =
+        (dest.path().join("usr/bin/k3s-snapshot-save"), dest.path().join("usr/bin/k3s-snapshot-list"));
+    let inode = |path: &Path| path.metadata().unwrap().ino();
+    assert_eq!(inode(&save), inode(&list), "each name is a file of its own");
+    // Whatever somebody calls it.
+    let other = dest.path().join("usr/bin/other");
+    fs::hard_link(&list, &other).unwrap();
+    let call = |path: &Path, called: &str| Command::new(path).arg0(called).arg("--version").output().unwrap();
+    for (path, called, says) in [
+        (&list, "k3s-snapshot-save", "k3s-snapshot-save "),
+        (&other, "/x/k3s-snapshot-list", "k3s-snapshot-list "),
+        (&list, "-", "k3s-snapshot-list "),
+        (&list, "k3s-snapshot", "k3s-snapshot-list "),
+    ] {
+        let said = call(path, called);
+        assert!(said.status.success(), "{said:?}");
+        assert!(String::from_utf8_lossy(&said.stdout).starts_with(says), "{called}: {said:?}");
+    }
+    let lost = call(&other, "other");
+    assert_eq!(lost.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&lost.stderr);
+    assert!(
+        lost.stdout.is_empty() && said.contains("k3s-snapshot-save") && said.contains("k3s-snapshot-restore"),
+        "{said}"
+    );
 }
 
 /// Packages are built once for all tests: kind and version.
@@ -350,7 +376,7 @@ fn the_scripts_of_the_rpm_do_what_they_should() {
 fn no_program_needs_a_newer_c_library_than_2_34() {
     let objdump = require!(require::program("objdump"));
     for item in list().iter().filter(|i| i.from.starts_with("target/release/")) {
-        let program = programs().join(item.from.rsplit('/').next().unwrap());
+        let program = programs().join(item.to.rsplit('/').next().unwrap());
         let symbols = ran(Command::new(&objdump).arg("-T").arg(&program));
         let mut seen = 0;
         for version in symbols.split("GLIBC_").skip(1) {

@@ -19,7 +19,7 @@ use k3s_snapshot::host::{Active, Service, Unit};
 use k3s_snapshot::model::unit::Definition;
 
 use crate::support::require::{self, require};
-use crate::support::tool::Tool;
+use crate::support::tool::{Tool, programs};
 
 /// Says to this program that it runs in the host that it has booted, and as whom.
 const INSIDE: &str = "INSIDE_A_BOOTED_HOST";
@@ -33,11 +33,10 @@ fn a_real_systemd_is_asked_and_told() {
     }
     require!(require::program("systemd-nspawn"));
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-list")).parent().unwrap();
     let own = std::env::current_exe().unwrap();
     let inside = Path::new("/opt/tests").join(own.file_name().unwrap());
     let mut boot = Command::new(top.join("tests/host/boot"));
-    boot.args(["-H", "-t", "120", "-B"]).arg(format!("{}:/opt/programs", programs.display()));
+    boot.args(["-H", "-t", "120", "-B"]).arg(format!("{}:/opt/programs", programs().display()));
     boot.arg("-B").arg(format!("{}:/opt/k3s-snapshot", top.display()));
     boot.arg("-B").arg(format!("{}:/opt/tests", own.parent().unwrap().display()));
     let out = boot.arg("--").arg(top.join("tests/host/ask-systemd")).arg(inside).output().unwrap();

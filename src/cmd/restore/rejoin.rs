@@ -9,10 +9,13 @@ use super::check::{WAL, may_be_moved, nobody_else, room_for, unit_of};
 use super::walk::{Aim, Walk, carry_out};
 use super::{Machine, Request, told};
 use crate::error::{Fault, Kind};
+use crate::host::Door;
 use crate::inspect::ReadAt;
 use crate::model::outcome::Restore;
 use crate::model::report::Report;
 use crate::model::restore::{Before, Deed, Stage, Was};
+use crate::model::runbook::node_of;
+use crate::model::secret::Secret;
 use crate::source::Look;
 
 /// Joins, or says why not.
@@ -64,7 +67,11 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, 
             .hint("Check the address. If the cluster was set up anew, its token has to be written into K3s's configuration here.")
             .into());
         }
-        Some(_) => told(report).token = lets_in(req, door.url(), &|token| door.lets_in(token))?,
+        Some(_) => {
+            let (token, how) = lets_in(req, door)?;
+            told(report).token = how;
+            no_member_yet(req, door, token, machine, report)?;
+        }
         None => {
             // K3s would believe it at first sight; a password is not sent to somebody like that.
             told(report).token = "not checked: nothing here tells the cluster's authority".to_owned();
@@ -82,20 +89,52 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, 
     Ok((was, before))
 }
 
-fn lets_in(
-    req: &Request,
-    url: &str,
-    ask: &dyn Fn(&crate::model::secret::Secret) -> Result<bool>,
-) -> Result<String> {
+/// The token that opens the door, and that it does.
+fn lets_in<'a>(req: &Request<'a>, door: &dyn Door) -> Result<(&'a Secret, String)> {
     let hint = "Write the token of the restored server into K3s's configuration here: server/token below its data-dir has it.";
     let Some(token) = req.token else {
         return Err(Fault::new(Kind::Refused, "no server token is known here").hint(hint).into());
     };
-    if !ask(token)? {
-        let what = format!("the server at {url} does not accept this server's token");
+    if !door.lets_in(token)? {
+        let what = format!("the server at {} does not accept this server's token", door.url());
         return Err(Fault::new(Kind::Refused, what).hint(hint).into());
     }
-    Ok("proven: the other server accepts it".to_owned())
+    Ok((token, "proven: the other server accepts it".to_owned()))
+}
+
+/// A cluster takes no second member of a node: K3s would end with `duplicate node name found`. And without the member that
+/// it has, a cluster of two could not even be asked.
+fn no_member_yet(
+    req: &Request,
+    door: &dyn Door,
+    token: &Secret,
+    machine: &Machine,
+    report: &mut Report,
+) -> Result<()> {
+    let members = match door.members(token) {
+        Ok(members) => members,
+        Err(e) => {
+            report
+                .warn(format!("whether this server is a member of that cluster already is not known: {e:#}"));
+            return Ok(());
+        }
+    };
+    let Some(one) = members.iter().find(|m| node_of(m).eq_ignore_ascii_case(req.node)) else { return Ok(()) };
+    let what = format!(
+        "the cluster of {} has a member of this server already: '{}'",
+        door.url(),
+        one.escape_debug()
+    );
+    let own = machine.site.member_name();
+    let hint = match own.as_ref() == Some(one) && machine.live.look().is_ok_and(|l| l.leader && !l.learner) {
+        true => "It is joined and its etcd answers: there is nothing to do.".to_owned(),
+        false => format!(
+            "Start K3s if this is its database. Otherwise take the member out first: delete this server's node on the other \
+             one ('kubectl delete node {}'), and wait until etcd's list of members has lost it.",
+            req.node
+        ),
+    };
+    Err(Fault::new(Kind::Refused, what).hint(hint).into())
 }
 
 impl Walk<'_> {

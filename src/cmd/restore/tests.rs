@@ -121,6 +121,10 @@ impl World {
     }
 
     fn run(&self, conclude_only: bool) -> Result<()> {
+        self.run_into(conclude_only, &mut Report::new("restore", 0))
+    }
+
+    fn run_into(&self, conclude_only: bool, report: &mut Report) -> Result<()> {
         let site = self.site();
         let state = self.root.path().join("state");
         let home = Local::new(&self.db().join("snapshots"), &state, true);
@@ -180,12 +184,11 @@ impl World {
             ports: &[],
             confirm: &|_| Ok(true),
         };
-        let mut report = Report::new("restore", 0);
         match (conclude_only, self.deed) {
-            (true, _) => conclude(&request, &machine, &mut report),
-            (_, Deed::Restore) => run(&request, &machine, &mut report),
-            (_, Deed::ResetOnly) => reset_only(&request, &machine, &mut report),
-            (_, Deed::Rejoin) => rejoin(&request, &machine, &mut report),
+            (true, _) => conclude(&request, &machine, report),
+            (_, Deed::Restore) => run(&request, &machine, report),
+            (_, Deed::ResetOnly) => reset_only(&request, &machine, report),
+            (_, Deed::Rejoin) => rejoin(&request, &machine, report),
         }
     }
 }

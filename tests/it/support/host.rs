@@ -4,6 +4,7 @@
 //! What a scenario needs inside is bound to `/opt`: the source tree, our programs, etcd's. Needs root and systemd-nspawn.
 
 use super::require;
+use super::tool::programs;
 use super::volume::Volume;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,7 +51,6 @@ impl Host {
         require::program("systemd-nspawn")?;
         require::program("python3")?;
         require::program("strace")?;
-        let programs = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
         let etcd = std::fs::canonicalize(require::etcd_programs()?.join("etcd")).unwrap();
         let root = vec!["-H".to_owned()];
         let host = Host { disk, root, binds: Vec::new(), seconds: 120 };
@@ -58,7 +58,7 @@ impl Host {
         std::fs::create_dir(&library).unwrap();
         let read = [
             (top(), "/opt/k3s-snapshot"),
-            (programs, "/opt/programs"),
+            (programs(), "/opt/programs"),
             (etcd.parent().unwrap(), "/opt/etcd"),
         ];
         let host = host.bind("-b", &library, "/var/lib");

@@ -9,6 +9,7 @@ use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// A run to be made.
@@ -46,12 +47,22 @@ pub(crate) struct Started {
     stderr: File,
 }
 
+/// Where cargo put the programs, which have all their names there.
+pub(crate) fn programs() -> &'static Path {
+    static NAMED: Once = Once::new();
+    let folder = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot")).parent().unwrap();
+    NAMED.call_once(|| {
+        let install = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/install");
+        let done = Command::new(install).arg("--programs").arg(folder).arg("--names").status().unwrap();
+        assert!(done.success(), "packaging/install --names: {done}");
+    });
+    folder
+}
+
 impl Tool {
     /// The program `k3s-snapshot-<verb>`.
     pub(crate) fn new(verb: &str) -> Tool {
-        // All programs lie beside the one that cargo names for certain.
-        let dir = Path::new(env!("CARGO_BIN_EXE_k3s-snapshot-save")).parent().unwrap();
-        let program = dir.join(format!("k3s-snapshot-{verb}"));
+        let program = programs().join(format!("k3s-snapshot-{verb}"));
         assert!(program.is_file(), "no program '{}'", program.display());
         Tool {
             program,

@@ -20,6 +20,13 @@ impl Door for World {
         assert_eq!(token.expose(), "labtoken");
         Ok(self.closed != Some("token"))
     }
+
+    fn members(&self, token: &Secret) -> Result<Vec<String>> {
+        assert_eq!(token.expose(), "labtoken");
+        anyhow::ensure!(self.closed != Some("silent"), "it answers 404");
+        let own = if self.closed == Some("joined") { "server-1-0a1b2c3d" } else { "server-2-0a1b2c3d" };
+        Ok(vec!["server-9-deadbeef".to_owned(), String::new(), own.to_owned()])
+    }
 }
 
 fn world(deed: Deed, answers: bool) -> World {
@@ -73,6 +80,7 @@ fn nothing_is_touched_where_it_could_not_join() {
         (Some("away"), "nobody answers"),
         (Some("other"), "another certificate authority"),
         (Some("token"), "does not accept"),
+        (Some("joined"), "has a member of this server already"),
     ] {
         let world = World { closed, door: closed.is_some(), ..world(Deed::Rejoin, true) };
         let before = Before::of(&world);
@@ -85,6 +93,14 @@ fn nothing_is_touched_where_it_could_not_join() {
         before.holds(&world, word);
         assert!(!world.log.borrow().contains(&"stop"), "{word}");
     }
+}
+
+#[test]
+fn a_server_that_does_not_tell_its_members_is_joined_with_a_warning() {
+    let world = World { closed: Some("silent"), ..world(Deed::Rejoin, true) };
+    let mut report = Report::new("restore", 0);
+    world.run_into(false, &mut report).unwrap();
+    assert!(report.warnings.iter().any(|w| w.contains("it answers 404")), "{:?}", report.warnings);
 }
 
 #[test]

@@ -1,8 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-//! k3s-snapshot-list(8)
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    k3s_snapshot::app::main(&k3s_snapshot::wire::LIST)
-}
