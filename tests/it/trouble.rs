@@ -145,7 +145,7 @@ fn sigterm_and_sigkill_at_any_moment_leave_nothing_half() {
     require!(require::etcd_programs());
     let etcd = Etcd::start();
     etcd.fill(1_000, 8_000);
-    let proxy = Proxy::to(etcd.root.ports.client, Mode::Rate(8_000_000));
+    let proxy = Proxy::to(etcd.root.ports.client, Mode::Rate(2_000_000));
     let url = format!("https://127.0.0.1:{}", proxy.port());
     for (i, signal) in ["TERM", "KILL", "TERM", "KILL", "INT", "KILL"].iter().enumerate() {
         let started = Tool::new("save").on(&etcd.root).args(&["--etcd-endpoints", &url]).start();
