@@ -25,6 +25,7 @@ mod nodes;
 mod page;
 mod proto;
 mod sample;
+mod stride;
 
 pub use content::{Bootstrap, Content, Held, Sample, content};
 pub use finding::{Check, Finding};
@@ -177,6 +178,7 @@ fn walk(
     findings: &mut Findings,
     visit: &mut dyn Visit,
 ) -> io::Result<Option<Facts>> {
+    let data = &stride::Stride::new(data);
     let Some(meta) = meta::newest(data, findings)? else { return Ok(None) };
     let page_size = u64::from(meta.page_size);
     if meta.pages.checked_mul(page_size) != Some(db_len) {
