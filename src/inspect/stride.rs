@@ -5,11 +5,12 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use super::ReadAt;
+use super::page::WINDOW;
 
 /// What is read at once at the second read in a row, doubled with each that follows.
 const FIRST: usize = 16 * 1024;
-/// And never more than this.
-const LONGEST: usize = 128 * 1024;
+/// And never more than what a page is read by, too.
+const LONGEST: usize = WINDOW as usize;
 
 /// The same bytes, read ahead where reads follow each other. Where they do not, and where reading ahead fails, just what is
 /// asked for is read: an error is always of bytes that were asked for.
@@ -123,7 +124,7 @@ mod tests {
             stride.read_exact_at(&mut page, at as u64).unwrap();
             assert_eq!(page[..], disk.bytes[at..at + 4096]);
         }
-        assert!(disk.reads.load(Ordering::Relaxed) < 10, "{:?} reads of 75 pages", disk.reads);
+        assert!(disk.reads.load(Ordering::Relaxed) < 12, "{:?} reads of 75 pages", disk.reads);
     }
 
     proptest! {

@@ -128,6 +128,22 @@ fn the_shipped_configuration_has_every_option_with_its_default() {
 }
 
 #[test]
+fn the_policies_that_the_shipped_configuration_shows_may_be_uncommented() {
+    let text = read("packaging/config.yaml");
+    let shown = text.lines().skip_while(|l| *l != "# retention:").take_while(|l| !l.is_empty());
+    let shown: Vec<&str> = shown.map(|l| l.strip_prefix("# ").unwrap()).collect();
+    assert!(shown.len() > 3, "{shown:?}");
+    let root = tempfile::tempdir().unwrap();
+    let config = root.path().join("etc/k3s-snapshot/config.yaml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    fs::write(config, shown.join("\n")).unwrap();
+    let run = Tool::new("prune").arg("--root").arg(root.path()).arg("--explain").run().expect(0);
+    for option in ["retention.timer.keep-daily", "retention.before-upgrade.snapshot-retention"] {
+        assert!(run.stdout.contains(option), "{}", run.stdout);
+    }
+}
+
+#[test]
 fn completions_are_those_of_the_command_lines() {
     for mut command in cli::commands() {
         let name = command.get_name().to_owned();
