@@ -148,7 +148,9 @@ fn sigterm_and_sigkill_at_any_moment_leave_nothing_half() {
     let proxy = Proxy::to(etcd.root.ports.client, Mode::Rate(2_000_000));
     let url = format!("https://127.0.0.1:{}", proxy.port());
     for (i, signal) in ["TERM", "KILL", "TERM", "KILL", "INT", "KILL"].iter().enumerate() {
-        let started = Tool::new("save").on(&etcd.root).args(&["--etcd-endpoints", &url]).start();
+        // Who runs the tests in the background of a shell passes on that SIGINT is to be ignored.
+        let save = Tool::new("save").on(&etcd.root).under(&["env", "--default-signal=INT"]);
+        let started = save.args(&["--etcd-endpoints", &url]).start();
         std::thread::sleep(Duration::from_millis(150 * i as u64));
         started.process.signal(signal);
         let run = started.finish();
