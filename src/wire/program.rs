@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! All verbs are one program file under several names, as most of what they are made of is the same: apart, they would take
-//! five times the disk. Which one it is, the name tells that it is called by.
+//! All verbs are one program file under several names, as most of what they are made of is the same. Which one it is, the
+//! name tells that it is called by.
 
 use std::ffi::OsStr;
 use std::path::Path;
