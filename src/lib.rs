@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! k3s-snapshot: save, list, verify, prune and delete the etcd snapshots of K3s.
 //!
-//! Facts in, judgement in the middle, deeds at the rim, one report out:
+//! Gather facts, decide in pure code, act through adapters, return one report.
 //!
 //! ```text
-//! bin -> wire -> app, cli, cmd -> model, inspect, and the traits of source, store, host
-//!                                  ^ implemented by the rim: source/etcd, store/local, host/fs, sink/*
+//! bin -> app -> cli, config, commands -> model, inspect, and the traits of source, store, host, output
+//!               adapters that implement them: source/etcd, store/local, store/s3, host/*, output/*
+//! below all:    io, distribution, error
 //! ```
 //!
-//! `model` and `inspect` are pure. `wire` alone names concrete parts. CONTRIBUTING.md says where a change goes.
+//! `model` and `inspect` are pure. `app` alone names concrete adapters. CONTRIBUTING.md says where a change goes.
 
 pub mod app;
+pub mod archive;
 pub mod cli;
-pub mod cmd;
-pub mod codec;
+pub mod commands;
 pub mod config;
+pub mod distribution;
 pub mod error;
 pub mod host;
 pub mod inspect;
+pub mod io;
 pub mod model;
-pub mod sink;
+pub mod output;
 pub mod source;
 pub mod store;
-pub mod wire;

@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    k3s_snapshot::wire::generator::main()
+    k3s_snapshot::app::generator::main()
 }

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::fragment::Fragment;
+use super::layer::Fragment;
 use super::settings::{bad, boolean, text};
 use crate::error::{Fault, Kind};
 
@@ -87,7 +87,7 @@ fn is_host_label(bucket: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::fragment::Origin;
+    use crate::config::layer::Origin;
 
     #[test]
     fn an_endpoint_is_a_host_with_or_without_scheme_and_port() {

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::fragment::{Entry, Fragment, Origin};
-use super::key::{self, ENV_PREFIX, KEYS, Key};
+use super::layer::{Entry, Fragment, Origin};
+use super::options::{self, ENV_PREFIX, KEYS, Key};
 use super::unit::{self, Flags};
-use super::{distribution, retention, yaml};
+use super::{detect, retention, yaml};
+use crate::distribution::Distribution;
 use crate::error::{Fault, Kind};
-use crate::host::flavour::Flavour;
 use crate::model::name::check_part;
 use crate::model::unit::Definition;
 
@@ -25,7 +25,7 @@ pub const OUR_CONFIG: &str = "/etc/k3s-snapshot/config.yaml";
 pub type Environment = BTreeMap<String, String>;
 
 /// How K3s's unit is asked for: the one that is wanted, or the one that there is.
-pub type Ask<'a> = dyn Fn(&'static Flavour, Option<&str>) -> Result<Option<Definition>> + 'a;
+pub type Ask<'a> = dyn Fn(&'static Distribution, Option<&str>) -> Result<Option<Definition>> + 'a;
 
 /// What flags say that has to be known before anything is gathered.
 #[derive(Default)]
@@ -46,7 +46,7 @@ pub struct Gathered {
     /// What K3s is started with.
     pub flags: Flags,
     /// The distribution that all of it is of.
-    pub flavour: &'static Flavour,
+    pub distribution: &'static Distribution,
 }
 
 /// Everything below the flags, later over earlier, and what K3s is started with. On this machine, `ask` knows K3s's unit;
@@ -68,33 +68,33 @@ pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Resul
         let aws = key.k3s_env.iter().filter(|n| n.starts_with("AWS_")).map(|n| (*n).to_owned());
         aws.chain(key.ours.then(|| key.env())).collect()
     }));
-    let (flavour, said) =
-        distribution::choose(root, named.distribution.or_else(|| ours.last(distribution::OPTION)))?;
-    ours.set(distribution::OPTION, vec![flavour.word.to_owned()], said);
+    let (distribution, said) =
+        detect::choose(root, named.distribution.or_else(|| ours.last(detect::OPTION)))?;
+    ours.set(detect::OPTION, vec![distribution.word.to_owned()], said);
     let wanted = named.unit.or_else(|| ours.last("unit").map(|(name, _)| name));
     let definition = match root == Path::new("/") {
-        true => ask(flavour, wanted)?,
-        false => unit::files::find(root, flavour, wanted)?,
+        true => ask(distribution, wanted)?,
+        false => unit::unit_file::find(root, distribution, wanted)?,
     };
-    let mut flags = Flags::new(definition.as_ref(), root, flavour);
+    let mut flags = Flags::new(definition.as_ref(), root, distribution);
     let in_env =
-        || env.get(&flavour.variable(unit::CONFIG_FILE)).map(String::as_str).filter(|c| !c.is_empty());
+        || env.get(&distribution.variable(unit::CONFIG_FILE)).map(String::as_str).filter(|c| !c.is_empty());
     let k3s =
         named.config.filter(|c| !c.is_empty()).or_else(in_env).or_else(|| flags.config()).map(str::to_owned);
     if let Some(url) = k3s.as_deref().filter(|c| c.starts_with("http://") || c.starts_with("https://")) {
         let scheme = url.split(':').next().unwrap_or_default();
         return Err(Fault::new(
             Kind::Config,
-            format!("the {} configuration is an {scheme} URL, which is not read", flavour.name),
+            format!("the {} configuration is an {scheme} URL, which is not read", distribution.name),
         )
         .hint("Save it to a file and name that with --config.")
         .into());
     }
-    let main = under(root, Path::new(k3s.as_deref().unwrap_or(flavour.config)));
+    let main = under(root, Path::new(k3s.as_deref().unwrap_or(distribution.config)));
     read_k3s(&mut flags, &main, k3s.is_some())?;
     // K3s turns its file into flags, so its file is the stronger word than its own variables.
     all.overlay(flags.variables().fragment());
-    all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| flavour.variable(n)).collect()));
+    all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| distribution.variable(n)).collect()));
     all.overlay(flags.said());
     all.overlay(ours);
     for name in env.keys().filter(|n| n.starts_with(ENV_PREFIX)) {
@@ -108,7 +108,7 @@ pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Resul
         let path = format!("{home}/.aws/credentials");
         all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
     }
-    Ok(Gathered { options: all, flags, flavour })
+    Ok(Gathered { options: all, flags, distribution })
 }
 
 /// A path of the machine as seen below a root.
@@ -171,7 +171,7 @@ fn broken(path: &Path) -> Fault {
 fn read_k3s(flags: &mut Flags, main: &Path, must_exist: bool) -> Result<()> {
     for file in files(main, must_exist)? {
         for line in lines(&file)? {
-            let values = match key::by_k3s_spelling(line.key.strip_suffix('+').unwrap_or(&line.key)) {
+            let values = match options::by_k3s_spelling(line.key.strip_suffix('+').unwrap_or(&line.key)) {
                 Some(key) => texts(&file, &line, key)?,
                 // What means nothing to us may be whatever K3s makes of it.
                 None => match line.values {
@@ -198,7 +198,7 @@ fn read_ours(all: &mut Fragment, file: &Path) -> Result<()> {
             }
             continue;
         }
-        let Some(key) = key::by_our_spelling(spelling) else {
+        let Some(key) = options::by_our_spelling(spelling) else {
             let known = KEYS.iter().filter(|k| k.ours).map(|k| k.name).chain([retention::OF_BASES]);
             return Err(unknown(file, &line, &known.collect::<Vec<_>>()));
         };
@@ -222,7 +222,7 @@ fn of_base(file: &Path, base: &yaml::Line) -> Result<BTreeMap<&'static str, Entr
     let Some(options) = &base.below else { return Err(no_mapping(file, base)) };
     let mut all = BTreeMap::new();
     for line in options {
-        let key = key::by_our_spelling(&line.key).filter(|k| retention::KEYS.contains(&k.name));
+        let key = options::by_our_spelling(&line.key).filter(|k| retention::KEYS.contains(&k.name));
         let Some(key) = key else { return Err(unknown(file, line, &retention::KEYS)) };
         let (values, origin) = (texts(file, line, key)?, Origin::File(file.display().to_string(), line.line));
         all.insert(key.name, Entry { values, origin });

@@ -4,14 +4,14 @@
 //! Later wins: built-in defaults; K3s's variables, its config.yaml and drop-ins, the arguments in its unit; ours and its
 //! drop-ins; the environment; flags.
 
-mod bucket;
-mod distribution;
+mod detect;
 mod endpoint;
 pub mod etcd;
-pub mod fragment;
-pub mod key;
+pub mod layer;
 pub mod load;
+pub mod options;
 pub mod retention;
+mod s3;
 pub mod settings;
 pub mod unit;
 pub mod yaml;

@@ -7,7 +7,7 @@
 use anyhow::{Context, Result};
 use jiff::tz::TimeZone;
 
-use super::fragment::{Fragment, Origin};
+use super::layer::{Fragment, Origin};
 use super::settings::{bad, parse_duration};
 use crate::error::{Fault, Kind};
 use crate::model::retention::{Place, Policies, Policy};
@@ -108,7 +108,7 @@ fn policy(merged: &Fragment, zone: TimeZone, place: Place) -> Result<Policy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::fragment::Entry;
+    use crate::config::layer::Entry;
     use crate::error::kind_of;
 
     type Said = (&'static str, &'static str, Origin);

@@ -7,17 +7,17 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::fragment::{Fragment, Origin};
-use super::key::{ENV_PREFIX, KEYS};
+use super::layer::{Fragment, Origin};
 use super::load::under;
+use super::options::{ENV_PREFIX, KEYS};
 use super::unit::Flags;
-use super::{bucket, retention};
+use super::{retention, s3};
+use crate::distribution::{self, Distribution};
 use crate::error::{Fault, Kind};
-use crate::host::flavour::{self, Flavour};
-use crate::model::bucket::Bucket;
 use crate::model::method::Method;
 use crate::model::name::check_part;
 use crate::model::retention::{Place, Policies};
+use crate::model::s3_config::Bucket;
 pub use crate::model::secret::Secret;
 
 /// What the run goes by. Paths are below `root` already.
@@ -26,7 +26,7 @@ pub struct Settings {
     /// `/`, or the foreign root.
     pub root: PathBuf,
     /// The distribution.
-    pub flavour: &'static Flavour,
+    pub distribution: &'static Distribution,
     /// K3s's data-dir.
     pub data_dir: PathBuf,
     /// The snapshot folder.
@@ -116,7 +116,7 @@ impl Settings {
     pub fn new(
         mut merged: Fragment,
         flags: Flags,
-        flavour: &'static Flavour,
+        distribution: &'static Distribution,
         root: &Path,
         host_name: &str,
     ) -> Result<Settings> {
@@ -125,18 +125,22 @@ impl Settings {
                 merged.set(key, vec![value], Origin::Derived(from.to_owned()));
             }
         };
-        derive("data-dir", flavour.data_dir.to_owned(), &format!("the default of {}", flavour.name));
+        derive(
+            "data-dir",
+            distribution.data_dir.to_owned(),
+            &format!("the default of {}", distribution.name),
+        );
         derive("node-name", host_name.to_ascii_lowercase(), "the host name");
         derive(
             "etcd-snapshot-name",
-            flavour.scheduled_base.to_owned(),
-            &format!("the default of {}", flavour.name),
+            distribution.scheduled_base.to_owned(),
+            &format!("the default of {}", distribution.name),
         );
-        let k3s = format!("the default of {}", flavour.name);
+        let k3s = format!("the default of {}", distribution.name);
         if let Some(unit) = flags.unit() {
             derive("unit", unit.to_owned(), "the unit that runs it");
         }
-        derive("write-kubeconfig", flavour.kubeconfig.to_owned(), &k3s);
+        derive("write-kubeconfig", distribution.kubeconfig.to_owned(), &k3s);
         let system = jiff::tz::TimeZone::system();
         derive("timezone", system.iana_name().unwrap_or("local").to_owned(), "the system");
         let unsettled = merged.clone();
@@ -144,24 +148,27 @@ impl Settings {
         let dir_is_default = merged.get("dir").is_none();
         let data_dir = text(&merged, "data-dir").unwrap_or_default();
         for (key, below) in [
-            ("dir", flavour::SNAPSHOTS),
-            ("etcd-cacert", flavour::ETCD_CA),
-            ("etcd-cert", flavour::ETCD_CERT),
-            ("etcd-key", flavour::ETCD_KEY),
-            ("token-file", flavour::TOKEN),
+            ("dir", distribution::SNAPSHOTS),
+            ("etcd-cacert", distribution::ETCD_CA),
+            ("etcd-cert", distribution::ETCD_CERT),
+            ("etcd-key", distribution::ETCD_KEY),
+            ("token-file", distribution::TOKEN),
         ] {
             if merged.get(key).is_none() {
                 let path = Path::new(&data_dir).join(below).display().to_string();
                 merged.set(key, vec![path], Origin::Derived("data-dir".to_owned()));
             }
         }
-        bucket::no_secret_on_argv(&merged)?;
+        s3::no_secret_on_argv(&merged)?;
         let path = |key: &str| -> Result<PathBuf> {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);
             // K3s works in its own folder.
             if path.is_relative() && merged.last(key).is_some_and(|(_, origin)| origin.is_k3s()) {
-                return inside(root, under(root, &Path::new(&data_dir).join(flavour::SERVER).join(path)));
+                return inside(
+                    root,
+                    under(root, &Path::new(&data_dir).join(distribution::SERVER).join(path)),
+                );
             }
             // A relative path is the caller's on this machine, and below the root on a foreign one.
             if path.is_relative() && root == Path::new("/") {
@@ -171,7 +178,7 @@ impl Settings {
         };
         Ok(Settings {
             root: root.to_owned(),
-            flavour,
+            distribution,
             data_dir: path("data-dir")?,
             dir: path("dir")?,
             dir_is_default,
@@ -201,7 +208,7 @@ impl Settings {
             scheduled_base: text(&merged, "etcd-snapshot-name").unwrap_or_default(),
             timezone: retention::zone(&merged)?,
             s3: boolean(&merged, "s3")?,
-            s3_by_us: bucket::on_by_us(&merged),
+            s3_by_us: s3::on_by_us(&merged),
             s3_backlog: boolean(&merged, "s3-backlog")?,
             unit: text(&merged, "unit"),
             flags,
@@ -231,7 +238,7 @@ impl Settings {
 
     /// The bucket. Files that it names are read now, so that a save without one never needs them.
     pub fn bucket(&self) -> Result<Bucket> {
-        bucket::bucket(&self.merged, &self.root, self.flavour.word)
+        s3::bucket(&self.merged, &self.root, self.distribution.word)
     }
 
     /// Every option with its effective value and where that was said; secrets hidden.
@@ -376,7 +383,7 @@ mod tests {
             f.set("name", vec!["on-demand".into()], Origin::Default);
         }
         f.set("https-listen-port", vec!["6443".into()], Origin::Default);
-        Settings::new(f, Flags::default(), &flavour::K3S, Path::new("/r"), "Host-1.Lan")
+        Settings::new(f, Flags::default(), &distribution::K3S, Path::new("/r"), "Host-1.Lan")
     }
 
     #[test]

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::fs::FileAt;
 use super::{Draft, Progress};
-use crate::inspect::ReadAt;
+use crate::io::ReadAt;
 
 const CHUNK: usize = 256 * 1024;
 /// So much is written before the disk is told to take it, where it is to be kept.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::flavour::{self, Flavour};
+use crate::distribution::{self, Distribution};
 use crate::error::{Fault, Kind};
 
 /// What K3s is told about it.
@@ -33,19 +33,19 @@ pub struct Without {
 }
 
 /// Fails with words unless `data_dir` holds embedded etcd.
-pub fn require_etcd(flavour: &Flavour, data_dir: &Path, said: Said) -> Result<()> {
-    match look(flavour, data_dir, said)? {
+pub fn require_etcd(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<()> {
+    match look(distribution, data_dir, said)? {
         None => Ok(()),
         Some(without) => Err(Fault::new(Kind::Config, without.why).hint(without.hint).into()),
     }
 }
 
 /// `None` where `data_dir` holds embedded etcd; fails where nobody can tell.
-pub fn look(flavour: &Flavour, data_dir: &Path, said: Said) -> Result<Option<Without>> {
+pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<Option<Without>> {
     let has = |below: &str| data_dir.join(below).exists();
-    let (shown, name) = (data_dir.display(), flavour.name);
+    let (shown, name) = (data_dir.display(), distribution.name);
     // An initialised etcd wins over whatever is configured.
-    match std::fs::metadata(data_dir.join(flavour::ETCD_WAL)) {
+    match std::fs::metadata(data_dir.join(distribution::ETCD_WAL)) {
         Ok(_) => return Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             return Err(anyhow::Error::from(e).context(
@@ -65,19 +65,19 @@ pub fn look(flavour: &Flavour, data_dir: &Path, said: Said) -> Result<Option<Wit
             "Back that database up by its own means.",
             true,
         )
-    } else if has(flavour::SQLITE) {
+    } else if has(distribution::SQLITE) {
         (
             format!("{name} in '{shown}' keeps its state in SQLite, which has no etcd snapshots"),
             "Start K3s once with --cluster-init to move to embedded etcd; see the K3s manual.",
             !said.cluster_init && !said.joins,
         )
-    } else if has(flavour::SERVER) {
+    } else if has(distribution::SERVER) {
         (
             format!("etcd database not found in '{shown}/server'"),
             "It has not yet started with embedded etcd here, or this server runs with --disable-etcd.",
             said.disable_etcd,
         )
-    } else if has(flavour::AGENT) {
+    } else if has(distribution::AGENT) {
         (
             format!("'{shown}' belongs to a {name} agent, which has no datastore"),
             "Save snapshots on the servers.",
@@ -96,10 +96,11 @@ pub fn look(flavour: &Flavour, data_dir: &Path, said: Said) -> Result<Option<Wit
 /// Fails with words where K3s keeps its state in something else than embedded etcd. A folder without any state is fine: a
 /// restore fills it.
 pub fn may_be_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
-    let empty = [flavour::ETCD_WAL, flavour::SQLITE].iter().all(|below| !data_dir.join(below).exists());
+    let empty =
+        [distribution::ETCD_WAL, distribution::SQLITE].iter().all(|below| !data_dir.join(below).exists());
     match (empty, external) {
         (true, None) => Ok(()),
-        _ => require_etcd(&flavour::K3S, data_dir, Said { external, ..Said::default() }).map_err(|e| {
+        _ => require_etcd(&distribution::K3S, data_dir, Said { external, ..Said::default() }).map_err(|e| {
             let what = e.to_string();
             Fault::new(Kind::Refused, what)
                 .hint("K3s would turn it into an etcd of the snapshot's data without asking. Move its data away first if that is what you want.")
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn each_datastore_has_its_own_sentence_and_etcd_on_disk_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let without = |said| look(&flavour::K3S, dir.path(), said).unwrap().unwrap();
+        let without = |said| look(&distribution::K3S, dir.path(), said).unwrap().unwrap();
         let none = Said::default();
         let postgres = Said { external: Some("postgres"), ..none };
         let (init, joins, disabled) = (
@@ -131,15 +132,15 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("server/db")).unwrap();
         assert!(without(none).why.contains("etcd database not found"));
         assert_eq!([none, joins, init, disabled].map(|s| without(s).rightly), [false, false, false, true]);
-        std::fs::write(dir.path().join(flavour::SQLITE), b"x").unwrap();
+        std::fs::write(dir.path().join(distribution::SQLITE), b"x").unwrap();
         assert!(without(none).why.contains("SQLite"));
         assert_eq!([none, joins, init].map(|s| without(s).rightly), [true, false, false]);
         assert!(without(postgres).why.contains("external datastore (postgres)") && without(postgres).rightly);
-        std::fs::create_dir_all(dir.path().join(flavour::ETCD_WAL)).unwrap();
-        assert!(require_etcd(&flavour::K3S, dir.path(), postgres).is_ok());
-        let missing = require_etcd(&flavour::RKE2, &dir.path().join("nowhere"), none).unwrap_err();
+        std::fs::create_dir_all(dir.path().join(distribution::ETCD_WAL)).unwrap();
+        assert!(require_etcd(&distribution::K3S, dir.path(), postgres).is_ok());
+        let missing = require_etcd(&distribution::RKE2, &dir.path().join("nowhere"), none).unwrap_err();
         assert!(missing.to_string().contains("no RKE2 data-dir"));
         assert_eq!(crate::error::kind_of(&missing), Kind::Config);
-        assert!(!look(&flavour::K3S, &dir.path().join("nowhere"), disabled).unwrap().unwrap().rightly);
+        assert!(!look(&distribution::K3S, &dir.path().join("nowhere"), disabled).unwrap().unwrap().rightly);
     }
 }

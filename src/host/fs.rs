@@ -20,7 +20,7 @@ use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use rustix::fs::Advice;
 
 use crate::error::{Fault, Kind};
-use crate::inspect::ReadAt;
+use crate::io::ReadAt;
 use crate::model::snapshot::FileId;
 
 const FULL: &str = "Free some space, or name a folder on another file system with --dir.";

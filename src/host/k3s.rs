@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use super::process;
-use super::{K3s, Progress, Ready, ResetEnd, k3s_ready};
+use super::{K3s, Progress, Ready, ResetEnd, readyz};
 use crate::error::{Fault, Kind};
 use crate::model::restore::Process;
 use crate::model::secret::Secret;
@@ -131,7 +131,7 @@ impl K3s for Program {
         let (cert, key, ca) = (file("client-admin.crt"), file("client-admin.key"), file("server-ca.crt"));
         let mut last = Ready::Yes;
         for at in &self.api {
-            last = k3s_ready::readyz(*at, &cert, &key, &ca, Duration::from_secs(3))
+            last = readyz::readyz(*at, &cert, &key, &ca, Duration::from_secs(3))
                 .unwrap_or_else(|e| Ready::NoAnswer(format!("{e:#}")));
             if !matches!(last, Ready::NoAnswer(_)) {
                 break;

@@ -3,19 +3,18 @@
 
 pub mod copy;
 pub mod datastore;
-pub mod flavour;
+pub mod file_tree;
 pub mod fs;
-pub mod held;
 pub mod k3s;
-pub mod k3s_door;
-pub mod k3s_ready;
 pub mod lock;
 pub mod notify;
+pub mod open_files;
 pub mod ports;
 pub mod process;
-pub mod site;
+pub mod readyz;
+pub mod server_files;
+pub mod supervisor;
 pub mod systemd;
-pub mod tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -24,9 +23,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub use fs::{Draft, FileAt, Published};
-pub use k3s_ready::Ready;
 pub use ports::Listener;
-pub use site::Site;
+pub use readyz::Ready;
+pub use server_files::Site;
 
 use crate::model::restore::Process;
 use crate::model::secret::Secret;

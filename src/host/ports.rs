@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::held::if_shown;
+use super::open_files::if_shown;
 
 /// The kernel's word for a socket that listens.
 const LISTENS: &str = "0A";

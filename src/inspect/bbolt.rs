@@ -9,8 +9,8 @@ use std::io;
 use std::mem;
 
 use super::finding::{Check, Finding, Findings, Halt};
-use super::ledger::Ledger;
 use super::page::{BRANCH, Element, HEADER, LEAF, Page, Value, element_at, u64_at};
+use super::page_map::Ledger;
 
 /// Pages one above the other. bbolt has at least two children in a branch, and etcd no bucket in a bucket:
 /// real files have some five. It bounds the memory a hostile one can ask for.

@@ -13,14 +13,15 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Facts;
 use super::bbolt::Visit;
-use super::etcd::{self, Etcd};
+use super::facts::{self, Etcd};
 use super::finding::{Finding, Findings};
 use super::nodes::{self, Node};
 use super::page::Value;
 use super::proto::{Record, Span};
 use super::sample::Sampler;
-use super::{Facts, ReadAt};
+use crate::io::ReadAt;
 
 /// So many sets of bootstrap data are kept. K3s has one, and two while a token is changed.
 const SEALED: usize = 16;
@@ -164,7 +165,7 @@ impl Reader {
 
     fn entry(&mut self, key: &[u8], value: &mut Value<'_>) -> io::Result<()> {
         // What is wrong with an entry, the proof has said.
-        let Ok(entry) = etcd::entry(key, value)? else { return Ok(()) };
+        let Ok(entry) = facts::entry(key, value)? else { return Ok(()) };
         if entry.revision > self.upto {
             return Ok(());
         }
@@ -193,7 +194,7 @@ impl Reader {
     /// Keeps what has to be known of some keys.
     fn keep(&mut self, id: u64, record: Record, deleted: bool, value: &mut Value<'_>) -> io::Result<()> {
         let Some(key) = value.bytes(record.key.at, record.key.len)? else { return Ok(()) };
-        let hash = etcd::token_hash(key);
+        let hash = facts::token_hash(key);
         let node = nodes::name(key);
         if let Some(hash) = hash {
             if deleted {

@@ -6,8 +6,8 @@
 use std::io;
 
 use super::finding::{Check, Finding, Findings, Halt};
-use super::ledger::Ledger;
 use super::page::{FREELIST, HEADER, Page, u64_at};
+use super::page_map::Ledger;
 
 /// The meta page names this page where no list is kept.
 const NONE: u64 = u64::MAX;

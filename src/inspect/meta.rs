@@ -7,9 +7,9 @@
 
 use std::io;
 
-use super::ReadAt;
 use super::finding::{Check, Finding, Findings, Halt};
 use super::page::{Header, META, u32_at, u64_at};
+use crate::io::ReadAt;
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;

@@ -14,27 +14,29 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 mod bbolt;
+mod canonical;
 mod content;
-mod etcd;
+mod facts;
 mod finding;
 mod freelist;
-mod ledger;
-mod live;
 mod meta;
 mod nodes;
 mod page;
+mod page_map;
 mod proto;
+mod read_ahead;
 mod sample;
-mod stride;
 
+pub use canonical::{InPlace, Normal, in_place, normal};
 pub use content::{Bootstrap, Content, Held, Sample, content};
 pub use finding::{Check, Finding};
-pub use live::{InPlace, Normal, in_place, normal};
 pub use meta::looks_like;
 pub use nodes::{Address, Node};
 
 use bbolt::Visit;
 use finding::Findings;
+
+use crate::io::ReadAt;
 
 /// The SHA-256 at the end of a snapshot, in bytes.
 pub const TRAILER: u64 = 32;
@@ -48,47 +50,6 @@ const CHUNK: usize = 256 * 1024;
 /// So far ahead of the hash the disk is asked to read. The walk, which jumps about in the same file, spoils what the
 /// kernel would guess by itself.
 const AHEAD: u64 = 4 << 20;
-
-/// Random access to the bytes of a snapshot: a file, bytes in memory, later an object in a bucket.
-pub trait ReadAt: Send + Sync {
-    /// How many bytes there are.
-    fn size(&self) -> u64;
-
-    /// Fills `buf` from `offset`. An [`io::ErrorKind::UnexpectedEof`] where there are too few bytes.
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
-
-    /// These bytes are read next: whoever can have them at hand by then may begin now. Only ever a hint.
-    fn soon(&self, _offset: u64, _len: u64) {}
-}
-
-impl ReadAt for [u8] {
-    fn size(&self) -> u64 {
-        self.len() as u64
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        let have = usize::try_from(offset)
-            .ok()
-            .and_then(|from| self.get(from..from.checked_add(buf.len())?))
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        buf.copy_from_slice(have);
-        Ok(())
-    }
-}
-
-impl<T: ReadAt + ?Sized> ReadAt for &T {
-    fn size(&self) -> u64 {
-        (**self).size()
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        (**self).read_exact_at(buf, offset)
-    }
-
-    fn soon(&self, offset: u64, len: u64) {
-        (**self).soon(offset, len);
-    }
-}
 
 /// What a snapshot says about itself. Worth something only next to an empty list of findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -162,7 +123,7 @@ impl Proof {
 /// alone.
 pub fn prove(data: &dyn ReadAt, db_len: u64) -> anyhow::Result<Proof> {
     let mut findings = Findings::default();
-    let mut etcd = etcd::Etcd::default();
+    let mut etcd = facts::Etcd::default();
     let facts = walk(data, db_len, &mut findings, &mut etcd).context("reading the database")?;
     let facts = match facts {
         Some(of_file) => etcd.facts(&mut findings, of_file),
@@ -178,7 +139,7 @@ fn walk(
     findings: &mut Findings,
     visit: &mut dyn Visit,
 ) -> io::Result<Option<Facts>> {
-    let data = &stride::Stride::new(data);
+    let data = &read_ahead::Stride::new(data);
     let Some(meta) = meta::newest(data, findings)? else { return Ok(None) };
     let page_size = u64::from(meta.page_size);
     if meta.pages.checked_mul(page_size) != Some(db_len) {
@@ -188,7 +149,7 @@ fn walk(
     }
     // The mark may be a lie: nothing is sized after it that the file itself does not have.
     let pages = meta.pages.min(db_len.min(data.size()) / page_size);
-    let mut ledger = ledger::Ledger::new(data, page_size, pages);
+    let mut ledger = page_map::Ledger::new(data, page_size, pages);
     let free = freelist::Freelist::claim(&mut ledger, meta.freelist, findings)?;
     bbolt::Walk::new(&mut ledger, findings).tree(meta.root, visit)?;
     free.verify(&ledger, findings)?;

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::etcd::word;
+use super::facts::word;
 use super::proto;
 
 /// Where Kubernetes keeps its Node objects.

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::ReadAt;
+use crate::io::ReadAt;
 
 pub(super) const BRANCH: u16 = 0x01;
 pub(super) const LEAF: u16 = 0x02;

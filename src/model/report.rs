@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::outcome::{Old, Restore};
+use super::restore_report::{Old, Restore};
 use super::snapshot::{Recency, Snapshot, State};
 use crate::error::{self, Kind};
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where a snapshot comes from. Another datastore, or another way to read one, is another file here.
 
-pub mod clone;
-pub mod cold;
+mod error;
 pub mod etcd;
-pub mod intake;
-mod trouble;
+pub mod offline;
+pub mod reflink;
+pub mod trailer_hasher;
 
 use anyhow::Result;
 

@@ -15,7 +15,7 @@ use super::{Home, Kept, Opened, Store, removal};
 use crate::error::{Fault, Kind};
 use crate::host::fs::{Published, id_of, is_dot_name, make_folder, nonblocking};
 use crate::host::{Draft, FileAt, Progress};
-use crate::inspect::ReadAt;
+use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::{Leftover, Listing, Manifest, Snapshot, State, plausible_size};
 

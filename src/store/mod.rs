@@ -9,7 +9,7 @@ pub mod s3;
 use anyhow::Result;
 
 use crate::host::{Draft, Progress};
-use crate::inspect::ReadAt;
+use crate::io::ReadAt;
 use crate::model::name::SnapshotName;
 use crate::model::snapshot::{FileId, Leftover, Listing, Manifest, Snapshot};
 

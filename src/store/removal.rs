@@ -8,9 +8,9 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 
 use super::manifests::Manifests;
-use crate::host::flavour::METADATA;
+use crate::distribution::METADATA;
 use crate::host::fs::{denied, is_dot_name, sync_folder};
-use crate::host::held::held;
+use crate::host::open_files::held;
 use crate::model::name::SnapshotName;
 use crate::model::snapshot::Leftover;
 

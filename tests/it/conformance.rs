@@ -3,7 +3,7 @@
 
 use k3s_snapshot::error::{Kind, kind_of};
 use k3s_snapshot::host::Silent;
-use k3s_snapshot::inspect::ReadAt;
+use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
 use k3s_snapshot::model::snapshot::{Digest, FileId, MANIFEST_VERSION, Manifest, State};
 use k3s_snapshot::store::Store;

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use k3s_snapshot::host::FileAt;
-use k3s_snapshot::inspect::{self, Content, Held, ReadAt, Sample, TRAILER, content, in_place};
+use k3s_snapshot::inspect::{self, Content, Held, Sample, TRAILER, content, in_place};
+use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::source::Live;
 use k3s_snapshot::source::etcd::Etcd as Source;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};

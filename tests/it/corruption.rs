@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use k3s_snapshot::inspect::{self, Check, Facts, Finding, Proof, ReadAt};
+use k3s_snapshot::inspect::{self, Check, Facts, Finding, Proof};
+use k3s_snapshot::io::ReadAt;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 use crate::bolt_writer::{self, Bucket, Shape, database, etcd, record, revision, seal, tombstone};

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::process::Command;
 
 use k3s_snapshot::cli;
-use k3s_snapshot::config::key::KEYS;
+use k3s_snapshot::config::options::KEYS;
 use k3s_snapshot::config::retention;
 use k3s_snapshot::error::Kind;
 use k3s_snapshot::inspect::Check;
 use k3s_snapshot::model::event;
-use k3s_snapshot::model::outcome::Restore;
 use k3s_snapshot::model::report::{Report, Row};
 use k3s_snapshot::model::restore::Was;
+use k3s_snapshot::model::restore_report::Restore;
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use serde_json::{Value, json};
 

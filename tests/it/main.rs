@@ -9,6 +9,7 @@
     reason = "a panic is how a test reports"
 )]
 
+mod architecture;
 mod bolt_writer;
 mod churn;
 mod clone;
@@ -17,7 +18,6 @@ mod content;
 mod corruption;
 mod documents;
 mod generator;
-mod layers;
 mod machine;
 mod packages;
 mod parts;

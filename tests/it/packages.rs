@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use clap_complete::Shell;
 use k3s_snapshot::cli;
-use k3s_snapshot::config::key::KEYS;
+use k3s_snapshot::config::options::KEYS;
 
 use crate::support::bucket::{self, Bucket};
 use crate::support::host::Host;

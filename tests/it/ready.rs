@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use k3s_snapshot::error::{Kind, kind_of};
-use k3s_snapshot::host::k3s_ready::{Ready, readyz};
+use k3s_snapshot::host::readyz::{Ready, readyz};
 
 use crate::support::certs::Certs;
 use crate::support::eventually;

@@ -148,7 +148,7 @@ fn a_download_goes_on_where_it_broke() {
             draft.fill_from(&*opened.data, 3, 5 << 20, &Silent)?;
             let reader = draft.reader()?;
             let mut all = vec![0; data.len()];
-            k3s_snapshot::inspect::ReadAt::read_exact_at(&reader, &mut all, 0)?;
+            k3s_snapshot::io::ReadAt::read_exact_at(&reader, &mut all, 0)?;
             assert!(all == data, "other bytes");
             Ok(())
         },

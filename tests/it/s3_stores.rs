@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k3s_snapshot::error::{Kind, kind_of};
 use k3s_snapshot::host::Silent;
-use k3s_snapshot::model::bucket::{CustomerKey, Encryption, Objects};
+use k3s_snapshot::model::s3_config::{CustomerKey, Encryption, Objects};
 use k3s_snapshot::model::snapshot::{Snapshot, State};
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use k3s_snapshot::config::load::{self, Environment, Named};
 use k3s_snapshot::config::unit::Flags;
+use k3s_snapshot::distribution::{Distribution, K3S};
 use k3s_snapshot::error::{Kind, hint_of, kind_of};
-use k3s_snapshot::host::flavour::{Flavour, K3S};
 use k3s_snapshot::host::ports::listeners;
 use k3s_snapshot::host::process;
 use k3s_snapshot::host::systemd::{self, Systemd};
@@ -66,7 +66,7 @@ fn systemctl(args: &[&str]) {
 fn flags() -> Flags {
     let gathered =
         load::gather(Path::new("/"), &Named::default(), &Environment::new(), &systemd::definition).unwrap();
-    assert_eq!(gathered.flavour.word, "k3s", "its unit shows it");
+    assert_eq!(gathered.distribution.word, "k3s", "its unit shows it");
     gathered.flags
 }
 
@@ -122,7 +122,7 @@ fn the_flags_are_what_the_process_was_given() {
         verbatim: true,
         ..Definition::default()
     };
-    let given = |_: &'static Flavour, _: Option<&str>| Ok(Some(definition.clone()));
+    let given = |_: &'static Distribution, _: Option<&str>| Ok(Some(definition.clone()));
     let real = load::gather(Path::new("/"), &Named::default(), &Environment::new(), &given).unwrap().flags;
     for flag in
         ["data-dir", "node-ip", "node-label", "x", "percent", "kube-apiserver-arg", "kubelet-arg", "escaped"]

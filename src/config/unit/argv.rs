@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line of K3s: variables put in as systemd does, then read as K3s reads its flags.
 
-use super::words;
+use super::quoting;
 use crate::model::unit::k3s_in;
 
 /// The long names of K3s's one-letter flags.
@@ -81,7 +81,7 @@ pub(super) fn substitute<'a>(argv: &[String], value: &dyn Fn(&str) -> Option<&'a
         match word.strip_prefix('$') {
             Some(name) if !name.starts_with(['{', '$']) => {
                 let text = value(name).unwrap_or_default();
-                let cut = words::split(text);
+                let cut = quoting::split(text);
                 all.extend(cut.unwrap_or_else(|| text.split_whitespace().map(str::to_owned).collect()));
             }
             _ => all.push(braces(word, value)),

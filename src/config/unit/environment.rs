@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::{env_file, files};
-use crate::config::fragment::Origin;
+use super::{env_file, unit_file};
+use crate::config::layer::Origin;
 use crate::config::load::under;
 use crate::model::unit::Definition;
 
@@ -63,7 +63,7 @@ pub(super) fn of(definition: &Definition, root: &Path) -> Vec<Variable> {
     }
     for (path, _) in &definition.environment_files {
         let path = under(root, path);
-        let text = match files::read(root, &path) {
+        let text = match unit_file::read(root, &path) {
             Ok(text) => text.unwrap_or_default(),
             Err(e) => {
                 log::debug!("environment of K3s's unit: {e:#}");

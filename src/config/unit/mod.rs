@@ -7,8 +7,8 @@
 mod argv;
 mod env_file;
 mod environment;
-pub(super) mod files;
-mod words;
+mod quoting;
+pub(super) mod unit_file;
 
 use std::fmt;
 use std::path::Path;
@@ -16,9 +16,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
-use super::fragment::{Entry, Fragment, Origin};
-use super::key;
-use crate::host::flavour::Flavour;
+use super::layer::{Entry, Fragment, Origin};
+use super::options;
+use crate::distribution::Distribution;
 use crate::model::secret::Secret;
 use crate::model::unit::Definition;
 pub(super) use environment::CONFIG_FILE;
@@ -75,7 +75,7 @@ impl Layer {
     pub(super) fn fragment(&self) -> Fragment {
         let mut all = Fragment::default();
         for (flag, entry) in &self.0 {
-            if let Some(key) = key::by_k3s_spelling(flag) {
+            if let Some(key) = options::by_k3s_spelling(flag) {
                 all.set(key.name, entry.values.clone(), entry.origin.clone());
             }
         }
@@ -84,13 +84,17 @@ impl Layer {
 }
 
 /// K3s's unit as its files say it, for who runs before systemd can be asked.
-pub fn from_files(root: &Path, flavour: &Flavour, wanted: Option<&str>) -> Result<Option<Definition>> {
-    files::find(root, flavour, wanted)
+pub fn from_files(
+    root: &Path,
+    distribution: &Distribution,
+    wanted: Option<&str>,
+) -> Result<Option<Definition>> {
+    unit_file::find(root, distribution, wanted)
 }
 
 impl Flags {
     /// What the unit says by itself; its configuration files follow with [`Flags::file`].
-    pub(super) fn new(definition: Option<&Definition>, root: &Path, flavour: &Flavour) -> Flags {
+    pub(super) fn new(definition: Option<&Definition>, root: &Path, distribution: &Distribution) -> Flags {
         let Some(definition) = definition else { return Flags::default() };
         let environment = environment::of(definition, root);
         let value = |name: &str| environment.iter().find(|v| v.name == name).map(|v| v.value.as_str());
@@ -98,16 +102,16 @@ impl Flags {
             true => definition.exec_start.clone(),
             false => argv::substitute(&definition.exec_start, &value),
         };
-        let line = argv::read(&argv, flavour.program);
+        let line = argv::read(&argv, distribution.program);
         let mut flags = Flags {
             unit: Some(definition.name.clone()),
             executable: line.executable,
             command: line.command,
-            config_file: value(&flavour.variable(CONFIG_FILE)).map(str::to_owned),
+            config_file: value(&distribution.variable(CONFIG_FILE)).map(str::to_owned),
             ..Flags::default()
         };
         for (name, flag) in environment::FLAGS {
-            let name = flavour.variable(name);
+            let name = distribution.variable(name);
             if let Some(v) = environment.iter().find(|v| v.name == name && !v.value.is_empty()) {
                 flags.variables.set(flag, vec![v.value.clone()], v.origin.clone());
             }
@@ -235,7 +239,7 @@ impl fmt::Debug for Flags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::flavour::K3S;
+    use crate::distribution::K3S;
     use std::path::PathBuf;
 
     /// A unit with these arguments, `Environment=` and files of variables (their texts).

@@ -13,7 +13,7 @@ use serde::Serialize;
 use zbus::wire::DynamicDeserialize;
 use zbus::{Connection, DynamicType, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, Variant};
 
-use super::trouble;
+use super::error;
 use crate::host::{Active, Unit};
 use crate::model::unit::Definition;
 
@@ -31,7 +31,7 @@ pub(super) fn run<T>(what: &str, within: Duration, work: impl Future<Output = Re
         .build()
         .context("starting the runtime for systemd")?;
     runtime.block_on(async {
-        tokio::time::timeout(within, work).await.unwrap_or_else(|_| Err(trouble::silent(what, within)))
+        tokio::time::timeout(within, work).await.unwrap_or_else(|_| Err(error::silent(what, within)))
     })
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Loaded {
 
 impl Bus {
     pub(super) async fn open() -> Result<Bus> {
-        Connection::system().await.map(Bus).map_err(|e| trouble::no_bus(&e))
+        Connection::system().await.map(Bus).map_err(|e| error::no_bus(&e))
     }
 
     async fn call<B, R>(&self, path: &str, interface: &str, method: &str, body: &B) -> zbus::Result<R>
@@ -68,7 +68,7 @@ impl Bus {
     /// Has systemd read a unit, where it has not done so yet. Succeeds for a unit that does not exist.
     pub(super) async fn load(&self, unit: &str) -> Result<Loaded> {
         let asked = self.manager("LoadUnit", &(unit,)).await;
-        Ok(Loaded { path: asked.map_err(|e| trouble::explain(unit, "asking for", &e))? })
+        Ok(Loaded { path: asked.map_err(|e| error::explain(unit, "asking for", &e))? })
     }
 
     /// Every service in systemd's memory whose file was read, by its name.
@@ -79,7 +79,7 @@ impl Bus {
         let rows: Vec<Row> = self
             .manager("ListUnitsByPatterns", &(&none[..], &["*.service"][..]))
             .await
-            .map_err(|e| trouble::explain("*.service", "listing", &e))?;
+            .map_err(|e| error::explain("*.service", "listing", &e))?;
         let rows = rows.into_iter().filter(|row| row.2 == "loaded");
         Ok(rows.map(|row| (row.0, Loaded { path: row.6 })).collect())
     }
@@ -94,7 +94,7 @@ impl Bus {
             .member("JobRemoved")
             .arg(2, id)
             .build();
-        let why = |e: &zbus::Error| trouble::explain(id, "following", e);
+        let why = |e: &zbus::Error| error::explain(id, "following", e);
         // Without a subscription, systemd tells nobody.
         self.manager::<_, ()>("Subscribe", &()).await.map_err(|e| why(&e))?;
         let stream = MessageStream::for_match_rule(rule.map_err(|e| why(&e))?, &self.0, None).await;
@@ -147,7 +147,7 @@ impl Properties {
 impl Loaded {
     async fn properties(&self, bus: &Bus, unit: &str, interface: &str) -> Result<Properties> {
         let all = bus.call(self.path.as_str(), PROPERTIES, "GetAll", &(interface,)).await;
-        Ok(Properties(all.map_err(|e| trouble::explain(unit, "asking about", &e))?))
+        Ok(Properties(all.map_err(|e| error::explain(unit, "asking about", &e))?))
     }
 
     async fn property<T: TryFrom<Variant<'static>>>(

@@ -3,15 +3,15 @@
 //! one `block_on` a call, nothing kept. Never restarts, never isolates: a stop and a start are two deeds.
 
 mod bus;
-mod trouble;
+mod error;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use zbus::OwnedObjectPath;
 
-use super::flavour::Flavour;
 use super::{Service, Unit};
+use crate::distribution::Distribution;
 use crate::model::unit::{Definition, k3s_in, the_one};
 use bus::Bus;
 
@@ -48,23 +48,23 @@ impl Systemd {
 
 /// K3s's unit: the one that is wanted, else the one of the distribution's usual name, else the one loaded unit that
 /// runs its server (or, where none does, its agent). Several or none is an error.
-pub fn find(flavour: &Flavour, wanted: Option<&str>) -> Result<Systemd> {
+pub fn find(distribution: &Distribution, wanted: Option<&str>) -> Result<Systemd> {
     bus::run("the search for K3s's unit", ANSWER, async {
         let bus = Bus::open().await?;
-        let found = search(&bus, flavour, wanted).await?;
-        found.map(|d| Systemd { unit: d.name }).map_err(|names| trouble::ambiguous(flavour, &names))
+        let found = search(&bus, distribution, wanted).await?;
+        found.map(|d| Systemd { unit: d.name }).map_err(|names| error::ambiguous(distribution, &names))
     })
 }
 
 /// What [`find`] finds, as the settings need it: quick, and `None` where there is no bus, no answer in time, or no unit
 /// that could be meant. A unit that is wanted and does not exist is an error.
-pub fn definition(flavour: &Flavour, wanted: Option<&str>) -> Result<Option<Definition>> {
+pub fn definition(distribution: &Distribution, wanted: Option<&str>) -> Result<Option<Definition>> {
     let begun = Instant::now();
     let mut reached = false;
     let found = bus::run("the question for K3s's unit", QUICK, async {
         let bus = Bus::open().await?;
         reached = true;
-        search(&bus, flavour, wanted).await
+        search(&bus, distribution, wanted).await
     });
     log::debug!("systemd was asked for K3s's unit in {:?}", begun.elapsed());
     let (level, why) = match found {
@@ -77,7 +77,7 @@ pub fn definition(flavour: &Flavour, wanted: Option<&str>) -> Result<Option<Defi
         Err(e) if reached => return Err(e),
         Err(e) => (log::Level::Warn, format!("{e:#}")),
     };
-    log::log!(level, "the flags in the unit of {} are not known: {why}", flavour.name);
+    log::log!(level, "the flags in the unit of {} are not known: {why}", distribution.name);
     Ok(None)
 }
 
@@ -88,28 +88,28 @@ fn full_name(unit: &str) -> String {
 /// The unit, or the names of all that could be meant.
 async fn search(
     bus: &Bus,
-    flavour: &Flavour,
+    distribution: &Distribution,
     wanted: Option<&str>,
 ) -> Result<Result<Definition, Vec<String>>> {
-    let usual = wanted.map_or_else(|| flavour.unit.to_owned(), full_name);
+    let usual = wanted.map_or_else(|| distribution.unit.to_owned(), full_name);
     let unit = bus.load(&usual).await?;
     if let Some(definition) = unit.definition(bus).await {
         return Ok(Ok(definition));
     }
     if wanted.is_some() {
-        return Err(trouble::unusable(&usual, &unit.state(bus).await));
+        return Err(error::unusable(&usual, &unit.state(bus).await));
     }
     let mut candidates = Vec::new();
     for (name, loaded) in bus.services().await? {
         let exec_start = loaded.exec_start(bus).await;
-        if k3s_in(&exec_start, flavour.program).is_some() {
+        if k3s_in(&exec_start, distribution.program).is_some() {
             candidates.extend(loaded.definition(bus).await);
         } else {
             log::trace!("{name} does not run K3s");
         }
     }
     candidates.sort_by(|a, b| a.name.cmp(&b.name));
-    let found = the_one(&candidates, flavour.program).cloned();
+    let found = the_one(&candidates, distribution.program).cloned();
     Ok(found.map_err(|names| names.into_iter().map(str::to_owned).collect()))
 }
 
@@ -130,21 +130,21 @@ impl Service for Systemd {
             let job: OwnedObjectPath = bus
                 .manager("StopUnit", &(&*self.unit, MODE))
                 .await
-                .map_err(|e| trouble::explain(&self.unit, "stopping", &e))?;
+                .map_err(|e| error::explain(&self.unit, "stopping", &e))?;
             match ends.of(&job).await?.as_str() {
                 "done" => {}
-                result => return Err(trouble::not_stopped(&self.unit, result)),
+                result => return Err(error::not_stopped(&self.unit, result)),
             }
             match self.ask(&bus).await?.active {
                 active if active.is_down() => Ok(()),
-                active => Err(trouble::started_again(&self.unit, active.label())),
+                active => Err(error::started_again(&self.unit, active.label())),
             }
         };
         // Two deadlines: what is asked before and after the wait is not the unit's fault.
         bus::run("a stop", within + ANSWER, async {
             match tokio::time::timeout(within, stopping).await {
                 Ok(stopped) => stopped,
-                Err(_) => Err(trouble::still_stopping(&self.unit, within)),
+                Err(_) => Err(error::still_stopping(&self.unit, within)),
             }
         })
     }
@@ -153,7 +153,7 @@ impl Service for Systemd {
         bus::run("the request for a start", ANSWER, async {
             let bus = Bus::open().await?;
             let started = bus.manager::<_, OwnedObjectPath>("StartUnit", &(&*self.unit, MODE)).await;
-            started.map(drop).map_err(|e| trouble::explain(&self.unit, "starting", &e))
+            started.map(drop).map_err(|e| error::explain(&self.unit, "starting", &e))
         })
     }
 
@@ -161,7 +161,7 @@ impl Service for Systemd {
         bus::run("reading its units again", RELOAD, async {
             let bus = Bus::open().await?;
             let done = bus.manager::<_, ()>("Reload", &()).await;
-            done.map_err(|e| trouble::explain(&self.unit, "reloading the units, among them", &e))
+            done.map_err(|e| error::explain(&self.unit, "reloading the units, among them", &e))
         })
     }
 
@@ -170,7 +170,7 @@ impl Service for Systemd {
             let bus = Bus::open().await?;
             match bus.manager::<_, ()>("ResetFailedUnit", &(&*self.unit,)).await {
                 // What systemd has forgotten altogether has not failed.
-                Err(e) if !trouble::is_none(&e) => Err(trouble::explain(&self.unit, "resetting", &e)),
+                Err(e) if !error::is_none(&e) => Err(error::explain(&self.unit, "resetting", &e)),
                 _ => Ok(()),
             }
         })

@@ -14,11 +14,11 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use crate::error::{Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::model::method::Method;
-use crate::source::intake::{Flaw, Intake};
-use crate::source::trouble::{self, describe};
+use crate::source::error::{self, describe};
+use crate::source::trailer_hasher::{Flaw, Intake};
 use crate::source::{Captured, Fill, Source};
 
-mod live;
+mod status;
 
 /// To reach a port and shake hands.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -134,14 +134,14 @@ impl Etcd {
         progress.step("receiving the snapshot", Some(answer.size));
         let mut stream = timeout(ANSWER, client.snapshot())
             .await
-            .map_err(|_| trouble::silent(&endpoint, &self.unit))?
+            .map_err(|_| error::silent(&endpoint, &self.unit))?
             .map_err(|e| self.explain(&endpoint, &e))?;
         let mut intake = Intake::default();
         loop {
             let message = timeout(self.stall, stream.message())
                 .await
-                .map_err(|_| trouble::stalled(&endpoint, self.stall))?
-                .map_err(|e| trouble::broken(&endpoint, &self.unit, &describe(&e)))?;
+                .map_err(|_| error::stalled(&endpoint, self.stall))?
+                .map_err(|e| error::broken(&endpoint, &self.unit, &describe(&e)))?;
             let Some(message) = message else { break };
             let blob = message.blob();
             intake.take(blob);
@@ -149,7 +149,7 @@ impl Etcd {
             progress.advance(blob.len() as u64);
         }
         let (bytes, sha256) = intake.finish().map_err(|flaw| match flaw {
-            Flaw::Short(n) => trouble::broken(
+            Flaw::Short(n) => error::broken(
                 &endpoint,
                 &self.unit,
                 &format!("it ended after {n} bytes, without its checksum"),
@@ -178,7 +178,7 @@ impl Etcd {
         let (mut client, endpoint) = self.connect_any(tls).await?;
         let status = timeout(ANSWER, client.status())
             .await
-            .map_err(|_| trouble::silent(&endpoint, &self.unit))?
+            .map_err(|_| error::silent(&endpoint, &self.unit))?
             .map_err(|e| self.explain(&endpoint, &e))?;
         if status.is_learner() {
             return Err(Fault::new(
@@ -192,7 +192,7 @@ impl Etcd {
         if asked.is_err() {
             // A member that has gone since is a failure; one that has no quorum is a member without a quorum.
             let gone =
-                timeout(ANSWER, client.status()).await.map_err(|_| trouble::silent(&endpoint, &self.unit))?;
+                timeout(ANSWER, client.status()).await.map_err(|_| error::silent(&endpoint, &self.unit))?;
             gone.map_err(|e| self.explain(&endpoint, &e))?;
         }
         let answer = Answer {
@@ -224,7 +224,7 @@ impl Etcd {
     }
 
     fn explain(&self, endpoint: &str, e: &(dyn std::error::Error + 'static)) -> anyhow::Error {
-        trouble::explain(endpoint, &self.unit, e, &self.cacert, &self.cert)
+        error::explain(endpoint, &self.unit, e, &self.cacert, &self.cert)
     }
 
     /// The revision that is acknowledged by now, by a linearizable read: from this member, else from the others,
@@ -290,6 +290,6 @@ async fn connect(
         let tls = if loopback { tls.clone().domain_name("localhost") } else { tls.clone() };
         endpoint = endpoint.tls_config(tls)?;
     }
-    let channel = timeout(CONNECT, endpoint.connect()).await.map_err(|_| trouble::NoAnswer)??;
+    let channel = timeout(CONNECT, endpoint.connect()).await.map_err(|_| error::NoAnswer)??;
     Ok(Client::from_channel(Channel::Tonic(channel), None).await?)
 }

@@ -11,11 +11,11 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::answer::{header, in_a_document};
+use super::client::{Payload, Wire};
+use super::error::{Class, Trouble};
 use super::put::{base64, is_unknown};
-use super::send::{Payload, Wire};
+use super::response::{header, in_a_document};
 use super::sign::Ask;
-use super::trouble::{Class, Trouble};
 use super::xml::escape;
 
 /// The most that a store takes in one request.

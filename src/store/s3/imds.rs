@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use ureq::Agent;
 
-use super::trouble::{Class, Trouble};
-use crate::model::bucket::Keys;
+use super::error::{Class, Trouble};
+use crate::model::s3_config::Keys;
 use crate::model::secret::Secret;
 
 const PATH: &str = "/latest/meta-data/iam/security-credentials/";

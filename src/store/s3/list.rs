@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 
 use ureq::http::Method;
 
+use super::client::{Payload, Wire};
+use super::error::{Class, Trouble};
+use super::manifest::{FOLDER, label, newer};
 use super::object::id_of;
-use super::record::{FOLDER, label, newer};
-use super::send::{Payload, Wire};
 use super::sign::Ask;
-use super::trouble::{Class, Trouble};
 use super::xml::Node;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::{FileId, Listing, Snapshot, State, plausible_size};

@@ -4,21 +4,21 @@
 //! `sign` signs, `send` sends and tries again, `answer` and `trouble` put failures into words; the rest says what is
 //! sent. Nothing outside this folder knows HTTP, XML or a signature.
 
-mod answer;
+mod client;
 mod delete;
+mod error;
 mod imds;
 mod list;
+mod manifest;
 mod multipart;
 mod object;
-mod pinned;
 mod probe;
 mod proxy;
 mod put;
-mod record;
-mod send;
+mod response;
 mod sign;
 mod tls;
-mod trouble;
+mod tls_verifier;
 mod xml;
 
 use std::path::PathBuf;
@@ -31,18 +31,18 @@ use anyhow::Result;
 use super::{Opened, Remote, Store};
 use crate::error::{Fault, Kind, kind_of};
 use crate::host::{Draft, Progress};
-use crate::inspect::ReadAt;
-use crate::model::bucket::Bucket;
+use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::Check;
+use crate::model::s3_config::Bucket;
 use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
 
+use client::Wire;
+use error::{Class, Trouble};
 use list::Shown;
+use manifest::Evidence;
 use object::{Head, Object, head, id_of};
 use put::Manners;
-use record::Evidence;
-use send::Wire;
-use trouble::{Class, Trouble};
 
 /// Seconds in which a manifest is too young to be called left over.
 const DAY: u64 = 86_400;
@@ -91,7 +91,7 @@ impl S3 {
         let state = match (&name, &manifest) {
             (None, _) => State::Foreign,
             _ if head.size == 0 => State::Bad,
-            (_, Some(m)) => record::verdict(m),
+            (_, Some(m)) => manifest::verdict(m),
             (Some(n), None) if n.suffix == Suffix::Plain && !plausible_size(head.size) => State::Bad,
             (Some(_), None) => State::Unchecked,
         };
@@ -124,10 +124,10 @@ impl S3 {
                             return;
                         }
                         let object = shown.objects.get(&snapshot.file);
-                        match record::read_from(&self.wire, key, &snapshot.file) {
+                        match manifest::read_from(&self.wire, key, &snapshot.file) {
                             Ok(Some(m)) if object.is_some_and(|e| e.is(&m.file)) => {
                                 if snapshot.state != State::Bad {
-                                    snapshot.state = record::verdict(&m);
+                                    snapshot.state = manifest::verdict(&m);
                                 }
                                 snapshot.manifest = Some(m);
                             }
@@ -184,7 +184,7 @@ impl Store for S3 {
         let key = self.wire.bucket.key(file);
         let head = head(&self.wire, &key).map_err(|t| missing(t, &doing, file, &url))?;
         let id = id_of(head.size, head.modified, &head.etag);
-        let recorded = record::read(&self.wire, file)
+        let recorded = manifest::read(&self.wire, file)
             .map_err(|t| t.error(&self.doing("reading the manifest of", file)))?;
         let valid = recorded.clone().filter(|m| m.file == id);
         let snapshot = self.row(file, &head, valid);
@@ -195,8 +195,8 @@ impl Store for S3 {
     fn record(&self, manifest: &Manifest) -> Result<()> {
         *self.shown() = None;
         let mut manifest = manifest.clone();
-        record::note(&mut manifest, Evidence::Read, "");
-        record::write(&self.wire, &manifest, true)
+        manifest::note(&mut manifest, Evidence::Read, "");
+        manifest::write(&self.wire, &manifest, true)
             .map_err(|t| t.error(&self.doing("writing the manifest of", &manifest.name)))
     }
 
@@ -222,9 +222,9 @@ impl Store for S3 {
             file: id_of(head.size, head.modified, &head.etag),
             ..manifest.clone()
         };
-        record::note(&mut manifest, evidence, &head.etag);
+        manifest::note(&mut manifest, evidence, &head.etag);
         // Without it the object is only "unchecked", but it is there: told, not fatal.
-        if let Err(t) = record::write(&self.wire, &manifest, false) {
+        if let Err(t) = manifest::write(&self.wire, &manifest, false) {
             log::warn!(
                 "{}: {t}; the object is kept and will be listed as unchecked",
                 self.doing("writing the manifest of", &file)

@@ -10,18 +10,18 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::answer::header;
+use super::client::{Payload, Wire, etag};
+use super::error::{Class, Trouble};
 use super::list::is_plain;
 use super::object::Head;
 use super::put::{
     Expected, Manners, Sent, With, base64, customer_key, dress_snapshot, hex, if_free, is_unknown, sums,
 };
-use super::send::{Payload, Wire, etag};
+use super::response::header;
 use super::sign::Ask;
-use super::trouble::{Class, Trouble};
 use super::xml::escape;
 use crate::host::Progress;
-use crate::inspect::ReadAt;
+use crate::io::ReadAt;
 use crate::model::snapshot::Manifest;
 
 /// No store takes more parts than this.

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ureq::BodyReader;
 use ureq::http::{HeaderMap, Method};
 
-use super::answer::header;
+use super::client::{Payload, Wire, etag};
+use super::error::{Class, Trouble};
 use super::put::{NODE, SHA256, customer_key, noted};
-use super::send::{Payload, Wire, etag};
+use super::response::header;
 use super::sign::Ask;
-use super::trouble::{Class, Trouble};
-use crate::inspect::ReadAt;
-use crate::model::bucket::Bucket;
+use crate::io::ReadAt;
+use crate::model::s3_config::Bucket;
 use crate::model::snapshot::FileId;
 
 /// What a store says of an object.

@@ -7,18 +7,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use md5::{Digest as _, Md5};
 use ureq::http::{HeaderMap, Method};
 
-use super::answer::{header, skew_of};
+use super::client::{Payload, Wire};
+use super::error::{Class, Trouble};
 use super::list::is_listing;
+use super::manifest::FOLDER;
 use super::object::{Head, head};
 use super::put::{customer_key, hex, put_bytes};
-use super::record::FOLDER;
-use super::send::{Payload, Wire};
+use super::response::{header, skew_of};
 use super::sign::Ask;
-use super::trouble::{Class, Trouble};
 use super::{multipart, proxy};
 use crate::error::hint_of;
-use crate::model::bucket::Bucket;
 use crate::model::report::Check;
+use crate::model::s3_config::Bucket;
 
 /// Runs all checks. Those that a failed one makes impossible are left out.
 pub(super) fn probe(bucket: Bucket) -> Vec<Check> {

@@ -4,8 +4,8 @@
 
 use std::net::IpAddr;
 
-use super::trouble::{Class, Trouble};
-use crate::model::bucket::{Bucket, Proxy};
+use super::error::{Class, Trouble};
+use crate::model::s3_config::{Bucket, Proxy};
 
 /// The proxy, or `None` to go straight.
 pub(super) fn of(bucket: &Bucket) -> Result<Option<ureq::Proxy>, Trouble> {
@@ -90,7 +90,7 @@ fn within(address: IpAddr, net: IpAddr, bits: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::bucket::tests::bucket;
+    use crate::model::s3_config::tests::bucket;
 
     #[test]
     fn no_proxy_is_read_as_go_reads_it() {

@@ -11,17 +11,17 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::answer::header;
+use super::client::{Payload, Wire, etag};
+use super::error::{Class, Trouble};
+use super::manifest::Evidence;
 use super::multipart;
 use super::object::{Head, head, head_or_none};
-use super::record::Evidence;
-use super::send::{Payload, Wire, etag};
+use super::response::header;
 use super::sign::Ask;
-use super::trouble::{Class, Trouble};
 use crate::host::Progress;
-use crate::inspect::ReadAt;
-use crate::model::bucket::{Bucket, Encryption};
+use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
+use crate::model::s3_config::{Bucket, Encryption};
 use crate::model::snapshot::Manifest;
 
 /// The metadata that names the SHA-256 of the whole object.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use s3::{AddressingStyle, Auth, BlockingClient, Credentials};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::trouble::{Class, Trouble};
-use crate::model::bucket::{Bucket, Keys};
+use super::error::{Class, Trouble};
+use crate::model::s3_config::{Bucket, Keys};
 
 /// How long a signature holds. A store looks at it when a request begins, so this need not cover the transfer, but
 /// it is also what a clock that runs behind may be off.

@@ -7,9 +7,9 @@ use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::AgentScope;
 
-use super::pinned;
-use super::trouble::{Class, Trouble};
-use crate::model::bucket::Bucket;
+use super::error::{Class, Trouble};
+use super::tls_verifier;
+use crate::model::s3_config::Bucket;
 
 /// Where distributions keep the authorities, as Go looks for them and so K3s does.
 const BUNDLES: [&str; 5] = [
@@ -31,7 +31,7 @@ pub(super) fn agent(bucket: &Bucket, config: ConfigBuilder<AgentScope>) -> Resul
             if given.is_empty() {
                 return Err(Trouble::of(Class::Config, "s3-endpoint-ca holds no certificate"));
             }
-            return pinned::agent(config.build(), given);
+            return tls_verifier::agent(config.build(), given);
         }
         None => builder.root_certs(system().map_or(RootCerts::WebPki, |c| RootCerts::new_with_certs(&c))),
     };

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use anyhow::{Context, Result};
 use k3s_snapshot::error::{Fault, Kind};
 use k3s_snapshot::host::{Draft, Progress};
-use k3s_snapshot::inspect::ReadAt;
+use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::model::name::SnapshotName;
 use k3s_snapshot::model::snapshot::{FileId, Listing, Manifest, Snapshot, State};
 use k3s_snapshot::store::{Opened, Store};
