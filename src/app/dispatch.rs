@@ -24,7 +24,7 @@ pub fn main() -> ExitCode {
         stderr::start(PROGRAM, true, false);
         let names: Vec<String> = cli::commands().iter().map(|c| c.get_name().to_owned()).collect();
         log::error!("it is not said what to do: call this program by one of its names, {}", names.join(", "));
-        ExitCode::from(Kind::Usage.code())
+        ExitCode::from(Kind::Usage.exit_code())
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::settings::Settings;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 
 /// Fails, with what to do instead, where the distribution is restored by hand. `target` is the snapshot that was named.
 pub(super) fn refuse(s: &Settings, target: Option<&str>) -> Result<()> {
@@ -24,9 +24,12 @@ pub(super) fn refuse(s: &Settings, target: Option<&str>) -> Result<()> {
         steps.iter().map(|step| step.replace("{snapshot}", &snapshot).replace("{data-dir}", &data_dir));
     let first = format!("These are {name}'s own commands, which no test of this program has run:");
     let hint: Vec<String> = std::iter::once(first).chain(said).collect();
-    Err(Fault::new(Kind::Refused, format!("{name} is not restored by this program; nothing was touched"))
-        .hint(hint.join("\n"))
-        .into())
+    Err(Fault::new(
+        Code::DistributionUnsupported,
+        format!("{name} is not restored by this program; nothing was touched"),
+    )
+    .hint(hint.join("\n"))
+    .into())
 }
 
 /// A path as a shell takes it.

@@ -20,7 +20,7 @@ use crate::config::etcd;
 use crate::config::load::under;
 use crate::config::settings::Settings;
 use crate::distribution;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::fs::denied;
 use crate::host::{Draft, datastore};
 use crate::model::method::Method;
@@ -150,7 +150,7 @@ fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
 
 fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
     if run.args.snapshots.is_empty() && !run.args.all {
-        return Err(Fault::new(Kind::Usage, "no snapshot is named")
+        return Err(Fault::new(Code::MissingArgument, "no snapshot is named")
             .hint("Name one or more, by NAME or PATH, or take the whole folder with --all.")
             .into());
     }
@@ -187,10 +187,11 @@ fn check_s3(s: &Settings, report: &mut Report) -> Result<()> {
     report.checks = S3::probe(bucket);
     match report.checks.iter().filter(|c| !c.ok).count() {
         0 => Ok(()),
-        n => {
-            Err(Fault::new(Kind::Failed, format!("{n} of {} checks of '{url}' failed", report.checks.len()))
-                .into())
-        }
+        n => Err(Fault::new(
+            Code::S3CheckFailed,
+            format!("{n} of {} checks of '{url}' failed", report.checks.len()),
+        )
+        .into()),
     }
 }
 
@@ -228,9 +229,12 @@ fn etcd_of(s: &Settings) -> Result<Etcd> {
     let mut endpoints = s.etcd_endpoints.clone();
     if endpoints.is_empty() {
         if s.root != Path::new("/") {
-            return Err(Fault::new(Kind::Refused, "with --root, no etcd is contacted that was not named")
-                .hint("Name it with --etcd-endpoints.")
-                .into());
+            return Err(Fault::new(
+                Code::EtcdEndpointRequired,
+                "with --root, no etcd is contacted that was not named",
+            )
+            .hint("Name it with --etcd-endpoints.")
+            .into());
         }
         endpoints = etcd_config(s)?.client_urls;
         if endpoints.is_empty() {
@@ -256,9 +260,12 @@ fn etcd_config(s: &Settings) -> Result<etcd::EtcdConfig> {
         Err(e) => return Err(denied(e, format!("reading etcd's configuration '{}'", path.display()))),
     };
     etcd::parse(&text).map_err(|why| {
-        Fault::new(Kind::Config, format!("reading etcd's configuration '{}': {why}", path.display()))
-            .hint("Name etcd's address with --etcd-endpoints.")
-            .into()
+        Fault::new(
+            Code::EtcdConfigUnreadable,
+            format!("reading etcd's configuration '{}': {why}", path.display()),
+        )
+        .hint("Name etcd's address with --etcd-endpoints.")
+        .into()
     })
 }
 
@@ -269,7 +276,7 @@ fn token_hash(s: &Settings) -> Result<Option<String>> {
         // Whoever names a file wants it read.
         Err(e) if s.token_file_is_named => {
             let context = format!("reading the token file '{}'", s.token_file.display());
-            return Err(anyhow::Error::from(e).context(Fault::new(Kind::Config, context)));
+            return Err(anyhow::Error::from(e).context(Fault::new(Code::TokenFileUnreadable, context)));
         }
         Err(_) => s.token.as_ref().map(|t| t.expose().to_owned()),
     };
@@ -280,7 +287,7 @@ fn token_hash(s: &Settings) -> Result<Option<String>> {
 fn require_place(s: &Settings) -> Result<()> {
     if s.dir_is_default && !s.dir.exists() && !s.data_dir.join(distribution::SERVER).is_dir() {
         return Err(Fault::new(
-            Kind::Config,
+            Code::DataDirNotFound,
             format!("'{}' is not the data-dir of a {} server", s.data_dir.display(), s.distribution.name),
         )
         .hint("Name the right one with --data-dir, or the snapshot folder with --dir; or check that it is mounted.")

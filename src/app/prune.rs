@@ -9,7 +9,7 @@ use crate::app::run::Run;
 use crate::cli;
 use crate::commands;
 use crate::config::settings::Settings;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::name::check_part;
 use crate::model::report::Report;
 use crate::model::retention::{Place, Policies, Selection};
@@ -27,7 +27,10 @@ pub(super) fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
     }
     require_place(s)?;
     let usage = |option: &str, value: &str, why: String| {
-        Fault::new(Kind::Usage, format!("option '{option}' (value '{}') {why}", value.escape_debug()))
+        Fault::new(
+            Code::InvalidArgument,
+            format!("option '{option}' (value '{}') {why}", value.escape_debug()),
+        )
     };
     for base in &args.base {
         check_part(base).map_err(|why| usage("name", base, why))?;
@@ -97,7 +100,7 @@ fn confirm(yes: bool, files: &[&str]) -> Result<bool> {
     }
     let answer = prompt::yes(&format!("Delete {}?", files.join(", "))).context("asking whether to delete")?;
     answer.ok_or_else(|| {
-        Fault::new(Kind::Refused, "nobody is at a terminal to be asked; nothing was deleted")
+        Fault::new(Code::NotATerminal, "nobody is at a terminal to be asked; nothing was deleted")
             .hint("Say --yes to delete without being asked.")
             .into()
     })

@@ -16,7 +16,7 @@ use crate::commands::{restore, save};
 use crate::config::load::under;
 use crate::config::settings::{Secret, Settings, parse_duration};
 use crate::distribution;
-use crate::error::{Fault, Kind, kind_of};
+use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::k3s::{self, Program};
 use crate::host::lock::Lock;
 use crate::host::supervisor::Gatehouse;
@@ -59,12 +59,15 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
     manual_restore::refuse(s, args.snapshot.as_deref())?;
     if s.root != Path::new("/") {
-        return Err(Fault::new(Kind::Refused, "a restore works on the machine that runs, not below --root")
-            .hint("Start that machine, and restore there.")
-            .into());
+        return Err(Fault::new(
+            Code::RootUnsupported,
+            "a restore works on the machine that runs, not below --root",
+        )
+        .hint("Start that machine, and restore there.")
+        .into());
     }
     if !process::is_root() {
-        return Err(Fault::new(Kind::Refused, "a restore stops K3s and changes its files")
+        return Err(Fault::new(Code::NotRoot, "a restore stops K3s and changes its files")
             .hint("Run it as root.")
             .into());
     }
@@ -173,7 +176,7 @@ fn duration(text: Option<&str>, option: &str, default: u64) -> Result<Duration> 
     let Some(text) = text else { return Ok(Duration::from_secs(default)) };
     parse_duration(text).ok_or_else(|| {
         Fault::new(
-            Kind::Usage,
+            Code::InvalidArgument,
             format!(
                 "option '{option}' (value '{}') is not a duration like 30s, 10m or 1h",
                 text.escape_debug()
@@ -194,9 +197,12 @@ fn moment(text: &str, s: &Settings) -> Result<u64> {
             civil.to_zoned(s.timezone.clone()).ok().map(|z| z.timestamp().as_second())
         });
     seconds.and_then(|t| u64::try_from(t).ok()).ok_or_else(|| {
-        Fault::new(Kind::Usage, format!("option 'before' (value '{}') is not a time", text.escape_debug()))
-            .hint("Write it like '2026-11-22 08:00', 2026-11-22T08:00:00Z, or as seconds since the epoch.")
-            .into()
+        Fault::new(
+            Code::InvalidArgument,
+            format!("option 'before' (value '{}') is not a time", text.escape_debug()),
+        )
+        .hint("Write it like '2026-11-22 08:00', 2026-11-22T08:00:00Z, or as seconds since the epoch.")
+        .into()
     })
 }
 
@@ -219,7 +225,7 @@ fn confirm(yes: bool, report: &Report) -> Result<bool> {
         Some(_) => "Restore?",
     };
     prompt::yes(question).context("asking for a confirmation")?.ok_or_else(|| {
-        Fault::new(Kind::Refused, "nobody is at a terminal to be asked; nothing was done")
+        Fault::new(Code::NotATerminal, "nobody is at a terminal to be asked; nothing was done")
             .hint("Look at the plan with --dry-run, then say --yes.")
             .into()
     })
@@ -237,12 +243,12 @@ impl Place<'_> {
     fn suits(&self) -> Result<()> {
         let s = self.settings;
         if s.flags.command() == Some("agent") {
-            return Err(Fault::new(Kind::Refused, "this machine runs a K3s agent, which has no datastore")
+            return Err(Fault::new(Code::IsAgent, "this machine runs a K3s agent, which has no datastore")
                 .hint("Restore on a server.")
                 .into());
         }
         if s.disable_etcd {
-            return Err(Fault::new(Kind::Refused, "K3s runs no etcd on this server (disable-etcd)")
+            return Err(Fault::new(Code::EtcdDisabled, "K3s runs no etcd on this server (disable-etcd)")
                 .hint("Restore on a server with etcd.")
                 .into());
         }
@@ -250,7 +256,7 @@ impl Place<'_> {
         let resets = s.flags.resets();
         if !resets.is_empty() {
             return Err(Fault::new(
-                Kind::Config,
+                Code::ClusterResetConfigured,
                 format!("K3s is told to reset its cluster at every start: {}", resets.join(", ")),
             )
             .hint("Remove that first: K3s would restore for ever, or refuse to start.")
@@ -277,7 +283,7 @@ impl Place<'_> {
     fn executable(&self) -> Result<PathBuf> {
         self.settings.flags.executable().map(Path::to_owned).ok_or_else(|| {
             Fault::new(
-                Kind::Config,
+                Code::K3sNotFound,
                 format!("it is not known where the program of {} is", self.distribution.name),
             )
             .hint("Name the unit that runs it with --unit.")
@@ -290,7 +296,7 @@ impl Place<'_> {
         let s = self.settings;
         let read = |path: &Path| {
             let text = std::fs::read_to_string(path).with_context(|| {
-                Fault::new(Kind::Config, format!("reading the token file '{}'", path.display()))
+                Fault::new(Code::TokenFileUnreadable, format!("reading the token file '{}'", path.display()))
             })?;
             Ok::<Secret, anyhow::Error>(Secret::new(text.trim()))
         };
@@ -299,7 +305,7 @@ impl Place<'_> {
             && token::hash(named.expose()) != token::hash(configured.expose())
         {
             return Err(Fault::new(
-                Kind::Config,
+                Code::TokenConflict,
                 "K3s's configuration says another token than --token-file: it would not start after the restore",
             )
             .hint("Write the token that the snapshot needs into K3s's configuration first.")
@@ -365,7 +371,7 @@ impl Live for Place<'_> {
         match etcd_of(self.settings) {
             Ok(etcd) => etcd.answers(urls),
             Err(e) => {
-                log::warn!("asking other members: {e:#} ({})", kind_of(&e).label());
+                log::warn!("asking other members: {e:#} ({})", kind_of(&e).as_str());
                 urls.iter().map(|u| (u.clone(), false)).collect()
             }
         }

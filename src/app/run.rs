@@ -15,7 +15,7 @@ use crate::config::load::{self, Environment, Gathered, Named};
 use crate::config::options::KEYS;
 use crate::config::settings::Settings;
 use crate::distribution::{ALL, Distribution};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::lock::Lock;
 use crate::host::notify::{self, Status};
 use crate::host::systemd;
@@ -64,7 +64,7 @@ pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> E
         Ok(matches) => matches,
         Err(e) => {
             let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { Kind::Usage.code() } else { 0 });
+            return ExitCode::from(if e.use_stderr() { Kind::Usage.exit_code() } else { 0 });
         }
     };
     let args = match A::from_arg_matches(&matches) {
@@ -115,9 +115,9 @@ fn tell(report: &Report, explained: bool) {
 fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &mut Report) -> Result<bool> {
     let common = (verb.common)(args);
     let root = match &common.root {
-        Some(root) => Path::new(root)
-            .canonicalize()
-            .with_context(|| Fault::new(Kind::Usage, format!("opening --root '{}'", root.escape_debug())))?,
+        Some(root) => Path::new(root).canonicalize().with_context(|| {
+            Fault::new(Code::InvalidArgument, format!("opening --root '{}'", root.escape_debug()))
+        })?,
         None => PathBuf::from("/"),
     };
     let mut env = Environment::new();
@@ -126,9 +126,11 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
         match value {
             Ok(value) => drop(env.insert(name, value)),
             Err(_) if ALL.iter().any(|f| name.starts_with(f.variables)) => {
-                return Err(
-                    Fault::new(Kind::Config, format!("environment variable {name} is not UTF-8")).into()
-                );
+                return Err(Fault::new(
+                    Code::InvalidSetting,
+                    format!("environment variable {name} is not UTF-8"),
+                )
+                .into());
             }
             Err(_) => {}
         }
@@ -187,7 +189,7 @@ fn from_flags(matches: &ArgMatches) -> Result<Fragment> {
             let values: Vec<String> = raw.map(|v| v.to_string_lossy().into_owned()).collect();
             // A variable that a script forgot to set must not turn a check off.
             if values.iter().all(String::is_empty) {
-                return Err(Fault::new(Kind::Usage, format!("--{} is empty", key.name))
+                return Err(Fault::new(Code::InvalidArgument, format!("--{} is empty", key.name))
                     .hint("Give it a value, or leave it out.")
                     .into());
             }

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, anyhow};
 
 use super::check::words;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, Proof};
 use crate::model::method::Method;
@@ -49,7 +49,7 @@ pub(super) fn take(
             let captured = match fill(compress, *source, &draft, progress)? {
                 Fill::Captured(captured) => captured,
                 Fill::Declined(fault) => {
-                    let text = format!("no {} here: {fault}", method.label());
+                    let text = format!("no {} here: {fault}", method.as_str());
                     // That the file system cannot is of no concern; that the database cannot be read is.
                     if fault.kind() == Kind::Corrupt {
                         report.warn(text);
@@ -65,9 +65,10 @@ pub(super) fn take(
                 Ok((proof, sha256)) => return Ok(Taken { draft, captured, sha256, proof, method, reason }),
                 Err(e) => {
                     if n < source.tries() || i + 1 < sources.len() {
-                        report.warn(format!("a {} was thrown away and is taken anew: {e:#}", method.label()));
+                        report
+                            .warn(format!("a {} was thrown away and is taken anew: {e:#}", method.as_str()));
                     }
-                    reason = Some(format!("the {} did not pass the proof: {e:#}", method.label()));
+                    reason = Some(format!("the {} did not pass the proof: {e:#}", method.as_str()));
                     last = e;
                 }
             }
@@ -111,7 +112,7 @@ fn prove(
     let proof = proof.context("proving the snapshot")?;
     if !proof.is_clean() {
         return Err(Fault::new(
-            Kind::Corrupt,
+            Code::DatabaseCorrupt,
             match method {
                 Method::Clone => format!("the clone of etcd's database is damaged: {}", words(&proof).join("; ")),
                 _ => format!("the database that etcd sent is damaged: {}", words(&proof).join("; ")),
@@ -128,7 +129,7 @@ fn same_etcd(captured: &Captured, proven: (Proof, Digest)) -> Result<(Proof, Dig
     let members = &proven.0.facts.members;
     match captured.member {
         Some(id) if !members.is_empty() && members.iter().all(|m| m.id != id) => Err(Fault::new(
-            Kind::Failed,
+            Code::EtcdMismatch,
             format!("the etcd at {} is no member of the cluster that this database is of", captured.endpoint),
         )
         .hint("Check --data-dir and --etcd-endpoints: they have to be of one server.")
@@ -188,7 +189,9 @@ mod tests {
             let give = &self.gives[self.next.replace(self.next.get() + 1)];
             let mut bytes = STREAMED.to_vec();
             match give {
-                Nothing => return Ok(Fill::Declined(Fault::new(Kind::Refused, "no such file system"))),
+                Nothing => {
+                    return Ok(Fill::Declined(Fault::new(Code::CloneUnsupported, "no such file system")));
+                }
                 Damaged => bytes[3 * 4096] ^= 1,
                 Whole => {}
             }

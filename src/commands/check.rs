@@ -45,7 +45,7 @@ pub(super) fn examine(data: &dyn ReadAt, quick: bool, progress: &dyn Progress) -
 
 /// A finding as text, with its label: the word that k3s-snapshot-verify(8) explains.
 fn word(finding: &Finding) -> String {
-    format!("{finding} [{}]", finding.check.label())
+    format!("{finding} [{}]", finding.check.as_str())
 }
 
 /// A proof's findings as text.

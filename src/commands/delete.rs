@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::prune::{Doomed, FOLDER, certain, remove};
 use super::upload::forgive;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{check_name, last_good};
@@ -40,8 +40,9 @@ pub fn run(
     report: &mut Report,
 ) -> Result<()> {
     for name in req.names {
-        check_name(name)
-            .map_err(|why| Fault::new(Kind::Usage, format!("the name '{}' {why}", name.escape_debug())))?;
+        check_name(name).map_err(|why| {
+            Fault::new(Code::InvalidName, format!("the name '{}' {why}", name.escape_debug()))
+        })?;
     }
     let mut all = sorted(home.list()?, FOLDER)?;
     let here = all.len();
@@ -68,11 +69,11 @@ pub fn run(
     let refused = all.iter().filter(|s| doomed(s) && !req.force).find(|s| last.contains(s.location.as_str()));
     if let Some(first) = refused {
         return Err(Fault::new(
-            Kind::Refused,
+            Code::LastGoodSnapshot,
             format!(
                 "'{}' is the last good snapshot of its name ({}); nothing was deleted",
                 first.location.escape_debug(),
-                first.state.label()
+                first.state.as_str()
             ),
         )
         .hint("Save another one first, or say --force.")
@@ -88,7 +89,7 @@ pub fn run(
         .map(|(i, s)| if i < here { s.file.as_str() } else { s.location.as_str() })
         .collect();
     if !(req.confirm)(&shown)? {
-        return Err(Fault::new(Kind::Refused, "somebody said no; nothing was deleted").into());
+        return Err(Fault::new(Code::NotConfirmed, "somebody said no; nothing was deleted").into());
     }
     forgive(home, &in_bucket);
     remove(&in_folder, home, FOLDER, progress, report);
@@ -109,7 +110,7 @@ fn sorted(mut listing: Listing, place: &str) -> Result<Vec<Snapshot>> {
 fn known(req: &Request, doomed: &[&Snapshot]) -> Result<()> {
     if let Some(foreign) = doomed.iter().find(|s| s.state == State::Foreign || s.name.is_none()) {
         return Err(Fault::new(
-            Kind::Refused,
+            Code::NotASnapshot,
             format!("'{}' is not a snapshot; nothing was deleted", foreign.file.escape_debug()),
         )
         .into());
@@ -121,7 +122,10 @@ fn known(req: &Request, doomed: &[&Snapshot]) -> Result<()> {
         missing.iter().for_each(|name| log::info!("no snapshot '{}'", name.escape_debug()));
         return Ok(());
     }
-    Err(Fault::new(Kind::Missing, format!("no snapshot '{}'; nothing was deleted", first.escape_debug()))
-        .hint("k3s-snapshot-list shows what is there; --ignore-missing passes over what is not.")
-        .into())
+    Err(Fault::new(
+        Code::SnapshotNotFound,
+        format!("no snapshot '{}'; nothing was deleted", first.escape_debug()),
+    )
+    .hint("k3s-snapshot-list shows what is there; --ignore-missing passes over what is not.")
+    .into())
 }

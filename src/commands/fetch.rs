@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::verify::{fetch, proof_of};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress, Published, Silent};
 use crate::io::ReadAt;
 use crate::model::report::{Report, Row};
@@ -31,11 +31,11 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
     let name = opened.snapshot.name.clone();
     if name.is_none() {
         let what = format!("'{}' is not the name of a snapshot", req.file.escape_debug());
-        return Err(Fault::new(Kind::Usage, what).into());
+        return Err(Fault::new(Code::InvalidName, what).into());
     }
     let target = req.to.join(req.file);
     if target.symlink_metadata().is_ok() {
-        return Err(Fault::new(Kind::Refused, format!("'{}' is there already", target.display()))
+        return Err(Fault::new(Code::FileExists, format!("'{}' is there already", target.display()))
             .hint("Name another folder, or move it away.")
             .into());
     }
@@ -59,7 +59,7 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
     }
     if !findings.is_empty() {
         return Err(Fault::new(
-            Kind::Corrupt,
+            Code::SnapshotCorrupt,
             format!("'{}' is damaged: {}", req.file.escape_debug(), findings.join("; ")),
         )
         .hint("Nothing was kept. Fetch an older one; k3s-snapshot-list --s3 shows what is there.")
@@ -69,7 +69,9 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
     match draft.publish(req.file, size)? {
         Published::Done(_) => {}
         Published::Taken(_) => {
-            return Err(Fault::new(Kind::Refused, format!("'{}' is there already", target.display())).into());
+            return Err(
+                Fault::new(Code::FileExists, format!("'{}' is there already", target.display())).into()
+            );
         }
     }
     let here = Snapshot {

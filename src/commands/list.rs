@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Listing, Recency, Snapshot, State};
 use crate::store::Store;
@@ -71,7 +71,7 @@ fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
             "k3s-snapshot-save makes one; k3s-snapshot-verify --all proves those that are there.",
         ),
     };
-    Err(Fault::new(Kind::Failed, format!("{what}; at most {} is allowed", words(max_age.as_secs())))
+    Err(Fault::new(Code::SnapshotTooOld, format!("{what}; at most {} is allowed", words(max_age.as_secs())))
         .hint(hint)
         .into())
 }

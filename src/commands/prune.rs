@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context, Result};
 
 use super::upload::forgive;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{Ask, Decision, Policies, Selection, judge};
@@ -138,7 +138,7 @@ fn decide(
             doomed.push((report.snapshots.len(), verdict.snapshot.file.clone()));
         }
         report.snapshots.push(Row {
-            verdict: verdict.decision.label(),
+            verdict: verdict.decision.as_str(),
             reasons: verdict.decision.reasons(),
             ..Row::of(verdict.snapshot, req.token)
         });
@@ -163,7 +163,7 @@ pub(super) fn certain(listing: &Listing, place: &str) -> Result<()> {
             format!("the manifests of {place} cannot be read, so nobody knows which snapshots are proven")
         }
     };
-    Err(Fault::new(Kind::Failed, format!("{why}; nothing was deleted there"))
+    Err(Fault::new(Code::ListingIncomplete, format!("{why}; nothing was deleted there"))
         .hint("k3s-snapshot-list --debug shows what cannot be read.")
         .into())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use super::capture::{Taken, take};
 use super::upload;
 use crate::archive::zip;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, Proof};
 use crate::io::ReadAt;
@@ -65,7 +65,7 @@ pub fn run(
         (draft, sha256)
     };
     let manifest = Manifest {
-        method: Some(method.label().to_owned()),
+        method: Some(method.as_str().to_owned()),
         method_reason: reason,
         plain_sha256: sha256,
         ..manifest(req, &captured, &proof, recency.clone(), stored_sha256)
@@ -202,7 +202,7 @@ fn tell(report: &mut Report, captured: &Captured, recency: &Recency, row: &Row) 
     if captured.alarms.iter().any(|a| a == ALARM_CORRUPT) {
         report.fail(
             &Fault::new(
-                Kind::Corrupt,
+                Code::CorruptAlarm,
                 format!("'{}' was kept but cannot be called proven: etcd says by its CORRUPT alarm that members differ", row.name),
             )
             .hint("Find the member that differs with 'etcdctl endpoint hashkv --cluster'; do not rely on this snapshot.")
@@ -217,7 +217,7 @@ fn tell(report: &mut Report, captured: &Captured, recency: &Recency, row: &Row) 
         }
         Recency::Behind { asked } => report.fail(
             &Fault::new(
-                Kind::Partial,
+                Code::SnapshotNotCurrent,
                 format!(
                     "'{}' was kept but is not current: this member is at revision {}, the cluster at {asked} or later",
                     row.name,

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::prune::Doomed;
-use crate::error::{Fault, Kind, hint_of, kind_of};
+use crate::error::{Code, Fault, Kind, hint_of, kind_of};
 use crate::host::Progress;
 use crate::model::name::SnapshotName;
 use crate::model::report::{Report, Row};
@@ -182,5 +182,5 @@ fn fail(report: &mut Report, file: &str, place: &str, cause: &anyhow::Error) {
     let hint = hint_of(cause).unwrap_or_default();
     let next = "The next save sends it too.";
     let hint = if hint.is_empty() { next.to_owned() } else { format!("{hint} {next}") };
-    report.fail(&Fault::new(Kind::Partial, what).hint(hint).into());
+    report.fail(&Fault::new(Code::UploadFailed, what).hint(hint).into());
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::check::{Examined, examine};
 use super::verify_result::{Checked, conclude};
 use crate::archive::zip;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress, Silent};
 use crate::inspect;
 use crate::io::ReadAt;
@@ -76,7 +76,7 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
     if count > 0 {
         let all = report.snapshots.len();
         report.fail(
-            &Fault::new(Kind::Corrupt, format!("{count} of {all} must not be restored from"))
+            &Fault::new(Code::SnapshotCorrupt, format!("{count} of {all} must not be restored from"))
                 .hint("Keep the other snapshots; save a new one with k3s-snapshot-save.")
                 .into(),
         );
@@ -113,7 +113,7 @@ fn one(
         // Pruned since the list was made. That the folder itself is still there, the next list tells.
         Err(e)
             if req.targets.is_empty()
-                && crate::error::kind_of(&e) == Kind::Missing
+                && crate::error::kind_of(&e) == Kind::NotFound
                 && req.home.list().is_ok() =>
         {
             report.warn(format!("'{}' is gone since the list was made", file.escape_debug()));

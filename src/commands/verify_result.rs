@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use super::check::Examined;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::snapshot::{Digest, MANIFEST_VERSION, Manifest, Snapshot, State};
 use crate::store::{Opened, Store};
@@ -38,7 +38,7 @@ pub(super) fn conclude(
     let Opened { snapshot, recorded, id, .. } = store.open(&before.snapshot.file)?;
     if id != before.id {
         return Err(Fault::new(
-            Kind::Failed,
+            Code::SnapshotChanged,
             format!(
                 "'{}' changed while it was read, so nothing can be said of it",
                 snapshot.file.escape_debug()

@@ -9,7 +9,7 @@ use super::layer::Origin;
 use super::load::{OUR_CONFIG, under};
 use super::unit::unit_file::FOLDERS;
 use crate::distribution::{ALL, Distribution, K3S};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 
 /// The option that names it.
 pub(super) const OPTION: &str = "distribution";
@@ -48,13 +48,13 @@ fn unknown(word: &str, origin: &Origin) -> anyhow::Error {
     let kind = if matches!(origin, Origin::Flag(_)) { Kind::Usage } else { Kind::Config };
     let known = ALL.map(|f| f.word).join(" or ");
     let said = format!("option '{OPTION}' (value '{}', {origin}) is not {known}", word.escape_debug());
-    Fault::new(kind, said).into()
+    Fault::new(Code::InvalidSetting, said).of_kind(kind).into()
 }
 
 fn which(found: &[(&Distribution, String)]) -> anyhow::Error {
     let places: Vec<String> = found.iter().map(|(f, sign)| format!("{} ('{sign}')", f.name)).collect();
     let flags: Vec<String> = found.iter().map(|(f, _)| format!("--{OPTION} {}", f.word)).collect();
-    Fault::new(Kind::Config, format!("both are on this machine: {}", places.join(" and ")))
+    Fault::new(Code::DistributionAmbiguous, format!("both are on this machine: {}", places.join(" and ")))
         .hint(format!(
             "Say which one is meant: {}; or for good with '{OPTION}' in {OUR_CONFIG}.",
             flags.join(" or ")
@@ -65,7 +65,7 @@ fn which(found: &[(&Distribution, String)]) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{hint_of, kind_of};
+    use crate::error::{Code, hint_of, kind_of};
     use std::os::unix::fs::symlink;
 
     /// A root with these: a folder where the path ends in a slash, a link where it holds an arrow, else a file.

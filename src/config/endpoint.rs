@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::layer::Fragment;
 use super::settings::{bad, boolean, text};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 
 /// Scheme, host and port. A scheme that was written wins over `s3-insecure`.
 pub(super) fn of(merged: &Fragment) -> Result<String> {
@@ -13,7 +13,7 @@ pub(super) fn of(merged: &Fragment) -> Result<String> {
     let said = text(merged, "s3-endpoint").unwrap_or_default().to_ascii_lowercase();
     if said.contains('@') {
         // Not quoted: a password may stand before it.
-        return Err(Fault::new(Kind::Config, "option 's3-endpoint' has a user or a password in it")
+        return Err(Fault::new(Code::InvalidSetting, "option 's3-endpoint' has a user or a password in it")
             .hint("Leave them out; the keys are options of their own, see k3s-snapshot.conf(5).")
             .into());
     }

@@ -14,7 +14,7 @@ use super::options::{self, ENV_PREFIX, KEYS, Key};
 use super::unit::{self, Flags};
 use super::{detect, retention, yaml};
 use crate::distribution::Distribution;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::name::check_part;
 use crate::model::unit::Definition;
 
@@ -84,7 +84,7 @@ pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Resul
     if let Some(url) = k3s.as_deref().filter(|c| c.starts_with("http://") || c.starts_with("https://")) {
         let scheme = url.split(':').next().unwrap_or_default();
         return Err(Fault::new(
-            Kind::Config,
+            Code::ConfigUnreadable,
             format!("the {} configuration is an {scheme} URL, which is not read", distribution.name),
         )
         .hint("Save it to a file and name that with --config.")
@@ -146,12 +146,12 @@ fn files(main: &Path, must_exist: bool) -> Result<Vec<PathBuf>> {
 }
 
 pub(super) fn unreadable(path: &Path, e: io::Error) -> anyhow::Error {
-    let (kind, hint) = match e.kind() {
-        io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root."),
-        _ => (Kind::Config, "Check the path."),
+    let (code, hint) = match e.kind() {
+        io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run it as root."),
+        _ => (Code::ConfigUnreadable, "Check the path."),
     };
     anyhow::Error::from(e)
-        .context(Fault::new(kind, format!("reading configuration '{}'", path.display())).hint(hint))
+        .context(Fault::new(code, format!("reading configuration '{}'", path.display())).hint(hint))
 }
 
 fn lines(path: &Path) -> Result<Vec<yaml::Line>> {
@@ -163,7 +163,7 @@ fn lines(path: &Path) -> Result<Vec<yaml::Line>> {
 }
 
 fn broken(path: &Path) -> Fault {
-    Fault::new(Kind::Config, format!("reading configuration '{}'", path.display()))
+    Fault::new(Code::ConfigInvalid, format!("reading configuration '{}'", path.display()))
         .hint("The file must be a mapping like 'data-dir: /path'.")
 }
 
@@ -217,7 +217,10 @@ fn read_ours(all: &mut Fragment, file: &Path) -> Result<()> {
 fn of_base(file: &Path, base: &yaml::Line) -> Result<BTreeMap<&'static str, Entry>> {
     let place = || format!("'{}', line {}", file.display(), base.line);
     check_part(&base.key).map_err(|why| {
-        Fault::new(Kind::Config, format!("the base '{}' in {} {why}", base.key.escape_debug(), place()))
+        Fault::new(
+            Code::ConfigInvalid,
+            format!("the base '{}' in {} {why}", base.key.escape_debug(), place()),
+        )
     })?;
     let Some(options) = &base.below else { return Err(no_mapping(file, base)) };
     let mut all = BTreeMap::new();
@@ -232,7 +235,7 @@ fn of_base(file: &Path, base: &yaml::Line) -> Result<BTreeMap<&'static str, Entr
 
 fn no_mapping(file: &Path, line: &yaml::Line) -> anyhow::Error {
     let (key, line) = (line.key.escape_debug(), line.line);
-    Fault::new(Kind::Config, format!("'{key}' in '{}', line {line}, is not a mapping", file.display()))
+    Fault::new(Code::ConfigInvalid, format!("'{key}' in '{}', line {line}, is not a mapping", file.display()))
         .hint(
             "Below 'retention:' stand bases of names, and below each its options; see k3s-snapshot.conf(5).",
         )
@@ -243,13 +246,13 @@ fn unknown(file: &Path, line: &yaml::Line, known: &[&str]) -> anyhow::Error {
     let key = line.key.strip_suffix('+').unwrap_or(&line.key).escape_debug();
     let what = format!("unknown option '{key}' in '{}', line {}", file.display(), line.line);
     let hint = format!("Known are: {}. See k3s-snapshot.conf(5).", known.join(", "));
-    Fault::new(Kind::Config, what).hint(hint).into()
+    Fault::new(Code::ConfigInvalid, what).hint(hint).into()
 }
 
 fn texts(file: &Path, line: &yaml::Line, key: &Key) -> Result<Vec<String>> {
     line.values.clone().ok_or_else(|| {
         Fault::new(
-            Kind::Config,
+            Code::ConfigInvalid,
             format!("option '{}' in '{}', line {}, is not a text", key.name, file.display(), line.line),
         )
         .into()
@@ -298,7 +301,7 @@ fn from_environment(env: &Environment, names: impl Fn(&Key) -> Vec<String>) -> F
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{hint_of, kind_of};
+    use crate::error::{Code, hint_of, kind_of};
     use std::fs;
 
     /// A root with these files, and what is gathered from it.

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::layer::{Fragment, Origin};
 use super::settings::{bad, parse_duration};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::retention::{Place, Policies, Policy};
 
 /// The mapping in our configuration that says something of single bases.
@@ -98,7 +98,8 @@ fn policy(merged: &Fragment, zone: TimeZone, place: Place) -> Result<Policy> {
         let said = |key: &&&str| merged.get(key).is_some();
         let by_flag = KEEP.iter().filter(said).any(|k| matches!(merged.last(k), Some((_, Origin::Flag(_)))));
         let kind = if by_flag { Kind::Usage } else { Kind::Config };
-        return Err(Fault::new(kind, "the retention policy keeps nothing, so nothing is deleted")
+        return Err(Fault::new(Code::RetentionKeepsNothing, "the retention policy keeps nothing, so nothing is deleted")
+            .of_kind(kind)
             .hint("Set one of --snapshot-retention (0 keeps all) and --keep-* to more than 0; --explain shows them.")
             .into());
     }

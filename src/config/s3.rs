@@ -16,7 +16,7 @@ use super::endpoint;
 use super::layer::{Fragment, Origin};
 use super::load::{OUR_CONFIG, under};
 use super::settings::{bad, boolean, duration, text};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::s3_config::{Bucket, Credentials, CustomerKey, Encryption, Keys, Objects, Proxy};
 use crate::model::secret::Secret;
 
@@ -38,7 +38,7 @@ pub(super) fn no_secret_on_argv(merged: &Fragment) -> Result<()> {
         if key == "s3-proxy" && !value.contains('@') {
             continue;
         }
-        return Err(Fault::new(Kind::Usage, format!("option '--{key}' would show a secret to everybody on this machine"))
+        return Err(Fault::new(Code::InvalidArgument, format!("option '--{key}' would show a secret to everybody on this machine"))
             .hint(format!("Put it into a file and name that with --{key}-file, or set {variable}, a systemd credential called {key}, or {key} in {OUR_CONFIG}.")
                 .replace("name that with --s3-proxy-file, or ", ""))
             .into());
@@ -57,7 +57,7 @@ pub(super) fn bucket(merged: &Fragment, root: &Path, distribution: &'static str)
         merged.last("s3-config-secret").filter(|_| text(merged, "s3-bucket").is_none())
     {
         return Err(Fault::new(
-            Kind::Config,
+            Code::S3ConfigSecret,
             format!(
                 "K3s keeps this bucket's settings in the Secret '{}' ({origin}), which is not read here",
                 secret.escape_debug()
@@ -67,7 +67,9 @@ pub(super) fn bucket(merged: &Fragment, root: &Path, distribution: &'static str)
         .into());
     }
     let Some(name) = text(merged, "s3-bucket") else {
-        return Err(Fault::new(Kind::Config, "no bucket is named").hint("Name one with --s3-bucket.").into());
+        return Err(Fault::new(Code::S3BucketMissing, "no bucket is named")
+            .hint("Name one with --s3-bucket.")
+            .into());
     };
     if name.len() > 255
         || !name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
@@ -142,13 +144,13 @@ fn authority(merged: &Fragment, root: &Path, one: &str) -> Result<String> {
             Some(pem) => pem,
             None if one.len() > 255 => {
                 let what = "option 's3-endpoint-ca' is neither a file nor base64 of certificates";
-                return Err(Fault::new(Kind::Config, what).into());
+                return Err(Fault::new(Code::InvalidSetting, what).into());
             }
             None => return Err(unreadable(merged, "s3-endpoint-ca", &path, e)),
         },
     };
     if !pem.contains(CERTIFICATE) {
-        return Err(Fault::new(Kind::Config, "option 's3-endpoint-ca' holds no certificate")
+        return Err(Fault::new(Code::InvalidSetting, "option 's3-endpoint-ca' holds no certificate")
             .hint("It takes PEM files, or base64 of their content.")
             .into());
     }
@@ -157,8 +159,10 @@ fn authority(merged: &Fragment, root: &Path, one: &str) -> Result<String> {
 
 fn unreadable(merged: &Fragment, key: &str, path: &Path, e: std::io::Error) -> anyhow::Error {
     let origin = merged.last(key).map(|(_, o)| o.to_string()).unwrap_or_default();
-    anyhow::Error::from(e)
-        .context(Fault::new(Kind::Config, format!("reading '{}' (option '{key}', {origin})", path.display())))
+    anyhow::Error::from(e).context(Fault::new(
+        Code::SettingFileUnreadable,
+        format!("reading '{}' (option '{key}', {origin})", path.display()),
+    ))
 }
 
 fn proxy(merged: &Fragment) -> Result<Proxy> {
@@ -170,7 +174,7 @@ fn proxy(merged: &Fragment) -> Result<Proxy> {
         }
         // Not quoted: it may hold a password.
         Some((_, origin)) => Err(Fault::new(
-            Kind::Config,
+            Code::InvalidSetting,
             format!("option 's3-proxy' ({origin}) is not a URL like http://proxy:3128, nor 'none'"),
         )
         .into()),
@@ -214,9 +218,12 @@ fn credentials(merged: &Fragment, root: &Path) -> Result<Credentials> {
         (None, None) => shared(merged, root),
         (access, _) => {
             let (there, lacks) = if access.is_some() { ("access", "secret") } else { ("secret", "access") };
-            Err(Fault::new(Kind::Config, format!("there is an s3-{there}-key, but no s3-{lacks}-key"))
-                .hint("--explain shows where each comes from.")
-                .into())
+            Err(Fault::new(
+                Code::S3CredentialsMissing,
+                format!("there is an s3-{there}-key, but no s3-{lacks}-key"),
+            )
+            .hint("--explain shows where each comes from.")
+            .into())
         }
     }
 }
@@ -240,7 +247,7 @@ fn shared(merged: &Fragment, root: &Path) -> Result<Credentials> {
         }
     }
     if boolean(merged, "aws-metadata-disabled")? {
-        return Err(Fault::new(Kind::Config, "there are no keys for the bucket")
+        return Err(Fault::new(Code::S3CredentialsMissing, "there are no keys for the bucket")
             .hint("Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the systemd credentials s3-access-key and s3-secret-key.")
             .into());
     }
@@ -279,7 +286,7 @@ fn objects(merged: &Fragment, root: &Path) -> Result<Objects> {
         (Some(_), None, None) => return Err(bad(merged, "s3-encryption", "is not AES256 or aws:kms")),
         _ => {
             return Err(Fault::new(
-                Kind::Config,
+                Code::InvalidSetting,
                 "s3-encryption, s3-kms-key-id and s3-customer-key-file do not go together",
             )
             .into());
@@ -315,7 +322,7 @@ fn customer_key(merged: &Fragment, path: &Path) -> Result<CustomerKey> {
     let bytes = std::fs::read(path).map_err(|e| unreadable(merged, "s3-customer-key-file", path, e))?;
     let decoded = || STANDARD.decode(bytes.trim_ascii()).ok()?.try_into().ok();
     <[u8; 32]>::try_from(bytes.as_slice()).ok().or_else(decoded).map(CustomerKey).ok_or_else(|| {
-        Fault::new(Kind::Config, format!("'{}' (option 's3-customer-key-file') is not 32 bytes, nor base64 of them", path.display()))
+        Fault::new(Code::InvalidSetting, format!("'{}' (option 's3-customer-key-file') is not 32 bytes, nor base64 of them", path.display()))
             .hint("Make one with 'openssl rand -base64 32'. Without it nothing that is encrypted with it can be read.")
             .into()
     })

@@ -13,7 +13,7 @@ use super::options::{ENV_PREFIX, KEYS};
 use super::unit::Flags;
 use super::{retention, s3};
 use crate::distribution::{self, Distribution};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::method::Method;
 use crate::model::name::check_part;
 use crate::model::retention::{Place, Policies};
@@ -270,7 +270,7 @@ fn inside(root: &Path, path: PathBuf) -> Result<PathBuf> {
     let real = path.ancestors().take_while(|p| p.starts_with(root)).find_map(|p| p.canonicalize().ok());
     if real.is_some_and(|real| !real.starts_with(root)) {
         return Err(Fault::new(
-            Kind::Refused,
+            Code::LeavesRoot,
             format!("'{}' leads out of --root '{}' by a link", path.display(), root.display()),
         )
         .hint("Name the folder that is meant, as seen below the root.")
@@ -285,11 +285,14 @@ pub(super) fn text(merged: &Fragment, key: &str) -> Option<String> {
 
 pub(super) fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
     let Some((value, origin)) = merged.last(key) else {
-        return Fault::new(Kind::Config, format!("option '{key}' {why}")).into();
+        return Fault::new(Code::InvalidSetting, format!("option '{key}' {why}")).into();
     };
     let kind = if matches!(origin, Origin::Flag(_)) { Kind::Usage } else { Kind::Config };
-    let fault =
-        Fault::new(kind, format!("option '{key}' (value '{}', {origin}) {why}", value.escape_debug()));
+    let fault = Fault::new(
+        Code::InvalidSetting,
+        format!("option '{key}' (value '{}', {origin}) {why}", value.escape_debug()),
+    )
+    .of_kind(kind);
     match key {
         "node-name" => fault.hint("Set one with --node-name."),
         _ => fault,
@@ -357,12 +360,13 @@ fn endpoints(merged: &Fragment) -> Result<Vec<String>> {
             let shown =
                 url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host).escape_debug().to_string();
             return Err(Fault::new(
-                kind,
+                Code::InvalidSetting,
                 format!(
                     "option 'etcd-endpoints' ({}): '{shown}' is not a URL like https://127.0.0.1:2379",
                     entry.origin
                 ),
             )
+            .of_kind(kind)
             .into());
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::distribution::{self, Distribution};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 
 /// What K3s is told about it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,7 +36,7 @@ pub struct Without {
 pub fn require_etcd(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<()> {
     match look(distribution, data_dir, said)? {
         None => Ok(()),
-        Some(without) => Err(Fault::new(Kind::Config, without.why).hint(without.hint).into()),
+        Some(without) => Err(Fault::new(Code::NoEmbeddedEtcd, without.why).hint(without.hint).into()),
     }
 }
 
@@ -49,7 +49,8 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
         Ok(_) => return Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             return Err(anyhow::Error::from(e).context(
-                Fault::new(Kind::Refused, format!("looking for etcd in '{shown}'")).hint("Run it as root."),
+                Fault::new(Code::PermissionDenied, format!("looking for etcd in '{shown}'"))
+                    .hint("Run it as root."),
             ));
         }
         Err(_) => {}
@@ -102,7 +103,7 @@ pub fn may_be_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
         (true, None) => Ok(()),
         _ => require_etcd(&distribution::K3S, data_dir, Said { external, ..Said::default() }).map_err(|e| {
             let what = e.to_string();
-            Fault::new(Kind::Refused, what)
+            Fault::new(Code::OtherDatastore, what)
                 .hint("K3s would turn it into an etcd of the snapshot's data without asking. Move its data away first if that is what you want.")
                 .into()
         }),

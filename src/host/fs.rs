@@ -19,7 +19,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, renameat2};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use rustix::fs::Advice;
 
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::io::ReadAt;
 use crate::model::snapshot::FileId;
 
@@ -82,7 +82,7 @@ impl Draft {
     /// Writes the next bytes, with words where that fails.
     pub fn append(&self, bytes: &[u8]) -> Result<()> {
         (&self.file).write_all(bytes).map_err(|e| {
-            let fault = Fault::new(Kind::Failed, format!("writing to '{}'", self.path.display()));
+            let fault = Fault::new(Code::Io, format!("writing to '{}'", self.path.display()));
             let full = e.kind() == io::ErrorKind::StorageFull;
             let fault = if full { fault.hint(FULL) } else { fault };
             anyhow::Error::from(e).context(fault)
@@ -115,7 +115,7 @@ impl Draft {
         let reserve = (of_blocks(stat.blocks()) / 20).min(RESERVE);
         if free < bytes.saturating_add(reserve) {
             return Err(Fault::new(
-                Kind::Failed,
+                Code::NoSpace,
                 format!(
                     "no room in '{}': {free} bytes are free, {bytes} are needed and {reserve} must stay free",
                     self.path.display()
@@ -348,14 +348,14 @@ pub fn id_of(meta: &std::fs::Metadata) -> FileId {
 /// An error with its context; where it is a matter of permission, of the kind and with the hint for that.
 pub fn denied(e: io::Error, context: String) -> anyhow::Error {
     let fault = match e.kind() {
-        io::ErrorKind::PermissionDenied => Fault::new(Kind::Refused, context).hint("Run it as root."),
+        io::ErrorKind::PermissionDenied => Fault::new(Code::PermissionDenied, context).hint("Run it as root."),
         io::ErrorKind::ReadOnlyFilesystem => {
-            Fault::new(Kind::Failed, context).hint(
+            Fault::new(Code::ReadOnly, context).hint(
                 "Mount it for writing, or name another folder. A unit may write only to the folders that it names: after a change \
                  of K3s's folders, run 'systemctl daemon-reload'.",
             )
         }
-        _ => Fault::new(Kind::Failed, context),
+        _ => Fault::new(Code::Io, context),
     };
     anyhow::Error::from(e).context(fault)
 }

@@ -20,7 +20,7 @@ use nix::sys::signal::Signal;
 
 use super::process;
 use super::{K3s, Progress, Ready, ResetEnd, readyz};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::restore::Process;
 use crate::model::secret::Secret;
 
@@ -171,7 +171,7 @@ impl Program {
             }
             if process::asked() {
                 return Err(
-                    Fault::new(Kind::Failed, "asked to stop while K3s was at work on the reset").into()
+                    Fault::new(Code::Stopped, "asked to stop while K3s was at work on the reset").into()
                 );
             }
             let now = std::fs::metadata(&self.grows).map_or(0, |m| m.len());
@@ -180,7 +180,7 @@ impl Program {
             }
             if moved.elapsed() > self.stall {
                 return Err(Fault::new(
-                    Kind::Failed,
+                    Code::K3sResetStalled,
                     format!(
                         "K3s's reset made no progress for {} s; the last it said: {}",
                         self.stall.as_secs(),

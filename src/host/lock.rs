@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Progress;
 use super::fs::{denied, make_folder};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 
 /// Between two tries. The kernel has no lock that is waited for with a limit.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -56,7 +56,7 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {
                     let what = format!("another run is at work on '{}'", data_dir.display());
                     let hint = "Wait until it has ended, then try again; or wait for it with --retry-lock.";
-                    return Err(Fault::new(Kind::Busy, what).hint(hint).into());
+                    return Err(Fault::new(Code::Locked, what).hint(hint).into());
                 }
                 Err(TryLockError::Error(e)) => {
                     return Err(e).with_context(|| format!("locking '{}'", path.display()));

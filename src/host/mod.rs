@@ -188,7 +188,7 @@ impl Active {
     ];
 
     /// systemd's word for it.
-    pub fn label(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         Active::WORDS.iter().find(|(a, _)| *a == self).map_or("unknown", |(_, word)| word)
     }
 

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 
 /// An answer has a line for each check, some fifty. Of more than this, the rest is not read.
 const BODY: u64 = 64 * 1024;
@@ -94,12 +94,12 @@ fn words(e: &ureq::Error, address: &str, timeout: Duration) -> String {
 
 fn read(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).map_err(|e| {
-        let (kind, hint) = match e.kind() {
-            io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root."),
-            _ => (Kind::Config, "Check --data-dir: K3s writes this file when it starts."),
+        let (code, hint) = match e.kind() {
+            io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run it as root."),
+            _ => (Code::CertificateUnusable, "Check --data-dir: K3s writes this file when it starts."),
         };
         let text = format!("reading K3s's certificate '{}'", file.display());
-        anyhow::Error::from(e).context(Fault::new(kind, text).hint(hint))
+        anyhow::Error::from(e).context(Fault::new(code, text).hint(hint))
     })
 }
 
@@ -111,9 +111,12 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 fn unusable(file: &Path, why: impl std::fmt::Display) -> anyhow::Error {
-    Fault::new(Kind::Config, format!("K3s's certificate or key '{}' cannot be used: {why}", file.display()))
-        .hint("Certificate and key have to be a pair of this K3s, which makes missing ones anew when it starts.")
-        .into()
+    Fault::new(
+        Code::CertificateUnusable,
+        format!("K3s's certificate or key '{}' cannot be used: {why}", file.display()),
+    )
+    .hint("Certificate and key have to be a pair of this K3s, which makes missing ones anew when it starts.")
+    .into()
 }
 
 #[cfg(test)]

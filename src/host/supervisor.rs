@@ -18,7 +18,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use super::Door;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::secret::Secret;
 use crate::model::token;
 
@@ -62,7 +62,7 @@ impl Gatehouse {
     }
 
     fn away(&self, why: impl std::fmt::Display) -> anyhow::Error {
-        Fault::new(Kind::Refused, format!("the server at {} does not answer: {why}", self.url))
+        Fault::new(Code::JoinServerUnreachable, format!("the server at {} does not answer: {why}", self.url))
             .hint("Start K3s there first, and check the address in this server's configuration.")
             .into()
     }

@@ -22,7 +22,7 @@ macro_rules! checks {
             pub const ALL: &[Check] = &[$(Check::$name),*];
 
             /// The stable word for reports.
-            pub fn label(self) -> &'static str {
+            pub fn as_str(self) -> &'static str {
                 match self { $(Check::$name => $label),* }
             }
         }
@@ -65,7 +65,7 @@ checks! {
 
 impl Serialize for Check {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(self.label())
+        s.serialize_str(self.as_str())
     }
 }
 
@@ -167,8 +167,8 @@ mod tests {
     fn labels_are_distinct_and_kebab_case() {
         let mut seen = std::collections::BTreeSet::new();
         for check in Check::ALL {
-            assert!(seen.insert(check.label()), "{} twice", check.label());
-            assert!(check.label().chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+            assert!(seen.insert(check.as_str()), "{} twice", check.as_str());
+            assert!(check.as_str().chars().all(|c| c.is_ascii_lowercase() || c == '-'));
         }
     }
 

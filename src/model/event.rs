@@ -119,7 +119,7 @@ fn done(report: &Report, rows: &[&Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Fault, Kind};
+    use crate::error::{Code, Fault, Kind};
     use crate::model::snapshot::Snapshot;
 
     fn row(name: &str, place: &str) -> Row {
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn every_outcome_has_an_id_of_its_own() {
         let outcomes: Vec<&str> =
-            ["done", "skipped"].into_iter().chain(Kind::ALL.iter().map(|k| k.label())).collect();
+            ["done", "skipped"].into_iter().chain(Kind::ALL.iter().map(|k| k.as_str())).collect();
         assert_eq!(IDS.iter().map(|(outcome, _)| *outcome).collect::<Vec<_>>(), outcomes);
         let mut ids: Vec<&str> = IDS.iter().map(|(_, id)| *id).collect();
         assert!(ids.iter().all(|id| id.len() == 32 && id.chars().all(|c| "0123456789abcdef".contains(c))));
@@ -171,7 +171,7 @@ mod tests {
         report.snapshots =
             vec![row("kept", "file:///kept"), Row { deleted: Some(false), ..row("gone", "file:///gone") }];
         report.step = Some("deleting 1 file".into());
-        report.fail(&Fault::new(Kind::Busy, "locked").hint("Wait.").into());
+        report.fail(&Fault::new(Code::Locked, "locked").hint("Wait.").into());
         let event = of(&report);
         assert_eq!((event.id, event.priority), (IDS[10].1, 3));
         assert_eq!(event.text, "error: locked");

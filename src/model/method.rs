@@ -16,7 +16,7 @@ pub enum Method {
 
 impl Method {
     /// The word for options, reports and manifests.
-    pub fn label(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Method::Auto => "auto",
             Method::Stream => "stream",
@@ -31,7 +31,7 @@ impl FromStr for Method {
     fn from_str(word: &str) -> Result<Method, &'static str> {
         [Method::Auto, Method::Stream, Method::Clone]
             .into_iter()
-            .find(|m| m.label() == word)
+            .find(|m| m.as_str() == word)
             .ok_or("is not auto, stream or clone")
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::restore_report::{Old, Restore};
 use super::snapshot::{Recency, Snapshot, State};
-use crate::error::{self, Kind};
+use crate::error::{self, Code, Kind};
 
 /// The result of one run.
 #[derive(Debug, Serialize)]
@@ -205,10 +205,10 @@ impl Report {
             return;
         }
         let kind: Kind = error::kind_of(error);
-        self.outcome = kind.label();
-        self.exit_code = kind.code();
+        self.outcome = kind.as_str();
+        self.exit_code = kind.exit_code();
         self.error = Some(Trouble {
-            kind: kind.label(),
+            kind: kind.as_str(),
             message: format!("{error:#}"),
             hint: error::hint_of(error).map(str::to_owned),
         });
@@ -226,7 +226,7 @@ pub fn rfc3339(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Fault;
+    use crate::error::{Code, Fault};
 
     #[test]
     fn times_are_printed_as_k3s_prints_them() {
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_first_error_wins() {
         let mut r = Report::new("save", 0);
-        r.fail(&Fault::new(Kind::Busy, "locked").hint("wait").into());
+        r.fail(&Fault::new(Code::Locked, "locked").hint("wait").into());
         r.fail(&anyhow::anyhow!("cleaning up"));
         assert_eq!((r.exit_code, r.outcome), (75, "busy"));
         assert_eq!(r.error.unwrap().hint.as_deref(), Some("wait"));

@@ -28,7 +28,7 @@ pub enum Deed {
 
 impl Deed {
     /// The word for reports.
-    pub fn label(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Deed::Restore => "restore",
             Deed::ResetOnly => "reset-only",
@@ -92,7 +92,7 @@ pub enum Way {
 
 impl Stage {
     /// The word for reports.
-    pub fn label(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Stage::Closing => "closing",
             Stage::Stopping => "stopping",
@@ -130,7 +130,7 @@ pub enum Was {
 
 impl Was {
     /// The word for reports.
-    pub fn label(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Was::Running => "running",
             Was::Down => "down",
@@ -356,7 +356,7 @@ mod tests {
         ];
         for (stage, way) in rows {
             assert_eq!(stage.way(), way, "{stage:?}");
-            assert_eq!(serde_json::to_value(stage).unwrap(), stage.label());
+            assert_eq!(serde_json::to_value(stage).unwrap(), stage.as_str());
         }
     }
 }

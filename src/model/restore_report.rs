@@ -95,12 +95,12 @@ impl Restore {
             ms: None,
         };
         Restore {
-            deed: deed.label(),
+            deed: deed.as_str(),
             unit: unit.to_owned(),
             data_dir,
             k3s_version: None,
             snapshot_version: None,
-            was: was.label(),
+            was: was.as_str(),
             live_revision: None,
             lost_revisions: None,
             age_s: 0,

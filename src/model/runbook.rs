@@ -20,7 +20,7 @@ pub enum Role {
 
 impl Role {
     /// The word for reports.
-    pub fn label(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Role::Server => "server",
             Role::ControlPlane => "control-plane",

@@ -72,7 +72,7 @@ pub enum State {
 
 impl State {
     /// The word for tables and reports.
-    pub fn label(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             State::Proven => "proven",
             State::Unchecked => "unchecked",

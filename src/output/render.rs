@@ -97,7 +97,7 @@ fn list(rows: &[Row]) -> String {
             r.created.clone(),
             or_dash(r.node.clone()),
             or_dash(r.revision.map(|n| n.to_string())),
-            r.state.label().to_owned(),
+            r.state.as_str().to_owned(),
             or_dash(r.token.map(str::to_owned)),
         ]
     }));
@@ -229,7 +229,7 @@ fn pruned(rows: &[Row]) -> String {
             (_, Some(false)) => "not removed",
             (verdict, None) => verdict.unwrap_or("-"),
         };
-        let (state, reasons) = (r.state.label().to_owned(), r.reasons.join(", "));
+        let (state, reasons) = (r.state.as_str().to_owned(), r.reasons.join(", "));
         vec![printable(&r.name), place.to_owned(), state, verdict.to_owned(), reasons]
     }));
     table(&all)
@@ -270,7 +270,7 @@ fn verdict(row: &Row) -> String {
             format!("{name}: proven (revision {revision}, {} entries)\n", row.entries.unwrap_or_default())
         }
         (State::Foreign, _) => format!("{name}: not a snapshot\n"),
-        (state, _) => format!("{name}: {}\n", state.label()),
+        (state, _) => format!("{name}: {}\n", state.as_str()),
     };
     for line in row.findings.iter().chain(&row.notes) {
         let _ = writeln!(out, "  {}", printable(line));

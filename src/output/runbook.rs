@@ -40,7 +40,7 @@ pub(super) fn text(orders: &[Order], when: &str) -> String {
         if now.len() > NAMES {
             names.push(format!("and {} more", now.len() - NAMES));
         }
-        let _ = writeln!(out, "  {} {}: {}", first.role.label(), names.join(", "), first.does);
+        let _ = writeln!(out, "  {} {}: {}", first.role.as_str(), names.join(", "), first.does);
         for command in &first.commands {
             let _ = writeln!(out, "    {}", printable(command));
         }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 
 /// A port took the connection and said nothing.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(super) fn explain(
     );
     if has(&["Unimplemented", "unknown service"]) {
         return Fault::new(
-            Kind::Config,
+            Code::NotEtcd,
             format!("the datastore at {endpoint} is not etcd: it cannot give a snapshot"),
         )
         .hint("A server with SQLite or an external database has no etcd snapshots; back that database up by its own means.")
@@ -69,7 +69,7 @@ pub(super) fn explain(
     // A certificate of theirs that we do not trust, before one of ours that they do not: both may be named.
     if has(&["invalid peer certificate", "UnknownIssuer", "NotValidForName", "BadSignature"]) {
         return Fault::new(
-            Kind::Config,
+            Code::EtcdCertificateUntrusted,
             format!(
                 "the server at {endpoint} showed a certificate that '{}' did not sign for it ({said})",
                 ca.display()
@@ -81,7 +81,7 @@ pub(super) fn explain(
     if has(&["received fatal alert", "CertificateRequired", "BadCertificate", "UnknownCA", "bad certificate"])
     {
         return Fault::new(
-            Kind::Config,
+            Code::EtcdClientCertificateRefused,
             format!("etcd at {endpoint} refused the client certificate '{}' ({said})", cert.display()),
         )
         .hint(
@@ -100,22 +100,25 @@ pub(super) fn explain(
             "ConnectionAborted",
         ])
     {
-        return Fault::new(Kind::Config, format!("{endpoint} does not speak etcd's protocol without TLS"))
+        return Fault::new(Code::EtcdNoTls, format!("{endpoint} does not speak etcd's protocol without TLS"))
             .hint("Its etcd is reached by https:// on its client port, usually 2379.")
             .into();
     }
     match io {
         Some(io::ErrorKind::ConnectionRefused) => {
-            Fault::new(Kind::Failed, format!("nothing listens at {endpoint}")).hint(not_running).into()
+            Fault::new(Code::EtcdUnreachable, format!("nothing listens at {endpoint}"))
+                .hint(not_running)
+                .into()
         }
         Some(io::ErrorKind::TimedOut) => silent(endpoint, unit),
         _ if has(&["no answer", "deadline", "timed out", "Timeout"]) => silent(endpoint, unit),
-        _ if has(&["KeyMismatch", "private key", "pem", "PEM", "certificate"]) => {
-            Fault::new(Kind::Config, format!("the certificates for etcd cannot be used ({said})"))
-                .hint("Check --etcd-cacert, --etcd-cert and --etcd-key.")
-                .into()
-        }
-        _ => Fault::new(Kind::Failed, format!("talking to etcd at {endpoint}: {said}"))
+        _ if has(&["KeyMismatch", "private key", "pem", "PEM", "certificate"]) => Fault::new(
+            Code::CertificateUnusable,
+            format!("the certificates for etcd cannot be used ({said})"),
+        )
+        .hint("Check --etcd-cacert, --etcd-cert and --etcd-key.")
+        .into(),
+        _ => Fault::new(Code::EtcdError, format!("talking to etcd at {endpoint}: {said}"))
             .hint(not_running)
             .into(),
     }
@@ -123,7 +126,7 @@ pub(super) fn explain(
 
 /// Connected, then nothing.
 pub(super) fn silent(endpoint: &str, unit: &str) -> anyhow::Error {
-    Fault::new(Kind::Failed, format!("etcd at {endpoint} does not answer"))
+    Fault::new(Code::EtcdNoAnswer, format!("etcd at {endpoint} does not answer"))
         .hint(format!("See 'systemctl status {}' and the server's load; then try again.", short(unit)))
         .into()
 }
@@ -131,7 +134,7 @@ pub(super) fn silent(endpoint: &str, unit: &str) -> anyhow::Error {
 /// The stream stood still.
 pub(super) fn stalled(endpoint: &str, limit: Duration) -> anyhow::Error {
     Fault::new(
-        Kind::Failed,
+        Code::EtcdStalled,
         format!("etcd at {endpoint} sent nothing for {} s; nothing was kept", limit.as_secs()),
     )
     .hint("Try again; --stall-timeout sets how long to wait.")
@@ -141,7 +144,7 @@ pub(super) fn stalled(endpoint: &str, limit: Duration) -> anyhow::Error {
 /// The stream ended before its end.
 pub(super) fn broken(endpoint: &str, unit: &str, said: &str) -> anyhow::Error {
     Fault::new(
-        Kind::Failed,
+        Code::EtcdStreamBroken,
         format!("the stream from etcd at {endpoint} broke off: {said}; nothing was kept"),
     )
     .hint(format!("See 'systemctl status {}', then try again.", short(unit)))

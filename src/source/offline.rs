@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::{Captured, Fill, Source};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, TRAILER};
 use crate::io::ReadAt;
@@ -27,7 +27,7 @@ pub struct Cold {
 
 impl Source for Cold {
     fn fill(&self, draft: &Draft, room: &dyn Fn(u64) -> Result<()>, progress: &dyn Progress) -> Result<Fill> {
-        let refused = |why: String| Ok(Fill::Declined(Fault::new(Kind::Refused, why)));
+        let refused = |why: String| Ok(Fill::Declined(Fault::new(Code::DatabaseUnavailable, why)));
         let db = match &self.db {
             Ok(db) => db,
             Err(why) => return refused(why.clone()),
@@ -42,7 +42,7 @@ impl Source for Cold {
             Ok(found) => found,
             Err(finding) => {
                 let why = format!("the database '{}' cannot be read: {finding}", db.display());
-                return Ok(Fill::Declined(Fault::new(Kind::Corrupt, why)));
+                return Ok(Fill::Declined(Fault::new(Code::DatabaseCorrupt, why)));
             }
         };
         room(db_len + TRAILER)?;

@@ -16,7 +16,7 @@ use anyhow::Result;
 
 use super::etcd::Etcd;
 use super::{Captured, Fill, Source};
-use crate::error::{Fault, Kind, kind_of};
+use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, Normal, TRAILER};
 use crate::model::method::Method;
@@ -75,11 +75,11 @@ impl Source for Clone {
         let reached = revision(&clone);
         Ok(match clone {
             Err(why) => Fill::Declined(Fault::new(
-                Kind::Corrupt,
+                Code::DatabaseCorrupt,
                 format!("no clone of '{}' can be read: {why}", db.display()),
             )),
             Ok(_) if reached < wanted && !self.only => Fill::Declined(Fault::new(
-                Kind::Failed,
+                Code::CloneBehind,
                 format!("the database file stays at revision {reached}, while {wanted} was acknowledged"),
             )),
             Ok(normal) => Fill::Captured(Captured {
@@ -111,7 +111,7 @@ type Taken = Result<Normal, String>;
 fn cold(clone: Taken, e: &anyhow::Error) -> Fill {
     match clone {
         Err(why) => Fill::Declined(Fault::new(
-            Kind::Corrupt,
+            Code::DatabaseCorrupt,
             format!("the clone of etcd's database cannot be read: {why}"),
         )),
         Ok(normal) => Fill::Captured(Captured {
@@ -144,11 +144,11 @@ fn take(db: &Path, draft: &Draft) -> Result<Taken, Fault> {
         ErrorKind::PermissionDenied => {
             refused(format!("no permission to read '{}'", db.display()), "Run it as root.")
         }
-        _ => Fault::new(Kind::Failed, format!("opening '{}': {e}", db.display())),
+        _ => Fault::new(Code::CloneFailed, format!("opening '{}': {e}", db.display())),
     })?;
     draft.clone_of(&live).map_err(|e| explain(&e, db, draft.folder()))?;
     normalise(draft)
-        .map_err(|e| Fault::new(Kind::Failed, format!("reading a clone of '{}': {e:#}", db.display())))
+        .map_err(|e| Fault::new(Code::CloneFailed, format!("reading a clone of '{}': {e:#}", db.display())))
 }
 
 /// Makes the clone what bbolt's own copy would have been, up to the trailer.
@@ -190,11 +190,14 @@ fn explain(e: &io::Error, db: &Path, folder: &Path) -> Fault {
         ErrorKind::PermissionDenied => {
             refused(format!("no permission to clone '{}' ({e})", db.display()), "Run it as root.")
         }
-        _ => Fault::new(Kind::Failed, format!("cloning '{}' to '{}': {e}", db.display(), folder.display()))
-            .hint(stream),
+        _ => Fault::new(
+            Code::CloneFailed,
+            format!("cloning '{}' to '{}': {e}", db.display(), folder.display()),
+        )
+        .hint(stream),
     }
 }
 
 fn refused(why: String, hint: &str) -> Fault {
-    Fault::new(Kind::Refused, why).hint(hint)
+    Fault::new(Code::CloneUnsupported, why).hint(hint)
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::manifests::Manifests;
 use super::{Home, Kept, Opened, Store, removal};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::fs::{Published, id_of, is_dot_name, make_folder, nonblocking};
 use crate::host::{Draft, FileAt, Progress};
 use crate::io::ReadAt;
@@ -65,10 +65,10 @@ impl Local {
     }
 
     fn missing(&self, e: io::Error) -> anyhow::Error {
-        let (kind, hint) = match e.kind() {
-            io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root.".to_owned()),
+        let (code, hint) = match e.kind() {
+            io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run it as root.".to_owned()),
             _ => (
-                Kind::Config,
+                Code::DirectoryUnavailable,
                 format!(
                     "Create it with 'install -d -m 0700 {}', or check that it is mounted.",
                     self.folder.display()
@@ -76,7 +76,7 @@ impl Local {
             ),
         };
         anyhow::Error::from(e).context(
-            Fault::new(kind, format!("opening the snapshot folder '{}'", self.folder.display())).hint(hint),
+            Fault::new(code, format!("opening the snapshot folder '{}'", self.folder.display())).hint(hint),
         )
     }
 }
@@ -85,7 +85,7 @@ impl Local {
 fn check_name(file: &str) -> Result<()> {
     if file.is_empty() || file.contains(['/', '\0']) || file == "." || file == ".." {
         let what = format!("'{}' is not the name of a snapshot", file.escape_debug());
-        return Err(Fault::new(Kind::Usage, what).into());
+        return Err(Fault::new(Code::InvalidName, what).into());
     }
     Ok(())
 }
@@ -164,20 +164,20 @@ impl Store for Local {
                 match e.kind() {
                     io::ErrorKind::NotFound => anyhow::Error::from(
                         Fault::new(
-                            Kind::Missing,
+                            Code::SnapshotNotFound,
                             format!("no snapshot '{}' in '{}'", file.escape_debug(), self.folder.display()),
                         )
                         .hint("k3s-snapshot-list shows what is there."),
                     ),
                     io::ErrorKind::PermissionDenied => anyhow::Error::from(e)
-                        .context(Fault::new(Kind::Refused, context()).hint("Run it as root.")),
+                        .context(Fault::new(Code::PermissionDenied, context()).hint("Run it as root.")),
                     _ => anyhow::Error::from(e).context(context()),
                 }
             })?;
         let meta = opened.metadata().with_context(context)?;
         if !meta.is_file() {
             return Err(Fault::new(
-                Kind::Corrupt,
+                Code::NotASnapshot,
                 format!("'{}' is not a file, so not a snapshot", path.display()),
             )
             .into());
@@ -245,7 +245,7 @@ impl Home for Local {
     fn publish(&self, draft: Draft, name: &SnapshotName, size: u64, manifest: Manifest) -> Result<Kept> {
         let Published::Done(id) = draft.publish(&name.to_string(), size)? else {
             return Err(Fault::new(
-                Kind::Busy,
+                Code::NameTaken,
                 format!("another program has just made '{name}'; nothing was kept"),
             )
             .hint("Try again.")

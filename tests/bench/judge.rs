@@ -82,7 +82,7 @@ fn main() {
             let began = Instant::now();
             let judgement = judge(&all, &[], &ask);
             times.push(began.elapsed());
-            kept = judgement.verdicts.iter().filter(|v| v.decision.label() == Some("keep")).count();
+            kept = judgement.verdicts.iter().filter(|v| v.decision.as_str() == Some("keep")).count();
         }
         times.sort();
         let ms = |i: usize| times.get(i).map_or(0.0, |t| t.as_secs_f64() * 1000.0);

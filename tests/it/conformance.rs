@@ -86,7 +86,7 @@ fn states(store: &dyn Store) -> Vec<(String, State)> {
 
 fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     assert!(states(store).is_empty(), "empty at first");
-    assert_eq!(kind_of(&store.open("on-demand-server-1-5").err().unwrap()), Kind::Missing);
+    assert_eq!(kind_of(&store.open("on-demand-server-1-5").err().unwrap()), Kind::NotFound);
 
     // Small, and what is put can be listed, opened and read.
     let (small, first) = (bytes(1, 4), name("on-demand-server-1", 5));
@@ -117,7 +117,7 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
         let source = Breaks(Bytes(broken.clone()), broken.len() as u64 / 2);
         store.put(&third, &source, &manifest(broken), &Silent).err().unwrap();
         assert_eq!(states(store).len(), 2);
-        assert_eq!(kind_of(&store.open(&third.to_string()).err().unwrap()), Kind::Missing);
+        assert_eq!(kind_of(&store.open(&third.to_string()).err().unwrap()), Kind::NotFound);
         let put = store.put(&third, &Bytes(broken.clone()), &manifest(broken), &Silent).unwrap();
         assert_eq!((put.state, states(store).len()), (State::Proven, 3));
         assert!(read(store, &third.to_string()) == *broken);
@@ -163,7 +163,7 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     }
     let left: Vec<String> = states(store).into_iter().map(|(f, _)| f).collect();
     assert_eq!(left, ["etcd-snapshot-server-2-8", &*first.to_string(), &*second.to_string(), "readme.txt"]);
-    assert_eq!(kind_of(&store.open(odd[0]).err().unwrap()), Kind::Missing);
+    assert_eq!(kind_of(&store.open(odd[0]).err().unwrap()), Kind::NotFound);
 
     // More than any page holds, and all of them deleted at once.
     let many: Vec<String> = (0..2_100).map(|at| format!("many-n-{at}")).collect();

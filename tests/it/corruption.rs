@@ -258,7 +258,7 @@ fn each_damage_is_found_by_the_check_for_it() {
         let proof = walk(&damaged);
         covered.insert(check);
         if !proof.findings.iter().any(|f| f.check == check) {
-            wrong.push(format!("{name}: {} expected, found {:?}", check.label(), proof.findings));
+            wrong.push(format!("{name}: {} expected, found {:?}", check.as_str(), proof.findings));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

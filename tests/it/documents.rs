@@ -174,7 +174,7 @@ fn codes_of_the_readme() -> Codes {
 #[test]
 fn exit_codes_are_the_same_everywhere() {
     let mut known = vec![(0, "done")];
-    known.extend(Kind::ALL.iter().map(|k| (k.code(), k.label())));
+    known.extend(Kind::ALL.iter().map(|k| (k.code(), k.as_str())));
     let overview = codes_of_the_overview();
     let names: Vec<(u8, &str)> = overview.iter().map(|(code, word, _)| (*code, word.as_str())).collect();
     assert_eq!(names, known, "{OVERVIEW}");
@@ -198,7 +198,7 @@ fn every_check_is_explained() {
     let page = "man/k3s-snapshot-verify.8";
     let text = read(page);
     let told = items(between(&text, ".Sh CHECKS", ".Sh "), "Ic");
-    same(page, told.into_iter().collect(), Check::ALL.iter().map(|c| c.label()).collect());
+    same(page, told.into_iter().collect(), Check::ALL.iter().map(|c| c.as_str()).collect());
 }
 
 /// The fields of an object, those of objects in it behind a dot.

@@ -72,7 +72,7 @@ fn everywhere(bucket: &Bucket, deed: &dyn Fn(u64) -> anyhow::Result<()>, check: 
                 let fits = match fault {
                     Fault::Refuse(..) => kind == Kind::Refused,
                     Fault::Redirect => kind == Kind::Config,
-                    _ => matches!(kind, Kind::Failed | Kind::Refused | Kind::Missing),
+                    _ => matches!(kind, Kind::Failed | Kind::Refused | Kind::NotFound),
                 };
                 assert!(fits, "{what}: {kind:?} {said}");
             }

@@ -80,7 +80,7 @@ fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
         assert!(result.unwrap());
     }
     assert!(store.list().unwrap().snapshots.is_empty());
-    assert_eq!(kind_of(&store.open("on-demand-n-5").err().unwrap()), Kind::Missing);
+    assert_eq!(kind_of(&store.open("on-demand-n-5").err().unwrap()), Kind::NotFound);
     let all = versions(&moto);
     for file in ["on-demand-n-5", "on-demand-n-6"] {
         let key = format!("backups/k3s/{file}");

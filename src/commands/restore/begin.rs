@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::walk::ms;
 use super::{Machine, Request, Saved, interrupted, tidy, told};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::report::Report;
 use crate::model::restore::{Before, Deed, RECORD_VERSION, Record, Stage, Subject, Was};
 use crate::model::snapshot::Digest;
@@ -34,7 +34,7 @@ pub(super) fn agreed(req: &Request, deed: Deed, report: &mut Report) -> Result<b
     }
     if !(req.confirm)(report)? {
         let what = format!("not {}: it was not confirmed", deed.past());
-        return Err(Fault::new(Kind::Refused, what).into());
+        return Err(Fault::new(Code::NotConfirmed, what).into());
     }
     Ok(true)
 }

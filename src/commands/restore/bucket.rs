@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::Machine;
 use super::find::unpack;
 use crate::commands::verify;
-use crate::error::{Fault, Kind, hint_of, kind_of};
+use crate::error::{Code, Fault, Kind, hint_of, kind_of};
 use crate::io::ReadAt;
 use crate::model::snapshot::{FileId, Manifest, Snapshot};
 use crate::store::{Opened, Store};
@@ -49,8 +49,8 @@ impl Bucket<'_> {
         let far = (self.open)()?;
         let Opened { data, id, snapshot, recorded } =
             far.store.open(file).map_err(|e| match kind_of(&e) {
-                Kind::Missing => anyhow::Error::from(
-                    Fault::new(Kind::Missing, format!("{here}; {e}"))
+                Kind::NotFound => anyhow::Error::from(
+                    Fault::new(Code::SnapshotNotFound, format!("{here}; {e}"))
                         .hint("k3s-snapshot-list --s3 shows what is there."),
                 ),
                 _ => e,
@@ -64,13 +64,16 @@ impl Bucket<'_> {
         let hint = "Name a snapshot instead of 'latest', or pass over the bucket with --s3=false.";
         let listing = asked.map_err(|e| {
             let hint = hint_of(&e).map_or(hint.to_owned(), |own| format!("{own} {hint}"));
-            let fault = Fault::new(kind_of(&e), "the newest snapshot may lie in the bucket").hint(hint);
+            let fault = Fault::about(&e, "the newest snapshot may lie in the bucket").hint(hint);
             e.context(fault)
         })?;
         if !listing.complete {
-            return Err(Fault::new(Kind::Failed, "not everything in the bucket could be looked at")
-                .hint(hint)
-                .into());
+            return Err(Fault::new(
+                Code::ListingIncomplete,
+                "not everything in the bucket could be looked at",
+            )
+            .hint(hint)
+            .into());
         }
         Ok(listing.snapshots)
     }

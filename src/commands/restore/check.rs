@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::find::Proven;
 use super::others::{Member, orders};
 use super::{Machine, Request, told};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Active, Listener, Unit};
 use crate::inspect::{self, Content};
 use crate::io::ReadAt;
@@ -90,7 +90,7 @@ pub(super) fn unit_of(machine: &Machine) -> Result<(Unit, Was)> {
     machine.progress.step("looking at what could stand in the way", None);
     let unit = machine.service.unit()?;
     if !unit.loaded {
-        return Err(Fault::new(Kind::Config, format!("systemd does not know the unit {}", unit.name))
+        return Err(Fault::new(Code::UnitNotFound, format!("systemd does not know the unit {}", unit.name))
             .hint("Name K3s's unit with --unit.")
             .into());
     }
@@ -120,7 +120,7 @@ pub(super) fn fits(req: &Request, content: &Content) -> Result<String> {
         );
     }
     let refuse = |what: String| {
-        Fault::new(Kind::Refused, what).hint(
+        Fault::new(Code::TokenMismatch, what).hint(
             "Name the file with the token that was in force when the snapshot was saved: --token-file. If K3s's \
              configuration says another token, change it there first.",
         )
@@ -129,7 +129,7 @@ pub(super) fn fits(req: &Request, content: &Content) -> Result<String> {
         return Err(refuse("no server token is known here, and the snapshot needs one".to_owned()).into());
     };
     let parsed = token::parse(secret)
-        .map_err(|why| Fault::new(Kind::Config, format!("the server token cannot be used: {why}")))?;
+        .map_err(|why| Fault::new(Code::TokenInvalid, format!("the server token cannot be used: {why}")))?;
     let hash = token::hash(secret.expose());
     let Some(sealed) = content.bootstrap.iter().find(|b| b.hash == hash) else {
         return Err(refuse(format!(
@@ -139,8 +139,11 @@ pub(super) fn fits(req: &Request, content: &Content) -> Result<String> {
         .into());
     };
     let opened = bootstrap::open(&sealed.value, &parsed.password).map_err(|why| {
-        Fault::new(Kind::Corrupt, format!("the snapshot's bootstrap data cannot be opened: {why}"))
-            .hint("K3s could not start on it. Restore another snapshot.")
+        Fault::new(
+            Code::BootstrapDataUnreadable,
+            format!("the snapshot's bootstrap data cannot be opened: {why}"),
+        )
+        .hint("K3s could not start on it. Restore another snapshot.")
     })?;
     if parsed.ca_hash.as_ref().is_some_and(|own| opened.fits(own) == Some(false)) {
         return Err(refuse(
@@ -168,7 +171,7 @@ fn version(req: &Request, machine: &Machine, content: &Content, report: &mut Rep
     if mine.line() < newest.line() {
         let what = format!("this K3s ({mine}) is older than the one that the snapshot is of ({newest})");
         if !req.force {
-            return Err(Fault::new(Kind::Refused, what)
+            return Err(Fault::new(Code::K3sTooOld, what)
                 .hint("Install that version or a later one first. --force tries it all the same.")
                 .into());
         }
@@ -198,7 +201,7 @@ pub(super) fn same_cluster(req: &Request, proven: &Proven, here: Option<&str>) -
     let (Some(here), Some(its)) = (here, proven.content.facts.cluster_id.as_deref()) else { return Ok(()) };
     if here != its && !req.force {
         return Err(Fault::new(
-            Kind::Refused,
+            Code::OtherCluster,
             format!("the snapshot is of another cluster: its id is {its}, this one's {here}"),
         )
         .hint("If it is what you want all the same, say --force.")
@@ -251,7 +254,7 @@ pub(super) fn stopped(
         .collect();
     let what = format!("other servers of this cluster still run: {}", names.join(", "));
     if !req.others_stopped {
-        return Err(Fault::new(Kind::Refused, what)
+        return Err(Fault::new(Code::OtherServersRunning, what)
             .hint(format!(
                 "Stop K3s on each of them first: 'systemctl stop {}'. They join again after the restore, with an empty \
                  database. --others-stopped overrides this.",
@@ -291,7 +294,7 @@ pub(super) fn nobody_else(req: &Request, machine: &Machine, unit: &Unit) -> Resu
             None => "an unknown process".to_owned(),
         };
         return Err(Fault::new(
-            Kind::Refused,
+            Code::PortInUse,
             format!("port {} is in use by {who}, which does not belong to {}", other.port, unit.name),
         )
         .hint("Stop it first. Name the right unit with --unit if K3s runs under another one.")
@@ -299,7 +302,7 @@ pub(super) fn nobody_else(req: &Request, machine: &Machine, unit: &Unit) -> Resu
     }
     if unit.active.is_down() && machine.site.held()? {
         return Err(Fault::new(
-            Kind::Refused,
+            Code::DatabaseInUse,
             format!(
                 "{} is down, but some process has the database in '{}' open",
                 unit.name,
@@ -326,7 +329,7 @@ pub(super) fn may_be_moved(machine: &Machine) -> Result<()> {
     }
     let etcd = machine.site.etcd();
     Err(Fault::new(
-        Kind::Refused,
+        Code::UnsupportedLayout,
         format!("'{}' is a file system of its own, which cannot be moved aside", etcd.display()),
     )
     .hint("Mount that disk one folder higher, on server/db, or make it a folder of the disk.")
@@ -335,7 +338,7 @@ pub(super) fn may_be_moved(machine: &Machine) -> Result<()> {
 
 pub(super) fn room_for(machine: &Machine, bytes: u64) -> Result<()> {
     machine.site.room_for(bytes).map_err(|e| {
-        Fault::new(Kind::Failed, e.to_string())
+        Fault::new(Code::NoSpace, e.to_string())
             .hint("Free some space there; 'k3s-snapshot-restore --clean-old 0' deletes what earlier restores have left.")
             .into()
     })

@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::Machine;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::report::Report;
 use crate::model::restore_report::Old;
 
@@ -18,7 +18,7 @@ pub fn clean(
 ) -> Result<()> {
     if machine.site.record()?.is_some() {
         return Err(Fault::new(
-            Kind::Busy,
+            Code::RestoreInterrupted,
             "a restore was cut off, and needs what it left; nothing was deleted",
         )
         .hint("End it with 'k3s-snapshot-restore --conclude' first.")
@@ -41,7 +41,7 @@ pub fn clean(
         return Ok(());
     }
     if !confirm(report)? {
-        return Err(Fault::new(Kind::Refused, "nothing was deleted: it was not confirmed").into());
+        return Err(Fault::new(Code::NotConfirmed, "nothing was deleted: it was not confirmed").into());
     }
     let mut errors = Vec::new();
     for old in report.old_databases.iter_mut().filter(|o| o.verdict == "remove") {

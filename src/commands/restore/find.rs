@@ -9,7 +9,7 @@ use super::bucket::Distant;
 use super::{Machine, Request, told};
 use crate::archive::zip;
 use crate::commands::check::examine;
-use crate::error::{Fault, Kind, kind_of};
+use crate::error::{Code, Fault, Kind, kind_of};
 use crate::inspect::{self, Content};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
@@ -44,7 +44,7 @@ pub(super) struct Proven {
 /// The one that is meant. Nothing is guessed: what could be two is refused.
 pub(super) fn find(req: &Request, machine: &Machine) -> Result<Found> {
     let usage = |what: &str| {
-        Fault::new(Kind::Usage, what.to_owned())
+        Fault::new(Code::MissingArgument, what.to_owned())
             .hint("Name one snapshot: a NAME that k3s-snapshot-list shows, a PATH, or 'latest'.")
     };
     match req.target {
@@ -74,7 +74,7 @@ fn found(opened: Opened, elsewhere: Option<PathBuf>) -> Result<Found> {
 /// The one of this name: in the folder, else in the bucket.
 fn named(file: &str, req: &Request, machine: &Machine) -> Result<Found> {
     match (machine.home.open(file), &req.bucket) {
-        (Err(e), Some(_)) if kind_of(&e) == Kind::Missing => from_bucket(file, req, &e),
+        (Err(e), Some(_)) if kind_of(&e) == Kind::NotFound => from_bucket(file, req, &e),
         (opened, _) => found(opened?, None),
     }
 }
@@ -111,13 +111,13 @@ fn latest(req: &Request, machine: &Machine) -> Result<Found> {
     all.sort_by_key(|(s, _)| std::cmp::Reverse(s.created_at));
     let when = req.before.map(|t| format!(" from before {}", rfc3339(t))).unwrap_or_default();
     let Some((newest, is_far)) = all.first() else {
-        return Err(Fault::new(Kind::Missing, format!("there is no snapshot{when} to restore"))
+        return Err(Fault::new(Code::SnapshotNotFound, format!("there is no snapshot{when} to restore"))
             .hint("k3s-snapshot-list shows what is there.")
             .into());
     };
     if let Some((twin, _)) = all.get(1).filter(|(s, _)| s.created_at == newest.created_at) {
         return Err(Fault::new(
-            Kind::Usage,
+            Code::SnapshotAmbiguous,
             format!(
                 "'{}' and '{}' are of the same second",
                 newest.file.escape_debug(),
@@ -227,7 +227,7 @@ fn is_zip(data: &dyn ReadAt) -> Result<bool> {
 
 fn damaged(file: &str, findings: &[String]) -> anyhow::Error {
     Fault::new(
-        Kind::Corrupt,
+        Code::SnapshotCorrupt,
         format!("'{}' must not be restored from: {}", file.escape_debug(), findings.join("; ")),
     )
     .hint("Nothing was touched. k3s-snapshot-list shows the others; 'k3s-snapshot-verify --all' tells which are whole.")

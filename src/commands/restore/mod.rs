@@ -31,7 +31,7 @@ pub use rejoin::rejoin;
 pub use reset_only::reset_only;
 pub use resume::{conclude, recover};
 
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Door, K3s, Listener, Progress, Service, Site};
 use crate::model::report::Report;
 use crate::model::restore::Deed;
@@ -149,18 +149,24 @@ fn restore(req: &Request, machine: &Machine, found: &find::Found, report: &mut R
 /// An earlier restore was cut off. It is ended first, and nothing else is done: the operator should see what came of it.
 fn interrupted(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
     if req.dry_run {
-        return Err(Fault::new(Kind::Busy, "an earlier restore was cut off and is not ended yet")
-            .hint("End it with 'k3s-snapshot-restore --conclude', then plan again.")
-            .into());
+        return Err(Fault::new(
+            Code::RestoreInterrupted,
+            "an earlier restore was cut off and is not ended yet",
+        )
+        .hint("End it with 'k3s-snapshot-restore --conclude', then plan again.")
+        .into());
     }
     let how = match conclude(req, machine, report) {
         Ok(()) => "it is ended now: K3s serves the snapshot of that restore".to_owned(),
         Err(e) if crate::error::kind_of(&e) == Kind::RolledBack => format!("{e:#}"),
         Err(e) => return Err(e),
     };
-    Err(Fault::new(Kind::Busy, format!("an earlier restore was cut off; {how}. Nothing else was done"))
-        .hint("Look at K3s, then start this restore again if it is still wanted.")
-        .into())
+    Err(Fault::new(
+        Code::RestoreInterrupted,
+        format!("an earlier restore was cut off; {how}. Nothing else was done"),
+    )
+    .hint("Look at K3s, then start this restore again if it is still wanted.")
+    .into())
 }
 
 /// Removes our folders beside K3s's files, unless a record still needs them.

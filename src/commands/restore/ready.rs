@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::walk::{Walk, ms};
 use super::{told, until};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Active, Ready};
 
 impl Walk<'_> {
@@ -47,7 +47,7 @@ impl Walk<'_> {
             Ready::Yes => "it does not stay so, or systemd does not call its unit active".to_owned(),
         };
         Err(Fault::new(
-            Kind::NotReady,
+            Code::NotReady,
             format!("{}: etcd serves; but the API server is not ready: {why}", self.record.deed.past()),
         )
         .hint(format!(

@@ -8,7 +8,7 @@ use super::begin::{agreed, alone, record};
 use super::check::{WAL, may_be_moved, nobody_else, room_for, unit_of};
 use super::walk::{Aim, Walk, carry_out};
 use super::{Machine, Request, told};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::Door;
 use crate::io::ReadAt;
 use crate::model::report::Report;
@@ -44,7 +44,7 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, 
     report.restore = Some(plan);
     let Some(door) = req.door else {
         return Err(Fault::new(
-            Kind::Refused,
+            Code::JoinServerNotConfigured,
             "K3s's configuration here names no server to join: it would start an empty cluster of its own",
         )
         .hint(
@@ -58,7 +58,7 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, 
     match req.authority {
         Some(ours) if ours != theirs => {
             return Err(Fault::new(
-                Kind::Refused,
+                Code::JoinServerMismatch,
                 format!(
                     "the server at {} has another certificate authority than the one that this server's token names",
                     door.url()
@@ -93,11 +93,11 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, 
 fn lets_in<'a>(req: &Request<'a>, door: &dyn Door) -> Result<(&'a Secret, String)> {
     let hint = "Write the token of the restored server into K3s's configuration here: server/token below its data-dir has it.";
     let Some(token) = req.token else {
-        return Err(Fault::new(Kind::Refused, "no server token is known here").hint(hint).into());
+        return Err(Fault::new(Code::TokenMissing, "no server token is known here").hint(hint).into());
     };
     if !door.lets_in(token)? {
         let what = format!("the server at {} does not accept this server's token", door.url());
-        return Err(Fault::new(Kind::Refused, what).hint(hint).into());
+        return Err(Fault::new(Code::TokenRejected, what).hint(hint).into());
     }
     Ok((token, "proven: the other server accepts it".to_owned()))
 }
@@ -134,7 +134,7 @@ fn no_member_yet(
             req.node
         ),
     };
-    Err(Fault::new(Kind::Refused, what).hint(hint).into())
+    Err(Fault::new(Code::AlreadyAMember, what).hint(hint).into())
 }
 
 impl Walk<'_> {

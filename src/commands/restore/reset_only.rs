@@ -11,7 +11,7 @@ use super::check::{WAL, fits, may_be_moved, nobody_else, other, others_on_disk, 
 use super::others::{Member, orders};
 use super::walk::{Aim, Walk, at_rest, carry_out};
 use super::{Machine, Request, told};
-use crate::error::{Fault, Kind, kind_of};
+use crate::error::{Code, Fault, Kind, kind_of};
 use crate::inspect::Content;
 use crate::io::ReadAt;
 use crate::model::report::Report;
@@ -39,7 +39,7 @@ fn reset(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
     if req.safety && plan.answers {
         save_live(machine, report, |e| {
             let hint = "Nothing was touched. --no-safety-snapshot resets without it.";
-            let fault = Fault::new(kind_of(&e), "not reset").hint(hint);
+            let fault = Fault::about(&e, "not reset").hint(hint);
             e.context(fault)
         })?;
     }
@@ -84,7 +84,7 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<Plan> 
     report.restore = Some(Restore::of(Deed::ResetOnly, &unit.name, data_dir, was));
     let Some(file) = machine.site.database()? else {
         return Err(Fault::new(
-            Kind::Refused,
+            Code::DatabaseNotFound,
             format!("there is no database in '{}' that could be kept", machine.site.etcd().display()),
         )
         .hint("Restore a snapshot instead.")
@@ -104,7 +104,7 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<Plan> 
                 .collect();
             if look.leader && others.is_empty() && !req.force {
                 return Err(Fault::new(
-                    Kind::Refused,
+                    Code::NothingToReset,
                     "the etcd here has a leader and no other members: there is nothing to reset",
                 )
                 .hint("Look at K3s's log for what else is wrong. --force resets all the same.")
@@ -124,7 +124,7 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<Plan> 
         true => None,
         false => Some(at_rest(file, None).map_err(|e| {
             e.context(
-                Fault::new(Kind::Corrupt, "the database here must not be kept")
+                Fault::new(Code::DatabaseCorrupt, "the database here must not be kept")
                     .hint("Restore a snapshot instead."),
             )
         })?),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use super::undo::{bring_back, put_back, rolled_back, stuck};
 use super::walk::{Aim, Walk, at_rest};
 use super::{Machine, Request};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::inspect;
 use crate::model::report::Report;
 use crate::model::restore::{Deed, Record, Stage, Way};
@@ -26,7 +26,7 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
             // One that was killed before it wrote anything down has left its pinned snapshot at most.
             false => machine.site.clear_work(),
             true => Err(Fault::new(
-                Kind::Stuck,
+                Code::RestoreStateMissing,
                 format!("K3s is barred from starting, but there is no '{}'", machine.site.record_path().display()),
             )
             .hint("Somebody has removed it. Make sure that K3s's database is the right one, then remove the file 'gate' there.")

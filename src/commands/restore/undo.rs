@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::walk::{RESTARTS, Walk};
 use super::{Machine, Request, told, until};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::Active;
 use crate::model::report::Report;
 use crate::model::restore::{Deed, Record, Stage, Was, Way};
@@ -145,10 +145,10 @@ pub(super) fn rolled_back(why: &str, back: Result<()>, record: &Record) -> anyho
         ),
         (Ok(()), was) => (
             "its files are as they were".to_owned(),
-            format!("K3s was {} before, and is left stopped.", was.label()),
+            format!("K3s was {} before, and is left stopped.", was.as_str()),
         ),
     };
-    Fault::new(Kind::RolledBack, format!("not {}, and rolled back: {why}; {how}", record.deed.past()))
+    Fault::new(Code::RolledBack, format!("not {}, and rolled back: {why}; {how}", record.deed.past()))
         .hint(hint)
         .into()
 }
@@ -157,7 +157,7 @@ pub(super) fn rolled_back(why: &str, back: Result<()>, record: &Record) -> anyho
 pub(super) fn stuck(why: &str, e: &anyhow::Error, machine: &Machine, record: &Record) -> anyhow::Error {
     let live =
         record.live.map_or("there was none".to_owned(), |l| format!("the folder with the inode {}", l.ino));
-    Fault::new(Kind::Stuck, format!("{why}; and rolling back failed: {e:#}. {} is kept from starting", record.unit))
+    Fault::new(Code::RollbackFailed, format!("{why}; and rolling back failed: {e:#}. {} is kept from starting", record.unit))
         .hint(format!(
             "Mend what the second error says, then run 'k3s-snapshot-restore --recover': it goes on from here. By hand: the \
              database that was live is {live} in '{}' ('ls -di' shows inodes) and belongs to 'etcd' there; copies of the \

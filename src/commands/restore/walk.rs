@@ -53,12 +53,11 @@ pub(super) fn walk(
     if req.safety && plan.answers {
         let saved = save_live(machine, report, |e| {
             let hint = "Nothing was touched. --no-safety-snapshot restores without it.";
-            let kind = match crate::error::kind_of(&e) {
-                Kind::Busy => Kind::Busy,
-                _ => Kind::Failed,
-            };
-            e.context("saving what is live before the restore")
-                .context(Fault::new(kind, "not restored").hint(hint))
+            let fault = Fault::about(&e, "not restored").hint(hint);
+            // What a save is refused for is no refusal of the restore.
+            let fault =
+                if crate::error::kind_of(&e) == Kind::Busy { fault } else { fault.of_kind(Kind::Failed) };
+            e.context("saving what is live before the restore").context(fault)
         })?;
         same_cluster(req, proven, saved.cluster.as_deref())?;
     } else {
@@ -268,7 +267,7 @@ impl<'a> Walk<'a> {
             return Err(anyhow!(
                 "K3s does not come up on the new database: {} is {} ({}), started anew {} times",
                 unit.name,
-                unit.active.label(),
+                unit.active.as_str(),
                 unit.result,
                 unit.restarts
             ));
@@ -299,7 +298,7 @@ impl<'a> Walk<'a> {
     /// Writes down how far it is, before the deeds of that stage.
     pub(super) fn enter(&mut self, stage: Stage) -> Result<()> {
         if stage < Stage::Restored {
-            anyhow::ensure!(!(self.machine.asked)(), "asked to stop before '{}'", stage.label());
+            anyhow::ensure!(!(self.machine.asked)(), "asked to stop before '{}'", stage.as_str());
         }
         self.record.stage = stage;
         self.machine.site.write(&self.record)

@@ -12,7 +12,7 @@ use super::env_file::is_name;
 use super::quoting;
 use crate::config::load::{under, unreadable};
 use crate::distribution::Distribution;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::unit::{Definition, the_one};
 
 /// Where units lie; what lies in an earlier folder hides what is called the same in a later one.
@@ -42,7 +42,7 @@ pub(in crate::config) fn find(
     }
     if wanted.is_some() {
         let why = format!("there is no unit '{}' below '{}'", name.escape_debug(), root.display());
-        return Err(Fault::new(Kind::Config, why)
+        return Err(Fault::new(Code::UnitAmbiguous, why)
             .hint(format!("Name {}'s unit with --unit.", distribution.name))
             .into());
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{Site, WORK};
 use crate::distribution;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::file_tree;
 use crate::host::fs::{make_folder, sync_folder};
 use crate::model::restore::{Identity, Kept, Record};
@@ -114,7 +114,7 @@ impl Site {
             }
         }
         Err(Fault::new(
-            Kind::Stuck,
+            Code::RollbackFailed,
             format!("the database that was live is not in '{}' any more", db.display()),
         )
         .hint("It was moved or deleted by something else. Restore the snapshot that was saved before, or another one.")
@@ -172,7 +172,9 @@ fn back(kept: &Kept) -> Result<()> {
         return Ok(());
     }
     if file_tree::identity(&kept.copy)?.is_none_or(|c| !c.is(copy)) {
-        return Err(Fault::new(Kind::Stuck, format!("the copy '{}' is gone", kept.copy.display())).into());
+        return Err(
+            Fault::new(Code::RollbackFailed, format!("the copy '{}' is gone", kept.copy.display())).into()
+        );
     }
     if now.is_some() {
         let mut aside = kept.copy.clone().into_os_string();

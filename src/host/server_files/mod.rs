@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use super::fs::{make_folder, sync_folder};
 use super::{Draft, FileAt, Published, file_tree};
 use crate::distribution;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::model::restore::Record;
 use crate::model::secret::Secret;
 
@@ -235,7 +235,7 @@ impl Site {
             pause();
         }
         Err(Fault::new(
-            Kind::Failed,
+            Code::FileExists,
             format!("'{}{}' is there already", self.db().display(), distribution::ETCD_OLD),
         )
         .into())

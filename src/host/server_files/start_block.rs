@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::Site;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::fs::{make_folder, sync_folder};
 use crate::host::{Draft, file_tree};
 
@@ -39,7 +39,7 @@ impl Site {
         let path = self.drop_in();
         let folder = path.parent().context("naming the drop-in")?;
         let refuse = || {
-            Fault::new(Kind::Refused, format!("barring {} by '{}'", self.unit, path.display()))
+            Fault::new(Code::StartBlockFailed, format!("barring {} by '{}'", self.unit, path.display()))
                 .hint("Without that, K3s could be started on data that is not proven; so nothing was done.")
         };
         std::fs::create_dir_all(folder).with_context(refuse)?;

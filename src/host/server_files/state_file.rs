@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::{Site, WORK};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::fs::{make_folder, sync_folder};
 use crate::host::{Draft, file_tree};
 use crate::model::restore::{RECORD_VERSION, Record};
@@ -29,7 +29,7 @@ impl Site {
             Err(e) => return Err(e).with_context(|| format!("reading '{}'", path.display())),
         };
         let unclear = |why: String| {
-            Fault::new(Kind::Failed, format!("reading '{}': {why}", path.display())).hint(
+            Fault::new(Code::RestoreStateUnreadable, format!("reading '{}': {why}", path.display())).hint(
                 "A restore was cut off, and what it left cannot be understood. Nothing was changed. K3s stays barred \
                  until this is resolved by hand; see k3s-snapshot-restore(8), INTERRUPTED RESTORES.",
             )

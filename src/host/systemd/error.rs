@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::distribution::Distribution;
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 
@@ -17,9 +17,9 @@ pub(super) fn no_bus(e: &zbus::Error) -> anyhow::Error {
     };
     let fault = match kind {
         Some(io::ErrorKind::PermissionDenied) => {
-            Fault::new(Kind::Refused, "the system bus lets only others in").hint("Run it as root.")
+            Fault::new(Code::PermissionDenied, "the system bus lets only others in").hint("Run it as root.")
         }
-        _ => Fault::new(Kind::Config, "systemd cannot be asked: there is no system bus")
+        _ => Fault::new(Code::SystemdUnavailable, "systemd cannot be asked: there is no system bus")
             .hint("Run it on the machine itself, where systemd runs, and check that dbus.service does."),
     };
     anyhow::anyhow!("{}", plain(e)).context(fault)
@@ -27,7 +27,7 @@ pub(super) fn no_bus(e: &zbus::Error) -> anyhow::Error {
 
 /// The time is up.
 pub(super) fn silent(what: &str, within: Duration) -> anyhow::Error {
-    Fault::new(Kind::Failed, format!("systemd did not finish {what} within {}", seconds(within)))
+    Fault::new(Code::SystemdTimeout, format!("systemd did not finish {what} within {}", seconds(within)))
         .hint("'systemctl list-jobs' shows what it waits for.")
         .into()
 }
@@ -35,42 +35,44 @@ pub(super) fn silent(what: &str, within: Duration) -> anyhow::Error {
 /// An answer that is an error. `doing` is what was tried with the unit.
 pub(super) fn explain(unit: &str, doing: &str, e: &zbus::Error) -> anyhow::Error {
     let shown = unit.escape_debug();
-    let fault = |kind, message: String, hint: &str| Fault::new(kind, message).hint(hint);
+    let fault = |code, message: String, hint: &str| Fault::new(code, message).hint(hint);
     let fault = match name(e).as_str() {
         "org.freedesktop.DBus.Error.AccessDenied"
         | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
         | "org.freedesktop.DBus.Error.AuthFailed" => {
-            fault(Kind::Refused, format!("{doing} unit '{shown}' is not allowed"), "Run it as root.")
+            fault(Code::PermissionDenied, format!("{doing} unit '{shown}' is not allowed"), "Run it as root.")
         }
         NO_SUCH_UNIT => {
             return none(unit);
         }
-        "org.freedesktop.DBus.Error.InvalidArgs" => {
-            fault(Kind::Config, format!("'{shown}' is not a unit's name"), "Name K3s's unit with --unit.")
-        }
+        "org.freedesktop.DBus.Error.InvalidArgs" => fault(
+            Code::UnitNotFound,
+            format!("'{shown}' is not a unit's name"),
+            "Name K3s's unit with --unit.",
+        ),
         "org.freedesktop.systemd1.UnitMasked" => fault(
-            Kind::Refused,
+            Code::UnitMasked,
             format!("unit '{shown}' is masked"),
             "If that is not on purpose, undo it with 'systemctl unmask'.",
         ),
         "org.freedesktop.systemd1.LoadFailed" | "org.freedesktop.systemd1.BadUnitSetting" => fault(
-            Kind::Config,
+            Code::UnitInvalid,
             format!("systemd cannot make sense of unit '{shown}'"),
             "'systemd-analyze verify' says what is wrong with its file.",
         ),
         "org.freedesktop.systemd1.ShuttingDown"
         | "org.freedesktop.systemd1.TransactionIsDestructive"
         | "org.freedesktop.systemd1.TransactionJobsConflicting" => fault(
-            Kind::Busy,
+            Code::SystemdJobConflict,
             format!("{doing} unit '{shown}' is refused because of another job, perhaps a shutdown"),
             "'systemctl list-jobs' shows it.",
         ),
         "org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner" => fault(
-            Kind::Config,
+            Code::SystemdUnavailable,
             "systemd is not on the system bus".to_owned(),
             "Run it on the machine itself, where systemd runs.",
         ),
-        _ => Fault::new(Kind::Failed, format!("{doing} unit '{shown}'")),
+        _ => Fault::new(Code::SystemdError, format!("{doing} unit '{shown}'")),
     };
     anyhow::anyhow!("{}", plain(e)).context(fault)
 }
@@ -84,10 +86,10 @@ pub(super) fn is_none(e: &zbus::Error) -> bool {
 pub(super) fn unusable(unit: &str, state: &str) -> anyhow::Error {
     let shown = unit.escape_debug();
     let fault = match state {
-        "masked" => Fault::new(Kind::Config, format!("unit '{shown}' is masked"))
+        "masked" => Fault::new(Code::UnitMasked, format!("unit '{shown}' is masked"))
             .hint("If that is not on purpose, undo it with 'systemctl unmask'."),
         "bad-setting" | "error" => {
-            Fault::new(Kind::Config, format!("systemd cannot make sense of unit '{shown}'"))
+            Fault::new(Code::UnitInvalid, format!("systemd cannot make sense of unit '{shown}'"))
                 .hint("'systemd-analyze verify' says what is wrong with its file.")
         }
         _ => return none(unit),
@@ -97,7 +99,7 @@ pub(super) fn unusable(unit: &str, state: &str) -> anyhow::Error {
 
 /// There is no such unit.
 pub(super) fn none(unit: &str) -> anyhow::Error {
-    Fault::new(Kind::Config, format!("there is no unit '{}'", unit.escape_debug()))
+    Fault::new(Code::UnitNotFound, format!("there is no unit '{}'", unit.escape_debug()))
         .hint("Name K3s's unit with --unit; 'systemctl list-unit-files' shows all.")
         .into()
 }
@@ -109,7 +111,7 @@ pub(super) fn ambiguous(distribution: &Distribution, names: &[String]) -> anyhow
         [] => format!("there is no unit '{usual}', and no other one runs '{program} server'"),
         several => format!("there is no unit '{usual}', and several run '{program}': {}", several.join(", ")),
     };
-    Fault::new(Kind::Config, why).hint("Name K3s's unit with --unit.").into()
+    Fault::new(Code::UnitAmbiguous, why).hint("Name K3s's unit with --unit.").into()
 }
 
 /// A stop that did not end well, by systemd's word for it.
@@ -127,15 +129,19 @@ pub(super) fn not_stopped(unit: &str, result: &str) -> anyhow::Error {
         }
         _ => (Kind::Failed, "failed", "'systemctl status' and the journal show why."),
     };
-    Fault::new(kind, format!("the stop of unit '{shown}' {why} (result '{}')", result.escape_debug()))
-        .hint(hint)
-        .into()
+    Fault::new(
+        Code::UnitNotStopped,
+        format!("the stop of unit '{shown}' {why} (result '{}')", result.escape_debug()),
+    )
+    .of_kind(kind)
+    .hint(hint)
+    .into()
 }
 
 /// A stop that goes on beyond our deadline.
 pub(super) fn still_stopping(unit: &str, within: Duration) -> anyhow::Error {
     Fault::new(
-        Kind::Failed,
+        Code::UnitNotStopped,
         format!(
             "unit '{}' has not stopped within {}, and is still being stopped",
             unit.escape_debug(),
@@ -148,9 +154,12 @@ pub(super) fn still_stopping(unit: &str, within: Duration) -> anyhow::Error {
 
 /// A unit that runs again at the end of its stop.
 pub(super) fn started_again(unit: &str, state: &str) -> anyhow::Error {
-    Fault::new(Kind::Busy, format!("unit '{}' was stopped, and is {state} again", unit.escape_debug()))
-        .hint("Find out who started it, and try again.")
-        .into()
+    Fault::new(
+        Code::UnitRestarted,
+        format!("unit '{}' was stopped, and is {state} again", unit.escape_debug()),
+    )
+    .hint("Find out who started it, and try again.")
+    .into()
 }
 
 fn seconds(d: Duration) -> String {

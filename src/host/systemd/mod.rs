@@ -137,7 +137,7 @@ impl Service for Systemd {
             }
             match self.ask(&bus).await?.active {
                 active if active.is_down() => Ok(()),
-                active => Err(error::started_again(&self.unit, active.label())),
+                active => Err(error::started_again(&self.unit, active.as_str())),
             }
         };
         // Two deadlines: what is asked before and after the wait is not the unit's fault.

@@ -192,7 +192,7 @@ fn place(snapshot: &Snapshot) -> &str {
 
 impl Decision {
     /// The word for reports; `None` where it was not asked about.
-    pub fn label(&self) -> Option<&'static str> {
+    pub fn as_str(&self) -> Option<&'static str> {
         match self {
             Decision::Keep(_) => Some("keep"),
             Decision::Remove(_) => Some("remove"),
@@ -213,8 +213,8 @@ impl Decision {
 impl fmt::Display for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Keep::Rule(rule) => rule.label(),
-            Keep::RuleOfProven(rule) => return write!(f, "{} among the proven", rule.label()),
+            Keep::Rule(rule) => rule.as_str(),
+            Keep::RuleOfProven(rule) => return write!(f, "{} among the proven", rule.as_str()),
             Keep::All => "all are kept",
             Keep::NewestProven => "the newest proven one",
             Keep::NewestUnchecked => "the newest one, none is proven",

@@ -33,7 +33,7 @@ impl Rule {
         [Rule::Last, Rule::Hourly, Rule::Daily, Rule::Weekly, Rule::Monthly, Rule::Yearly, Rule::Within];
 
     /// The option that sets it.
-    pub fn label(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Rule::Last => "keep-last",
             Rule::Hourly => "keep-hourly",

@@ -11,7 +11,7 @@ use etcd_client::{Channel, Client, GetOptions, StatusResponse};
 use tokio::time::timeout;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::model::method::Method;
 use crate::source::error::{self, describe};
@@ -95,24 +95,26 @@ impl Etcd {
     fn tls(&self) -> Result<ClientTlsConfig> {
         let read = |path: &PathBuf| {
             std::fs::read(path).map_err(|e| {
-                let (kind, hint) = match e.kind() {
-                    std::io::ErrorKind::PermissionDenied => (Kind::Refused, "Run it as root."),
+                let (code, hint) = match e.kind() {
+                    std::io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run it as root."),
                     _ => (
-                        Kind::Config,
+                        Code::CertificateUnusable,
                         "Check --data-dir, or name the file with --etcd-cacert, --etcd-cert, --etcd-key.",
                     ),
                 };
                 anyhow::Error::from(e).context(
-                    Fault::new(kind, format!("reading etcd's certificate '{}'", path.display())).hint(hint),
+                    Fault::new(code, format!("reading etcd's certificate '{}'", path.display())).hint(hint),
                 )
             })
         };
         let (ca, cert, key) = (read(&self.cacert)?, read(&self.cert)?, read(&self.key)?);
         for (path, pem) in [(&self.cacert, &ca), (&self.cert, &cert), (&self.key, &key)] {
             if !pem.windows(11).any(|w| w == b"-----BEGIN ") {
-                return Err(
-                    Fault::new(Kind::Config, format!("'{}' is not a PEM file", path.display())).into()
-                );
+                return Err(Fault::new(
+                    Code::CertificateUnusable,
+                    format!("'{}' is not a PEM file", path.display()),
+                )
+                .into());
             }
         }
         Ok(ClientTlsConfig::new()
@@ -155,7 +157,7 @@ impl Etcd {
                 &format!("it ended after {n} bytes, without its checksum"),
             ),
             Flaw::Checksum => Fault::new(
-                Kind::Corrupt,
+                Code::EtcdChecksumMismatch,
                 format!("the snapshot that etcd at {endpoint} sent does not match its own checksum"),
             )
             .hint("Nothing was kept. Try again; if it stays, the memory or disk of that server is in doubt.")
@@ -182,7 +184,7 @@ impl Etcd {
             .map_err(|e| self.explain(&endpoint, &e))?;
         if status.is_learner() {
             return Err(Fault::new(
-                Kind::Refused,
+                Code::EtcdLearner,
                 format!("the etcd member at {endpoint} is a learner, which cannot give a snapshot"),
             )
             .hint("Wait until it has been promoted to a voter, or save on another server.")
@@ -220,7 +222,7 @@ impl Etcd {
                 }
             }
         }
-        Err(first.unwrap_or_else(|| Fault::new(Kind::Config, "no etcd endpoint is known").into()))
+        Err(first.unwrap_or_else(|| Fault::new(Code::InvalidSetting, "no etcd endpoint is known").into()))
     }
 
     fn explain(&self, endpoint: &str, e: &(dyn std::error::Error + 'static)) -> anyhow::Error {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tonic::transport::{ClientTlsConfig, Uri};
 
 use super::{AGREE, ANSWER, Etcd, alarms, connect, runtime};
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault, Kind};
 use crate::inspect::{Held, Sample};
 use crate::source::error::{self, describe};
 use crate::source::{Live, LiveMember, Look};
@@ -171,7 +171,7 @@ fn member(m: &Member) -> LiveMember {
 }
 
 fn no_quorum(endpoint: &str) -> anyhow::Error {
-    Fault::new(Kind::Failed, format!("etcd at {endpoint} has no quorum to read from"))
+    Fault::new(Code::EtcdNoQuorum, format!("etcd at {endpoint} has no quorum to read from"))
         .hint("Look at its log for members that it cannot reach; then try again.")
         .into()
 }

@@ -3,7 +3,7 @@
 //!
 //! What a server says is quoted, short and escaped, never passed on raw. A new way to fail is a row of [`Class`].
 
-use crate::error::{Fault, Kind};
+use crate::error::{Code, Fault};
 
 /// What kind of trouble it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +89,8 @@ impl Trouble {
 
     /// As a fault: `doing` is what was tried, a gerund phrase with the bucket or object in it.
     pub(super) fn fault(self, doing: &str) -> Fault {
-        let (kind, hint) = self.class.ending();
-        let fault = Fault::new(kind, format!("{doing}: {}", self.message));
+        let (code, hint) = self.class.ending();
+        let fault = Fault::new(code, format!("{doing}: {}", self.message));
         if hint.is_empty() { fault } else { fault.hint(hint) }
     }
 
@@ -110,74 +110,80 @@ impl std::error::Error for Trouble {}
 
 impl Class {
     /// The exit code, and what to do.
-    pub(super) fn ending(self) -> (Kind, &'static str) {
+    pub(super) fn ending(self) -> (Code, &'static str) {
         match self {
             Class::Name => (
-                Kind::Failed,
+                Code::S3NameUnresolved,
                 "Check --s3-endpoint and this machine's name resolution; with the bucket in the host name, try --s3-bucket-lookup-type path.",
             ),
             Class::Connect => (
-                Kind::Failed,
+                Code::S3Unreachable,
                 "Check --s3-endpoint, --s3-proxy and the firewall; 's3-proxy: none' goes straight.",
             ),
-            Class::Certificate => (Kind::Config, "Name the authority that signed it with --s3-endpoint-ca."),
+            Class::Certificate => {
+                (Code::S3CertificateUntrusted, "Name the authority that signed it with --s3-endpoint-ca.")
+            }
             Class::OtherName => (
-                Kind::Config,
+                Code::S3CertificateName,
                 "Name the store with --s3-endpoint as the certificate does; with the bucket in the host name, try --s3-bucket-lookup-type path.",
             ),
             Class::Expired => (
-                Kind::Config,
+                Code::S3CertificateExpired,
                 "Check this machine's clock with 'timedatectl status'; else the store needs a new certificate.",
             ),
             Class::Scheme => (
-                Kind::Config,
+                Code::S3Scheme,
                 "For plain HTTP say --s3-insecure, for HTTPS leave it out; check the port in --s3-endpoint.",
             ),
             Class::Signature => (
-                Kind::Config,
+                Code::S3SecretKeyWrong,
                 "The secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY, or where --explain says it comes from.",
             ),
             Class::Key => (
-                Kind::Config,
+                Code::S3AccessKeyUnknown,
                 "Check the access key and, with temporary keys, the session token; --explain says where they come from.",
             ),
-            Class::Skew => (Kind::Config, "Set this machine's clock; see 'timedatectl status'."),
+            Class::Skew => (Code::S3ClockSkew, "Set this machine's clock; see 'timedatectl status'."),
             Class::Denied => (
-                Kind::Refused,
+                Code::S3AccessDenied,
                 "Allow it in the bucket's policy: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects.",
             ),
             Class::Locked => (
-                Kind::Refused,
+                Code::S3ObjectLocked,
                 "Object Lock keeps it until its retention ends; delete it then, or let a lifecycle rule of the bucket do it.",
             ),
-            Class::Archived => {
-                (Kind::Refused, "Bring it back with the store's own tools (RestoreObject), then try again.")
-            }
-            Class::NoBucket => {
-                (Kind::Config, "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type.")
-            }
-            Class::Missing => (Kind::Missing, "k3s-snapshot-list --s3 shows what is there."),
-            Class::Region => (Kind::Config, "Name its region with --s3-region."),
+            Class::Archived => (
+                Code::S3ObjectArchived,
+                "Bring it back with the store's own tools (RestoreObject), then try again.",
+            ),
+            Class::NoBucket => (
+                Code::S3BucketNotFound,
+                "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type.",
+            ),
+            Class::Missing => (Code::S3ObjectNotFound, "k3s-snapshot-list --s3 shows what is there."),
+            Class::Region => (Code::S3WrongRegion, "Name its region with --s3-region."),
             Class::Redirect => (
-                Kind::Config,
+                Code::S3Redirected,
                 "Redirects are not followed: name the right address with --s3-endpoint, or the other --s3-bucket-lookup-type.",
             ),
-            Class::Throttled => (Kind::Busy, "The store asks to come later."),
-            Class::Stalled => {
-                (Kind::Failed, "Try again, or raise --s3-timeout: it counts the time in which nothing moves.")
+            Class::Throttled => (Code::S3Throttled, "The store asks to come later."),
+            Class::Stalled => (
+                Code::S3Timeout,
+                "Try again, or raise --s3-timeout: it counts the time in which nothing moves.",
+            ),
+            Class::Broken => {
+                (Code::S3ConnectionBroken, "Try again; if it stays, ask whoever runs the store.")
             }
-            Class::Broken | Class::Server => {
-                (Kind::Failed, "Try again; if it stays, ask whoever runs the store.")
-            }
+            Class::Server => (Code::S3ServerError, "Try again; if it stays, ask whoever runs the store."),
             Class::Full => {
-                (Kind::Failed, "Delete what is not needed in the bucket, or ask for a larger quota.")
+                (Code::S3QuotaExceeded, "Delete what is not needed in the bucket, or ask for a larger quota.")
             }
-            Class::Exists => (Kind::Refused, "Nothing in a bucket is overwritten."),
-            Class::Unsupported => (Kind::Config, ""),
-            Class::Digest => (Kind::Failed, "Something between here and the store changes bytes."),
-            Class::Nonsense => (Kind::Failed, "Is this an S3 endpoint? Check --s3-endpoint."),
-            Class::Config => (Kind::Config, ""),
-            Class::Failed => (Kind::Failed, ""),
+            Class::Exists => (Code::S3ObjectExists, "Nothing in a bucket is overwritten."),
+            Class::Unsupported => (Code::S3Unsupported, ""),
+            Class::Digest => (Code::S3DigestMismatch, "Something between here and the store changes bytes."),
+            Class::Nonsense => (Code::S3InvalidResponse, "Is this an S3 endpoint? Check --s3-endpoint."),
+            Class::Config => (Code::S3InvalidConfig, ""),
+            Class::Failed => (Code::S3Error, ""),
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) enum Evidence {
 }
 
 impl Evidence {
-    fn label(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Evidence::Sha256 => "sha256",
             Evidence::Etag => "etag",
@@ -49,14 +49,14 @@ impl Evidence {
 
 /// Writes into the manifest what is known of the object.
 pub(super) fn note(manifest: &mut Manifest, evidence: Evidence, etag: &str) {
-    manifest.other.insert(OBJECT.to_owned(), json!({ "evidence": evidence.label(), "etag": etag }));
+    manifest.other.insert(OBJECT.to_owned(), json!({ "evidence": evidence.as_str(), "etag": etag }));
 }
 
 /// What the manifest makes of its object.
 pub(super) fn verdict(manifest: &Manifest) -> State {
     let evidence = manifest.other.get(OBJECT).and_then(|o| o.get("evidence")).and_then(Value::as_str);
     match manifest.state() {
-        State::Proven if evidence == Some(Evidence::Size.label()) || manifest.proven_at.is_none() => {
+        State::Proven if evidence == Some(Evidence::Size.as_str()) || manifest.proven_at.is_none() => {
             State::Unchecked
         }
         state => state,

@@ -29,7 +29,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 
 use super::{Opened, Remote, Store};
-use crate::error::{Fault, Kind, kind_of};
+use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::{Draft, Progress};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
@@ -157,7 +157,7 @@ impl S3 {
 fn missing(t: Trouble, doing: &str, file: &str, url: &str) -> anyhow::Error {
     match t.class {
         Class::Missing => {
-            Fault::new(Kind::Missing, format!("no snapshot '{}' in '{url}'", file.escape_debug()))
+            Fault::new(Code::SnapshotNotFound, format!("no snapshot '{}' in '{url}'", file.escape_debug()))
                 .hint("k3s-snapshot-list --s3 shows what is there.")
                 .into()
         }
@@ -237,7 +237,7 @@ impl Store for S3 {
         let listed = self.shown().is_some();
         if let Err(e) = if listed { Ok(()) } else { self.list().map(drop) } {
             let why = format!("{e:#}");
-            let fault = || Fault::new(kind_of(&e), why.clone());
+            let fault = || Fault::about(&e, why.clone());
             return files.iter().map(|f| ((*f).to_owned(), Err(fault().into()))).collect();
         }
         let shown = self.shown();
@@ -249,8 +249,10 @@ impl Store for S3 {
         let all = files.iter().map(|f| (*f).to_owned());
         let (good, bad): (Vec<String>, Vec<String>) = all.partition(|f| list::is_plain(f));
         let refused = bad.into_iter().map(|f| {
-            let fault =
-                Fault::new(Kind::Usage, format!("'{}' is not the name of a snapshot", f.escape_debug()));
+            let fault = Fault::new(
+                Code::InvalidName,
+                format!("'{}' is not the name of a snapshot", f.escape_debug()),
+            );
             (f, Err(fault.into()))
         });
         let done = delete::delete(&self.wire, &good, &beside).into_iter().map(|(file, result)| {

@@ -72,7 +72,7 @@ impl Store for Memory {
 
     fn open(&self, file: &str) -> Result<Opened> {
         let all = self.0.lock().unwrap();
-        let (bytes, manifest) = all.get(file).context(Fault::new(Kind::Missing, format!("no '{file}'")))?;
+        let (bytes, manifest) = all.get(file).context(Fault::new(Kind::NotFound, format!("no '{file}'")))?;
         Ok(Opened {
             id: id(bytes),
             data: Box::new(Bytes(bytes.clone())),

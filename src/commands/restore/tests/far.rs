@@ -107,7 +107,7 @@ fn what_is_in_neither_place_is_missing_and_both_are_named() {
     let world = bare(NAME, |_| ());
     let before = Before::of(&world);
     let e = world.run(false).unwrap_err();
-    assert_eq!(kind_of(&e), Kind::Missing);
+    assert_eq!(kind_of(&e), Kind::NotFound);
     let text = e.to_string();
     assert!(text.contains("/snapshots'") && text.contains("/bucket'"), "{text}");
     before.holds(&world, "missing");
