@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::settings::Settings;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 
 /// Fails, with what to do instead, where the distribution is restored by hand. `target` is the snapshot that was named.
 pub(super) fn refuse(s: &Settings, target: Option<&str>) -> Result<()> {

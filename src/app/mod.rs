@@ -20,7 +20,7 @@ use crate::config::etcd;
 use crate::config::load::under;
 use crate::config::settings::Settings;
 use crate::distribution;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::fs::denied;
 use crate::host::{Draft, datastore};
 use crate::model::method::Method;

@@ -9,7 +9,7 @@ use crate::app::run::Run;
 use crate::cli;
 use crate::commands;
 use crate::config::settings::Settings;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::name::check_part;
 use crate::model::report::Report;
 use crate::model::retention::{Place, Policies, Selection};

@@ -16,7 +16,7 @@ use crate::commands::{restore, save};
 use crate::config::load::under;
 use crate::config::settings::{Secret, Settings, parse_duration};
 use crate::distribution;
-use crate::error::{Code, Fault, Kind, kind_of};
+use crate::error::{Code, Fault, kind_of};
 use crate::host::k3s::{self, Program};
 use crate::host::lock::Lock;
 use crate::host::supervisor::Gatehouse;

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::prune::{Doomed, FOLDER, certain, remove};
 use super::upload::forgive;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{check_name, last_good};

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::verify::{fetch, proof_of};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress, Published, Silent};
 use crate::io::ReadAt;
 use crate::model::report::{Report, Row};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Listing, Recency, Snapshot, State};
 use crate::store::Store;

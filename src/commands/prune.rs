@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context, Result};
 
 use super::upload::forgive;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{Ask, Decision, Policies, Selection, judge};
@@ -211,6 +211,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
+    use crate::error::Kind;
     use crate::error::kind_of;
     use crate::host::{Draft, Silent};
     use crate::io::ReadAt;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use super::capture::{Taken, take};
 use super::upload;
 use crate::archive::zip;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, Proof};
 use crate::io::ReadAt;

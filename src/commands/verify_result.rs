@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use super::check::Examined;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::snapshot::{Digest, MANIFEST_VERSION, Manifest, Snapshot, State};
 use crate::store::{Opened, Store};

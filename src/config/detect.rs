@@ -65,7 +65,7 @@ fn which(found: &[(&Distribution, String)]) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Code, hint_of, kind_of};
+    use crate::error::{hint_of, kind_of};
     use std::os::unix::fs::symlink;
 
     /// A root with these: a folder where the path ends in a slash, a link where it holds an arrow, else a file.

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::layer::Fragment;
 use super::settings::{bad, boolean, text};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 
 /// Scheme, host and port. A scheme that was written wins over `s3-insecure`.
 pub(super) fn of(merged: &Fragment) -> Result<String> {

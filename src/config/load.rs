@@ -14,7 +14,7 @@ use super::options::{self, ENV_PREFIX, KEYS, Key};
 use super::unit::{self, Flags};
 use super::{detect, retention, yaml};
 use crate::distribution::Distribution;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::name::check_part;
 use crate::model::unit::Definition;
 
@@ -301,7 +301,8 @@ fn from_environment(env: &Environment, names: impl Fn(&Key) -> Vec<String>) -> F
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Code, hint_of, kind_of};
+    use crate::error::Kind;
+    use crate::error::{hint_of, kind_of};
     use std::fs;
 
     /// A root with these files, and what is gathered from it.

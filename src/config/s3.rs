@@ -16,7 +16,7 @@ use super::endpoint;
 use super::layer::{Fragment, Origin};
 use super::load::{OUR_CONFIG, under};
 use super::settings::{bad, boolean, duration, text};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::s3_config::{Bucket, Credentials, CustomerKey, Encryption, Keys, Objects, Proxy};
 use crate::model::secret::Secret;
 

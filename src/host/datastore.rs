@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::distribution::{self, Distribution};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 
 /// What K3s is told about it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -113,6 +113,7 @@ pub fn may_be_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn each_datastore_has_its_own_sentence_and_etcd_on_disk_wins() {

@@ -19,7 +19,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, renameat2};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 use rustix::fs::Advice;
 
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::io::ReadAt;
 use crate::model::snapshot::FileId;
 

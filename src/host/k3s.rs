@@ -20,7 +20,7 @@ use nix::sys::signal::Signal;
 
 use super::process;
 use super::{K3s, Progress, Ready, ResetEnd, readyz};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::restore::Process;
 use crate::model::secret::Secret;
 

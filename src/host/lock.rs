@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Progress;
 use super::fs::{denied, make_folder};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 
 /// Between two tries. The kernel has no lock that is waited for with a limit.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -69,6 +69,7 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use crate::host::Silent;
 
     #[test]

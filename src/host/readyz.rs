@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 
 /// An answer has a line for each check, some fifty. Of more than this, the rest is not read.
 const BODY: u64 = 64 * 1024;

@@ -18,7 +18,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use super::Door;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::secret::Secret;
 use crate::model::token;
 

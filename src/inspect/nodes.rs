@@ -87,7 +87,7 @@ impl Node {
     }
 
     /// As kubectl reads roles: a label that is there counts, whatever its value.
-    fn as_str(&mut self, key: Option<&[u8]>) {
+    fn label(&mut self, key: Option<&[u8]>) {
         self.control_plane |= CONTROL_PLANE.iter().any(|label| key == Some(label.as_bytes()));
         self.etcd |= key == Some(ETCD.as_bytes());
     }

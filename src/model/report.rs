@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::restore_report::{Old, Restore};
 use super::snapshot::{Recency, Snapshot, State};
-use crate::error::{self, Code, Kind};
+use crate::error::{self, Kind};
 
 /// The result of one run.
 #[derive(Debug, Serialize)]

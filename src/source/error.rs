@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 
 /// A port took the connection and said nothing.
 #[derive(Debug)]

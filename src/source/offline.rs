@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::{Captured, Fill, Source};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, TRAILER};
 use crate::io::ReadAt;

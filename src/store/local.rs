@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::manifests::Manifests;
 use super::{Home, Kept, Opened, Store, removal};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::fs::{Published, id_of, is_dot_name, make_folder, nonblocking};
 use crate::host::{Draft, FileAt, Progress};
 use crate::io::ReadAt;

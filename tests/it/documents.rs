@@ -174,7 +174,7 @@ fn codes_of_the_readme() -> Codes {
 #[test]
 fn exit_codes_are_the_same_everywhere() {
     let mut known = vec![(0, "done")];
-    known.extend(Kind::ALL.iter().map(|k| (k.code(), k.as_str())));
+    known.extend(Kind::ALL.iter().map(|k| (k.exit_code(), k.as_str())));
     let overview = codes_of_the_overview();
     let names: Vec<(u8, &str)> = overview.iter().map(|(code, word, _)| (*code, word.as_str())).collect();
     assert_eq!(names, known, "{OVERVIEW}");
@@ -227,7 +227,7 @@ fn every_field_of_report_row_and_manifest_is_described() {
     let mut report = Report::new("save", 0);
     report.skip("w");
     report.step = Some("s".into());
-    report.fail(&k3s_snapshot::error::Fault::new(Kind::Busy, "m").hint("h").into());
+    report.fail(&k3s_snapshot::error::Fault::new(k3s_snapshot::error::Code::Locked, "m").hint("h").into());
     let mut program = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
     let restore = Restore::new("k3s.service", String::new(), Was::Running);
     fields(&serde_json::to_value(restore).unwrap(), "", &mut program[3]);

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::walk::ms;
 use super::{Machine, Request, Saved, interrupted, tidy, told};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::report::Report;
 use crate::model::restore::{Before, Deed, RECORD_VERSION, Record, Stage, Subject, Was};
 use crate::model::snapshot::Digest;

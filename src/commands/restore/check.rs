@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::find::Proven;
 use super::others::{Member, orders};
 use super::{Machine, Request, told};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::{Active, Listener, Unit};
 use crate::inspect::{self, Content};
 use crate::io::ReadAt;

@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::Machine;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::report::Report;
 use crate::model::restore_report::Old;
 

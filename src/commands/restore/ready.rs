@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::walk::{Walk, ms};
 use super::{told, until};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::{Active, Ready};
 
 impl Walk<'_> {

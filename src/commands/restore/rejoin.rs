@@ -8,7 +8,7 @@ use super::begin::{agreed, alone, record};
 use super::check::{WAL, may_be_moved, nobody_else, room_for, unit_of};
 use super::walk::{Aim, Walk, carry_out};
 use super::{Machine, Request, told};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::Door;
 use crate::io::ReadAt;
 use crate::model::report::Report;

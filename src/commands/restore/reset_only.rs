@@ -11,7 +11,7 @@ use super::check::{WAL, fits, may_be_moved, nobody_else, other, others_on_disk, 
 use super::others::{Member, orders};
 use super::walk::{Aim, Walk, at_rest, carry_out};
 use super::{Machine, Request, told};
-use crate::error::{Code, Fault, Kind, kind_of};
+use crate::error::{Code, Fault};
 use crate::inspect::Content;
 use crate::io::ReadAt;
 use crate::model::report::Report;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use super::undo::{bring_back, put_back, rolled_back, stuck};
 use super::walk::{Aim, Walk, at_rest};
 use super::{Machine, Request};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::inspect;
 use crate::model::report::Report;
 use crate::model::restore::{Deed, Record, Stage, Way};

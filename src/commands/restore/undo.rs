@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::walk::{RESTARTS, Walk};
 use super::{Machine, Request, told, until};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::Active;
 use crate::model::report::Report;
 use crate::model::restore::{Deed, Record, Stage, Was, Way};

@@ -12,7 +12,7 @@ use super::env_file::is_name;
 use super::quoting;
 use crate::config::load::{under, unreadable};
 use crate::distribution::Distribution;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::unit::{Definition, the_one};
 
 /// Where units lie; what lies in an earlier folder hides what is called the same in a later one.
@@ -282,6 +282,7 @@ fn joined(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::distribution::K3S;
+    use crate::error::Kind;
     use crate::error::kind_of;
     use std::os::unix::fs::symlink;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{Site, WORK};
 use crate::distribution;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::file_tree;
 use crate::host::fs::{make_folder, sync_folder};
 use crate::model::restore::{Identity, Kept, Record};

@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use super::fs::{make_folder, sync_folder};
 use super::{Draft, FileAt, Published, file_tree};
 use crate::distribution;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::model::restore::Record;
 use crate::model::secret::Secret;
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::{Site, WORK};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::fs::{make_folder, sync_folder};
 use crate::host::{Draft, file_tree};
 use crate::model::restore::{RECORD_VERSION, Record};

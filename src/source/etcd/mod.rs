@@ -11,7 +11,7 @@ use etcd_client::{Channel, Client, GetOptions, StatusResponse};
 use tokio::time::timeout;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::model::method::Method;
 use crate::source::error::{self, describe};

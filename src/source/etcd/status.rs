@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tonic::transport::{ClientTlsConfig, Uri};
 
 use super::{AGREE, ANSWER, Etcd, alarms, connect, runtime};
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault};
 use crate::inspect::{Held, Sample};
 use crate::source::error::{self, describe};
 use crate::source::{Live, LiveMember, Look};

@@ -29,7 +29,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 
 use super::{Opened, Remote, Store};
-use crate::error::{Code, Fault, Kind, kind_of};
+use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use k3s_snapshot::error::{Fault, Kind};
+use k3s_snapshot::error::{Code, Fault};
 use k3s_snapshot::host::{Draft, Progress};
 use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::model::name::SnapshotName;
@@ -72,7 +72,8 @@ impl Store for Memory {
 
     fn open(&self, file: &str) -> Result<Opened> {
         let all = self.0.lock().unwrap();
-        let (bytes, manifest) = all.get(file).context(Fault::new(Kind::NotFound, format!("no '{file}'")))?;
+        let (bytes, manifest) =
+            all.get(file).context(Fault::new(Code::SnapshotNotFound, format!("no '{file}'")))?;
         Ok(Opened {
             id: id(bytes),
             data: Box::new(Bytes(bytes.clone())),
@@ -104,7 +105,7 @@ impl Store for Memory {
         data.read_exact_at(&mut bytes, 0)?;
         let mut all = self.0.lock().unwrap();
         if all.contains_key(&file) {
-            return Err(Fault::new(Kind::Refused, format!("'{file}' is there")).into());
+            return Err(Fault::new(Code::FileExists, format!("'{file}' is there")).into());
         }
         let manifest = Some(Manifest { name: file.clone(), file: id(&bytes), ..manifest.clone() });
         let snapshot = row(&file, &bytes, &manifest);
