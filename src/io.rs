@@ -12,7 +12,7 @@ pub trait ReadAt: Send + Sync {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 
     /// These bytes are read next: whoever can have them at hand by then may begin now. Only ever a hint.
-    fn soon(&self, _offset: u64, _len: u64) {}
+    fn will_need(&self, _offset: u64, _len: u64) {}
 }
 
 impl ReadAt for [u8] {
@@ -39,7 +39,7 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
         (**self).read_exact_at(buf, offset)
     }
 
-    fn soon(&self, offset: u64, len: u64) {
-        (**self).soon(offset, len);
+    fn will_need(&self, offset: u64, len: u64) {
+        (**self).will_need(offset, len);
     }
 }

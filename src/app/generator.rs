@@ -5,14 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 
-use crate::config::load::{self, Environment, Gathered, Named};
+use crate::config::load::{self, Environment, Loaded, Selectors};
 use crate::config::options;
 use crate::config::settings::Settings;
 use crate::config::unit;
 use crate::distribution;
-use crate::model::drop_in::{self, Machine};
+use crate::model::drop_in::{self, HostPaths};
 use crate::output::{kmsg, log as stderr};
 
 /// Its name.
@@ -44,8 +44,8 @@ pub fn main() -> ExitCode {
 fn generate(root: &Path, folder: &Path) -> Result<()> {
     let root = root.canonicalize().with_context(|| format!("opening '{}'", root.display()))?;
     let ask = |distribution, wanted: Option<&str>| unit::from_files(&root, distribution, wanted);
-    let Gathered { options, flags, distribution } =
-        load::gather(&root, &Named::default(), &Environment::new(), &ask)?;
+    let Loaded { options, flags, distribution } =
+        load::gather(&root, &Selectors::default(), &Environment::new(), &ask)?;
     let s = Settings::new(options, flags, distribution, &root, "localhost")?;
     // As seen from the root, with links followed where they lead to something already.
     let seen = |path: &Path| {
@@ -61,7 +61,7 @@ fn generate(root: &Path, folder: &Path) -> Result<()> {
         let said = rows.into_iter().find(|r| r.option == options::SCHEDULE).map(|r| r.origin);
         (cron, said.unwrap_or_default())
     });
-    let machine = Machine {
+    let machine = HostPaths {
         db: seen(&s.data_dir.join(distribution::DB)),
         dir: seen(&s.dir),
         written: own

@@ -13,23 +13,23 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::app::run::{Run, Verb};
+use crate::app::run::{Command, Context};
 use crate::cli;
 use crate::commands;
 use crate::config::etcd;
-use crate::config::load::under;
+use crate::config::load::in_root;
 use crate::config::settings::Settings;
 use crate::distribution;
 use crate::error::{Code, Fault};
-use crate::host::fs::denied;
+use crate::host::fs::permission_context;
 use crate::host::{Draft, datastore};
 use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::token;
 use crate::output::render::Format;
 use crate::source::Source;
-use crate::source::etcd::Etcd;
-use crate::source::reflink::Clone;
+use crate::source::etcd::EtcdStream;
+use crate::source::reflink::ReflinkSource;
 use crate::store::local::Local;
 use crate::store::s3::S3;
 use crate::store::{Remote, Store};
@@ -38,7 +38,7 @@ use crate::store::{Remote, Store};
 const SCRATCH: &str = "/var/tmp";
 
 /// k3s-snapshot-save
-pub const SAVE: Verb<cli::Save> = Verb {
+pub const SAVE: Command<cli::Save> = Command {
     name: "save",
     locks: true,
     common: |a| &a.common,
@@ -48,7 +48,7 @@ pub const SAVE: Verb<cli::Save> = Verb {
 };
 
 /// k3s-snapshot-list
-pub const LIST: Verb<cli::List> = Verb {
+pub const LIST: Command<cli::List> = Command {
     name: "list",
     locks: false,
     common: |a| &a.common,
@@ -62,7 +62,7 @@ pub const LIST: Verb<cli::List> = Verb {
 };
 
 /// k3s-snapshot-verify
-pub const VERIFY: Verb<cli::Verify> = Verb {
+pub const VERIFY: Command<cli::Verify> = Command {
     name: "verify",
     locks: false,
     common: |a| &a.common,
@@ -72,7 +72,7 @@ pub const VERIFY: Verb<cli::Verify> = Verb {
 };
 
 /// k3s-snapshot-prune
-pub const PRUNE: Verb<cli::Prune> = Verb {
+pub const PRUNE: Command<cli::Prune> = Command {
     name: "prune",
     locks: true,
     common: |a| &a.common,
@@ -82,7 +82,7 @@ pub const PRUNE: Verb<cli::Prune> = Verb {
 };
 
 /// k3s-snapshot-delete
-pub const DELETE: Verb<cli::Delete> = Verb {
+pub const DELETE: Command<cli::Delete> = Command {
     name: "delete",
     locks: true,
     common: |a| &a.common,
@@ -91,7 +91,7 @@ pub const DELETE: Verb<cli::Delete> = Verb {
     run: prune::delete,
 };
 
-fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
+fn save(run: &Context<cli::Save>, report: &mut Report) -> Result<()> {
     let s = run.settings;
     if timer::skips(run.args.skip_without_etcd, s, report)? {
         return Ok(());
@@ -121,7 +121,7 @@ fn save(run: &Run<cli::Save>, report: &mut Report) -> Result<()> {
     commands::save::run(&request, sources, &home(s), run.progress, report)
 }
 
-fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
+fn list(run: &Context<cli::List>, report: &mut Report) -> Result<()> {
     let s = run.settings;
     if timer::skips(run.args.skip_without_etcd, s, report)? {
         return Ok(());
@@ -148,7 +148,7 @@ fn list(run: &Run<cli::List>, report: &mut Report) -> Result<()> {
     commands::list::run(&places, token_hash(s)?.as_deref(), s.max_age, run.now, report)
 }
 
-fn verify(run: &Run<cli::Verify>, report: &mut Report) -> Result<()> {
+fn verify(run: &Context<cli::Verify>, report: &mut Report) -> Result<()> {
     if run.args.snapshots.is_empty() && !run.args.all {
         return Err(Fault::new(Code::MissingArgument, "no snapshot is named")
             .hint("Name one or more, by NAME or PATH, or take the whole folder with --all.")
@@ -205,7 +205,7 @@ fn bucket(s: &Settings) -> Result<S3> {
 }
 
 /// The etcd to save from. Whoever names endpoints means that etcd, whatever the data-dir looks like.
-fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
+fn sources(s: &Settings) -> Result<(ReflinkSource, EtcdStream)> {
     if s.etcd_endpoints.is_empty() && s.root == Path::new("/") {
         datastore::require_etcd(s.distribution, &s.data_dir, timer::said(s))?;
     }
@@ -213,7 +213,7 @@ fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
     let db = match s.etcd_endpoints.is_empty() {
         // etcd may have been told another folder than K3s's own.
         true => Ok(match etcd_config(s)?.data_dir {
-            Some(dir) => under(&s.root, Path::new(&dir)).join(distribution::ETCD_DB_FILE),
+            Some(dir) => in_root(&s.root, Path::new(&dir)).join(distribution::ETCD_DB_FILE),
             None => s.data_dir.join(distribution::ETCD_DB),
         }),
         false => {
@@ -221,11 +221,11 @@ fn sources(s: &Settings) -> Result<(Clone, Etcd)> {
                 .to_owned())
         }
     };
-    Ok((Clone { db, etcd: etcd.clone(), only: s.method == Method::Clone }, etcd))
+    Ok((ReflinkSource { db, etcd: etcd.clone(), only: s.method == Method::Clone }, etcd))
 }
 
 /// The etcd of this machine, or the one that is named.
-fn etcd_of(s: &Settings) -> Result<Etcd> {
+fn etcd_of(s: &Settings) -> Result<EtcdStream> {
     let mut endpoints = s.etcd_endpoints.clone();
     if endpoints.is_empty() {
         if s.root != Path::new("/") {
@@ -241,7 +241,7 @@ fn etcd_of(s: &Settings) -> Result<Etcd> {
             endpoints = distribution::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
         }
     }
-    Ok(Etcd {
+    Ok(EtcdStream {
         endpoints,
         cacert: s.etcd_cacert.clone(),
         cert: s.etcd_cert.clone(),
@@ -257,7 +257,9 @@ fn etcd_config(s: &Settings) -> Result<etcd::EtcdConfig> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(e) => return Err(denied(e, format!("reading etcd's configuration '{}'", path.display()))),
+        Err(e) => {
+            return Err(permission_context(e, format!("reading etcd's configuration '{}'", path.display())));
+        }
     };
     etcd::parse(&text).map_err(|why| {
         Fault::new(

@@ -2,17 +2,17 @@
 //! Puts together what deletes. A bucket is deleted from only where that was said to us: K3s's own switch does not
 //! count.
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 
 use super::{bucket, home, require_place, restore, timer, token_hash};
-use crate::app::run::Run;
+use crate::app::run::Context;
 use crate::cli;
 use crate::commands;
 use crate::config::settings::Settings;
 use crate::error::{Code, Fault};
 use crate::model::name::check_part;
 use crate::model::report::Report;
-use crate::model::retention::{Place, Policies, Selection};
+use crate::model::retention::{Location, Policies, Selection};
 use crate::output::prompt;
 use crate::store::Remote;
 use crate::store::s3::S3;
@@ -20,7 +20,7 @@ use crate::store::s3::S3;
 /// The bases of the snapshots that this tool makes by itself.
 const OUR_BASES: [&str; 3] = ["on-demand", timer::BASE, restore::SAFETY];
 
-pub(super) fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
+pub(super) fn prune(run: &Context<cli::Prune>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
     if timer::skips(args.skip_without_etcd, s, report)? {
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
     if let Some(node) = &args.node {
         check_part(node).map_err(|why| usage("node", node, why))?;
     }
-    let policies = s.policies(Place::Folder)?;
+    let policies = s.policies(Location::Folder)?;
     let scheduled = vec![s.scheduled_base.clone(), run.distribution.scheduled_base.to_owned()];
     let selection = Selection {
         bases: if args.base.is_empty() { known_bases(s, &policies) } else { args.base.clone() },
@@ -58,7 +58,7 @@ pub(super) fn prune(run: &Run<cli::Prune>, report: &mut Report) -> Result<()> {
         token: token.as_deref(),
     };
     let open = || Ok(Box::new(bucket(s)?) as Box<dyn Remote>);
-    let in_bucket = deletes_in_bucket(s).then(|| s.policies(Place::Bucket)).transpose()?;
+    let in_bucket = deletes_in_bucket(s).then(|| s.policies(Location::Bucket)).transpose()?;
     let there = in_bucket.as_ref().map(|policies| commands::prune::Bucket { open: &open, policies });
     commands::prune::run(&request, &home(s), &policies, there.as_ref(), run.progress, report)
 }
@@ -76,7 +76,7 @@ fn deletes_in_bucket(s: &Settings) -> bool {
     s.s3 && s.s3_by_us
 }
 
-pub(super) fn delete(run: &Run<cli::Delete>, report: &mut Report) -> Result<()> {
+pub(super) fn delete(run: &Context<cli::Delete>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
     require_place(s)?;
     let token = token_hash(s)?;
@@ -98,7 +98,8 @@ fn confirm(yes: bool, files: &[&str]) -> Result<bool> {
     if yes {
         return Ok(true);
     }
-    let answer = prompt::yes(&format!("Delete {}?", files.join(", "))).context("asking whether to delete")?;
+    let answer =
+        prompt::confirm(&format!("Delete {}?", files.join(", "))).context("asking whether to delete")?;
     answer.ok_or_else(|| {
         Fault::new(Code::NotATerminal, "nobody is at a terminal to be asked; nothing was deleted")
             .hint("Say --yes to delete without being asked.")

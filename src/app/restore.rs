@@ -6,33 +6,33 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 
 use super::{bucket, etcd_of, home, manual_restore, sources};
-use crate::app::run::{Run, Verb};
+use crate::app::run::{Command, Context};
 use crate::cli;
 use crate::commands::restore::{Bucket, Far, Machine, Request, Saved};
 use crate::commands::{restore, save};
-use crate::config::load::under;
+use crate::config::load::in_root;
 use crate::config::settings::{Secret, Settings, parse_duration};
 use crate::distribution;
 use crate::error::{Code, Fault, kind_of};
 use crate::host::k3s::{self, Program};
 use crate::host::lock::Lock;
-use crate::host::supervisor::Gatehouse;
+use crate::host::supervisor::SupervisorClient;
 use crate::host::systemd::{self, Systemd};
-use crate::host::{Door, Site, datastore, ports, process};
+use crate::host::{JoinServer, ServerFiles, datastore, ports, process};
 use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::token;
 use crate::output::{prompt, render};
-use crate::source::offline::Cold;
-use crate::source::reflink::Clone;
-use crate::source::{Held, Live, Look, Sample, Source};
+use crate::source::offline::OfflineCopy;
+use crate::source::reflink::ReflinkSource;
+use crate::source::{Comparison, EtcdProbe, MemberStatus, Sample, Source};
 use crate::store::local::Local;
 
 /// k3s-snapshot-restore
-pub const RESTORE: Verb<cli::Restore> = Verb {
+pub const RESTORE: Command<cli::Restore> = Command {
     name: "restore",
     locks: true,
     common: |a| &a.common,
@@ -55,7 +55,7 @@ pub fn child() -> Option<ExitCode> {
     k3s::child()
 }
 
-fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
+fn run(run: &Context<cli::Restore>, report: &mut Report) -> Result<()> {
     let (s, args) = (run.settings, run.args);
     manual_restore::refuse(s, args.snapshot.as_deref())?;
     if s.root != Path::new("/") {
@@ -73,11 +73,11 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
     }
     process::listen()?;
     // Beside the lock on the data-dir: where that is cannot always be told when a restore that was cut off is ended at boot.
-    let _lock = Lock::take(&s.run_dir, &s.state_dir, s.retry_lock.unwrap_or_default(), run.progress)?;
-    let mut site = Site {
+    let _lock = Lock::acquire(&s.run_dir, &s.state_dir, s.retry_lock.unwrap_or_default(), run.progress)?;
+    let mut site = ServerFiles {
         state: s.state_dir.join("restore"),
         data_dir: s.data_dir.clone(),
-        units: under(&s.root, Path::new(UNITS)),
+        units: in_root(&s.root, Path::new(UNITS)),
         unit: String::new(),
         kubeconfig: s.write_kubeconfig.clone(),
     };
@@ -101,7 +101,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         Some(token) if s.token_file_is_ours => vec![("token", token.clone())],
         _ => vec![],
     };
-    let reset = s.flags.for_reset(&overrides);
+    let reset = s.flags.reset_invocation(&overrides);
     let program = Program {
         path: if args.recover { PathBuf::new() } else { place.executable()? },
         config: site.config_path(),
@@ -137,7 +137,8 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         let far = bucket(s)?;
         Ok(Far { ways: far.readers(), store: Box::new(far) })
     };
-    let door = s.flags.last("server").filter(|(url, _)| !url.is_empty()).map(|(url, _)| Gatehouse::new(url));
+    let door =
+        s.flags.last("server").filter(|(url, _)| !url.is_empty()).map(|(url, _)| SupervisorClient::new(url));
     let authority = place.authority(token.as_ref());
     let needed = [s.https_port, CLIENTS, PEERS];
     let request = Request {
@@ -155,7 +156,7 @@ fn run(run: &Run<cli::Restore>, report: &mut Report) -> Result<()> {
         now: run.now,
         token: token.as_ref(),
         config: &reset.config,
-        door: door.as_ref().map(|d| d as &dyn Door),
+        door: door.as_ref().map(|d| d as &dyn JoinServer),
         authority: authority.as_deref(),
         safety_base: SAFETY,
         node: &s.node_name,
@@ -218,13 +219,13 @@ fn confirm(yes: bool, report: &Report) -> Result<bool> {
     if yes {
         return Ok(true);
     }
-    let question = match report.restore.as_ref().map(|r| r.deed) {
+    let question = match report.restore.as_ref().map(|r| r.operation) {
         None => "Delete those?",
         Some("reset-only") => "Reset?",
         Some("rejoin") => "Rejoin?",
         Some(_) => "Restore?",
     };
-    prompt::yes(question).context("asking for a confirmation")?.ok_or_else(|| {
+    prompt::confirm(question).context("asking for a confirmation")?.ok_or_else(|| {
         Fault::new(Code::NotATerminal, "nobody is at a terminal to be asked; nothing was done")
             .hint("Look at the plan with --dry-run, then say --yes.")
             .into()
@@ -329,10 +330,11 @@ impl Place<'_> {
     }
 
     /// Saves what is live, or lies at rest, under a name of its own.
-    fn save(&self, run: &Run<cli::Restore>, at_rest: bool, report: &mut Report) -> Result<Saved> {
+    fn save(&self, run: &Context<cli::Restore>, at_rest: bool, report: &mut Report) -> Result<Saved> {
         let s = self.settings;
         let (clone, stream) = sources(s)?;
-        let (cold_clone, cold) = (Clone { only: true, ..clone.clone() }, Cold { db: clone.db.clone() });
+        let (cold_clone, cold) =
+            (ReflinkSource { only: true, ..clone.clone() }, OfflineCopy { db: clone.db.clone() });
         let sources: &[&dyn Source] = match s.method {
             _ if at_rest => &[&cold_clone, &cold],
             Method::Auto => &[&clone, &stream],
@@ -362,8 +364,8 @@ impl Place<'_> {
 }
 
 /// The etcd of this machine, looked up anew each time: a restore changes what is known of it.
-impl Live for Place<'_> {
-    fn look(&self) -> Result<Look> {
+impl EtcdProbe for Place<'_> {
+    fn look(&self) -> Result<MemberStatus> {
         etcd_of(self.settings)?.look()
     }
 
@@ -377,7 +379,7 @@ impl Live for Place<'_> {
         }
     }
 
-    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Held> {
+    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison> {
         etcd_of(self.settings)?.holds(revision, live, sample)
     }
 }

@@ -5,29 +5,29 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::cli::{Common, ReportFormat};
-use crate::config::layer::{Fragment, Origin};
-use crate::config::load::{self, Environment, Gathered, Named};
-use crate::config::options::KEYS;
+use crate::config::layer::{Layer, Origin};
+use crate::config::load::{self, Environment, Loaded, Selectors};
+use crate::config::options::OPTIONS;
 use crate::config::settings::Settings;
 use crate::distribution::{ALL, Distribution};
 use crate::error::{Code, Fault, Kind};
 use crate::host::lock::Lock;
 use crate::host::notify::{self, Status};
 use crate::host::systemd;
-use crate::host::{Progress, Silent, Steps};
+use crate::host::{NoProgress, Progress, StepRecorder};
 use crate::model::event;
 use crate::model::report::Report;
-use crate::output::progress_bar::Bar;
+use crate::output::progress_bar::ProgressBar;
 use crate::output::render::{self, Format, table};
 use crate::output::{journal, log as stderr};
 
 /// A verb as the frame needs to know it. `A` is its parsed command line.
-pub struct Verb<A> {
+pub struct Command<A> {
     /// Its name in reports.
     pub name: &'static str,
     /// Whether it changes something, so that only one at a time may run.
@@ -39,11 +39,11 @@ pub struct Verb<A> {
     /// How its rows are printed, where it has an option for that.
     pub format: fn(&A) -> Format,
     /// What it does.
-    pub run: fn(&Run<A>, &mut Report) -> Result<()>,
+    pub run: fn(&Context<A>, &mut Report) -> Result<()>,
 }
 
 /// What a verb is given.
-pub struct Run<'a, A> {
+pub struct Context<'a, A> {
     /// Its command line.
     pub args: &'a A,
     /// What it goes by.
@@ -57,7 +57,7 @@ pub struct Run<'a, A> {
 }
 
 /// Runs a verb as a process.
-pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> ExitCode {
+pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Command<A>) -> ExitCode {
     let command = A::command();
     let program = command.get_name().to_owned();
     let matches = match command.try_get_matches() {
@@ -98,7 +98,7 @@ pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Verb<A>) -> E
 
 /// How it ended, to whoever listens: the journal, else stderr; and systemd.
 fn tell(report: &Report, explained: bool) {
-    let event = event::of(report);
+    let event = event::from_report(report);
     let told = !explained && journal::event(&event);
     match (&report.error, &report.skipped) {
         (Some(error), _) if !told => log::error!("{}", error.message),
@@ -112,7 +112,13 @@ fn tell(report: &Report, explained: bool) {
 }
 
 /// True where the settings were explained instead of the verb being run.
-fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &mut Report) -> Result<bool> {
+fn frame<A>(
+    verb: &Command<A>,
+    args: &A,
+    matches: &ArgMatches,
+    now: u64,
+    report: &mut Report,
+) -> Result<bool> {
     let common = (verb.common)(args);
     let root = match &common.root {
         Some(root) => Path::new(root).canonicalize().with_context(|| {
@@ -143,12 +149,12 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
             Origin::Derived("the command".to_owned()),
         );
     }
-    let named = Named {
+    let named = Selectors {
         config: common.config.as_deref(),
         unit: over.last("unit").map(|(name, _)| name),
         distribution: over.last("distribution"),
     };
-    let Gathered { options: mut merged, flags, distribution } =
+    let Loaded { options: mut merged, flags, distribution } =
         load::gather(&root, &named, &env, &systemd::definition)?;
     merged.overlay(over);
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
@@ -157,18 +163,18 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
         explain(&settings, common.report).context("printing the settings")?;
         return Ok(true);
     }
-    let progress: Box<dyn Progress> = match (common.quiet, Status::new(), Bar::new()) {
+    let progress: Box<dyn Progress> = match (common.quiet, Status::new(), ProgressBar::new()) {
         (false, None, Some(bar)) => Box::new(bar),
         (_, Some(status), _) => Box::new(status),
-        _ => Box::new(Silent),
+        _ => Box::new(NoProgress),
     };
-    let progress = Steps::new(progress);
+    let progress = StepRecorder::new(progress);
     let s = &settings;
     let _lock = match verb.locks {
-        true => Some(Lock::take(&s.run_dir, &s.data_dir, s.retry_lock.unwrap_or_default(), &progress)?),
+        true => Some(Lock::acquire(&s.run_dir, &s.data_dir, s.retry_lock.unwrap_or_default(), &progress)?),
         false => None,
     };
-    let result = (verb.run)(&Run { args, settings: s, distribution, now, progress: &progress }, report);
+    let result = (verb.run)(&Context { args, settings: s, distribution, now, progress: &progress }, report);
     if result.is_err() || report.error.is_some() {
         report.step = progress.last();
     }
@@ -176,9 +182,9 @@ fn frame<A>(verb: &Verb<A>, args: &A, matches: &ArgMatches, now: u64, report: &m
 }
 
 /// Every argument that was given and is a setting, whatever the verb.
-fn from_flags(matches: &ArgMatches) -> Result<Fragment> {
-    let mut flags = Fragment::default();
-    for key in KEYS.iter().filter(|k| k.ours) {
+fn from_flags(matches: &ArgMatches) -> Result<Layer> {
+    let mut flags = Layer::default();
+    for key in OPTIONS.iter().filter(|k| k.ours) {
         let id = key.name.replace('-', "_");
         if !matches.try_contains_id(&id).unwrap_or(false)
             || matches.value_source(&id) != Some(ValueSource::CommandLine)

@@ -174,11 +174,11 @@ impl Seek for Cursor<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Silent;
+    use crate::host::NoProgress;
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
         let mut out = io::Cursor::new(Vec::new());
-        pack(&Bytes(bytes.to_vec()), "on-demand-n-5", 1795335110, &mut out, &Silent).unwrap();
+        pack(&Bytes(bytes.to_vec()), "on-demand-n-5", 1795335110, &mut out, &NoProgress).unwrap();
         out.into_inner()
     }
 

@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn every_setting_of_ours_has_a_flag_of_the_same_name_and_aliases() {
-        for key in options::KEYS.iter().filter(|k| k.ours) {
+        for key in options::OPTIONS.iter().filter(|k| k.ours) {
             let found = super::commands().iter().any(|c| {
                 c.get_arguments().any(|a| {
                     let mut names = a.get_all_aliases().unwrap_or_default();

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, anyhow};
 use super::check::words;
 use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress};
-use crate::inspect::{self, Proof};
+use crate::inspect::{self, CheckResult};
 use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::snapshot::Digest;
-use crate::source::{Captured, Fill, Source};
-use crate::store::Home;
+use crate::source::{CaptureOutcome, Captured, Source};
+use crate::store::LocalStore;
 
 /// A proven draft, and how it came to be.
 pub(super) struct Taken {
@@ -26,7 +26,7 @@ pub(super) struct Taken {
     /// SHA-256 of all of it.
     pub(super) sha256: Digest,
     /// What the proof read in it.
-    pub(super) proof: Proof,
+    pub(super) proof: CheckResult,
     /// How it was taken.
     pub(super) method: Method,
     /// Why not by a method that comes before.
@@ -36,7 +36,7 @@ pub(super) struct Taken {
 /// Goes through the sources until a draft passes the proof. What does not is thrown away, and told.
 pub(super) fn take(
     sources: &[&dyn Source],
-    home: &dyn Home,
+    home: &dyn LocalStore,
     compress: bool,
     progress: &dyn Progress,
     report: &mut Report,
@@ -44,11 +44,11 @@ pub(super) fn take(
     let (mut reason, mut last) = (None, anyhow!("no source to save from"));
     for (i, source) in sources.iter().enumerate() {
         let method = source.method();
-        for n in 1..=source.tries() {
+        for n in 1..=source.max_attempts() {
             let draft = home.draft()?;
             let captured = match fill(compress, *source, &draft, progress)? {
-                Fill::Captured(captured) => captured,
-                Fill::Declined(fault) => {
+                CaptureOutcome::Captured(captured) => captured,
+                CaptureOutcome::Unavailable(fault) => {
                     let text = format!("no {} here: {fault}", method.as_str());
                     // That the file system cannot is of no concern; that the database cannot be read is.
                     if fault.kind() == Kind::Corrupt {
@@ -64,7 +64,7 @@ pub(super) fn take(
             match prove(&draft, &captured, method, progress).and_then(|p| same_etcd(&captured, p)) {
                 Ok((proof, sha256)) => return Ok(Taken { draft, captured, sha256, proof, method, reason }),
                 Err(e) => {
-                    if n < source.tries() || i + 1 < sources.len() {
+                    if n < source.max_attempts() || i + 1 < sources.len() {
                         report
                             .warn(format!("a {} was thrown away and is taken anew: {e:#}", method.as_str()));
                     }
@@ -77,11 +77,18 @@ pub(super) fn take(
     Err(last)
 }
 
-fn fill(compress: bool, source: &dyn Source, draft: &Draft, progress: &dyn Progress) -> Result<Fill> {
+fn fill(
+    compress: bool,
+    source: &dyn Source,
+    draft: &Draft,
+    progress: &dyn Progress,
+) -> Result<CaptureOutcome> {
     // A zip is written beside the plain draft; deflate does not grow what it cannot shrink by more than this.
     let factor = if compress { 2 } else { 1 };
     let room = |size: u64| {
-        draft.room_for(size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20))
+        draft.ensure_free_space(
+            size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20),
+        )
     };
     source.fill(draft, &room, progress)
 }
@@ -92,10 +99,10 @@ fn prove(
     captured: &Captured,
     method: Method,
     progress: &dyn Progress,
-) -> Result<(Proof, Digest)> {
+) -> Result<(CheckResult, Digest)> {
     progress.step("proving the snapshot", None);
     let reader = draft.reader()?;
-    let db_len = inspect::split(captured.bytes).map_err(|f| anyhow!("{f}"))?;
+    let db_len = inspect::database_len(captured.bytes).map_err(|f| anyhow!("{f}"))?;
     let (sealed, synced, proof) = std::thread::scope(|scope| {
         let sync = captured.sha256.map(|_| scope.spawn(|| draft.sync()));
         let seal = scope.spawn(|| match captured.sha256 {
@@ -103,7 +110,7 @@ fn prove(
             Some(sent) => read_back(&reader, db_len, sent),
             None => seal(draft, db_len).and_then(|sha256| draft.sync().map(|()| sha256)),
         });
-        let proof = inspect::prove(&reader, db_len);
+        let proof = inspect::verify(&reader, db_len);
         (seal.join(), sync.map(|s| s.join()), proof)
     });
     let died = |_| anyhow!("a thread died");
@@ -125,7 +132,7 @@ fn prove(
 }
 
 /// A file at the usual place may be another etcd's than the one that was asked: a database knows its members.
-fn same_etcd(captured: &Captured, proven: (Proof, Digest)) -> Result<(Proof, Digest)> {
+fn same_etcd(captured: &Captured, proven: (CheckResult, Digest)) -> Result<(CheckResult, Digest)> {
     let members = &proven.0.facts.members;
     match captured.member {
         Some(id) if !members.is_empty() && members.iter().all(|m| m.id != id) => Err(Fault::new(
@@ -161,7 +168,7 @@ mod tests {
 
     use super::*;
     use crate::error::kind_of;
-    use crate::host::Silent;
+    use crate::host::NoProgress;
     use crate::store::local::Local;
 
     const STREAMED: &[u8] = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
@@ -185,12 +192,20 @@ mod tests {
     }
 
     impl Source for Fake {
-        fn fill(&self, draft: &Draft, _: &dyn Fn(u64) -> Result<()>, _: &dyn Progress) -> Result<Fill> {
+        fn fill(
+            &self,
+            draft: &Draft,
+            _: &dyn Fn(u64) -> Result<()>,
+            _: &dyn Progress,
+        ) -> Result<CaptureOutcome> {
             let give = &self.gives[self.next.replace(self.next.get() + 1)];
             let mut bytes = STREAMED.to_vec();
             match give {
                 Nothing => {
-                    return Ok(Fill::Declined(Fault::new(Code::CloneUnsupported, "no such file system")));
+                    return Ok(CaptureOutcome::Unavailable(Fault::new(
+                        Code::CloneUnsupported,
+                        "no such file system",
+                    )));
                 }
                 Damaged => bytes[3 * 4096] ^= 1,
                 Whole => {}
@@ -198,7 +213,7 @@ mod tests {
             let clone = self.method == Method::Clone;
             let len = if clone { bytes.len() - 32 } else { bytes.len() };
             (&mut &*draft).write_all(&bytes[..len])?;
-            Ok(Fill::Captured(Captured {
+            Ok(CaptureOutcome::Captured(Captured {
                 bytes: bytes.len() as u64,
                 sha256: (!clone).then(|| Digest(<sha2::Sha256 as sha2::Digest>::digest(&bytes).into())),
                 version: None,
@@ -214,7 +229,7 @@ mod tests {
             self.method
         }
 
-        fn tries(&self) -> u32 {
+        fn max_attempts(&self) -> u32 {
             if self.method == Method::Clone { 2 } else { 1 }
         }
     }
@@ -227,7 +242,7 @@ mod tests {
         let all: Vec<&dyn Source> =
             [&clone, &stream].into_iter().filter(|f| !f.gives.is_empty()).map(|f| f as &dyn Source).collect();
         let mut report = Report::new("save", 0);
-        let taken = take(&all, &home, false, &Silent, &mut report);
+        let taken = take(&all, &home, false, &NoProgress, &mut report);
         for fake in [&clone, &stream] {
             assert_eq!(fake.next.get(), fake.gives.len(), "asked as often as meant");
         }

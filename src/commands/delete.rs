@@ -61,9 +61,9 @@ pub fn run(
         let place = if i < here { &mut in_folder } else { &mut in_bucket };
         place.push((report.snapshots.len(), snapshot.file.clone()));
         report.snapshots.push(Row {
-            verdict: Some(if kept { "keep" } else { "remove" }),
+            action: Some(if kept { "keep" } else { "remove" }),
             reasons: vec![reason.to_owned()],
-            ..Row::of(snapshot, req.token)
+            ..Row::from_snapshot(snapshot, req.token)
         });
     }
     let refused = all.iter().filter(|s| doomed(s) && !req.force).find(|s| last.contains(s.location.as_str()));

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::verify::{fetch, proof_of};
 use crate::error::{Code, Fault};
-use crate::host::{Draft, Progress, Published, Silent};
+use crate::host::{Draft, NoProgress, Progress, Published};
 use crate::io::ReadAt;
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Snapshot, State};
@@ -43,14 +43,14 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
     let draft = Draft::new(req.to)?;
     let scratch = |_| Draft::new(req.to);
     let checked = fetch(&*opened.data, req.file, (req.ways, true), &draft, progress, |data| {
-        proof_of(data, req.file, name.as_ref(), false, &scratch, &Silent)
+        proof_of(data, req.file, name.as_ref(), false, &scratch, &NoProgress)
     })
     .with_context(doing)?;
     let mut findings = checked.examined.findings;
     if !checked.is_snapshot {
         findings = vec!["this is not an etcd snapshot at all".to_owned()];
     }
-    let recorded = opened.recorded.filter(|m| m.proven_at.is_some());
+    let recorded = opened.manifest.filter(|m| m.verified_at.is_some());
     if let Some(old) = recorded.as_ref().filter(|m| m.stored_sha256 != checked.stored) {
         findings.push(format!(
             "its SHA-256 is {}, that of the snapshot that was sent was {}",
@@ -76,10 +76,12 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
     }
     let here = Snapshot {
         location: format!("file://{}", target.display()),
-        state: State::Proven,
+        state: State::Verified,
         manifest: recorded,
         ..opened.snapshot
     };
-    report.snapshots.push(Row { sha256: Some(checked.stored.to_string()), ..Row::of(&here, req.token) });
+    report
+        .snapshots
+        .push(Row { sha256: Some(checked.stored.to_string()), ..Row::from_snapshot(&here, req.token) });
     Ok(())
 }

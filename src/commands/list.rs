@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::error::{Code, Fault};
 use crate::model::report::{Report, Row};
-use crate::model::snapshot::{Listing, Recency, Snapshot, State};
+use crate::model::snapshot::{Freshness, Listing, Snapshot, State};
 use crate::store::Store;
 
 /// A snapshot may be this much younger than now before its date is not believed, in seconds.
@@ -21,21 +21,21 @@ pub fn run(
     now: u64,
     report: &mut Report,
 ) -> Result<()> {
-    let mut listing = Listing { snapshots: vec![], complete: true, informed: true };
+    let mut listing = Listing { snapshots: vec![], complete: true, manifests_readable: true };
     for place in places {
         // What one place has is worth showing where another cannot be reached.
         match place.list() {
             Ok(more) => {
                 listing.snapshots.extend(more.snapshots);
                 listing.complete &= more.complete;
-                listing.informed &= more.informed;
+                listing.manifests_readable &= more.manifests_readable;
             }
             Err(e) if places.len() > 1 => report.fail(&e),
             Err(e) => return Err(e),
         }
     }
     listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
-    report.snapshots = listing.snapshots.iter().map(|s| Row::of(s, token)).collect();
+    report.snapshots = listing.snapshots.iter().map(|s| Row::from_snapshot(s, token)).collect();
     if !listing.complete {
         report.warn("not everything could be looked at; the list is incomplete");
     }
@@ -48,8 +48,8 @@ pub fn run(
 fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
     // What a member that was cut off gave, or a database that was saved cold, may be weeks old whatever its date says.
     let counts = |s: &&Snapshot| {
-        let recency = s.manifest.as_ref().and_then(|m| m.recency.as_ref());
-        s.state == State::Proven && matches!(recency, None | Some(Recency::Current { .. }))
+        let recency = s.manifest.as_ref().and_then(|m| m.freshness.as_ref());
+        s.state == State::Verified && matches!(recency, None | Some(Freshness::Current { .. }))
     };
     let newest =
         all.iter().filter(counts).filter(|s| s.created_at <= now + SKEW).max_by_key(|s| s.created_at);

@@ -12,9 +12,9 @@ use super::upload::forgive;
 use crate::error::{Code, Fault};
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
-use crate::model::retention::{Ask, Decision, Policies, Selection, judge};
+use crate::model::retention::{Decision, Policies, PruneInput, Selection, judge};
 use crate::model::snapshot::{Leftover, Listing};
-use crate::store::{Home, Remote, Store};
+use crate::store::{LocalStore, Remote, Store};
 
 /// What the folder is called in sentences.
 pub(super) const FOLDER: &str = "the snapshot folder";
@@ -45,7 +45,7 @@ pub struct Bucket<'a> {
 /// Judges all that is in the folder, and deletes what goes, the oldest first; then the same in the bucket.
 pub fn run(
     req: &Request,
-    home: &dyn Home,
+    home: &dyn LocalStore,
     policies: &Policies,
     bucket: Option<&Bucket>,
     progress: &dyn Progress,
@@ -61,7 +61,7 @@ pub fn run(
 
 fn folder(
     req: &Request,
-    home: &dyn Home,
+    home: &dyn LocalStore,
     policies: &Policies,
     progress: &dyn Progress,
     report: &mut Report,
@@ -81,7 +81,7 @@ fn folder(
 
 fn there(
     req: &Request,
-    home: &dyn Home,
+    home: &dyn LocalStore,
     bucket: &Bucket,
     progress: &dyn Progress,
     report: &mut Report,
@@ -129,7 +129,7 @@ fn decide(
     policies: &Policies,
     report: &mut Report,
 ) -> Vec<Doomed> {
-    let ask = Ask { selection, policies, now: req.now, accept_drop: req.accept_drop };
+    let ask = PruneInput { selection, policies, now: req.now, accept_drop: req.accept_drop };
     let judgement = judge(&listing.snapshots, leftovers, &ask);
     judgement.warnings.iter().for_each(|text| report.warn(text));
     let mut doomed = Vec::new();
@@ -138,16 +138,16 @@ fn decide(
             doomed.push((report.snapshots.len(), verdict.snapshot.file.clone()));
         }
         report.snapshots.push(Row {
-            verdict: verdict.decision.as_str(),
+            action: verdict.decision.as_str(),
             reasons: verdict.decision.reasons(),
-            ..Row::of(verdict.snapshot, req.token)
+            ..Row::from_snapshot(verdict.snapshot, req.token)
         });
     }
     doomed
 }
 
 fn forget(req: &Request, store: &dyn Store, report: &mut Report) {
-    match store.forget(req.now) {
+    match store.delete_orphan_manifests(req.now) {
         Ok(0) => {}
         Ok(n) => log::info!("{n} manifests of snapshots that are gone were deleted"),
         Err(e) => report.warn(format!("{e:#}")),
@@ -156,7 +156,7 @@ fn forget(req: &Request, store: &dyn Store, report: &mut Report) {
 
 /// Fails unless everything was seen: who deletes has to know all. `place` is where that was, in words.
 pub(super) fn certain(listing: &Listing, place: &str) -> Result<()> {
-    let why = match (listing.complete, listing.informed) {
+    let why = match (listing.complete, listing.manifests_readable) {
         (true, true) => return Ok(()),
         (false, _) => format!("not everything in {place} could be looked at"),
         (_, false) => {
@@ -213,12 +213,12 @@ mod tests {
     use super::*;
     use crate::error::Kind;
     use crate::error::kind_of;
-    use crate::host::{Draft, Silent};
+    use crate::host::{Draft, NoProgress};
     use crate::io::ReadAt;
     use crate::model::name::SnapshotName;
     use crate::model::retention::Policy;
     use crate::model::snapshot::{Manifest, Snapshot, State};
-    use crate::store::{Kept, Opened};
+    use crate::store::{Opened, PublishedSnapshot};
 
     /// Two snapshots, of a list that may be incomplete. Whoever deletes is wrong.
     struct Doubtful(bool, bool);
@@ -231,38 +231,44 @@ mod tests {
                 location: format!("file:///x/{file}"),
                 size: 544,
                 created_at: 1,
-                state: State::Unchecked,
+                state: State::Unverified,
                 manifest: None,
-                entries: None,
+                key_revisions: None,
             };
             let snapshots = vec![row("on-demand-n-1"), row("on-demand-n-2")];
-            Ok(Listing { snapshots, complete: self.0, informed: self.1 })
+            Ok(Listing { snapshots, complete: self.0, manifests_readable: self.1 })
         }
         fn open(&self, _: &str) -> Result<Opened> {
             panic!("opens")
         }
-        fn record(&self, _: &Manifest) -> Result<()> {
+        fn write_manifest(&self, _: &Manifest) -> Result<()> {
             panic!("records")
         }
         fn draft(&self) -> Result<Draft> {
             panic!("drafts")
         }
-        fn put(&self, _: &SnapshotName, _: &dyn ReadAt, _: &Manifest, _: &dyn Progress) -> Result<Snapshot> {
+        fn upload(
+            &self,
+            _: &SnapshotName,
+            _: &dyn ReadAt,
+            _: &Manifest,
+            _: &dyn Progress,
+        ) -> Result<Snapshot> {
             panic!("puts")
         }
         fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
             panic!("deletes {files:?}")
         }
-        fn forget(&self, _: u64) -> Result<usize> {
+        fn delete_orphan_manifests(&self, _: u64) -> Result<usize> {
             panic!("forgets")
         }
     }
 
-    impl Home for Doubtful {
-        fn free(&self, _: &SnapshotName) -> Result<SnapshotName> {
+    impl LocalStore for Doubtful {
+        fn unused_name(&self, _: &SnapshotName) -> Result<SnapshotName> {
             panic!("looks for a name")
         }
-        fn publish(&self, _: Draft, _: &SnapshotName, _: u64, _: Manifest) -> Result<Kept> {
+        fn publish(&self, _: Draft, _: &SnapshotName, _: u64, _: Manifest) -> Result<PublishedSnapshot> {
             panic!("publishes")
         }
         fn leftovers(&self) -> Result<Vec<Leftover>> {
@@ -271,7 +277,7 @@ mod tests {
     }
 
     impl Remote for Doubtful {
-        fn sweep(&self, _: &dyn Fn(&str, u64) -> bool, _: &[&str]) -> usize {
+        fn abort_stale_uploads(&self, _: &dyn Fn(&str, u64) -> bool, _: &[&str]) -> usize {
             panic!("sweeps")
         }
         fn url(&self) -> String {
@@ -294,7 +300,7 @@ mod tests {
                 let req = Request { selection: &selection, now: 9, accept_drop: false, dry_run, token: None };
                 for bucket in [None, Some(&bucket)] {
                     let mut report = Report::new("prune", 9);
-                    let e = run(&req, &home, policies, bucket, &Silent, &mut report).unwrap_err();
+                    let e = run(&req, &home, policies, bucket, &NoProgress, &mut report).unwrap_err();
                     assert_eq!(kind_of(&e), Kind::Failed);
                     assert!(e.to_string().contains("nothing was deleted"));
                     assert_eq!(report.error.is_some(), bucket.is_some(), "each place has its word");

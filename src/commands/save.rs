@@ -8,15 +8,15 @@ use super::upload;
 use crate::archive::zip;
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
-use crate::inspect::{self, Proof};
+use crate::inspect::{self, CheckResult};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{
-    ALARM_CORRUPT, Digest, FileId, MANIFEST_VERSION, Manifest, Recency, Snapshot, State,
+    ALARM_CORRUPT, Digest, FileId, Freshness, MANIFEST_VERSION, Manifest, Snapshot, State,
 };
 use crate::source::{Captured, Source};
-use crate::store::Home;
+use crate::store::LocalStore;
 
 /// What is to be saved, and how.
 pub struct Request<'a> {
@@ -40,7 +40,7 @@ pub struct Request<'a> {
 pub fn run(
     req: &Request,
     sources: &[&dyn Source],
-    home: &dyn Home,
+    home: &dyn LocalStore,
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
@@ -58,7 +58,7 @@ pub fn run(
     }
     let recency = recency(&captured, &proof);
     let suffix = if req.compress { Suffix::Zip } else { Suffix::Plain };
-    let name = home.free(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
+    let name = home.unused_name(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
     let (stored, stored_sha256) = if req.compress {
         compress(home, &draft, &name, (captured.bytes, sha256), progress)?
     } else {
@@ -77,7 +77,7 @@ pub fn run(
         report.warn(format!("{e:#}; '{}' is kept, and will be listed as unchecked", kept.snapshot.file));
     }
     another_cluster(report, &before, &kept.snapshot);
-    let row = Row::of(&kept.snapshot, req.token);
+    let row = Row::from_snapshot(&kept.snapshot, req.token);
     tell(report, &captured, &recency, &row);
     report.snapshots.push(row);
     if let Some(bucket) = &req.bucket {
@@ -88,19 +88,19 @@ pub fn run(
     Ok(())
 }
 
-fn recency(captured: &Captured, proof: &Proof) -> Recency {
+fn recency(captured: &Captured, proof: &CheckResult) -> Freshness {
     // A store that nothing was ever written to is at revision 1, which no key shows.
     let revision = proof.facts.revision.max(1);
     match &captured.asked {
-        Err(why) => Recency::Unproven { why: why.clone() },
-        Ok(asked) if revision >= *asked => Recency::Current { asked: *asked },
-        Ok(asked) => Recency::Behind { asked: *asked },
+        Err(why) => Freshness::Unknown { reason: why.clone() },
+        Ok(asked) if revision >= *asked => Freshness::Current { cluster_revision: *asked },
+        Ok(asked) => Freshness::Behind { cluster_revision: *asked },
     }
 }
 
 /// Packs the draft into a second one, and reads that back: what is published is what was read.
 fn compress(
-    home: &dyn Home,
+    home: &dyn LocalStore,
     plain: &Draft,
     name: &SnapshotName,
     plain_is: (u64, Digest),
@@ -109,12 +109,12 @@ fn compress(
     progress.step("compressing", Some(plain_is.0));
     let zipped = home.draft()?;
     // A clone has taken no room yet.
-    zipped.room_for(plain_is.0.saturating_add(plain_is.0 / 1000))?;
+    zipped.ensure_free_space(plain_is.0.saturating_add(plain_is.0 / 1000))?;
     zip::pack(&plain.reader()?, &name.plain().to_string(), name.at, zipped.file(), progress)
         .with_context(|| format!("compressing into '{}'", zipped.folder().display()))?;
     let packed = zipped.reader()?;
     let stored = inspect::hash(&packed, packed.size(), &mut |_| {})?;
-    let mut back = crate::source::trailer_hasher::Intake::default();
+    let mut back = crate::source::trailer_hasher::TrailerHasher::default();
     let unpacked = zip::unpack(&packed, &|_| Ok(()), &mut back)?;
     let same = matches!(&unpacked, zip::Unpacked::Whole(_)) && back.finish().ok() == Some(plain_is);
     if !same {
@@ -123,20 +123,26 @@ fn compress(
     Ok((zipped, Digest(stored.file)))
 }
 
-fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency, stored: Digest) -> Manifest {
+fn manifest(
+    req: &Request,
+    captured: &Captured,
+    proof: &CheckResult,
+    recency: Freshness,
+    stored: Digest,
+) -> Manifest {
     let facts = &proof.facts;
     Manifest {
         version: MANIFEST_VERSION,
         // Name, folder, file and time are known only once it is published; the store fills them in.
         name: String::new(),
-        folder: String::new(),
+        directory: String::new(),
         file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
         stored_sha256: stored,
         expected_sha256: None,
         plain_sha256: stored,
         plain_size: captured.bytes,
         revision: facts.revision,
-        entries: facts.entries,
+        key_revisions: facts.key_revisions,
         token_hash: facts.token_hashes.clone(),
         cluster_id: facts.cluster_id.clone(),
         node: Some(req.node.to_owned()),
@@ -146,11 +152,11 @@ fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency,
         method_reason: None,
         members: facts.members.iter().map(|m| m.name.clone()).collect(),
         alarms: captured.alarms.clone(),
-        recency: Some(recency),
+        freshness: Some(recency),
         findings: vec![],
         saved_at: None,
         checked_at: req.now,
-        proven_at: Some(req.now),
+        verified_at: Some(req.now),
         other: Default::default(),
     }
 }
@@ -159,7 +165,7 @@ fn manifest(req: &Request, captured: &Captured, proof: &Proof, recency: Recency,
 fn another_cluster(report: &mut Report, before: &[Snapshot], now: &Snapshot) {
     let newest = before
         .iter()
-        .filter(|s| s.state == State::Proven && s.manifest.as_ref().is_some_and(|m| m.base.is_some()))
+        .filter(|s| s.state == State::Verified && s.manifest.as_ref().is_some_and(|m| m.base.is_some()))
         .max_by_key(|s| s.created_at);
     let (Some(old), Some(m)) = (newest, &now.manifest) else { return };
     let Some(o) = &old.manifest else { return };
@@ -177,7 +183,7 @@ fn another_cluster(report: &mut Report, before: &[Snapshot], now: &Snapshot) {
 }
 
 /// What an operator should know of a snapshot that was kept. Not all of it is a success.
-fn tell(report: &mut Report, captured: &Captured, recency: &Recency, row: &Row) {
+fn tell(report: &mut Report, captured: &Captured, recency: &Freshness, row: &Row) {
     for alarm in &captured.alarms {
         report.warn(match alarm.as_str() {
             "NOSPACE" => "etcd's NOSPACE alarm is on: the cluster takes no writes until it is compacted, defragmented and disarmed".to_owned(),
@@ -211,11 +217,11 @@ fn tell(report: &mut Report, captured: &Captured, recency: &Recency, row: &Row) 
         return;
     }
     match recency {
-        Recency::Current { .. } => {}
-        Recency::Unproven { why } => {
+        Freshness::Current { .. } => {}
+        Freshness::Unknown { reason: why } => {
             report.warn(format!("nobody could tell whether '{}' is up to date: {why}", row.name));
         }
-        Recency::Behind { asked } => report.fail(
+        Freshness::Behind { cluster_revision: asked } => report.fail(
             &Fault::new(
                 Code::SnapshotNotCurrent,
                 format!(

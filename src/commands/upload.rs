@@ -54,7 +54,7 @@ fn mark(home: &dyn Store, manifest: &mut Manifest, state: Sent, more: Value) {
         all.extend(more);
     }
     manifest.other.insert(FIELD.to_owned(), value);
-    if let Err(e) = home.record(manifest) {
+    if let Err(e) = home.write_manifest(manifest) {
         log::warn!("{e:#}; a later save will not know whether '{}' is in the bucket", manifest.name);
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn send(req: &Send, saved: &Snapshot, progress: &dyn Progress, report
         known || req.now.saturating_sub(began) > ABANDONED && of_this_node()
     };
     let files: Vec<&str> = owed.iter().map(|s| s.file.as_str()).collect();
-    let swept = remote.sweep(&ours, &files);
+    let swept = remote.abort_stale_uploads(&ours, &files);
     if swept > 0 {
         log::info!("{swept} unfinished upload(s) of earlier saves removed from {}", remote.url());
     }
@@ -138,7 +138,7 @@ fn backlog(req: &Send, new: &str) -> Vec<Snapshot> {
     };
     all.retain(|s| {
         let owed = s.manifest.as_ref().is_some_and(|m| sent(m) == Some(Sent::Owed));
-        owed && s.state != State::Bad && s.file != new
+        owed && s.state != State::Corrupt && s.file != new
     });
     all.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
     all
@@ -153,21 +153,21 @@ fn one(
     report: &mut Report,
 ) -> Result<()> {
     let opened = req.home.open(file)?;
-    let mut manifest = manifest.or(opened.recorded).context("its manifest is gone")?;
+    let mut manifest = manifest.or(opened.manifest).context("its manifest is gone")?;
     let name = opened.snapshot.name.context("its name is not a snapshot's")?;
     progress.step(&format!("sending {}", file.escape_debug()), Some(opened.data.size()));
     let mut clean = manifest.clone();
     clean.other.remove(FIELD);
-    match remote.put(&name, &*opened.data, &clean, progress) {
+    match remote.upload(&name, &*opened.data, &clean, progress) {
         Ok(there) => {
-            if there.state != State::Proven && manifest.state() == State::Proven {
+            if there.state != State::Verified && manifest.state() == State::Verified {
                 report.warn(format!(
                     "'{}' was sent, but the store reports no checksum: only its size is known to be right",
                     there.location
                 ));
             }
             mark(req.home, &mut manifest, Sent::Done, json!({ "location": there.location, "at": req.now }));
-            report.snapshots.push(Row::of(&there, req.token));
+            report.snapshots.push(Row::from_snapshot(&there, req.token));
             Ok(())
         }
         Err(e) => {

@@ -9,7 +9,7 @@ use super::check::{Examined, examine};
 use super::verify_result::{Checked, conclude};
 use crate::archive::zip;
 use crate::error::{Code, Fault, Kind};
-use crate::host::{Draft, Progress, Silent};
+use crate::host::{Draft, NoProgress, Progress};
 use crate::inspect;
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
@@ -53,7 +53,9 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
         }
         for snapshot in &listing.snapshots {
             match snapshot.state {
-                State::Foreign | State::Partial => report.snapshots.push(Row::of(snapshot, req.token)),
+                State::Foreign | State::Incomplete => {
+                    report.snapshots.push(Row::from_snapshot(snapshot, req.token))
+                }
                 _ => errors.extend(one(req, req.home, &snapshot.file, progress, report)),
             }
         }
@@ -71,7 +73,7 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
         }
     }
     let named = !req.targets.is_empty();
-    let bad = |r: &&Row| r.state == State::Bad || named && r.state == State::Foreign;
+    let bad = |r: &&Row| r.state == State::Corrupt || named && r.state == State::Foreign;
     let count = report.snapshots.iter().filter(bad).count();
     if count > 0 {
         let all = report.snapshots.len();
@@ -89,7 +91,7 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
 /// Leaves `n` of those that can be verified, other ones at another time.
 fn sample(all: &mut Vec<Snapshot>, n: usize, now: u64) {
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-    all.retain(|s| !matches!(s.state, State::Foreign | State::Partial));
+    all.retain(|s| !matches!(s.state, State::Foreign | State::Incomplete));
     all.sort_by_cached_key(|s| BuildHasherDefault::<DefaultHasher>::default().hash_one((now, &s.file)));
     all.truncate(n);
     all.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
@@ -127,7 +129,7 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
     let (file, name) = (&opened.snapshot.file, opened.snapshot.name.as_ref());
     // Not beside the snapshot where it can be elsewhere: that is the disk of etcd.
     let scratch = |size: u64| {
-        let fits = |draft: Draft| draft.room_for(size).map(|()| draft);
+        let fits = |draft: Draft| draft.ensure_free_space(size).map(|()| draft);
         (req.scratch)().and_then(fits).or_else(|_| store.draft().and_then(fits))
     };
     let zipped = name.is_some_and(|n| n.suffix == Suffix::Zip);
@@ -136,7 +138,7 @@ fn check(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progr
         Some(ways) if zipped || !req.quick => {
             let near = scratch(opened.data.size())?;
             fetch(&*opened.data, file, (ways, false), &near, progress, |data| {
-                proof_of(data, file, name, req.quick, &scratch, &Silent)
+                proof_of(data, file, name, req.quick, &scratch, &NoProgress)
             })
         }
         _ => proof_of(&*opened.data, file, name, req.quick, &scratch, progress),
@@ -153,7 +155,7 @@ pub(super) fn fetch<T>(
     progress: &dyn Progress,
     proof: impl FnOnce(&dyn ReadAt) -> Result<T>,
 ) -> Result<T> {
-    to.room_for(data.size())?;
+    to.ensure_free_space(data.size())?;
     progress.step(&format!("fetching {}", file.escape_debug()), Some(data.size()));
     to.fill_while(data, (ways, STRETCH, keep), progress, proof)
 }
@@ -178,14 +180,14 @@ pub(super) fn proof_of(
         return Ok(Checked {
             stored: plain.context("hashing the snapshot")?,
             plain: plain.map(|p| (p, data.size())),
-            is_snapshot: inspect::looks_like(data),
+            is_snapshot: inspect::has_magic(data),
             examined,
             quick,
         });
     }
     let stored = Digest(inspect::hash(data, data.size(), &mut |n| progress.advance(n))?.file);
     let draft = scratch(zip::claimed_size(data).unwrap_or(0))?;
-    let unpacked = zip::unpack(data, &|size| draft.room_for(size), &mut &draft)?;
+    let unpacked = zip::unpack(data, &|size| draft.ensure_free_space(size), &mut &draft)?;
     let (examined, plain, is_snapshot) = match unpacked {
         zip::Unpacked::Damaged(why) => {
             (Examined { digests: None, proof: None, findings: vec![why] }, None, name.is_some())
@@ -200,7 +202,7 @@ pub(super) fn proof_of(
                     .push(format!("the zip's entry is called '{}', not '{expected}'", entry.escape_debug()));
             }
             let plain = examined.digests.map(|d| (Digest(d.file), reader.size()));
-            (examined, plain, inspect::looks_like(&reader))
+            (examined, plain, inspect::has_magic(&reader))
         }
     };
     Ok(Checked { examined, stored, plain, is_snapshot, quick })

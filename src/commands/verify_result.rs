@@ -35,7 +35,7 @@ pub(super) fn conclude(
     report: &mut Report,
 ) -> Result<Row> {
     // Looked at again: a save may have recorded it meanwhile, and a file that changed has no verdict.
-    let Opened { snapshot, recorded, id, .. } = store.open(&before.snapshot.file)?;
+    let Opened { snapshot, manifest: recorded, id, .. } = store.open(&before.snapshot.file)?;
     if id != before.id {
         return Err(Fault::new(
             Code::SnapshotChanged,
@@ -51,7 +51,7 @@ pub(super) fn conclude(
     if !checked.is_snapshot {
         findings = vec!["this is not an etcd snapshot at all".to_owned()];
         if snapshot.name.is_none() {
-            return Ok(Row { state: State::Foreign, ..Row::of(&snapshot, token) });
+            return Ok(Row { state: State::Foreign, ..Row::from_snapshot(&snapshot, token) });
         }
     }
     let same = recorded.as_ref().filter(|m| m.stored_sha256 == checked.stored);
@@ -82,7 +82,7 @@ pub(super) fn conclude(
     if checked.quick && findings.is_empty() {
         // Less than a proof, and not written down as one.
         notes.push("the checksum holds; nothing else was looked at".to_owned());
-        let row = Row::of(&snapshot, token);
+        let row = Row::from_snapshot(&snapshot, token);
         return Ok(Row { sha256: Some(checked.stored.to_string()), notes, ..row });
     }
     let manifest = manifest(
@@ -99,7 +99,10 @@ pub(super) fn conclude(
 
 /// What the file has to be, where it was ever proven.
 fn expected(recorded: &Option<Manifest>) -> Option<Digest> {
-    recorded.as_ref().filter(|m| m.proven_at.is_some()).map(|m| m.expected_sha256.unwrap_or(m.stored_sha256))
+    recorded
+        .as_ref()
+        .filter(|m| m.verified_at.is_some())
+        .map(|m| m.expected_sha256.unwrap_or(m.stored_sha256))
 }
 
 fn manifest(
@@ -118,21 +121,21 @@ fn manifest(
     Manifest {
         version: MANIFEST_VERSION,
         name: snapshot.file.clone(),
-        folder: String::new(),
+        directory: String::new(),
         file: id,
         stored_sha256: checked.stored,
         expected_sha256: exchanged,
         plain_sha256,
         plain_size,
         revision: facts.revision,
-        entries: facts.entries,
+        key_revisions: facts.key_revisions,
         token_hash: facts.token_hashes,
         cluster_id: facts.cluster_id,
         members: facts.members.into_iter().map(|m| m.name).collect(),
         // An alarm may have been known to the server and not yet to its database.
         alarms: old.filter(|_| same).map_or(facts.alarms, |m| m.alarms.clone()),
         // What was known at the save is of those bytes; who made the name is of the name.
-        recency: old.filter(|_| same).and_then(|m| m.recency.clone()),
+        freshness: old.filter(|_| same).and_then(|m| m.freshness.clone()),
         method: old.filter(|_| same).and_then(|m| m.method.clone()),
         method_reason: old.filter(|_| same).and_then(|m| m.method_reason.clone()),
         etcd_version: old.filter(|_| same).and_then(|m| m.etcd_version.clone()),
@@ -141,7 +144,7 @@ fn manifest(
         saved_at: old.and_then(|m| m.saved_at),
         other: old.map(|m| m.other.clone()).unwrap_or_default(),
         checked_at: now,
-        proven_at: if findings.is_empty() { Some(now) } else { old.and_then(|m| m.proven_at) },
+        verified_at: if findings.is_empty() { Some(now) } else { old.and_then(|m| m.verified_at) },
         findings,
     }
 }
@@ -154,17 +157,17 @@ fn keep(
     report: &mut Report,
     note: Option<String>,
 ) -> Row {
-    if let Err(e) = store.record(&manifest) {
+    if let Err(e) = store.write_manifest(&manifest) {
         report.warn(format!("{e:#}; the verdict is not kept"));
     }
-    let partial = snapshot.state == State::Partial;
+    let partial = snapshot.state == State::Incomplete;
     let state = manifest.state();
     let snapshot = Snapshot {
-        state: if partial && state == State::Proven { State::Partial } else { state },
+        state: if partial && state == State::Verified { State::Incomplete } else { state },
         manifest: Some(manifest),
         ..snapshot
     };
-    let mut row = Row::of(&snapshot, token);
+    let mut row = Row::from_snapshot(&snapshot, token);
     row.notes.extend(note);
     row
 }

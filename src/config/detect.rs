@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::layer::Origin;
-use super::load::{OUR_CONFIG, under};
+use super::load::{OUR_CONFIG, in_root};
 use super::unit::unit_file::FOLDERS;
 use crate::distribution::{ALL, Distribution, K3S};
 use crate::error::{Code, Fault, Kind};
@@ -39,7 +39,7 @@ fn sign(root: &Path, distribution: &Distribution) -> Option<String> {
     let programs = distribution.programs.iter().map(|p| (*p).to_owned());
     fixed.into_iter().chain(units).chain(programs).find(|path| {
         // A link out of the root would be this machine's; a unit that is masked is a link to a device.
-        let real = under(root, Path::new(path)).canonicalize().ok();
+        let real = in_root(root, Path::new(path)).canonicalize().ok();
         real.is_some_and(|real| real.starts_with(root) && (real.is_file() || real.is_dir()))
     })
 }
@@ -73,7 +73,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         for path in paths {
             let (path, target) = path.split_once("->").map_or((*path, None), |(p, t)| (p, Some(t)));
-            let full = under(root.path(), Path::new(path));
+            let full = in_root(root.path(), Path::new(path));
             std::fs::create_dir_all(full.parent().unwrap()).unwrap();
             match target {
                 Some(target) => symlink(target, full).unwrap(),

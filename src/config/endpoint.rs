@@ -3,12 +3,12 @@
 
 use anyhow::Result;
 
-use super::layer::Fragment;
+use super::layer::Layer;
 use super::settings::{bad, boolean, text};
 use crate::error::{Code, Fault};
 
 /// Scheme, host and port. A scheme that was written wins over `s3-insecure`.
-pub(super) fn of(merged: &Fragment) -> Result<String> {
+pub(super) fn of(merged: &Layer) -> Result<String> {
     let insecure = boolean(merged, "s3-insecure")?;
     let said = text(merged, "s3-endpoint").unwrap_or_default().to_ascii_lowercase();
     if said.contains('@') {
@@ -49,7 +49,7 @@ fn parse(said: &str, insecure: bool) -> Result<String, &'static str> {
 }
 
 /// As K3s's library decides: the bucket goes into the host name where the big clouds want it, else into the path.
-pub(super) fn in_host(merged: &Fragment, endpoint: &str, bucket: &str) -> Result<bool> {
+pub(super) fn in_host(merged: &Layer, endpoint: &str, bucket: &str) -> Result<bool> {
     let fits = is_host_label(bucket);
     match text(merged, "s3-bucket-lookup-type").unwrap_or_default().to_ascii_lowercase().as_str() {
         "" | "auto" => {
@@ -134,7 +134,7 @@ mod tests {
             ("path", "https://s3.amazonaws.com", "backups", Some(false)),
             ("guess", "https://s3.amazonaws.com", "backups", None),
         ] {
-            let mut merged = Fragment::default();
+            let mut merged = Layer::default();
             merged.set("s3-bucket-lookup-type", vec![kind.to_owned()], Origin::Default);
             assert_eq!(in_host(&merged, endpoint, bucket).ok(), want, "{kind} {endpoint} {bucket}");
         }

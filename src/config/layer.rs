@@ -82,7 +82,7 @@ impl fmt::Display for Origin {
 
 /// The values of one option, all from one place; several where the option is a list.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct OptionValue {
     /// As text, in order.
     pub values: Vec<String>,
     /// Where the last of them was said.
@@ -90,7 +90,7 @@ pub struct Entry {
 }
 
 /// Values may be secret, so none is printed by accident.
-impl fmt::Debug for Entry {
+impl fmt::Debug for OptionValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} value(s) from {}", self.values.len(), self.origin)
     }
@@ -98,54 +98,55 @@ impl fmt::Debug for Entry {
 
 /// Option name to its values, and the same for single bases of names.
 #[derive(Debug, Clone, Default)]
-pub struct Fragment {
-    all: BTreeMap<&'static str, Entry>,
+pub struct Layer {
+    all: BTreeMap<&'static str, OptionValue>,
     /// By base: what lies over the options for all.
-    bases: BTreeMap<String, BTreeMap<&'static str, Entry>>,
+    bases: BTreeMap<String, BTreeMap<&'static str, OptionValue>>,
 }
 
-impl Fragment {
+impl Layer {
     /// Sets an option, replacing what was there.
     pub fn set(&mut self, key: &'static str, values: Vec<String>, origin: Origin) {
-        self.all.insert(key, Entry { values, origin });
+        self.all.insert(key, OptionValue { values, origin });
     }
 
     /// Says all there is to say of a base, replacing what was said of it before.
-    pub fn set_base(&mut self, base: String, options: BTreeMap<&'static str, Entry>) {
+    pub fn set_base(&mut self, base: String, options: BTreeMap<&'static str, OptionValue>) {
         self.bases.insert(base, options);
     }
 
     /// What is said of single bases.
-    pub fn bases(&self) -> &BTreeMap<String, BTreeMap<&'static str, Entry>> {
+    pub fn bases(&self) -> &BTreeMap<String, BTreeMap<&'static str, OptionValue>> {
         &self.bases
     }
 
     /// What holds for a base: its own options over those for all, but below what the environment and flags say.
-    pub fn of_base(&self, base: &str) -> Fragment {
+    pub fn of_base(&self, base: &str) -> Layer {
         let mut all = self.all.clone();
         for (key, entry) in self.bases.get(base).into_iter().flatten() {
             if !all.get(key).is_some_and(|e| matches!(e.origin, Origin::Env(_) | Origin::Flag(_))) {
                 all.insert(key, entry.clone());
             }
         }
-        Fragment { all, bases: BTreeMap::new() }
+        Layer { all, bases: BTreeMap::new() }
     }
 
     /// Adds to an option, as K3s's `key+` does.
     pub fn append(&mut self, key: &'static str, values: Vec<String>, origin: Origin) {
-        let entry = self.all.entry(key).or_insert_with(|| Entry { values: vec![], origin: origin.clone() });
+        let entry =
+            self.all.entry(key).or_insert_with(|| OptionValue { values: vec![], origin: origin.clone() });
         entry.values.extend(values);
         entry.origin = origin;
     }
 
     /// Lays `over` on top: what it says wins, whole.
-    pub fn overlay(&mut self, over: Fragment) {
+    pub fn overlay(&mut self, over: Layer) {
         self.all.extend(over.all);
         self.bases.extend(over.bases);
     }
 
     /// The entry of an option. An empty text counts as not said.
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub fn get(&self, key: &str) -> Option<&OptionValue> {
         self.all.get(key).filter(|e| e.values.iter().any(|v| !v.is_empty()))
     }
 

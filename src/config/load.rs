@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::layer::{Entry, Fragment, Origin};
-use super::options::{self, ENV_PREFIX, KEYS, Key};
-use super::unit::{self, Flags};
+use super::layer::{Layer, OptionValue, Origin};
+use super::options::{self, ENV_PREFIX, OPTIONS, OptionSpec};
+use super::unit::{self, K3sFlags};
 use super::{detect, retention, yaml};
 use crate::distribution::Distribution;
 use crate::error::{Code, Fault};
@@ -29,7 +29,7 @@ pub type Ask<'a> = dyn Fn(&'static Distribution, Option<&str>) -> Result<Option<
 
 /// What flags say that has to be known before anything is gathered.
 #[derive(Default)]
-pub struct Named<'a> {
+pub struct Selectors<'a> {
     /// K3s's configuration file.
     pub config: Option<&'a str>,
     /// K3s's unit.
@@ -40,26 +40,26 @@ pub struct Named<'a> {
 
 /// What was gathered.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct Loaded {
     /// Everything below the flags.
-    pub options: Fragment,
+    pub options: Layer,
     /// What K3s is started with.
-    pub flags: Flags,
+    pub flags: K3sFlags,
     /// The distribution that all of it is of.
     pub distribution: &'static Distribution,
 }
 
 /// Everything below the flags, later over earlier, and what K3s is started with. On this machine, `ask` knows K3s's unit;
 /// below another root its files are read.
-pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Result<Gathered> {
-    let mut all = Fragment::default();
-    for key in KEYS {
+pub fn gather(root: &Path, named: &Selectors, env: &Environment, ask: &Ask) -> Result<Loaded> {
+    let mut all = Layer::default();
+    for key in OPTIONS {
         if let Some(default) = key.default {
             all.set(key.name, vec![default.to_owned()], Origin::Default);
         }
     }
-    let mut ours = Fragment::default();
-    for file in files(&under(root, Path::new(OUR_CONFIG)), false)? {
+    let mut ours = Layer::default();
+    for file in files(&in_root(root, Path::new(OUR_CONFIG)), false)? {
         read_ours(&mut ours, &file)?;
     }
     ours.overlay(from_credentials(env)?);
@@ -76,7 +76,7 @@ pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Resul
         true => ask(distribution, wanted)?,
         false => unit::unit_file::find(root, distribution, wanted)?,
     };
-    let mut flags = Flags::new(definition.as_ref(), root, distribution);
+    let mut flags = K3sFlags::new(definition.as_ref(), root, distribution);
     let in_env =
         || env.get(&distribution.variable(unit::CONFIG_FILE)).map(String::as_str).filter(|c| !c.is_empty());
     let k3s =
@@ -90,15 +90,15 @@ pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Resul
         .hint("Save it to a file and name that with --config.")
         .into());
     }
-    let main = under(root, Path::new(k3s.as_deref().unwrap_or(distribution.config)));
+    let main = in_root(root, Path::new(k3s.as_deref().unwrap_or(distribution.config)));
     read_k3s(&mut flags, &main, k3s.is_some())?;
     // K3s turns its file into flags, so its file is the stronger word than its own variables.
-    all.overlay(flags.variables().fragment());
+    all.overlay(flags.variables().own_options());
     all.overlay(from_environment(env, |key| key.k3s_env.iter().map(|n| distribution.variable(n)).collect()));
     all.overlay(flags.said());
     all.overlay(ours);
     for name in env.keys().filter(|n| n.starts_with(ENV_PREFIX)) {
-        if !KEYS.iter().any(|k| k.ours && k.env() == *name) {
+        if !OPTIONS.iter().any(|k| k.ours && k.env() == *name) {
             log::warn!("environment variable {name} means nothing to k3s-snapshot");
         }
     }
@@ -108,11 +108,11 @@ pub fn gather(root: &Path, named: &Named, env: &Environment, ask: &Ask) -> Resul
         let path = format!("{home}/.aws/credentials");
         all.set("aws-shared-credentials-file", vec![path], Origin::Derived("HOME".to_owned()));
     }
-    Ok(Gathered { options: all, flags, distribution })
+    Ok(Loaded { options: all, flags, distribution })
 }
 
 /// A path of the machine as seen below a root.
-pub fn under(root: &Path, path: &Path) -> PathBuf {
+pub fn in_root(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
@@ -154,7 +154,7 @@ pub(super) fn unreadable(path: &Path, e: io::Error) -> anyhow::Error {
         .context(Fault::new(code, format!("reading configuration '{}'", path.display())).hint(hint))
 }
 
-fn lines(path: &Path) -> Result<Vec<yaml::Line>> {
+fn lines(path: &Path) -> Result<Vec<yaml::YamlEntry>> {
     let bytes = std::fs::read(path).map_err(|e| unreadable(path, e))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| anyhow::anyhow!("not UTF-8 text"))
@@ -168,7 +168,7 @@ fn broken(path: &Path) -> Fault {
 }
 
 /// K3s's rules: a later file replaces, `key+` appends, a one-letter key is the short flag.
-fn read_k3s(flags: &mut Flags, main: &Path, must_exist: bool) -> Result<()> {
+fn read_k3s(flags: &mut K3sFlags, main: &Path, must_exist: bool) -> Result<()> {
     for file in files(main, must_exist)? {
         for line in lines(&file)? {
             let values = match options::by_k3s_spelling(line.key.strip_suffix('+').unwrap_or(&line.key)) {
@@ -186,20 +186,20 @@ fn read_k3s(flags: &mut Flags, main: &Path, must_exist: bool) -> Result<()> {
 }
 
 /// Ours: like K3s's, but an unknown key is a mistake that somebody wants to know of.
-fn read_ours(all: &mut Fragment, file: &Path) -> Result<()> {
+fn read_ours(all: &mut Layer, file: &Path) -> Result<()> {
     for line in lines(file)? {
         let spelling = line.key.strip_suffix('+').unwrap_or(&line.key);
         if line.key == retention::OF_BASES {
-            for base in line.below.iter().flatten() {
+            for base in line.children.iter().flatten() {
                 all.set_base(base.key.clone(), of_base(file, base)?);
             }
-            if line.below.is_none() {
+            if line.children.is_none() {
                 return Err(no_mapping(file, &line));
             }
             continue;
         }
         let Some(key) = options::by_our_spelling(spelling) else {
-            let known = KEYS.iter().filter(|k| k.ours).map(|k| k.name).chain([retention::OF_BASES]);
+            let known = OPTIONS.iter().filter(|k| k.ours).map(|k| k.name).chain([retention::OF_BASES]);
             return Err(unknown(file, &line, &known.collect::<Vec<_>>()));
         };
         let values = texts(file, &line, key)?;
@@ -214,7 +214,7 @@ fn read_ours(all: &mut Fragment, file: &Path) -> Result<()> {
 }
 
 /// What our file says of the retention of one base.
-fn of_base(file: &Path, base: &yaml::Line) -> Result<BTreeMap<&'static str, Entry>> {
+fn of_base(file: &Path, base: &yaml::YamlEntry) -> Result<BTreeMap<&'static str, OptionValue>> {
     let place = || format!("'{}', line {}", file.display(), base.line);
     check_part(&base.key).map_err(|why| {
         Fault::new(
@@ -222,18 +222,18 @@ fn of_base(file: &Path, base: &yaml::Line) -> Result<BTreeMap<&'static str, Entr
             format!("the base '{}' in {} {why}", base.key.escape_debug(), place()),
         )
     })?;
-    let Some(options) = &base.below else { return Err(no_mapping(file, base)) };
+    let Some(options) = &base.children else { return Err(no_mapping(file, base)) };
     let mut all = BTreeMap::new();
     for line in options {
         let key = options::by_our_spelling(&line.key).filter(|k| retention::KEYS.contains(&k.name));
         let Some(key) = key else { return Err(unknown(file, line, &retention::KEYS)) };
         let (values, origin) = (texts(file, line, key)?, Origin::File(file.display().to_string(), line.line));
-        all.insert(key.name, Entry { values, origin });
+        all.insert(key.name, OptionValue { values, origin });
     }
     Ok(all)
 }
 
-fn no_mapping(file: &Path, line: &yaml::Line) -> anyhow::Error {
+fn no_mapping(file: &Path, line: &yaml::YamlEntry) -> anyhow::Error {
     let (key, line) = (line.key.escape_debug(), line.line);
     Fault::new(Code::ConfigInvalid, format!("'{key}' in '{}', line {line}, is not a mapping", file.display()))
         .hint(
@@ -242,14 +242,14 @@ fn no_mapping(file: &Path, line: &yaml::Line) -> anyhow::Error {
         .into()
 }
 
-fn unknown(file: &Path, line: &yaml::Line, known: &[&str]) -> anyhow::Error {
+fn unknown(file: &Path, line: &yaml::YamlEntry, known: &[&str]) -> anyhow::Error {
     let key = line.key.strip_suffix('+').unwrap_or(&line.key).escape_debug();
     let what = format!("unknown option '{key}' in '{}', line {}", file.display(), line.line);
     let hint = format!("Known are: {}. See k3s-snapshot.conf(5).", known.join(", "));
     Fault::new(Code::ConfigInvalid, what).hint(hint).into()
 }
 
-fn texts(file: &Path, line: &yaml::Line, key: &Key) -> Result<Vec<String>> {
+fn texts(file: &Path, line: &yaml::YamlEntry, key: &OptionSpec) -> Result<Vec<String>> {
     line.values.clone().ok_or_else(|| {
         Fault::new(
             Code::ConfigInvalid,
@@ -260,10 +260,10 @@ fn texts(file: &Path, line: &yaml::Line, key: &Key) -> Result<Vec<String>> {
 }
 
 /// What systemd hands over as files, each named like its option: secrets, and the certificate for etcd.
-fn from_credentials(env: &Environment) -> Result<Fragment> {
-    let mut all = Fragment::default();
+fn from_credentials(env: &Environment) -> Result<Layer> {
+    let mut all = Layer::default();
     let Some(folder) = env.get("CREDENTIALS_DIRECTORY").filter(|f| !f.is_empty()) else { return Ok(all) };
-    for key in KEYS.iter().filter(|k| k.secret) {
+    for key in OPTIONS.iter().filter(|k| k.secret) {
         let path = Path::new(folder).join(key.name);
         match std::fs::read_to_string(&path) {
             Ok(text) => all.set(
@@ -286,9 +286,9 @@ fn from_credentials(env: &Environment) -> Result<Fragment> {
     Ok(all)
 }
 
-fn from_environment(env: &Environment, names: impl Fn(&Key) -> Vec<String>) -> Fragment {
-    let mut all = Fragment::default();
-    for key in KEYS {
+fn from_environment(env: &Environment, names: impl Fn(&OptionSpec) -> Vec<String>) -> Layer {
+    let mut all = Layer::default();
+    for key in OPTIONS {
         for name in names(key) {
             if let Some(value) = env.get(&name).filter(|v| !v.is_empty()) {
                 all.set(key.name, vec![value.clone()], Origin::Env(name));
@@ -306,15 +306,15 @@ mod tests {
     use std::fs;
 
     /// A root with these files, and what is gathered from it.
-    fn gathered(files: &[(&str, &str)], env: &[(&str, &str)]) -> Result<Fragment> {
+    fn gathered(files: &[(&str, &str)], env: &[(&str, &str)]) -> Result<Layer> {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
-            let path = under(root.path(), Path::new(path));
+            let path = in_root(root.path(), Path::new(path));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        gather(root.path(), &Named::default(), &env, &|_, _| Ok(None)).map(|all| all.options)
+        gather(root.path(), &Selectors::default(), &env, &|_, _| Ok(None)).map(|all| all.options)
     }
 
     const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml";

@@ -7,10 +7,10 @@
 use anyhow::{Context, Result};
 use jiff::tz::TimeZone;
 
-use super::layer::{Fragment, Origin};
+use super::layer::{Layer, Origin};
 use super::settings::{bad, parse_duration};
 use crate::error::{Code, Fault, Kind};
-use crate::model::retention::{Place, Policies, Policy};
+use crate::model::retention::{Location, Policies, Policy};
 
 /// The mapping in our configuration that says something of single bases.
 pub const OF_BASES: &str = "retention";
@@ -29,8 +29,8 @@ pub const KEYS: [&str; 8] =
 
 /// Takes back the numbers that nobody chose for us, K3s's included, where something was chosen that replaces them:
 /// both where there is a `keep-*`, and K3s's number for its bucket where there is one of ours for all places.
-pub(super) fn settle(merged: &mut Fragment) {
-    let chosen = |merged: &Fragment, key: &str| merged.get(key).is_some_and(|e| e.origin.is_ours());
+pub(super) fn settle(merged: &mut Layer) {
+    let chosen = |merged: &Layer, key: &str| merged.get(key).is_some_and(|e| e.origin.is_ours());
     let keep = KEEP.iter().any(|key| merged.get(key).is_some());
     for (key, replaced) in [(LAST_S3, keep || chosen(merged, LAST)), (LAST, keep)] {
         if replaced && !chosen(merged, key) {
@@ -40,7 +40,7 @@ pub(super) fn settle(merged: &mut Fragment) {
 }
 
 /// The zone that was named, else the system's.
-pub(super) fn zone(merged: &Fragment) -> Result<TimeZone> {
+pub(super) fn zone(merged: &Layer) -> Result<TimeZone> {
     match merged.last("timezone") {
         Some((name, origin)) if !matches!(origin, Origin::Derived(_)) => TimeZone::get(name)
             .map_err(|_| bad(merged, "timezone", "is not a time zone like Europe/Berlin or UTC")),
@@ -49,8 +49,8 @@ pub(super) fn zone(merged: &Fragment) -> Result<TimeZone> {
 }
 
 /// The policies of a place; an error where one of them would keep nothing. `merged` is not settled yet.
-pub(super) fn policies(merged: &Fragment, zone: &TimeZone, place: Place) -> Result<Policies> {
-    let settled = |mut fragment: Fragment| {
+pub(super) fn policies(merged: &Layer, zone: &TimeZone, place: Location) -> Result<Policies> {
+    let settled = |mut fragment: Layer| {
         settle(&mut fragment);
         policy(&fragment, zone.clone(), place)
     };
@@ -61,7 +61,7 @@ pub(super) fn policies(merged: &Fragment, zone: &TimeZone, place: Place) -> Resu
     Ok(Policies { of_base: of_base.collect::<Result<_>>()?, all: settled(merged.clone())? })
 }
 
-fn policy(merged: &Fragment, zone: TimeZone, place: Place) -> Result<Policy> {
+fn policy(merged: &Layer, zone: TimeZone, place: Location) -> Result<Policy> {
     let count = |key: &str| -> Result<Option<u32>> {
         let Some((text, _)) = merged.last(key) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| bad(merged, key, "is not a number from 0 to 4294967295"))
@@ -83,8 +83,8 @@ fn policy(merged: &Fragment, zone: TimeZone, place: Place) -> Result<Policy> {
     let (last, last_s3) = (count(LAST)?, count(LAST_S3)?);
     let policy = Policy {
         last: match place {
-            Place::Folder => last,
-            Place::Bucket => last_s3.or(last),
+            Location::Folder => last,
+            Location::Bucket => last_s3.or(last),
         },
         hourly: or_none("keep-hourly")?,
         daily: or_none("keep-daily")?,
@@ -109,13 +109,13 @@ fn policy(merged: &Fragment, zone: TimeZone, place: Place) -> Result<Policy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layer::Entry;
+    use crate::config::layer::OptionValue;
     use crate::error::kind_of;
 
     type Said = (&'static str, &'static str, Origin);
 
-    fn merged(said: &[Said]) -> Fragment {
-        let mut all = Fragment::default();
+    fn merged(said: &[Said]) -> Layer {
+        let mut all = Layer::default();
         all.set(LAST, vec!["5".into()], Origin::Default);
         for (key, value, origin) in said {
             all.set(key, vec![(*value).to_owned()], origin.clone());
@@ -123,7 +123,7 @@ mod tests {
         all
     }
 
-    fn in_place(said: &[Said], place: Place) -> Result<Policy> {
+    fn in_place(said: &[Said], place: Location) -> Result<Policy> {
         policies(&merged(said), &TimeZone::UTC, place).map(|p| p.all)
     }
 
@@ -164,12 +164,12 @@ mod tests {
             ("0 for the bucket keeps all of it", vec![flag(LAST_S3, "0")], Some(5), Some(0), 0),
         ];
         for (what, said, here, there, daily) in rows {
-            for (place, last) in [(Place::Folder, here), (Place::Bucket, there)] {
+            for (place, last) in [(Location::Folder, here), (Location::Bucket, there)] {
                 let policy = in_place(said, place).unwrap();
                 assert_eq!((policy.last, policy.daily), (*last, *daily), "{what}, {place:?}");
             }
         }
-        let policy = in_place(&[flag("keep-within", "2d")], Place::Folder).unwrap();
+        let policy = in_place(&[flag("keep-within", "2d")], Location::Folder).unwrap();
         assert_eq!(policy.within, Some(172_800));
     }
 
@@ -193,18 +193,18 @@ mod tests {
         for (what, said, own, last, daily, weekly) in rows {
             let mut all = merged(said);
             let entry = |(key, value, origin): &Said| {
-                (*key, Entry { values: vec![(*value).to_owned()], origin: origin.clone() })
+                (*key, OptionValue { values: vec![(*value).to_owned()], origin: origin.clone() })
             };
             all.set_base("timer".into(), own.iter().map(entry).collect());
-            let policies = policies(&all, &TimeZone::UTC, Place::Folder).unwrap();
+            let policies = policies(&all, &TimeZone::UTC, Location::Folder).unwrap();
             let of = policies.of("timer");
             assert_eq!((of.last, of.daily, of.weekly), (*last, *daily, *weekly), "{what}");
-            assert_eq!(policies.of("other").daily, in_place(said, Place::Folder).unwrap().daily, "{what}");
+            assert_eq!(policies.of("other").daily, in_place(said, Location::Folder).unwrap().daily, "{what}");
         }
         let mut all = merged(&[]);
-        let entry = Entry { values: vec!["0".into()], origin: ours("", "").2 };
+        let entry = OptionValue { values: vec!["0".into()], origin: ours("", "").2 };
         all.set_base("timer".into(), [("keep-daily", entry)].into());
-        let e = policies(&all, &TimeZone::UTC, Place::Bucket).unwrap_err();
+        let e = policies(&all, &TimeZone::UTC, Location::Bucket).unwrap_err();
         assert_eq!(kind_of(&e), Kind::Config);
         assert!(format!("{e:#}").contains("'timer'"), "{e:#}");
     }
@@ -221,7 +221,7 @@ mod tests {
             (flag("keep-within", "0s"), Kind::Usage),
             (ours("keep-within", "soon"), Kind::Config),
         ] {
-            let e = in_place(std::slice::from_ref(&said), Place::Folder).unwrap_err();
+            let e = in_place(std::slice::from_ref(&said), Location::Folder).unwrap_err();
             assert_eq!(kind_of(&e), kind, "{said:?}");
         }
     }

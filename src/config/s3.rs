@@ -13,11 +13,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::endpoint;
-use super::layer::{Fragment, Origin};
-use super::load::{OUR_CONFIG, under};
+use super::layer::{Layer, Origin};
+use super::load::{OUR_CONFIG, in_root};
 use super::settings::{bad, boolean, duration, text};
 use crate::error::{Code, Fault};
-use crate::model::s3_config::{Bucket, Credentials, CustomerKey, Encryption, Keys, Objects, Proxy};
+use crate::model::s3_config::{Credentials, CustomerKey, Encryption, Keys, Objects, Proxy, S3Config};
 use crate::model::secret::Secret;
 
 /// What the PEM of a certificate begins with.
@@ -31,7 +31,7 @@ const SECRETS: [(&str, &str); 3] = [
 ];
 
 /// Everybody on the machine can read a command line.
-pub(super) fn no_secret_on_argv(merged: &Fragment) -> Result<()> {
+pub(super) fn no_secret_on_argv(merged: &Layer) -> Result<()> {
     for (key, variable) in SECRETS.into_iter().chain([("s3-proxy", "HTTPS_PROXY")]) {
         let Some((value, Origin::Flag(_))) = merged.last(key) else { continue };
         // A proxy is no secret until it has a password.
@@ -47,12 +47,12 @@ pub(super) fn no_secret_on_argv(merged: &Fragment) -> Result<()> {
 }
 
 /// Whether it was said to us that the bucket is used, not only to K3s: then it may be deleted from.
-pub(super) fn on_by_us(merged: &Fragment) -> bool {
+pub(super) fn on_by_us(merged: &Layer) -> bool {
     merged.get("s3").is_some_and(|e| e.origin.is_ours())
 }
 
 /// Makes the bucket of the options, for this distribution.
-pub(super) fn bucket(merged: &Fragment, root: &Path, distribution: &'static str) -> Result<Bucket> {
+pub(super) fn bucket(merged: &Layer, root: &Path, distribution: &'static str) -> Result<S3Config> {
     if let Some((secret, origin)) =
         merged.last("s3-config-secret").filter(|_| text(merged, "s3-bucket").is_none())
     {
@@ -89,7 +89,7 @@ pub(super) fn bucket(merged: &Fragment, root: &Path, distribution: &'static str)
     {
         return Err(bad(merged, "s3-folder", "is not a folder like 'a/b'"));
     }
-    Ok(Bucket {
+    Ok(S3Config {
         name,
         distribution,
         in_host,
@@ -114,7 +114,7 @@ pub(super) fn bucket(merged: &Fragment, root: &Path, distribution: &'static str)
 }
 
 /// Files, or base64 of the certificates themselves; several, one space between them.
-fn authorities(merged: &Fragment, root: &Path) -> Result<Option<String>> {
+fn authorities(merged: &Layer, root: &Path) -> Result<Option<String>> {
     let Some(entry) = merged.get("s3-endpoint-ca") else { return Ok(None) };
     let mut all = String::new();
     for value in &entry.values {
@@ -136,8 +136,8 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(STANDARD.decode(text).ok()?).ok().filter(|t| t.contains(CERTIFICATE))
 }
 
-fn authority(merged: &Fragment, root: &Path, one: &str) -> Result<String> {
-    let path = under(root, Path::new(one));
+fn authority(merged: &Layer, root: &Path, one: &str) -> Result<String> {
+    let path = in_root(root, Path::new(one));
     let pem = match std::fs::read_to_string(&path) {
         Ok(pem) => pem,
         Err(e) => match decoded(one) {
@@ -157,7 +157,7 @@ fn authority(merged: &Fragment, root: &Path, one: &str) -> Result<String> {
     Ok(pem)
 }
 
-fn unreadable(merged: &Fragment, key: &str, path: &Path, e: std::io::Error) -> anyhow::Error {
+fn unreadable(merged: &Layer, key: &str, path: &Path, e: std::io::Error) -> anyhow::Error {
     let origin = merged.last(key).map(|(_, o)| o.to_string()).unwrap_or_default();
     anyhow::Error::from(e).context(Fault::new(
         Code::SettingFileUnreadable,
@@ -165,7 +165,7 @@ fn unreadable(merged: &Fragment, key: &str, path: &Path, e: std::io::Error) -> a
     ))
 }
 
-fn proxy(merged: &Fragment) -> Result<Proxy> {
+fn proxy(merged: &Layer) -> Result<Proxy> {
     match merged.last("s3-proxy") {
         None => Ok(Proxy::Environment),
         Some(("none", _)) => Ok(Proxy::None),
@@ -193,19 +193,19 @@ fn rank(origin: &Origin) -> u8 {
 }
 
 /// A secret, from itself or from the file that is named for it, whichever was said in the higher place.
-fn secret(merged: &Fragment, root: &Path, key: &str) -> Result<Option<(Secret, u8)>> {
+fn secret(merged: &Layer, root: &Path, key: &str) -> Result<Option<(Secret, u8)>> {
     let direct = merged.last(key).map(|(v, o)| (Secret::new(v), rank(o)));
     let file_key = format!("{key}-file");
     let Some((path, origin)) = merged.last(&file_key) else { return Ok(direct) };
     if direct.as_ref().is_some_and(|(_, r)| *r > rank(origin)) {
         return Ok(direct);
     }
-    let path = under(root, Path::new(path));
+    let path = in_root(root, Path::new(path));
     let text = std::fs::read_to_string(&path).map_err(|e| unreadable(merged, &file_key, &path, e))?;
     Ok(Some((Secret::new(text.trim()), rank(origin))))
 }
 
-fn credentials(merged: &Fragment, root: &Path) -> Result<Credentials> {
+fn credentials(merged: &Layer, root: &Path) -> Result<Credentials> {
     let access = secret(merged, root, "s3-access-key")?;
     let secret_key = secret(merged, root, "s3-secret-key")?;
     let token = secret(merged, root, "s3-session-token")?;
@@ -229,10 +229,10 @@ fn credentials(merged: &Fragment, root: &Path) -> Result<Credentials> {
 }
 
 /// The AWS shared credentials file, else the machine's own role.
-fn shared(merged: &Fragment, root: &Path) -> Result<Credentials> {
+fn shared(merged: &Layer, root: &Path) -> Result<Credentials> {
     let profile = text(merged, "aws-profile").unwrap_or_default();
     if let Some(file) = text(merged, "aws-shared-credentials-file") {
-        let path = under(root, Path::new(&file));
+        let path = in_root(root, Path::new(&file));
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 if let Some(keys) = profile_keys(&text, &profile) {
@@ -273,7 +273,7 @@ fn profile_keys(text: &str, profile: &str) -> Option<Keys> {
     Some(Keys { access: access?, secret: secret?, token })
 }
 
-fn objects(merged: &Fragment, root: &Path) -> Result<Objects> {
+fn objects(merged: &Layer, root: &Path) -> Result<Objects> {
     let kms = text(merged, "s3-kms-key-id");
     let customer = text(merged, "s3-customer-key-file");
     let encryption = match (text(merged, "s3-encryption").as_deref(), kms, customer) {
@@ -281,7 +281,7 @@ fn objects(merged: &Fragment, root: &Path) -> Result<Objects> {
         (Some("AES256"), None, None) => Encryption::Aes256,
         (Some("aws:kms") | None, key, None) => Encryption::Kms(key),
         (None, None, Some(file)) => {
-            Encryption::Customer(customer_key(merged, &under(root, Path::new(&file)))?)
+            Encryption::Customer(customer_key(merged, &in_root(root, Path::new(&file)))?)
         }
         (Some(_), None, None) => return Err(bad(merged, "s3-encryption", "is not AES256 or aws:kms")),
         _ => {
@@ -318,7 +318,7 @@ fn objects(merged: &Fragment, root: &Path) -> Result<Objects> {
 }
 
 /// 32 bytes, as they are or in base64.
-fn customer_key(merged: &Fragment, path: &Path) -> Result<CustomerKey> {
+fn customer_key(merged: &Layer, path: &Path) -> Result<CustomerKey> {
     let bytes = std::fs::read(path).map_err(|e| unreadable(merged, "s3-customer-key-file", path, e))?;
     let decoded = || STANDARD.decode(bytes.trim_ascii()).ok()?.try_into().ok();
     <[u8; 32]>::try_from(bytes.as_slice()).ok().or_else(decoded).map(CustomerKey).ok_or_else(|| {

@@ -7,17 +7,17 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::layer::{Fragment, Origin};
-use super::load::under;
-use super::options::{ENV_PREFIX, KEYS};
-use super::unit::Flags;
+use super::layer::{Layer, Origin};
+use super::load::in_root;
+use super::options::{ENV_PREFIX, OPTIONS};
+use super::unit::K3sFlags;
 use super::{retention, s3};
 use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault, Kind};
 use crate::model::method::Method;
 use crate::model::name::check_part;
-use crate::model::retention::{Place, Policies};
-use crate::model::s3_config::Bucket;
+use crate::model::retention::{Location, Policies};
+use crate::model::s3_config::S3Config;
 pub use crate::model::secret::Secret;
 
 /// What the run goes by. Paths are below `root` already.
@@ -82,7 +82,7 @@ pub struct Settings {
     /// K3s's unit: the one that was named, or found.
     pub unit: Option<String>,
     /// What K3s is started with.
-    pub flags: Flags,
+    pub flags: K3sFlags,
     /// The port of K3s's supervisor and API server.
     pub https_port: u16,
     /// Whether K3s is told to begin a cluster with embedded etcd.
@@ -95,9 +95,9 @@ pub struct Settings {
     pub schedule: Option<String>,
     /// Where K3s writes its kubeconfig.
     pub write_kubeconfig: PathBuf,
-    merged: Fragment,
+    merged: Layer,
     /// The same with all numbers for the retention, those included that others replace.
-    unsettled: Fragment,
+    unsettled: Layer,
 }
 
 /// One line of `--explain`.
@@ -114,8 +114,8 @@ pub struct Explained {
 impl Settings {
     /// Validates what was merged. `host_name` is this machine's.
     pub fn new(
-        mut merged: Fragment,
-        flags: Flags,
+        mut merged: Layer,
+        flags: K3sFlags,
         distribution: &'static Distribution,
         root: &Path,
         host_name: &str,
@@ -167,14 +167,14 @@ impl Settings {
             if path.is_relative() && merged.last(key).is_some_and(|(_, origin)| origin.is_k3s()) {
                 return inside(
                     root,
-                    under(root, &Path::new(&data_dir).join(distribution::SERVER).join(path)),
+                    in_root(root, &Path::new(&data_dir).join(distribution::SERVER).join(path)),
                 );
             }
             // A relative path is the caller's on this machine, and below the root on a foreign one.
             if path.is_relative() && root == Path::new("/") {
                 return std::path::absolute(path).map_err(|e| bad(&merged, key, &e.to_string()));
             }
-            inside(root, under(root, path))
+            inside(root, in_root(root, path))
         };
         Ok(Settings {
             root: root.to_owned(),
@@ -224,7 +224,7 @@ impl Settings {
     }
 
     /// What is kept of the snapshots in a place, for those who prune; an error where that is nothing.
-    pub fn policies(&self, place: Place) -> Result<Policies> {
+    pub fn policies(&self, place: Location) -> Result<Policies> {
         retention::policies(&self.unsettled, &self.timezone, place)
     }
 
@@ -237,7 +237,7 @@ impl Settings {
     }
 
     /// The bucket. Files that it names are read now, so that a save without one never needs them.
-    pub fn bucket(&self) -> Result<Bucket> {
+    pub fn bucket(&self) -> Result<S3Config> {
         s3::bucket(&self.merged, &self.root, self.distribution.word)
     }
 
@@ -250,7 +250,8 @@ impl Settings {
                 origin: entry.origin.to_string(),
             })
         });
-        KEYS.iter()
+        OPTIONS
+            .iter()
             .map(|key| {
                 let (value, origin) = match self.merged.get(key.name) {
                     None => ("-".to_owned(), "not set".to_owned()),
@@ -279,11 +280,11 @@ fn inside(root: &Path, path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-pub(super) fn text(merged: &Fragment, key: &str) -> Option<String> {
+pub(super) fn text(merged: &Layer, key: &str) -> Option<String> {
     merged.last(key).map(|(value, _)| value.to_owned())
 }
 
-pub(super) fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
+pub(super) fn bad(merged: &Layer, key: &str, why: &str) -> anyhow::Error {
     let Some((value, origin)) = merged.last(key) else {
         return Fault::new(Code::InvalidSetting, format!("option '{key}' {why}")).into();
     };
@@ -301,7 +302,7 @@ pub(super) fn bad(merged: &Fragment, key: &str, why: &str) -> anyhow::Error {
 }
 
 /// As Go's ParseBool, which K3s uses, and the other words that YAML knows.
-pub(super) fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
+pub(super) fn boolean(merged: &Layer, key: &str) -> Result<bool> {
     let Some((value, _)) = merged.last(key) else { return Ok(false) };
     match value.to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "yes" | "on" => Ok(true),
@@ -310,19 +311,19 @@ pub(super) fn boolean(merged: &Fragment, key: &str) -> Result<bool> {
     }
 }
 
-fn port(merged: &Fragment, key: &str) -> Result<u16> {
+fn port(merged: &Layer, key: &str) -> Result<u16> {
     match merged.last(key).map(|(value, _)| value.parse()) {
         Some(Ok(port @ 1..)) => Ok(port),
         _ => Err(bad(merged, key, "is not a port from 1 to 65535")),
     }
 }
 
-fn method(merged: &Fragment) -> Result<Method> {
+fn method(merged: &Layer) -> Result<Method> {
     let Some((word, _)) = merged.last("method") else { return Ok(Method::Auto) };
     word.parse().map_err(|why| bad(merged, "method", why))
 }
 
-pub(super) fn duration(merged: &Fragment, key: &str) -> Result<Option<Duration>> {
+pub(super) fn duration(merged: &Layer, key: &str) -> Result<Option<Duration>> {
     let Some((value, _)) = merged.last(key) else { return Ok(None) };
     match parse_duration(value) {
         Some(d) => Ok(Some(d)),
@@ -337,7 +338,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from(span.to_duration(relative).ok()?).ok().filter(|d| !d.is_zero())
 }
 
-fn endpoints(merged: &Fragment) -> Result<Vec<String>> {
+fn endpoints(merged: &Layer) -> Result<Vec<String>> {
     let Some(entry) = merged.get("etcd-endpoints") else { return Ok(vec![]) };
     let list: Vec<String> = entry
         .values
@@ -379,7 +380,7 @@ mod tests {
     use crate::error::kind_of;
 
     fn settings(rows: &[(&'static str, &str)]) -> Result<Settings> {
-        let mut f = Fragment::default();
+        let mut f = Layer::default();
         for (key, value) in rows {
             f.set(key, vec![(*value).to_owned()], Origin::Flag((*key).to_owned()));
         }
@@ -387,7 +388,7 @@ mod tests {
             f.set("name", vec!["on-demand".into()], Origin::Default);
         }
         f.set("https-listen-port", vec!["6443".into()], Origin::Default);
-        Settings::new(f, Flags::default(), &distribution::K3S, Path::new("/r"), "Host-1.Lan")
+        Settings::new(f, K3sFlags::default(), &distribution::K3S, Path::new("/r"), "Host-1.Lan")
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 /// One key of the file.
-pub struct Line {
+pub struct YamlEntry {
     /// The key as written, with its `+` where it has one.
     pub key: String,
     /// The line it stands on.
@@ -18,11 +18,11 @@ pub struct Line {
     /// Its texts; `None` where the value is not a text or a list of them.
     pub values: Option<Vec<String>>,
     /// The lines of its mapping, where the value is one.
-    pub below: Option<Vec<Line>>,
+    pub children: Option<Vec<YamlEntry>>,
 }
 
 /// Reads a file. The error names line and column, and quotes nothing of the text: it may hold a secret.
-pub fn parse(text: &str) -> Result<Vec<Line>, String> {
+pub fn parse(text: &str) -> Result<Vec<YamlEntry>, String> {
     if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
         return Ok(Vec::new());
     }
@@ -53,7 +53,7 @@ fn first_document(text: &str) -> &str {
     text
 }
 
-struct File(Vec<Line>);
+struct File(Vec<YamlEntry>);
 
 impl<'de> Deserialize<'de> for File {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<File, D::Error> {
@@ -73,14 +73,14 @@ impl<'de> Deserialize<'de> for File {
     }
 }
 
-fn lines<'de, A: MapAccess<'de>>(mut map: A) -> Result<Vec<Line>, A::Error> {
+fn lines<'de, A: MapAccess<'de>>(mut map: A) -> Result<Vec<YamlEntry>, A::Error> {
     let mut lines = Vec::new();
     while let Some(key) = map.next_key::<Spanned<String>>()? {
         let (values, below) = match map.next_value()? {
             Value::Mapping(below) => (None, Some(below)),
             value => (value.texts(), None),
         };
-        lines.push(Line { line: key.referenced.line(), key: key.value, values, below });
+        lines.push(YamlEntry { line: key.referenced.line(), key: key.value, values, children: below });
     }
     Ok(lines)
 }
@@ -89,7 +89,7 @@ enum Value {
     Null,
     Text(String),
     List(Vec<Value>),
-    Mapping(Vec<Line>),
+    Mapping(Vec<YamlEntry>),
 }
 
 impl Value {
@@ -195,11 +195,11 @@ mod tests {
     #[test]
     fn lines_of_a_mapping_below_an_option_are_told_too() {
         let all = parse("retention:\n  timer:\n    keep-daily: 7\n  empty: {}\n  no: 5\n").unwrap();
-        let below = all[0].below.as_ref().unwrap();
+        let below = all[0].children.as_ref().unwrap();
         let shown: Vec<_> =
-            below.iter().map(|l| (l.key.as_str(), l.line, l.below.as_ref().map(Vec::len))).collect();
+            below.iter().map(|l| (l.key.as_str(), l.line, l.children.as_ref().map(Vec::len))).collect();
         assert_eq!(shown, [("timer", 2, Some(1)), ("empty", 4, Some(0)), ("no", 5, None)]);
-        let line = &below[0].below.as_ref().unwrap()[0];
+        let line = &below[0].children.as_ref().unwrap()[0];
         assert_eq!(
             (line.key.as_str(), line.line, line.values.as_deref()),
             ("keep-daily", 3, Some(&["7".to_owned()][..]))

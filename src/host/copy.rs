@@ -196,7 +196,7 @@ impl ReadAt for Filling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Silent;
+    use crate::host::NoProgress;
 
     /// Bytes that come slowly, the last ones first; or not, from a place on.
     struct Slow(Vec<u8>, Option<u64>);
@@ -231,10 +231,10 @@ mod tests {
             let data = Slow((0..size).map(|i: u32| i as u8).collect(), None);
             for keep in [false, true] {
                 let draft = Draft::new(folder.path()).unwrap();
-                let read = draft.fill_while(&data, (3, 4096, keep), &Silent, read_all).unwrap();
+                let read = draft.fill_while(&data, (3, 4096, keep), &NoProgress, read_all).unwrap();
                 assert!(read == data.0, "{size}");
                 assert!(read_all(&draft.reader().unwrap()).unwrap() == data.0, "{size}");
-                let past = draft.fill_while(&data, (1, 4096, keep), &Silent, |data| {
+                let past = draft.fill_while(&data, (1, 4096, keep), &NoProgress, |data| {
                     Ok(data.read_exact_at(&mut [0; 2], data.size().saturating_sub(1)).is_err())
                 });
                 assert!(past.unwrap(), "{size}: more than there is");
@@ -247,11 +247,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = Slow(vec![7; 50_000], Some(20_000));
         let draft = Draft::new(folder.path()).unwrap();
-        let e = draft.fill_while(&data, (3, 4096, true), &Silent, read_all).unwrap_err();
+        let e = draft.fill_while(&data, (3, 4096, true), &NoProgress, read_all).unwrap_err();
         assert!(format!("{e:#}").contains("broken"), "{e:#}");
         let whole = Slow(vec![7; 5_000], None);
         let e = draft
-            .fill_while(&whole, (3, 4096, false), &Silent, |_| Err::<(), _>(anyhow!("seen")))
+            .fill_while(&whole, (3, 4096, false), &NoProgress, |_| Err::<(), _>(anyhow!("seen")))
             .unwrap_err();
         assert_eq!(e.to_string(), "seen");
     }

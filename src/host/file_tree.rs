@@ -36,11 +36,11 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
         log::debug!("'{}' is neither file nor folder, and is not copied", from.display());
         return Ok(());
     }
-    dress(from, to, &meta).with_context(context)
+    copy_metadata(from, to, &meta).with_context(context)
 }
 
 /// Owner, extended attributes, mode, times: in the order in which one does not change another.
-fn dress(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
+fn copy_metadata(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
     let owner = (Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())));
     let mine = fs::symlink_metadata(to)?;
     if (mine.uid(), mine.gid()) != (meta.uid(), meta.gid()) {

@@ -23,10 +23,10 @@ use crate::error::{Code, Fault};
 use crate::io::ReadAt;
 use crate::model::snapshot::FileId;
 
-const FULL: &str = "Free some space, or name a folder on another file system with --dir.";
+const NO_SPACE_HINT: &str = "Free some space, or name a folder on another file system with --dir.";
 
 /// So much, or a twentieth of the file system where that is less, is left to others.
-const RESERVE: u64 = 1 << 30;
+const MIN_FREE: u64 = 1 << 30;
 
 /// An unnamed 0600 file in the folder where it may get a name.
 pub struct Draft {
@@ -49,7 +49,7 @@ impl Draft {
     /// A new draft in `folder`, which must exist.
     pub fn new(folder: &Path) -> Result<Draft> {
         let context = || format!("creating a file in '{}'", folder.display());
-        let dir = File::open(folder).map_err(|e| denied(e, context()))?;
+        let dir = File::open(folder).map_err(|e| permission_context(e, context()))?;
         let unnamed = OpenOptions::new()
             .read(true)
             .write(true)
@@ -69,7 +69,7 @@ impl Draft {
                 let (file, name) = dotted(folder).with_context(context)?;
                 (file, Some(name))
             }
-            Err(e) => return Err(denied(e, context())),
+            Err(e) => return Err(permission_context(e, context())),
         };
         Ok(Draft { file, folder: dir, path: folder.to_owned(), dot_name })
     }
@@ -84,7 +84,7 @@ impl Draft {
         (&self.file).write_all(bytes).map_err(|e| {
             let fault = Fault::new(Code::Io, format!("writing to '{}'", self.path.display()));
             let full = e.kind() == io::ErrorKind::StorageFull;
-            let fault = if full { fault.hint(FULL) } else { fault };
+            let fault = if full { fault.hint(NO_SPACE_HINT) } else { fault };
             anyhow::Error::from(e).context(fault)
         })
     }
@@ -106,13 +106,13 @@ impl Draft {
     }
 
     /// Fails with words where the file system has not `bytes` left for it.
-    pub fn room_for(&self, bytes: u64) -> Result<()> {
+    pub fn ensure_free_space(&self, bytes: u64) -> Result<()> {
         let stat = nix::sys::statvfs::fstatvfs(&self.file)
             .with_context(|| format!("asking for the free space of '{}'", self.path.display()))?;
         let of_blocks = |n: u64| n.saturating_mul(stat.fragment_size());
         let free = of_blocks(stat.blocks_available());
         // The default folder is on etcd's own disk, and an etcd without room stops the cluster.
-        let reserve = (of_blocks(stat.blocks()) / 20).min(RESERVE);
+        let reserve = (of_blocks(stat.blocks()) / 20).min(MIN_FREE);
         if free < bytes.saturating_add(reserve) {
             return Err(Fault::new(
                 Code::NoSpace,
@@ -121,7 +121,7 @@ impl Draft {
                     self.path.display()
                 ),
             )
-            .hint(FULL)
+            .hint(NO_SPACE_HINT)
             .into());
         }
         Ok(())
@@ -318,7 +318,7 @@ impl ReadAt for FileAt {
         self.file.read_exact_at(buf, offset)
     }
 
-    fn soon(&self, offset: u64, len: u64) {
+    fn will_need(&self, offset: u64, len: u64) {
         let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
     }
 }
@@ -346,7 +346,7 @@ pub fn id_of(meta: &std::fs::Metadata) -> FileId {
 }
 
 /// An error with its context; where it is a matter of permission, of the kind and with the hint for that.
-pub fn denied(e: io::Error, context: String) -> anyhow::Error {
+pub fn permission_context(e: io::Error, context: String) -> anyhow::Error {
     let fault = match e.kind() {
         io::ErrorKind::PermissionDenied => Fault::new(Code::PermissionDenied, context).hint("Run it as root."),
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -374,7 +374,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
         let text = format!("creating the folder '{}'", path.display());
-        denied(e, text)
+        permission_context(e, text)
     })
 }
 
@@ -452,8 +452,8 @@ mod tests {
     fn no_room_names_the_folder_and_both_figures() {
         let dir = tempfile::tempdir().unwrap();
         let draft = Draft::new(dir.path()).unwrap();
-        assert!(draft.room_for(1).is_ok());
-        let said = draft.room_for(u64::MAX).unwrap_err().to_string();
+        assert!(draft.ensure_free_space(1).is_ok());
+        let said = draft.ensure_free_space(u64::MAX).unwrap_err().to_string();
         assert!(said.contains(&dir.path().display().to_string()) && said.contains("are free"), "{said}");
     }
 }

@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use super::process;
-use super::{K3s, Progress, Ready, ResetEnd, readyz};
+use super::{K3s, Progress, Ready, ResetOutcome, readyz};
 use crate::error::{Code, Fault};
 use crate::model::restore::Process;
 use crate::model::secret::Secret;
@@ -69,7 +69,7 @@ impl K3s for Program {
         snapshot: Option<&Path>,
         begun: &mut dyn FnMut(Process) -> Result<()>,
         progress: &dyn Progress,
-    ) -> Result<ResetEnd> {
+    ) -> Result<ResetOutcome> {
         let context = || format!("starting '{}'", self.path.display());
         let restore_path = snapshot.map(|snapshot| {
             let mut path = OsString::from("--cluster-reset-restore-path=");
@@ -148,7 +148,7 @@ impl Program {
         child: &mut std::process::Child,
         lines: Receiver<String>,
         progress: &dyn Progress,
-    ) -> Result<ResetEnd> {
+    ) -> Result<ResetOutcome> {
         let mut said = Said::default();
         let (mut size, mut moved) = (0, Instant::now());
         loop {
@@ -226,13 +226,13 @@ impl Said {
         self.last.as_deref().unwrap_or("nothing")
     }
 
-    fn end(self, status: ExitStatus) -> ResetEnd {
+    fn end(self, status: ExitStatus) -> ResetOutcome {
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),
             (None, Some(signal)) => format!("signal {signal}"),
             (None, None) => "an unknown end".to_owned(),
         };
-        ResetEnd { success: status.success(), how, said: self.fatal.or(self.last), announced: self.done }
+        ResetOutcome { success: status.success(), how, said: self.fatal.or(self.last), announced: self.done }
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::Progress;
-use super::fs::{denied, make_folder};
+use super::fs::{make_folder, permission_context};
 use crate::error::{Code, Fault};
 
 /// Between two tries. The kernel has no lock that is waited for with a limit.
@@ -22,7 +22,7 @@ pub struct Lock(#[allow(dead_code)] File);
 
 impl Lock {
     /// Takes the lock of `data_dir`. While another run has it, waits as long as `patience`, then answers busy.
-    pub fn take(
+    pub fn acquire(
         run_dir: &Path,
         data_dir: &Path,
         patience: Duration,
@@ -39,7 +39,7 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(|e| denied(e, format!("opening the lock '{}'", path.display())))?;
+            .map_err(|e| permission_context(e, format!("opening the lock '{}'", path.display())))?;
         let began = Instant::now();
         let mut told = false;
         loop {
@@ -70,13 +70,13 @@ impl Lock {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::host::Silent;
+    use crate::host::NoProgress;
 
     #[test]
     fn the_second_is_told_busy_until_the_first_is_gone() {
         let run = tempfile::tempdir().unwrap();
         let data = tempfile::tempdir().unwrap();
-        let take = |data: &Path, ms| Lock::take(run.path(), data, Duration::from_millis(ms), &Silent);
+        let take = |data: &Path, ms| Lock::acquire(run.path(), data, Duration::from_millis(ms), &NoProgress);
         let first = take(data.path(), 0).unwrap();
         let e = take(&data.path().join("."), 0).unwrap_err();
         assert_eq!(crate::error::kind_of(&e), Kind::Busy);

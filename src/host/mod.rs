@@ -25,7 +25,7 @@ use anyhow::Result;
 pub use fs::{Draft, FileAt, Published};
 pub use ports::Listener;
 pub use readyz::Ready;
-pub use server_files::Site;
+pub use server_files::ServerFiles;
 
 use crate::model::restore::Process;
 use crate::model::secret::Secret;
@@ -40,15 +40,15 @@ pub trait Progress: Send + Sync {
 }
 
 /// Passes on what it hears, and remembers the step.
-pub struct Steps {
+pub struct StepRecorder {
     inner: Box<dyn Progress>,
     last: Mutex<Option<String>>,
 }
 
-impl Steps {
+impl StepRecorder {
     /// No step has begun.
-    pub fn new(inner: Box<dyn Progress>) -> Steps {
-        Steps { inner, last: Mutex::new(None) }
+    pub fn new(inner: Box<dyn Progress>) -> StepRecorder {
+        StepRecorder { inner, last: Mutex::new(None) }
     }
 
     /// The step that began last.
@@ -57,7 +57,7 @@ impl Steps {
     }
 }
 
-impl Progress for Steps {
+impl Progress for StepRecorder {
     fn step(&self, what: &str, total: Option<u64>) {
         if let Ok(mut last) = self.last.lock() {
             *last = Some(what.to_owned());
@@ -71,9 +71,9 @@ impl Progress for Steps {
 }
 
 /// Hears nothing.
-pub struct Silent;
+pub struct NoProgress;
 
-impl Progress for Silent {
+impl Progress for NoProgress {
     fn step(&self, _: &str, _: Option<u64>) {}
     fn advance(&self, _: u64) {}
 }
@@ -91,7 +91,7 @@ pub trait K3s {
         snapshot: Option<&Path>,
         begun: &mut dyn FnMut(Process) -> Result<()>,
         progress: &dyn Progress,
-    ) -> Result<ResetEnd>;
+    ) -> Result<ResetOutcome>;
 
     /// Ends a reset that an earlier run has left behind. Returns once it is gone.
     fn end(&self, process: &Process) -> Result<()>;
@@ -101,7 +101,7 @@ pub trait K3s {
 }
 
 /// A server that K3s is to join.
-pub trait Door {
+pub trait JoinServer {
     /// Its address.
     fn url(&self) -> &str;
     /// The hash of its authority, as the server tokens of its cluster have it. An error where it does not answer.
@@ -115,7 +115,7 @@ pub trait Door {
 
 /// How K3s's reset has ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResetEnd {
+pub struct ResetOutcome {
     /// Whether its exit code was 0. Worth something only next to what is on the disk.
     pub success: bool,
     /// The exit code or the signal, in words.
@@ -193,7 +193,7 @@ impl Active {
     }
 
     /// What systemd's word means.
-    pub fn of(word: &str) -> Active {
+    pub fn parse(word: &str) -> Active {
         Active::WORDS.iter().find(|(_, w)| *w == word).map_or(Active::Other, |(a, _)| *a)
     }
 
@@ -204,7 +204,7 @@ impl Active {
 }
 
 /// K3s as the service manager sees it. Every call asks anew; none outlives its deadline. Nothing here restarts.
-pub trait Service {
+pub trait UnitControl {
     /// What is known of the unit now.
     fn unit(&self) -> Result<Unit>;
     /// Stops the unit and waits until it is down. A unit that is down already is a success at once.

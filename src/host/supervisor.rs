@@ -17,7 +17,7 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::Door;
+use super::JoinServer;
 use crate::error::{Code, Fault};
 use crate::model::secret::Secret;
 use crate::model::token;
@@ -28,16 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BODY: u64 = 1 << 20;
 
 /// A server that listens at a URL.
-pub struct Gatehouse {
+pub struct SupervisorClient {
     url: String,
     /// What it showed as its authority.
     authority: RefCell<Vec<u8>>,
 }
 
-impl Gatehouse {
+impl SupervisorClient {
     /// The server at this URL. Nothing is asked yet.
-    pub fn new(url: &str) -> Gatehouse {
-        Gatehouse { url: url.trim_end_matches('/').to_owned(), authority: RefCell::default() }
+    pub fn new(url: &str) -> SupervisorClient {
+        SupervisorClient { url: url.trim_end_matches('/').to_owned(), authority: RefCell::default() }
     }
 
     /// Its answer to somebody with the password of this token, over a connection that the authority vouches for that it
@@ -82,7 +82,7 @@ fn agent(tls: TlsConfig) -> Agent {
         .new_agent()
 }
 
-impl Door for Gatehouse {
+impl JoinServer for SupervisorClient {
     fn url(&self) -> &str {
         &self.url
     }

@@ -8,20 +8,20 @@
 use std::io;
 use std::mem;
 
-use super::finding::{Check, Finding, Findings, Halt};
+use super::finding::{Check, Finding, Findings, PageError};
 use super::page::{BRANCH, Element, HEADER, LEAF, Page, Value, element_at, u64_at};
-use super::page_map::Ledger;
+use super::page_map::PageMap;
 
 /// Pages one above the other. bbolt has at least two children in a branch, and etcd no bucket in a bucket:
 /// real files have some five. It bounds the memory a hostile one can ask for.
-const DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// bbolt takes no longer keys.
 const KEY_MAX: u32 = 32768;
 /// Bytes of a bucket's header, and all of its value unless the bucket is inlined behind it.
 const BUCKET: u64 = 16;
 
 /// Hears what the walk comes across, in the order of the keys.
-pub(super) trait Visit {
+pub(super) trait Visitor {
     /// A top-level bucket begins.
     fn bucket(&mut self, name: &[u8]);
 
@@ -74,8 +74,8 @@ enum Place {
 }
 
 /// The state of one walk.
-pub(super) struct Walk<'a, 'b> {
-    ledger: &'b mut Ledger<'a>,
+pub(super) struct TreeWalk<'a, 'b> {
+    ledger: &'b mut PageMap<'a>,
     findings: &'b mut Findings,
     /// By nesting: how many branches are above the leaves of the bucket the walk is in, once it has come to
     /// one.
@@ -84,15 +84,15 @@ pub(super) struct Walk<'a, 'b> {
     spare: Vec<Frame>,
 }
 
-impl<'a, 'b> Walk<'a, 'b> {
+impl<'a, 'b> TreeWalk<'a, 'b> {
     /// A walk that takes its pages from `ledger`.
-    pub(super) fn new(ledger: &'b mut Ledger<'a>, findings: &'b mut Findings) -> Walk<'a, 'b> {
-        Walk { ledger, findings, heights: Vec::new(), stack: Vec::new(), spare: Vec::new() }
+    pub(super) fn new(ledger: &'b mut PageMap<'a>, findings: &'b mut Findings) -> TreeWalk<'a, 'b> {
+        TreeWalk { ledger, findings, heights: Vec::new(), stack: Vec::new(), spare: Vec::new() }
     }
 
     /// Walks all that can be reached from page `root`. A damaged page is reported and left out, with all
     /// below it.
-    pub(super) fn tree(&mut self, root: u64, visit: &mut dyn Visit) -> io::Result<()> {
+    pub(super) fn tree(&mut self, root: u64, visit: &mut dyn Visitor) -> io::Result<()> {
         self.enter(Target { to: Place::Page(root), nest: 0, level: 0, low: None, high: None })?;
         while let Some(mut frame) = self.stack.pop() {
             match self.advance(&mut frame, visit) {
@@ -122,14 +122,14 @@ impl<'a, 'b> Walk<'a, 'b> {
         Ok(())
     }
 
-    fn open(&mut self, target: Target) -> Result<Frame, Halt> {
+    fn open(&mut self, target: Target) -> Result<Frame, PageError> {
         let mut frame = self.spare.pop().unwrap_or_default();
-        if self.stack.len() >= DEPTH {
-            let text = format!("more than {DEPTH} pages one above the other");
+        if self.stack.len() >= MAX_DEPTH {
+            let text = format!("more than {MAX_DEPTH} pages one above the other");
             return Err(Finding::new(Check::Depth, text).into());
         }
         let (header, inline) = match target.to {
-            Place::Page(id) => (self.ledger.claim(id, &mut frame.page)?, false),
+            Place::Page(id) => (self.ledger.mark_used(id, &mut frame.page)?, false),
             Place::Inline { page, base, len } => {
                 let header = frame.page.open(self.ledger.data, page, base, len)?;
                 if (header.id, header.flags, header.overflow) != (0, LEAF, 0) {
@@ -195,7 +195,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// Goes on in a page up to the next page below it, or to its end.
-    fn advance(&mut self, frame: &mut Frame, visit: &mut dyn Visit) -> Result<Option<Target>, Halt> {
+    fn advance(&mut self, frame: &mut Frame, visit: &mut dyn Visitor) -> Result<Option<Target>, PageError> {
         while frame.next < frame.count {
             let i = frame.next;
             let element = self.element(frame, i)?;
@@ -214,7 +214,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// Reads element `i` and its key, which is then `frame.key`, and holds both against what is known.
-    fn element(&self, frame: &mut Frame, i: u64) -> Result<Element, Halt> {
+    fn element(&self, frame: &mut Frame, i: u64) -> Result<Element, PageError> {
         let (id, at) = (frame.page.id, element_at(i));
         let offset = frame.page.base + at;
         let wrong = |check, text: String| Err(Finding::at(check, id, offset, text).into());
@@ -255,8 +255,8 @@ impl<'a, 'b> Walk<'a, 'b> {
         frame: &mut Frame,
         i: u64,
         element: Element,
-        visit: &mut dyn Visit,
-    ) -> Result<Option<Target>, Halt> {
+        visit: &mut dyn Visitor,
+    ) -> Result<Option<Target>, PageError> {
         let (id, base) = (frame.page.id, frame.page.base);
         let vsize = u64::from(element.vsize);
         let at = frame.expected - vsize;
@@ -303,7 +303,7 @@ impl<'a, 'b> Walk<'a, 'b> {
 
     /// bbolt gives a page the room its content needs, of which the rounding differs by version, and an
     /// inlined one no byte more. Anything else is a wrong count, size or overflow.
-    fn filled(&self, frame: &Frame) -> Result<(), Halt> {
+    fn filled(&self, frame: &Frame) -> Result<(), PageError> {
         let Page { id, base, len, .. } = frame.page;
         if frame.inline {
             if frame.expected == len {

@@ -7,7 +7,7 @@
 use std::io;
 
 use super::facts::{main, main_or_zero};
-use super::finding::{Check, Finding, Findings, Halt};
+use super::finding::{Check, Finding, Findings, PageError};
 use super::meta::{self, Meta};
 use super::page::{BRANCH, LEAF, Page, element_at, u64_at};
 use crate::io::ReadAt;
@@ -17,7 +17,7 @@ const DEPTH: usize = 64;
 
 /// What has to be done to a clone so that it is byte by byte what bbolt's own copy would have been.
 #[derive(Debug)]
-pub struct Normal {
+pub struct CanonicalImage {
     /// Where to cut: everything behind the high-water mark is unused.
     pub db_len: u64,
     /// What to write over its beginning: both meta pages.
@@ -27,7 +27,7 @@ pub struct Normal {
 }
 
 /// Reads what a clone of a live file is. A finding where neither meta page is sound or pages are missing.
-pub fn normal(data: &dyn ReadAt) -> io::Result<Result<Normal, Finding>> {
+pub fn canonicalize(data: &dyn ReadAt) -> io::Result<Result<CanonicalImage, Finding>> {
     let mut findings = Findings::default();
     let Some(meta) = meta::newest(data, &mut findings)? else {
         let none = || Finding::new(Check::MetaMagic, "no sound meta page");
@@ -45,22 +45,22 @@ pub fn normal(data: &dyn ReadAt) -> io::Result<Result<Normal, Finding>> {
     }
     let revision = match revision(data, &meta) {
         Ok(revision) => revision,
-        Err(Halt::Found(_)) => None,
-        Err(Halt::Io(e)) if e.kind() == io::ErrorKind::UnexpectedEof => None,
-        Err(Halt::Io(e)) => return Err(e),
+        Err(PageError::Found(_)) => None,
+        Err(PageError::Io(e)) if e.kind() == io::ErrorKind::UnexpectedEof => None,
+        Err(PageError::Io(e)) => return Err(e),
     };
-    Ok(Ok(Normal { db_len, metas: meta::twins(data, &meta)?, revision }))
+    Ok(Ok(CanonicalImage { db_len, metas: meta::meta_pages(data, &meta)?, revision }))
 }
 
 /// The database file of an etcd that does not run, to be read where it lies as if bbolt had copied it: see [`in_place`].
 #[derive(Debug)]
-pub struct InPlace<T> {
+pub struct OfflineDb<T> {
     data: T,
     metas: Vec<u8>,
     db_len: u64,
 }
 
-impl<T: ReadAt> ReadAt for InPlace<T> {
+impl<T: ReadAt> ReadAt for OfflineDb<T> {
     fn size(&self) -> u64 {
         self.db_len
     }
@@ -80,12 +80,13 @@ impl<T: ReadAt> ReadAt for InPlace<T> {
 
 /// The database file `member/snap/db` of a stopped etcd, made readable for `prove` and `content` without writing to it or
 /// copying it, and the length of its database. A finding where [`normal`] has one.
-pub fn in_place<T: ReadAt>(data: T) -> io::Result<Result<(InPlace<T>, u64), Finding>> {
-    Ok(normal(&data)?.map(|Normal { db_len, metas, .. }| (InPlace { data, metas, db_len }, db_len)))
+pub fn open_offline<T: ReadAt>(data: T) -> io::Result<Result<(OfflineDb<T>, u64), Finding>> {
+    Ok(canonicalize(&data)?
+        .map(|CanonicalImage { db_len, metas, .. }| (OfflineDb { data, metas, db_len }, db_len)))
 }
 
 /// As etcd finds it on start: the last key of the bucket `key`, or what was compacted if that is later.
-fn revision(data: &dyn ReadAt, meta: &Meta) -> Result<Option<i64>, Halt> {
+fn revision(data: &dyn ReadAt, meta: &Meta) -> Result<Option<i64>, PageError> {
     let mut path = Path { data, meta, page: Page::default() };
     let Some(bucket) = path.bucket(b"key")? else { return Ok(None) };
     let last = path.seek(bucket, Want::Last)?.map(|found| found.key).unwrap_or_default();
@@ -131,7 +132,7 @@ struct Path<'a> {
 }
 
 impl Path<'_> {
-    fn bucket(&mut self, name: &[u8]) -> Result<Option<Root>, Halt> {
+    fn bucket(&mut self, name: &[u8]) -> Result<Option<Root>, PageError> {
         let Some(found) = self.seek(Root::Page(self.meta.root), Want::Key(name))? else { return Ok(None) };
         Ok(Some(match u64_at(&found.value, 0) {
             0 => Root::Inline { at: found.at + 16, len: found.len.saturating_sub(16) },
@@ -139,7 +140,7 @@ impl Path<'_> {
         }))
     }
 
-    fn seek(&mut self, root: Root, want: Want<'_>) -> Result<Option<Found>, Halt> {
+    fn seek(&mut self, root: Root, want: Want<'_>) -> Result<Option<Found>, PageError> {
         let mut next = root;
         for _ in 0..DEPTH {
             let header = match next {
@@ -160,7 +161,7 @@ impl Path<'_> {
         Err(lost())
     }
 
-    fn open(&mut self, id: u64) -> Result<super::page::Header, Halt> {
+    fn open(&mut self, id: u64) -> Result<super::page::Header, PageError> {
         let size = u64::from(self.meta.page_size);
         if id < 2 || id >= self.meta.pages {
             return Err(lost());
@@ -175,7 +176,7 @@ impl Path<'_> {
     }
 
     /// The element to take: of a leaf the one with the key, of a branch the last that does not begin after it.
-    fn choose(&mut self, count: u64, leaf: bool, want: Want<'_>) -> Result<Option<u64>, Halt> {
+    fn choose(&mut self, count: u64, leaf: bool, want: Want<'_>) -> Result<Option<u64>, PageError> {
         let Want::Key(wanted) = want else { return Ok(count.checked_sub(1)) };
         let mut before = None;
         for i in 0..count {
@@ -192,14 +193,14 @@ impl Path<'_> {
     }
 
     /// A key, and where its value begins and how long it is.
-    fn key(&mut self, i: u64, leaf: bool) -> Result<(Vec<u8>, u64, u64), Halt> {
+    fn key(&mut self, i: u64, leaf: bool) -> Result<(Vec<u8>, u64, u64), PageError> {
         let element = self.page.element(self.data, i, leaf)?;
         let at = element_at(i) + u64::from(element.pos);
         let key = self.page.bytes(self.data, at, element.ksize as usize)?.to_vec();
         Ok((key, at + u64::from(element.ksize), element.vsize.into()))
     }
 
-    fn found(&mut self, i: u64) -> Result<Found, Halt> {
+    fn found(&mut self, i: u64) -> Result<Found, PageError> {
         let (key, at, len) = self.key(i, true)?;
         let value = self.page.bytes(self.data, at, len.min(32) as usize)?.to_vec();
         Ok(Found { key, value, at: self.page.base + at, len })
@@ -207,14 +208,14 @@ impl Path<'_> {
 }
 
 /// Where the path ends is the proof's to say.
-fn lost() -> Halt {
+fn lost() -> PageError {
     Finding::new(Check::PageRange, "no way to the newest revision").into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inspect::{TRAILER, prove};
+    use crate::inspect::{TRAILER, verify};
 
     const STREAMED: &[u8] = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
 
@@ -226,10 +227,10 @@ mod tests {
     fn what_etcd_streamed_is_normal_and_its_revision_that_of_the_proof() {
         let mut file = database();
         let len = file.len() as u64;
-        let proven = prove(&&file[..], len).unwrap().facts.revision;
+        let proven = verify(&&file[..], len).unwrap().facts.revision;
         // The room that bbolt has made ahead.
         file.resize(file.len() + 65536, 0xEE);
-        let normal = normal(&&file[..]).unwrap().unwrap();
+        let normal = canonicalize(&&file[..]).unwrap().unwrap();
         assert_eq!((normal.db_len, normal.revision), (len, Some(proven)));
         assert_eq!(normal.metas, file[..8192]);
     }
@@ -242,11 +243,11 @@ mod tests {
         for at in (0..file.len()).step_by(61) {
             let mut file = file.clone();
             file[at] ^= 0xFF;
-            refused += u32::from(normal(&&file[..]).unwrap().is_ok_and(|n| n.revision.is_none()));
+            refused += u32::from(canonicalize(&&file[..]).unwrap().is_ok_and(|n| n.revision.is_none()));
         }
-        assert!(normal(&&file[..4096]).unwrap().is_err());
-        assert!(normal(&&b""[..]).unwrap().is_err());
-        assert!(normal(&&file[..file.len() - 4096]).unwrap().is_err());
+        assert!(canonicalize(&&file[..4096]).unwrap().is_err());
+        assert!(canonicalize(&&b""[..]).unwrap().is_err());
+        assert!(canonicalize(&&file[..file.len() - 4096]).unwrap().is_err());
         assert!(refused > 0);
     }
 }

@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Facts;
-use super::bbolt::Visit;
+use super::bbolt::Visitor;
 use super::facts::{self, Etcd};
 use super::finding::{Finding, Findings};
 use super::nodes::{self, Node};
 use super::page::Value;
-use super::proto::{Record, Span};
+use super::proto::{KeyValue, Span};
 use super::sample::Sampler;
 use crate::io::ReadAt;
 
@@ -70,9 +70,9 @@ pub struct Sample {
 
 /// Whether a database or an etcd holds what a snapshot holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
+pub enum Comparison {
     /// All that was compared is equal.
-    Same,
+    Equal,
     /// Something is not, and what.
     Differs(String),
     /// etcd has compacted past the snapshot's revision: nothing can be told any more.
@@ -104,14 +104,14 @@ pub fn content(
     upto: Option<i64>,
 ) -> anyhow::Result<Result<Content, Vec<Finding>>> {
     let mut findings = Findings::default();
-    let mut reader = Reader::new(upto.unwrap_or(i64::MAX));
+    let mut reader = ContentReader::new(upto.unwrap_or(i64::MAX));
     let of_file = super::walk(data, db_len, &mut findings, &mut reader).context("reading the database")?;
     let content = of_file.map(|of_file| reader.finish(&mut findings, of_file));
     Ok(content.filter(|_| findings.is_empty()).ok_or(findings.kept))
 }
 
 /// Hears the walk: proves, and takes down the content.
-struct Reader {
+struct ContentReader {
     etcd: Etcd,
     upto: i64,
     /// The walk is in the bucket `key`.
@@ -126,7 +126,7 @@ struct Reader {
     nodes: BTreeMap<String, Node>,
 }
 
-impl Visit for Reader {
+impl Visitor for ContentReader {
     fn bucket(&mut self, name: &[u8]) {
         self.here = name == b"key";
         self.etcd.bucket(name);
@@ -147,9 +147,9 @@ impl Visit for Reader {
     }
 }
 
-impl Reader {
-    fn new(upto: i64) -> Reader {
-        Reader {
+impl ContentReader {
+    fn new(upto: i64) -> ContentReader {
+        ContentReader {
             etcd: Etcd::default(),
             upto,
             here: false,
@@ -192,7 +192,7 @@ impl Reader {
     }
 
     /// Keeps what has to be known of some keys.
-    fn keep(&mut self, id: u64, record: Record, deleted: bool, value: &mut Value<'_>) -> io::Result<()> {
+    fn keep(&mut self, id: u64, record: KeyValue, deleted: bool, value: &mut Value<'_>) -> io::Result<()> {
         let Some(key) = value.bytes(record.key.at, record.key.len)? else { return Ok(()) };
         let hash = facts::token_hash(key);
         let node = nodes::name(key);
@@ -253,8 +253,8 @@ fn whole(value: &mut Value<'_>, span: Span) -> io::Result<Vec<u8>> {
 impl Content {
     /// Whether `restored`, read up to this content's revision, is what etcd makes out of a database with this content: it
     /// adds later revisions, goes on with a compaction that was begun, and may have started another.
-    pub fn same(&self, restored: &Content) -> Held {
-        let differs = |text: String| Held::Differs(text);
+    pub fn compare(&self, restored: &Content) -> Comparison {
+        let differs = |text: String| Comparison::Differs(text);
         if restored.revision < self.revision {
             return differs(format!(
                 "it ends at revision {}, the snapshot at {}",
@@ -262,7 +262,7 @@ impl Content {
             ));
         }
         if self.digest == restored.digest && self.entries == restored.entries {
-            return Held::Same;
+            return Comparison::Equal;
         }
         let settled = |content: &Content| content.compacted == content.facts.compacted;
         if self.compacted == restored.compacted && settled(self) && settled(restored) {
@@ -273,7 +273,7 @@ impl Content {
         }
         // History is gone, but what exists stays, up to the revision that was compacted to.
         if restored.compacted > self.revision {
-            return Held::Compacted;
+            return Comparison::Compacted;
         }
         if self.live != restored.live {
             return differs(format!(
@@ -284,7 +284,7 @@ impl Content {
         if self.state != restored.state {
             return differs(format!("some keys have other values at revision {}", self.revision));
         }
-        Held::Same
+        Comparison::Equal
     }
 }
 
@@ -292,7 +292,7 @@ impl Content {
 mod tests {
     use super::*;
     use crate::inspect::sample::SAMPLE;
-    use crate::inspect::{TRAILER, prove};
+    use crate::inspect::{TRAILER, verify};
 
     const BEFORE: &[u8] = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
     const AFTER: &[u8] = include_bytes!("../../tests/fixtures/after-server-1-1795339218");
@@ -304,8 +304,8 @@ mod tests {
     #[test]
     fn the_fixtures() {
         let before = read(BEFORE, None);
-        assert_eq!(before.facts, prove(&BEFORE, BEFORE.len() as u64 - TRAILER).unwrap().facts);
-        assert_eq!((before.revision, before.entries), (337, before.facts.entries));
+        assert_eq!(before.facts, verify(&BEFORE, BEFORE.len() as u64 - TRAILER).unwrap().facts);
+        assert_eq!((before.revision, before.entries), (337, before.facts.key_revisions));
         assert_eq!(before.sample.len(), SAMPLE.min(before.live as usize));
         assert_eq!(before.bootstrap.len(), 1);
         assert_eq!(before.bootstrap[0].hash, "ba1d715a4f9b");
@@ -317,12 +317,14 @@ mod tests {
             (before.digest, before.entries, before.live, before.state, &before.sample),
             (after.digest, after.entries, after.live, after.state, &after.sample)
         );
-        assert_eq!(before.same(&after), Held::Same);
+        assert_eq!(before.compare(&after), Comparison::Equal);
         let all = read(AFTER, None);
         assert_eq!(all.revision, 348);
         assert!(all.digest != before.digest && all.state != before.state);
-        assert!(matches!(all.same(&before), Held::Differs(why) if why.contains("ends at revision 337")));
-        assert!(matches!(before.same(&all), Held::Differs(_)));
+        assert!(
+            matches!(all.compare(&before), Comparison::Differs(why) if why.contains("ends at revision 337"))
+        );
+        assert!(matches!(before.compare(&all), Comparison::Differs(_)));
     }
 
     #[test]
@@ -346,7 +348,9 @@ mod tests {
                 // Free pages hold what nobody reads.
                 Ok(content) if content == whole => {}
                 Ok(content) => {
-                    other += u32::from(content.facts != whole.facts || whole.same(&content) != Held::Same)
+                    other += u32::from(
+                        content.facts != whole.facts || whole.compare(&content) != Comparison::Equal,
+                    )
                 }
             }
         }
@@ -367,7 +371,8 @@ mod tests {
             other
         };
         let finished = |c: &mut Content, to: i64| (c.compacted, c.facts.compacted) = (to, to);
-        let words = |held: Held| if let Held::Differs(why) = held { why } else { format!("{held:?}") };
+        let words =
+            |held: Comparison| if let Comparison::Differs(why) = held { why } else { format!("{held:?}") };
         type Row<'a> = (&'a str, &'a dyn Fn(&mut Content), &'a str);
         let rows: &[Row<'_>] = &[
             ("not compacted", &|_| (), "another one"),
@@ -378,12 +383,12 @@ mod tests {
             ("and another value", &|c| (finished(c, 300), c.state[3] ^= 1).0, "other values"),
         ];
         for (name, change, wanted) in rows {
-            let said = words(before.same(&with(change)));
+            let said = words(before.compare(&with(change)));
             assert!(said.contains(wanted), "{name}: {said}");
         }
         // The snapshot was taken amid a compaction, which etcd has gone on with.
         let mut amid = before.clone();
         amid.compacted = 300;
-        assert_eq!(amid.same(&with(&|c| finished(c, 300))), Held::Same);
+        assert_eq!(amid.compare(&with(&|c| finished(c, 300))), Comparison::Equal);
     }
 }

@@ -9,10 +9,10 @@ use std::io;
 
 use serde::Deserialize;
 
-use super::bbolt::Visit;
+use super::bbolt::Visitor;
 use super::finding::{Check, Finding, Findings};
 use super::page::Value;
-use super::proto::{self, Record, Span};
+use super::proto::{self, KeyValue, Span};
 use super::{Facts, Member};
 
 /// What precedes the hash of the token under which K3s keeps its bootstrap data.
@@ -45,7 +45,7 @@ pub(super) struct Etcd {
     facts: Facts,
 }
 
-impl Visit for Etcd {
+impl Visitor for Etcd {
     fn bucket(&mut self, name: &[u8]) {
         self.bucket = match name {
             b"key" => Bucket::Key,
@@ -121,7 +121,7 @@ impl Etcd {
 
     /// A revision of an object, or of its deletion.
     fn entry(&mut self, key: &[u8], value: &mut Value<'_>) -> io::Result<Wrong> {
-        self.facts.entries += 1;
+        self.facts.key_revisions += 1;
         let entry = match entry(key, value)? {
             Ok(entry) => entry,
             Err((revision, wrong)) => {
@@ -138,7 +138,7 @@ impl Etcd {
 
     /// Follows the two kinds of object that say whose snapshot this is. Revisions ascend: the last word
     /// counts.
-    fn follow(&mut self, record: Record, deleted: bool, value: &mut Value<'_>) -> io::Result<()> {
+    fn follow(&mut self, record: KeyValue, deleted: bool, value: &mut Value<'_>) -> io::Result<()> {
         let Span { at, len } = record.key;
         if len == BOOTSTRAP.len() as u64 + 12 {
             let Some(hash) = value.bytes(at, len)?.and_then(token_hash) else { return Ok(()) };
@@ -209,20 +209,20 @@ impl Etcd {
 }
 
 /// An entry of the bucket `key`.
-pub(super) struct Entry {
+pub(super) struct MvccRecord {
     /// Its revision, without the number in its transaction.
     pub(super) revision: i64,
     /// It says that the object is gone.
     pub(super) deleted: bool,
     /// The frame of its record; none in the placeholder of a raised revision.
-    pub(super) record: Option<Record>,
+    pub(super) record: Option<KeyValue>,
 }
 
 /// What is wrong with an entry, and its revision if it has one.
 type NoEntry = (Option<i64>, (Check, &'static str));
 
 /// Reads an entry of the bucket `key` and holds its record against its revision.
-pub(super) fn entry(key: &[u8], value: &mut Value<'_>) -> io::Result<Result<Entry, NoEntry>> {
+pub(super) fn entry(key: &[u8], value: &mut Value<'_>) -> io::Result<Result<MvccRecord, NoEntry>> {
     let (revision, deleted) = match key {
         [revision @ .., b't'] if key.len() == 18 => (main(revision), true),
         _ => (main(key), false),
@@ -233,7 +233,7 @@ pub(super) fn entry(key: &[u8], value: &mut Value<'_>) -> io::Result<Result<Entr
     let wrong = |text| Ok(Err((Some(revision), (Check::EtcdValue, text))));
     // `etcdutl snapshot restore --bump-revision` leaves an empty record at its new revision.
     if value.len() == 0 {
-        return Ok(Ok(Entry { revision, deleted, record: None }));
+        return Ok(Ok(MvccRecord { revision, deleted, record: None }));
     }
     let Some(record) = proto::record(value)? else { return wrong("not a key-value record") };
     if record.key.len == 0 {
@@ -248,7 +248,7 @@ pub(super) fn entry(key: &[u8], value: &mut Value<'_>) -> io::Result<Result<Entr
     if !sound {
         return wrong("the key-value record of another revision");
     }
-    Ok(Ok(Entry { revision, deleted, record: Some(record) }))
+    Ok(Ok(MvccRecord { revision, deleted, record: Some(record) }))
 }
 
 /// How etcd writes a member.

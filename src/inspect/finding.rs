@@ -9,7 +9,7 @@ use std::{fmt, io};
 use serde::{Serialize, Serializer};
 
 /// So many findings are kept; a badly damaged file has one on every page, and nobody reads the thousandth.
-const KEPT: usize = 100;
+const MAX_FINDINGS: usize = 100;
 
 macro_rules! checks {
     ($($name:ident $label:literal $doc:literal)*) => {
@@ -115,7 +115,7 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn push(&mut self, finding: Finding) {
-        if self.kept.len() < KEPT {
+        if self.kept.len() < MAX_FINDINGS {
             self.kept.push(finding);
         } else {
             self.more += 1;
@@ -129,32 +129,32 @@ impl Findings {
 
 /// Why the reading of one page stopped: its damage, or a reader that failed.
 #[derive(Debug)]
-pub(super) enum Halt {
+pub(super) enum PageError {
     Found(Finding),
     Io(io::Error),
 }
 
-impl From<Finding> for Halt {
-    fn from(finding: Finding) -> Halt {
-        Halt::Found(finding)
+impl From<Finding> for PageError {
+    fn from(finding: Finding) -> PageError {
+        PageError::Found(finding)
     }
 }
 
-impl From<io::Error> for Halt {
-    fn from(error: io::Error) -> Halt {
-        Halt::Io(error)
+impl From<io::Error> for PageError {
+    fn from(error: io::Error) -> PageError {
+        PageError::Io(error)
     }
 }
 
-impl Halt {
+impl PageError {
     /// The damage; bytes that end too early are damage too. `Err` is left to the reader's own failures.
     pub(super) fn damage(self, page: u64, offset: u64) -> io::Result<Finding> {
         match self {
-            Halt::Found(finding) => Ok(finding),
-            Halt::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            PageError::Found(finding) => Ok(finding),
+            PageError::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 Ok(Finding::at(Check::Truncated, page, offset, "the bytes of this page end too early"))
             }
-            Halt::Io(e) => Err(e),
+            PageError::Io(e) => Err(e),
         }
     }
 }

@@ -5,9 +5,9 @@
 
 use std::io;
 
-use super::finding::{Check, Finding, Findings, Halt};
+use super::finding::{Check, Finding, Findings, PageError};
 use super::page::{FREELIST, HEADER, Page, u64_at};
-use super::page_map::Ledger;
+use super::page_map::PageMap;
 
 /// The meta page names this page where no list is kept.
 const NONE: u64 = u64::MAX;
@@ -27,7 +27,7 @@ struct List {
 
 impl Freelist {
     /// Claims the pages of the list, before the walk, so that the tree cannot have them.
-    pub(super) fn claim(ledger: &mut Ledger<'_>, id: u64, findings: &mut Findings) -> io::Result<Freelist> {
+    pub(super) fn claim(ledger: &mut PageMap<'_>, id: u64, findings: &mut Findings) -> io::Result<Freelist> {
         if id == NONE {
             return Ok(Freelist(None));
         }
@@ -42,7 +42,7 @@ impl Freelist {
     }
 
     /// Holds the list against the tree, after the ledger.
-    pub(super) fn verify(self, ledger: &Ledger<'_>, findings: &mut Findings) -> io::Result<()> {
+    pub(super) fn verify(self, ledger: &PageMap<'_>, findings: &mut Findings) -> io::Result<()> {
         let Some(mut list) = self.0 else { return Ok(()) };
         if let Err(halt) = verify(ledger, &mut list, findings.is_empty()) {
             let finding = halt.damage(list.page.id, list.page.base)?;
@@ -52,9 +52,9 @@ impl Freelist {
     }
 }
 
-fn claim(ledger: &mut Ledger<'_>, id: u64) -> Result<List, Halt> {
+fn claim(ledger: &mut PageMap<'_>, id: u64) -> Result<List, PageError> {
     let mut page = Page::default();
-    let header = ledger.claim(id, &mut page)?;
+    let header = ledger.mark_used(id, &mut page)?;
     if header.flags != FREELIST {
         let text = format!("flags of {:#06x} on what has to be the freelist", header.flags);
         return Err(Finding::at(Check::PageFlags, id, page.base, text).into());
@@ -71,7 +71,7 @@ fn claim(ledger: &mut Ledger<'_>, id: u64) -> Result<List, Halt> {
     Ok(List { page, first, count })
 }
 
-fn verify(ledger: &Ledger<'_>, list: &mut List, complete: bool) -> Result<(), Halt> {
+fn verify(ledger: &PageMap<'_>, list: &mut List, complete: bool) -> Result<(), PageError> {
     let mut last = 1;
     for i in 0..list.count {
         let at = list.first + i * 8;

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use super::finding::{Check, Finding, Findings, Halt};
+use super::finding::{Check, Finding, Findings, PageError};
 use super::page::{Header, META, u32_at, u64_at};
 use crate::io::ReadAt;
 
@@ -34,7 +34,7 @@ pub(super) struct Meta {
 /// Whether this is meant to be a snapshot at all: one of the meta pages bears bbolt's magic number.
 ///
 /// Tells "not a snapshot" from "a damaged one"; a reader that fails says no.
-pub fn looks_like(data: &dyn ReadAt) -> bool {
+pub fn has_magic(data: &dyn ReadAt) -> bool {
     std::iter::once(0)
         .chain(PAGE_SIZES)
         .filter_map(|at| read(data, u64::from(at)).ok())
@@ -77,7 +77,7 @@ pub(super) fn newest(data: &dyn ReadAt, findings: &mut Findings) -> io::Result<O
 /// sound.
 fn settle(
     data: &dyn ReadAt,
-    meta: Result<Meta, Halt>,
+    meta: Result<Meta, PageError>,
     page: u64,
     at: u64,
     findings: &mut Findings,
@@ -98,7 +98,7 @@ fn settle(
 
 /// The two meta pages that bbolt's own copy of this database has: both say what `meta` says, the second as the transaction
 /// before. An older twin may name pages that are in use for something else by now; so nobody can fall back to it.
-pub(super) fn twins(data: &dyn ReadAt, meta: &Meta) -> io::Result<Vec<u8>> {
+pub(super) fn meta_pages(data: &dyn ReadAt, meta: &Meta) -> io::Result<Vec<u8>> {
     let record = read(data, meta.at)?;
     let (_, body) = record.split_at(16);
     let (body, _) = body.split_at(48);
@@ -124,7 +124,7 @@ fn read(data: &dyn ReadAt, at: u64) -> io::Result<[u8; LEN]> {
     Ok(record)
 }
 
-fn examine(data: &dyn ReadAt, page: u64, at: u64) -> Result<Meta, Halt> {
+fn examine(data: &dyn ReadAt, page: u64, at: u64) -> Result<Meta, PageError> {
     let record = read(data, at)?;
     let (magic, version, page_size) = (u32_at(&record, 16), u32_at(&record, 20), u32_at(&record, 24));
     let wrong = |check, text: String| Err(Finding::at(check, page, at, text).into());
@@ -173,7 +173,7 @@ mod tests {
         let streamed = &whole[..8192];
         let meta = newest(&streamed, &mut Findings::default()).unwrap().unwrap();
         assert_eq!(meta.at, 0);
-        assert_eq!(twins(&streamed, &meta).unwrap(), streamed);
+        assert_eq!(meta_pages(&streamed, &meta).unwrap(), streamed);
         // As in a live file: the newest in the second place, a stale one in the first.
         let mut live = streamed.to_vec();
         live.copy_within(0..4096, 4096);
@@ -185,17 +185,17 @@ mod tests {
         let mut findings = Findings::default();
         let newest = newest(&&live[..], &mut findings).unwrap().unwrap();
         assert!(findings.is_empty() && newest.at == 4096 && newest.txid == meta.txid);
-        assert_eq!(twins(&&live[..], &newest).unwrap(), streamed);
+        assert_eq!(meta_pages(&&live[..], &newest).unwrap(), streamed);
     }
 
     #[test]
     fn the_magic_is_looked_for_in_both_meta_pages_of_every_page_size() {
         for at in [0, 4096, 8192, 16384, 32768, 65536] {
             let mut data = vec![0_u8; 70_000];
-            assert!(!looks_like(&&data[..]));
+            assert!(!has_magic(&&data[..]));
             data[at + 16..at + 20].copy_from_slice(&MAGIC.to_le_bytes());
-            assert!(looks_like(&&data[..]), "at {at}");
+            assert!(has_magic(&&data[..]), "at {at}");
         }
-        assert!(!looks_like(&&b"PK\x03\x04"[..]));
+        assert!(!has_magic(&&b"PK\x03\x04"[..]));
     }
 }

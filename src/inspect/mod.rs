@@ -27,13 +27,13 @@ mod proto;
 mod read_ahead;
 mod sample;
 
-pub use canonical::{InPlace, Normal, in_place, normal};
-pub use content::{Bootstrap, Content, Held, Sample, content};
+pub use canonical::{CanonicalImage, OfflineDb, canonicalize, open_offline};
+pub use content::{Bootstrap, Comparison, Content, Sample, content};
 pub use finding::{Check, Finding};
-pub use meta::looks_like;
+pub use meta::has_magic;
 pub use nodes::{Address, Node};
 
-use bbolt::Visit;
+use bbolt::Visitor;
 use finding::Findings;
 
 use crate::io::ReadAt;
@@ -67,7 +67,7 @@ pub struct Facts {
     /// The revision up to which etcd has compacted, 0 if never.
     pub compacted: i64,
     /// Keys of the bucket `key`: every revision of every object, deletions too.
-    pub entries: u64,
+    pub key_revisions: u64,
     /// Keys of all buckets, as `etcdctl snapshot status` counts them.
     pub keys_total: u64,
     /// The last raft index that was applied, if the file says so.
@@ -100,7 +100,7 @@ pub struct Member {
 
 /// The outcome of a walk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Proof {
+pub struct CheckResult {
     /// What the snapshot says.
     pub facts: Facts,
     /// What is wrong with it, the first hundred; empty: proven.
@@ -109,7 +109,7 @@ pub struct Proof {
     pub more: u64,
 }
 
-impl Proof {
+impl CheckResult {
     /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
@@ -121,7 +121,7 @@ impl Proof {
 ///
 /// Damage is reported as findings; an error is a reader that failed. A value's content is covered by [`hash`]
 /// alone.
-pub fn prove(data: &dyn ReadAt, db_len: u64) -> anyhow::Result<Proof> {
+pub fn verify(data: &dyn ReadAt, db_len: u64) -> anyhow::Result<CheckResult> {
     let mut findings = Findings::default();
     let mut etcd = facts::Etcd::default();
     let facts = walk(data, db_len, &mut findings, &mut etcd).context("reading the database")?;
@@ -129,7 +129,7 @@ pub fn prove(data: &dyn ReadAt, db_len: u64) -> anyhow::Result<Proof> {
         Some(of_file) => etcd.facts(&mut findings, of_file),
         None => Facts::default(),
     };
-    Ok(Proof { facts, findings: findings.kept, more: findings.more })
+    Ok(CheckResult { facts, findings: findings.kept, more: findings.more })
 }
 
 /// What is known of the file itself; `None` where no meta page leads into it.
@@ -137,9 +137,9 @@ fn walk(
     data: &dyn ReadAt,
     db_len: u64,
     findings: &mut Findings,
-    visit: &mut dyn Visit,
+    visit: &mut dyn Visitor,
 ) -> io::Result<Option<Facts>> {
-    let data = &read_ahead::Stride::new(data);
+    let data = &read_ahead::ReadAhead::new(data);
     let Some(meta) = meta::newest(data, findings)? else { return Ok(None) };
     let page_size = u64::from(meta.page_size);
     if meta.pages.checked_mul(page_size) != Some(db_len) {
@@ -149,16 +149,16 @@ fn walk(
     }
     // The mark may be a lie: nothing is sized after it that the file itself does not have.
     let pages = meta.pages.min(db_len.min(data.size()) / page_size);
-    let mut ledger = page_map::Ledger::new(data, page_size, pages);
+    let mut ledger = page_map::PageMap::new(data, page_size, pages);
     let free = freelist::Freelist::claim(&mut ledger, meta.freelist, findings)?;
-    bbolt::Walk::new(&mut ledger, findings).tree(meta.root, visit)?;
+    bbolt::TreeWalk::new(&mut ledger, findings).tree(meta.root, visit)?;
     free.verify(&ledger, findings)?;
     let pages_used = ledger.used();
     Ok(Some(Facts { page_size: meta.page_size, pages, pages_used, txid: meta.txid, ..Facts::default() }))
 }
 
 /// How long the database part of a plain snapshot of `size` bytes is.
-pub fn split(size: u64) -> Result<u64, Finding> {
+pub fn database_len(size: u64) -> Result<u64, Finding> {
     match size.checked_sub(TRAILER) {
         Some(db_len) if db_len > 0 && db_len % SECTOR == 0 => Ok(db_len),
         _ => Err(Finding::new(
@@ -216,7 +216,7 @@ fn feed(
     let mut asked = at;
     while at < end {
         if asked < end && asked.saturating_sub(at) < AHEAD {
-            data.soon(asked, AHEAD.min(end - asked));
+            data.will_need(asked, AHEAD.min(end - asked));
             asked = asked.saturating_add(AHEAD);
         }
         let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buf.len());
@@ -230,7 +230,7 @@ fn feed(
 }
 
 /// Compares the database's digest with the trailer.
-pub fn matches(database: &[u8; 32], trailer: &[u8; 32]) -> Result<(), Finding> {
+pub fn check_trailer(database: &[u8; 32], trailer: &[u8; 32]) -> Result<(), Finding> {
     if database == trailer {
         return Ok(());
     }

@@ -3,12 +3,12 @@
 //!
 //! One bit a page, for no more pages than the file really has. What a page holds is not looked at here.
 
-use super::finding::{Check, Finding, Halt};
+use super::finding::{Check, Finding, PageError};
 use super::page::{Header, Page};
 use crate::io::ReadAt;
 
 /// The pages of a file and whether they are in use, as far as has been walked.
-pub(super) struct Ledger<'a> {
+pub(super) struct PageMap<'a> {
     pub(super) data: &'a dyn ReadAt,
     pub(super) page_size: u64,
     /// All of them lie in `data`.
@@ -16,11 +16,11 @@ pub(super) struct Ledger<'a> {
     seen: Vec<u64>,
 }
 
-impl<'a> Ledger<'a> {
+impl<'a> PageMap<'a> {
     /// A ledger of `pages` pages, in which the two meta pages are taken.
-    pub(super) fn new(data: &'a dyn ReadAt, page_size: u64, pages: u64) -> Ledger<'a> {
+    pub(super) fn new(data: &'a dyn ReadAt, page_size: u64, pages: u64) -> PageMap<'a> {
         let words = usize::try_from(pages.div_ceil(64)).unwrap_or(0);
-        let mut ledger = Ledger { data, page_size, pages, seen: vec![0; words] };
+        let mut ledger = PageMap { data, page_size, pages, seen: vec![0; words] };
         ledger.mark(0);
         ledger.mark(1);
         ledger
@@ -44,7 +44,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Takes possession of a page and its overflow, and opens it.
-    pub(super) fn claim(&mut self, id: u64, page: &mut Page) -> Result<Header, Halt> {
+    pub(super) fn mark_used(&mut self, id: u64, page: &mut Page) -> Result<Header, PageError> {
         if id < 2 || id >= self.pages {
             let last = self.pages.saturating_sub(1);
             let text = format!("a reference to page {id}, which is none of the pages 2 to {last}");
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn pages_are_marked_singly_and_none_beyond_the_last() {
         let nothing: &[u8] = b"";
-        let mut ledger = Ledger::new(&nothing, 4096, 130);
+        let mut ledger = PageMap::new(&nothing, 4096, 130);
         assert_eq!(ledger.used(), 2);
         for page in [2, 63, 64, 129] {
             assert!(!ledger.is_used(page));

@@ -16,7 +16,7 @@ pub(super) struct Span {
 
 /// The frame of an etcd `mvccpb.KeyValue`: its numbers, and where key and value are.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Record {
+pub(super) struct KeyValue {
     pub(super) key: Span,
     pub(super) created: i64,
     pub(super) modified: i64,
@@ -25,8 +25,8 @@ pub(super) struct Record {
 }
 
 /// Reads the frame of a key-value record; `None` if it is not one from its first to its last byte.
-pub(super) fn record(value: &mut Value<'_>) -> io::Result<Option<Record>> {
-    let (mut record, mut at, mut before) = (Record::default(), 0, 0);
+pub(super) fn record(value: &mut Value<'_>) -> io::Result<Option<KeyValue>> {
+    let (mut record, mut at, mut before) = (KeyValue::default(), 0, 0);
     while at < value.len() {
         let Some(tag) = number(value, &mut at)? else { return Ok(None) };
         let (field, wire) = (tag >> 3, tag & 7);
@@ -132,7 +132,7 @@ mod tests {
     use super::super::page::Page;
     use super::*;
 
-    fn read(bytes: &[u8]) -> Option<Record> {
+    fn read(bytes: &[u8]) -> Option<KeyValue> {
         // A value is always behind a page header.
         let data = [&[0; 16], bytes].concat();
         let mut page = Page::default();

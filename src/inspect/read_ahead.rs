@@ -8,13 +8,13 @@ use super::page::WINDOW;
 use crate::io::ReadAt;
 
 /// What is read at once at the second read in a row, doubled with each that follows.
-const FIRST: usize = 16 * 1024;
+const INITIAL_WINDOW: usize = 16 * 1024;
 /// And never more than what a page is read by, too.
-const LONGEST: usize = WINDOW as usize;
+const MAX_WINDOW: usize = WINDOW as usize;
 
 /// The same bytes, read ahead where reads follow each other. Where they do not, and where reading ahead fails, just what is
 /// asked for is read: an error is always of bytes that were asked for.
-pub(super) struct Stride<'a> {
+pub(super) struct ReadAhead<'a> {
     data: &'a dyn ReadAt,
     held: Mutex<Held>,
 }
@@ -36,13 +36,13 @@ impl Held {
     }
 }
 
-impl<'a> Stride<'a> {
-    pub(super) fn new(data: &'a dyn ReadAt) -> Stride<'a> {
-        Stride { data, held: Mutex::default() }
+impl<'a> ReadAhead<'a> {
+    pub(super) fn new(data: &'a dyn ReadAt) -> ReadAhead<'a> {
+        ReadAhead { data, held: Mutex::default() }
     }
 }
 
-impl ReadAt for Stride<'_> {
+impl ReadAt for ReadAhead<'_> {
     fn size(&self) -> u64 {
         self.data.size()
     }
@@ -55,7 +55,7 @@ impl ReadAt for Stride<'_> {
             out.copy_from_slice(bytes);
             return Ok(());
         }
-        held.ahead = if follows { (held.ahead * 2).clamp(FIRST, LONGEST) } else { 0 };
+        held.ahead = if follows { (held.ahead * 2).clamp(INITIAL_WINDOW, MAX_WINDOW) } else { 0 };
         let left = usize::try_from(self.size().saturating_sub(offset)).unwrap_or(usize::MAX);
         let want = held.ahead.min(left);
         if want > out.len() {
@@ -72,8 +72,8 @@ impl ReadAt for Stride<'_> {
         self.data.read_exact_at(out, offset)
     }
 
-    fn soon(&self, offset: u64, len: u64) {
-        self.data.soon(offset, len);
+    fn will_need(&self, offset: u64, len: u64) {
+        self.data.will_need(offset, len);
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn reads_in_a_row_are_few_reads() {
         let disk = Disk::new(u64::MAX);
-        let stride = Stride::new(&disk);
+        let stride = ReadAhead::new(&disk);
         let mut page = [0; 4096];
         for at in (0..SIZE).step_by(4096) {
             stride.read_exact_at(&mut page, at as u64).unwrap();
@@ -134,7 +134,7 @@ mod tests {
             jumps in prop::collection::vec((0..SIZE as u64 + 9000, 0..9000usize, 0..20usize), 1..30),
         ) {
             let disk = Disk::new(bad);
-            let stride = Stride::new(&disk);
+            let stride = ReadAhead::new(&disk);
             for (mut at, len, again) in jumps {
                 for _ in 0..=again {
                     let (mut ours, mut plain) = (vec![0; len], vec![0; len]);

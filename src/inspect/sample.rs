@@ -10,7 +10,7 @@ use super::content::Sample;
 /// How many are given in the end.
 pub(super) const SAMPLE: usize = 200;
 /// So many are held on the way, as some of them will yet be deleted; twice that before the others are let go.
-const HELD: usize = 5 * SAMPLE;
+const CANDIDATES: usize = 5 * SAMPLE;
 
 /// The keys held so far, by their hashes.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ impl Sampler {
     /// A key has got a value.
     pub(super) fn put(&mut self, hash: u64, sample: Sample) {
         self.held.insert(hash, sample);
-        if self.held.len() >= 2 * HELD {
-            self.limit = self.held.keys().nth(HELD).copied();
+        if self.held.len() >= 2 * CANDIDATES {
+            self.limit = self.held.keys().nth(CANDIDATES).copied();
             if let Some(limit) = &self.limit {
                 self.held.split_off(limit);
             }
@@ -74,7 +74,7 @@ mod tests {
             if n % 2 == 0 {
                 all.delete(hash);
             }
-            assert!(all.held.len() < 2 * HELD);
+            assert!(all.held.len() < 2 * CANDIDATES);
         }
         assert!(!all.wants(u64::MAX));
         let found: Vec<i64> = all.finish().iter().map(|s| s.mod_revision).collect();

@@ -37,7 +37,7 @@ impl Contents {
 
 /// Why bootstrap data was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum OpenError {
     /// It is not of the form `<salt>:<base64>`.
     Form,
     /// It was sealed with another password, or is damaged: nobody can tell which.
@@ -46,12 +46,12 @@ pub enum Why {
     Inside,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Why::Form => "it is not of the form in which K3s keeps it",
-            Why::Sealed => "it was sealed with another token, or is damaged",
-            Why::Inside => "it opens with the token, but holds no list of files",
+            OpenError::Form => "it is not of the form in which K3s keeps it",
+            OpenError::Sealed => "it was sealed with another token, or is damaged",
+            OpenError::Inside => "it opens with the token, but holds no list of files",
         })
     }
 }
@@ -59,26 +59,26 @@ impl fmt::Display for Why {
 /// Opens bootstrap data with the password of a token: see [`super::token`].
 ///
 /// K3s before 1.22 may have sealed it with the empty password or the token's full form, under the hash of that.
-pub fn open(value: &[u8], password: &Secret) -> Result<Contents, Why> {
-    let split = value.iter().position(|b| *b == b':').ok_or(Why::Form)?;
+pub fn open(value: &[u8], password: &Secret) -> Result<Contents, OpenError> {
+    let split = value.iter().position(|b| *b == b':').ok_or(OpenError::Form)?;
     let (salt, sealed) = (value.get(..split).unwrap_or_default(), value.get(split + 1..).unwrap_or_default());
-    let mut sealed = STANDARD.decode(sealed).map_err(|_| Why::Form)?;
+    let mut sealed = STANDARD.decode(sealed).map_err(|_| OpenError::Form)?;
     if sealed.len() < aead::NONCE_LEN + aead::AES_256_GCM.tag_len() {
-        return Err(Why::Form);
+        return Err(OpenError::Form);
     }
     let (nonce, sealed) = sealed.split_at_mut(aead::NONCE_LEN);
-    let nonce = aead::Nonce::try_assume_unique_for_key(nonce).map_err(|_| Why::Form)?;
+    let nonce = aead::Nonce::try_assume_unique_for_key(nonce).map_err(|_| OpenError::Form)?;
 
     let mut key = [0; 32];
     // The salt is the text as it stands, not the bytes that its hex digits spell.
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA1, ROUNDS, salt, password.expose().as_bytes(), &mut key);
-    let key = aead::UnboundKey::new(&aead::AES_256_GCM, &key).map_err(|_| Why::Form)?;
+    let key = aead::UnboundKey::new(&aead::AES_256_GCM, &key).map_err(|_| OpenError::Form)?;
     let inside = aead::LessSafeKey::new(key).open_in_place(nonce, aead::Aad::empty(), sealed);
-    let Ok(Value::Object(files)) = serde_json::from_slice(inside.map_err(|_| Why::Sealed)?) else {
-        return Err(Why::Inside);
+    let Ok(Value::Object(files)) = serde_json::from_slice(inside.map_err(|_| OpenError::Sealed)?) else {
+        return Err(OpenError::Inside);
     };
     if files.is_empty() {
-        return Err(Why::Inside);
+        return Err(OpenError::Inside);
     }
     let mut names: Vec<String> = files.keys().cloned().collect();
     names.sort();
@@ -145,13 +145,13 @@ mod tests {
         assert!(found.ca_hashes.len() == 1 && hashes.contains(&found.ca_hashes[0]));
         assert_eq!(found.fits(&found.ca_hashes[0]), Some(true));
         assert_eq!(found.fits(&"0".repeat(64)), Some(false));
-        assert_eq!(open(value, &Secret::new("labtoken ")), Err(Why::Sealed));
-        assert_eq!(open(value, &Secret::new("")), Err(Why::Sealed));
+        assert_eq!(open(value, &Secret::new("labtoken ")), Err(OpenError::Sealed));
+        assert_eq!(open(value, &Secret::new("")), Err(OpenError::Sealed));
         let mut damaged = value.clone();
         damaged[1000] ^= 1;
-        assert_eq!(open(&damaged, &Secret::new("labtoken")), Err(Why::Sealed));
+        assert_eq!(open(&damaged, &Secret::new("labtoken")), Err(OpenError::Sealed));
         damaged[1000] = b'!';
-        assert_eq!(open(&damaged, &Secret::new("labtoken")), Err(Why::Form));
+        assert_eq!(open(&damaged, &Secret::new("labtoken")), Err(OpenError::Form));
     }
 
     #[test]
@@ -188,13 +188,13 @@ mod tests {
         for inside in ["", "no JSON", "[]", "{}", "1"] {
             assert_eq!(
                 open(&seal(inside.as_bytes(), "p"), &Secret::new("p")),
-                Err(Why::Inside),
+                Err(OpenError::Inside),
                 "{inside:?}"
             );
         }
         for value in ["", ":", "salt", "salt:", "salt:AAAA", "salt:!!!!", "a:b:c"] {
-            assert_eq!(open(value.as_bytes(), &Secret::new("p")), Err(Why::Form), "{value:?}");
+            assert_eq!(open(value.as_bytes(), &Secret::new("p")), Err(OpenError::Form), "{value:?}");
         }
-        assert_eq!(open(&[0xFF, b':', 0xFE], &Secret::new("p")), Err(Why::Form));
+        assert_eq!(open(&[0xFF, b':', 0xFE], &Secret::new("p")), Err(OpenError::Form));
     }
 }

@@ -40,7 +40,7 @@ const HIDDEN: &[(&[&str], &str)] =
 
 /// What differs from machine to machine.
 #[derive(Debug, Default)]
-pub struct Machine {
+pub struct HostPaths {
     /// The folder of etcd's database and, by default, of the snapshots.
     pub db: PathBuf,
     /// The snapshot folder.
@@ -63,7 +63,7 @@ pub struct DropIns {
 }
 
 /// What this machine needs. `usual` is the folder that the units name by themselves.
-pub fn of(machine: &Machine, usual: &Path) -> DropIns {
+pub fn of(machine: &HostPaths, usual: &Path) -> DropIns {
     let mut all = DropIns::default();
     let mut add = |unit: &str, why: &str, section: &str, lines: &[String]| {
         let text =
@@ -164,12 +164,12 @@ mod tests {
 
     const USUAL: &str = "/u/k3s/server/db";
 
-    fn drop_ins(machine: &Machine) -> DropIns {
+    fn drop_ins(machine: &HostPaths) -> DropIns {
         of(machine, Path::new(USUAL))
     }
 
-    fn machine(db: &str, dir: &str) -> Machine {
-        Machine { db: db.into(), dir: dir.into(), ..Machine::default() }
+    fn machine(db: &str, dir: &str) -> HostPaths {
+        HostPaths { db: db.into(), dir: dir.into(), ..HostPaths::default() }
     }
 
     /// The lines of a unit's drop-in, without comment and section.

@@ -40,7 +40,7 @@ pub const FIELDS: &[&str] = &[
 ];
 
 /// So many snapshots are named in one event; the report has them all.
-const NAMED: usize = 50;
+const MAX_NAMED: usize = 50;
 
 /// One entry of the journal.
 #[derive(Debug)]
@@ -56,17 +56,17 @@ pub struct Event {
 }
 
 /// The event of a run that is over.
-pub fn of(report: &Report) -> Event {
-    let rows: Vec<&Row> = report.snapshots.iter().filter(|r| concerned(report.verb, r)).collect();
+pub fn from_report(report: &Report) -> Event {
+    let rows: Vec<&Row> = report.snapshots.iter().filter(|r| concerned(report.command, r)).collect();
     let mut fields = vec![
-        ("VERB", report.verb.to_owned()),
+        ("VERB", report.command.to_owned()),
         ("OUTCOME", report.outcome.to_owned()),
         ("EXIT_CODE", report.exit_code.to_string()),
         ("DURATION_MS", report.duration_ms.to_string()),
     ];
     fields.extend(report.step.iter().map(|step| ("STEP", step.clone())));
     fields.extend(report.error.iter().filter_map(|e| Some(("HINT", e.hint.clone()?))));
-    for row in rows.iter().take(NAMED) {
+    for row in rows.iter().take(MAX_NAMED) {
         let told = [
             ("SNAPSHOT", Some(row.name.clone())),
             ("PLACE", Some(row.location.clone())),
@@ -98,7 +98,7 @@ fn concerned(verb: &str, row: &Row) -> bool {
     match verb {
         "list" => false,
         "prune" | "delete" => row.deleted.is_some(),
-        "verify" => row.state == State::Bad,
+        "verify" => row.state == State::Corrupt,
         _ => true,
     }
 }
@@ -111,8 +111,8 @@ fn done(report: &Report, rows: &[&Row]) -> String {
     let mut names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
     names.dedup();
     match names[..] {
-        [name] => format!("{} done in {time}: {name}", report.verb),
-        _ => format!("{} done in {time}", report.verb),
+        [name] => format!("{} done in {time}: {name}", report.command),
+        _ => format!("{} done in {time}", report.command),
     }
 }
 
@@ -129,11 +129,11 @@ mod tests {
             location: place.into(),
             size: 544,
             created_at: 1,
-            state: State::Proven,
-            entries: None,
+            state: State::Verified,
+            key_revisions: None,
             manifest: None,
         };
-        Row::of(&snapshot, None)
+        Row::from_snapshot(&snapshot, None)
     }
 
     fn values<'a>(event: &'a Event, field: &str) -> Vec<&'a str> {
@@ -157,7 +157,7 @@ mod tests {
         let mut report = Report::new("save", 0);
         report.duration_ms = 1234;
         report.snapshots = vec![row("s", "file:///s"), row("s", "s3://b/s")];
-        let event = of(&report);
+        let event = from_report(&report);
         assert_eq!((event.priority, event.text.as_str()), (6, "save done in 1.2 s: s"));
         assert_eq!(values(&event, "SNAPSHOT"), ["s"]);
         assert_eq!(values(&event, "PLACE"), ["file:///s", "s3://b/s"]);
@@ -172,7 +172,7 @@ mod tests {
             vec![row("kept", "file:///kept"), Row { deleted: Some(false), ..row("gone", "file:///gone") }];
         report.step = Some("deleting 1 file".into());
         report.fail(&Fault::new(Code::Locked, "locked").hint("Wait.").into());
-        let event = of(&report);
+        let event = from_report(&report);
         assert_eq!((event.id, event.priority), (IDS[10].1, 3));
         assert_eq!(event.text, "error: locked");
         for (field, value) in
@@ -182,7 +182,7 @@ mod tests {
         }
         let mut report = Report::new("save", 0);
         report.skip("an agent");
-        let event = of(&report);
+        let event = from_report(&report);
         assert_eq!((event.id, event.text.as_str()), (IDS[1].1, "skipped: an agent"));
     }
 }

@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
-use super::restore_report::{Old, Restore};
-use super::snapshot::{Recency, Snapshot, State};
+use super::restore_report::{OldDatabase, Restore};
+use super::snapshot::{Freshness, Snapshot, State};
 use crate::error::{self, Kind};
 
 /// The result of one run.
@@ -15,7 +15,7 @@ pub struct Report {
     /// Version of this format: 1.
     pub version: u32,
     /// Which command it was: `save`, `list`, `verify`, `prune`, `delete`, `restore`.
-    pub verb: &'static str,
+    pub command: &'static str,
     /// `done`, `skipped`, or the kind of failure.
     pub outcome: &'static str,
     /// The exit code of the process.
@@ -26,7 +26,7 @@ pub struct Report {
     pub duration_ms: u64,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Trouble>,
+    pub error: Option<ErrorReport>,
     /// The step that a run was at when something went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -45,7 +45,7 @@ pub struct Report {
     pub restore: Option<Restore>,
     /// The databases that restores have left; only by `restore --clean-old`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub old_databases: Vec<Old>,
+    pub old_databases: Vec<OldDatabase>,
 }
 
 /// One thing that works or does not.
@@ -64,7 +64,7 @@ pub struct Check {
 
 /// Why a run did not come to a good end.
 #[derive(Debug, Serialize)]
-pub struct Trouble {
+pub struct ErrorReport {
     /// The kind, a stable word.
     pub kind: &'static str,
     /// The whole chain in one sentence.
@@ -90,7 +90,7 @@ pub struct Row {
     /// etcd's revision, where it was read.
     pub revision: Option<i64>,
     /// Keys of etcd's bucket `key`.
-    pub entries: Option<u64>,
+    pub key_revisions: Option<u64>,
     /// What is known of it.
     pub state: State,
     /// `current` or `other`: whether it needs the token that this server has; `None` where that is not known.
@@ -102,9 +102,9 @@ pub struct Row {
     /// SHA-256 of the file as stored.
     pub sha256: Option<String>,
     /// When every byte was last read and checked, RFC 3339.
-    pub checked: Option<String>,
+    pub checked_at: Option<String>,
     /// How far it reaches, where this tool saved it.
-    pub recency: Option<Recency>,
+    pub freshness: Option<Freshness>,
     /// How it was taken, where this tool saved it: `stream` or `clone`.
     pub method: Option<String>,
     /// Why not by the other method, where that would have been preferred.
@@ -116,7 +116,7 @@ pub struct Row {
     /// What else should be known of it.
     pub notes: Vec<String>,
     /// What prune and delete make of it: `keep` or `remove`; `None` where it was not asked about.
-    pub verdict: Option<&'static str>,
+    pub action: Option<&'static str>,
     /// Why.
     pub reasons: Vec<String>,
     /// Whether it was deleted; `None` where that was not to be, and in a dry run.
@@ -125,7 +125,7 @@ pub struct Row {
 
 impl Row {
     /// The row of a snapshot. `token` is the hash of this server's token, where it is known.
-    pub fn of(s: &Snapshot, token: Option<&str>) -> Row {
+    pub fn from_snapshot(s: &Snapshot, token: Option<&str>) -> Row {
         let m = s.manifest.as_ref();
         let needs = m.map(|m| m.token_hash.clone()).unwrap_or_default();
         Row {
@@ -136,7 +136,7 @@ impl Row {
             node: m.and_then(|m| m.node.clone()),
             // Of a bad snapshot perhaps nothing could be read.
             revision: m.filter(|m| m.findings.is_empty() || m.revision > 0).map(|m| m.revision),
-            entries: s.entries(),
+            key_revisions: s.key_revisions(),
             state: s.state,
             token: token
                 .filter(|_| !needs.is_empty())
@@ -144,20 +144,22 @@ impl Row {
             token_hash: needs,
             cluster_id: m.and_then(|m| m.cluster_id.clone()),
             sha256: m.map(|m| m.stored_sha256.to_string()),
-            checked: m.map(|m| rfc3339(m.checked_at)),
-            recency: m.and_then(|m| m.recency.clone()),
+            checked_at: m.map(|m| rfc3339(m.checked_at)),
+            freshness: m.and_then(|m| m.freshness.clone()),
             method: m.and_then(|m| m.method.clone()),
             method_reason: m.and_then(|m| m.method_reason.clone()),
             alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
             findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
             notes: match s.state {
-                State::Partial => vec!["left by a save that was cut off, or still being written".to_owned()],
-                State::Unchecked if m.is_some() => {
+                State::Incomplete => {
+                    vec!["left by a save that was cut off, or still being written".to_owned()]
+                }
+                State::Unverified if m.is_some() => {
                     vec!["saved while etcd's CORRUPT alarm was on, so it cannot be called proven".to_owned()]
                 }
                 _ => vec![],
             },
-            verdict: None,
+            action: None,
             reasons: vec![],
             deleted: None,
         }
@@ -169,7 +171,7 @@ impl Report {
     pub fn new(verb: &'static str, started_at: u64) -> Report {
         Report {
             version: 1,
-            verb,
+            command: verb,
             outcome: "done",
             exit_code: 0,
             started_at: rfc3339(started_at),
@@ -207,7 +209,7 @@ impl Report {
         let kind: Kind = error::kind_of(error);
         self.outcome = kind.as_str();
         self.exit_code = kind.exit_code();
-        self.error = Some(Trouble {
+        self.error = Some(ErrorReport {
             kind: kind.as_str(),
             message: format!("{error:#}"),
             hint: error::hint_of(error).map(str::to_owned),

@@ -16,41 +16,41 @@ pub const RECORD_VERSION: u32 = 1;
 /// Which of the three ways to another database it is. All of them go through the same stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Deed {
+pub enum Operation {
     /// K3s makes a database of a snapshot.
     #[default]
     Restore,
     /// K3s makes the live database one of this server alone.
-    ResetOnly,
+    ClusterReset,
     /// The database is moved aside, and K3s joins another server with an empty one.
     Rejoin,
 }
 
-impl Deed {
+impl Operation {
     /// The word for reports.
     pub fn as_str(self) -> &'static str {
         match self {
-            Deed::Restore => "restore",
-            Deed::ResetOnly => "reset-only",
-            Deed::Rejoin => "rejoin",
+            Operation::Restore => "restore",
+            Operation::ClusterReset => "reset-only",
+            Operation::Rejoin => "rejoin",
         }
     }
 
     /// What has happened where it came to its end.
     pub fn past(self) -> &'static str {
         match self {
-            Deed::Restore => "restored",
-            Deed::ResetOnly => "reset",
-            Deed::Rejoin => "rejoined",
+            Operation::Restore => "restored",
+            Operation::ClusterReset => "reset",
+            Operation::Rejoin => "rejoined",
         }
     }
 
     /// Its steps, in order.
     pub fn steps(self) -> &'static [Step] {
         match self {
-            Deed::Restore => STEPS,
-            Deed::ResetOnly => RESET_STEPS,
-            Deed::Rejoin => REJOIN_STEPS,
+            Operation::Restore => STEPS,
+            Operation::ClusterReset => RESET_STEPS,
+            Operation::Rejoin => REJOIN_STEPS,
         }
     }
 }
@@ -119,22 +119,22 @@ impl Stage {
 /// What K3s was doing before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Was {
+pub enum PriorState {
     /// It ran.
     Running,
     /// It was stopped, or had never run.
-    Down,
+    Stopped,
     /// It failed, or was started again and again.
-    Broken,
+    Failing,
 }
 
-impl Was {
+impl PriorState {
     /// The word for reports.
     pub fn as_str(self) -> &'static str {
         match self {
-            Was::Running => "running",
-            Was::Down => "down",
-            Was::Broken => "broken",
+            PriorState::Running => "running",
+            PriorState::Stopped => "down",
+            PriorState::Failing => "broken",
         }
     }
 }
@@ -168,7 +168,7 @@ pub struct Process {
 
 /// One thing that K3s rewrites, and where it goes back from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct BackupEntry {
     /// Where it belongs.
     pub path: PathBuf,
     /// Where the copy lies: on the same file system.
@@ -179,7 +179,7 @@ pub struct Kept {
 
 /// What etcd was before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Before {
+pub struct EtcdBefore {
     /// The id of its member, where it answered.
     pub member: Option<u64>,
     /// Its revision, where it answered.
@@ -188,7 +188,7 @@ pub struct Before {
 
 /// What is restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subject {
+pub struct SnapshotRef {
     /// Its file name; empty where no snapshot is restored.
     pub name: String,
     /// Where it lies, as a URL.
@@ -205,14 +205,14 @@ pub struct Subject {
 
 /// What a restore leaves on the disk while it is at work, and when it is cut off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct RestoreState {
     /// Version of this format: 1.
     pub version: u32,
     /// When it began: seconds since the epoch. Names what it leaves behind.
     pub id: u64,
     /// Which way it goes.
     #[serde(default)]
-    pub deed: Deed,
+    pub operation: Operation,
     /// How far it has come.
     pub stage: Stage,
     /// K3s's unit.
@@ -220,22 +220,22 @@ pub struct Record {
     /// K3s's data-dir.
     pub data_dir: PathBuf,
     /// What is restored.
-    pub snapshot: Subject,
+    pub snapshot: SnapshotRef,
     /// The file that K3s is given: proven, and ours alone.
     pub pinned: PathBuf,
     /// What K3s was doing.
-    pub was: Was,
+    pub previous_state: PriorState,
     /// What etcd was.
-    pub before: Before,
+    pub before: EtcdBefore,
     /// The folder of the database that was live, wherever it is now; `None` where there was none.
-    pub live: Option<Identity>,
+    pub live_database: Option<Identity>,
     /// What K3s rewrites.
-    pub kept: Vec<Kept>,
+    pub backups: Vec<BackupEntry>,
     /// The process that resets, while it runs.
     pub reset: Option<Process>,
     /// Why it is being undone.
     #[serde(default)]
-    pub why: Option<String>,
+    pub rollback_reason: Option<String>,
 }
 
 /// A step of the plan.
@@ -244,46 +244,47 @@ pub struct Step {
     /// A stable word.
     pub name: &'static str,
     /// What is done.
-    pub does: &'static str,
+    pub description: &'static str,
     /// What undoes it.
     pub undo: &'static str,
 }
 
 // The steps that several have in common.
-const GATE: Step = Step { name: "gate", does: "bar K3s's unit from starting", undo: "the bar is removed" };
-const STOP: Step = Step { name: "stop", does: "stop K3s", undo: "K3s is started, if it ran" };
+const GATE: Step =
+    Step { name: "gate", description: "bar K3s's unit from starting", undo: "the bar is removed" };
+const STOP: Step = Step { name: "stop", description: "stop K3s", undo: "K3s is started, if it ran" };
 const KEEP: Step = Step {
     name: "keep",
-    does: "copy the certificates, credentials and tokens that K3s rewrites",
+    description: "copy the certificates, credentials and tokens that K3s rewrites",
     undo: "the copies are removed",
 };
 const START: Step = Step {
     name: "start",
-    does: "remove the bar and start K3s",
+    description: "remove the bar and start K3s",
     undo: "K3s is barred and stopped, then as for reset",
 };
-const READY: Step = Step { name: "ready", does: "wait until the API server is ready", undo: "none" };
+const READY: Step = Step { name: "ready", description: "wait until the API server is ready", undo: "none" };
 
 /// Every step of a restore, in order.
 pub const STEPS: &[Step] = &[
-    Step { name: "safety", does: "save what is live now as pre-restore", undo: "the snapshot stays" },
+    Step { name: "safety", description: "save what is live now as pre-restore", undo: "the snapshot stays" },
     GATE,
     STOP,
     KEEP,
     Step {
         name: "reset",
-        does: "let K3s make a new database of the snapshot; it moves the live one to etcd-old-<time>",
+        description: "let K3s make a new database of the snapshot; it moves the live one to etcd-old-<time>",
         undo: "the live database and the copies are moved back; what K3s made is kept as etcd-failed-<time>",
     },
     Step {
         name: "compare",
-        does: "compare the new database with the snapshot, entry by entry",
+        description: "compare the new database with the snapshot, entry by entry",
         undo: "as for reset",
     },
     START,
     Step {
         name: "prove",
-        does: "ask the running etcd for the snapshot's data; from here on nothing is undone",
+        description: "ask the running etcd for the snapshot's data; from here on nothing is undone",
         undo: "none",
     },
     READY,
@@ -293,22 +294,26 @@ pub const STEPS: &[Step] = &[
 pub const RESET_STEPS: &[Step] = &[
     GATE,
     STOP,
-    Step { name: "safety", does: "save the database at rest as pre-restore", undo: "the snapshot stays" },
+    Step {
+        name: "safety",
+        description: "save the database at rest as pre-restore",
+        undo: "the snapshot stays",
+    },
     KEEP,
     Step {
         name: "reset",
-        does: "move the database to etcd-old-<time>, and let K3s make a copy of it one of this server alone",
+        description: "move the database to etcd-old-<time>, and let K3s make a copy of it one of this server alone",
         undo: "the database and the copies are moved back; what K3s made is kept as etcd-failed-<time>",
     },
     Step {
         name: "compare",
-        does: "compare the new database with the old one, entry by entry",
+        description: "compare the new database with the old one, entry by entry",
         undo: "as for reset",
     },
     START,
     Step {
         name: "prove",
-        does: "ask the running etcd for its data, and that it is alone; from here on nothing is undone",
+        description: "ask the running etcd for its data, and that it is alone; from here on nothing is undone",
         undo: "none",
     },
     READY,
@@ -321,17 +326,17 @@ pub const REJOIN_STEPS: &[Step] = &[
     KEEP,
     Step {
         name: "move",
-        does: "move the database to etcd-old-<time>, and nothing else",
+        description: "move the database to etcd-old-<time>, and nothing else",
         undo: "the database and the copies are moved back; what K3s made is kept as etcd-failed-<time>",
     },
     Step {
         name: "start",
-        does: "remove the bar and start K3s, which joins with an empty database",
+        description: "remove the bar and start K3s, which joins with an empty database",
         undo: "K3s is barred and stopped, then as for move",
     },
     Step {
         name: "prove",
-        does: "wait until the etcd here is a voting member; from here on nothing is undone",
+        description: "wait until the etcd here is a voting member; from here on nothing is undone",
         undo: "none",
     },
     READY,

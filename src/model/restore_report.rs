@@ -3,14 +3,14 @@
 
 use serde::Serialize;
 
-use super::restore::{Deed, Was};
-use super::runbook::Order;
+use super::restore::{Operation, PriorState};
+use super::runbook::Task;
 
 /// A restore, planned and done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restore {
     /// `restore`, `reset-only` or `rejoin`.
-    pub deed: &'static str,
+    pub operation: &'static str,
     /// K3s's unit.
     pub unit: String,
     /// Its data-dir.
@@ -20,7 +20,7 @@ pub struct Restore {
     /// The newest K3s among the snapshot's nodes, where it names any.
     pub snapshot_version: Option<String>,
     /// `running`, `down` or `broken`: what K3s was doing before.
-    pub was: &'static str,
+    pub previous_state: &'static str,
     /// etcd's revision before, where it answered.
     pub live_revision: Option<i64>,
     /// How many revisions are given up: those after the snapshot.
@@ -32,11 +32,11 @@ pub struct Restore {
     /// The other members of etcd's cluster, whose data has to be moved aside before they join again.
     pub others: Vec<String>,
     /// What is to be done on the other machines, before and after, in this order.
-    pub runbook: Vec<Order>,
+    pub runbook: Vec<Task>,
     /// The server that is joined again.
     pub server: Option<String>,
     /// What was live before, as a snapshot; `None` where it was not saved.
-    pub safety: Option<String>,
+    pub safety_snapshot: Option<String>,
     /// Where K3s left the database that was live.
     pub old_database: Option<String>,
     /// Where a new database lies that was given up.
@@ -57,7 +57,7 @@ pub struct Step {
     /// A stable word.
     pub name: &'static str,
     /// What it does.
-    pub does: &'static str,
+    pub description: &'static str,
     /// What undoes it.
     pub undo: &'static str,
     /// `planned`, `skipped`, `done`, `failed` or `undone`.
@@ -68,39 +68,39 @@ pub struct Step {
 
 /// A database that a restore has left behind.
 #[derive(Debug, Clone, Serialize)]
-pub struct Old {
+pub struct OldDatabase {
     /// Its folder.
     pub path: String,
     /// How much room it takes.
     pub bytes: u64,
     /// `keep` or `remove`.
-    pub verdict: &'static str,
+    pub action: &'static str,
     /// Whether it was deleted; `None` where that was not to be.
     pub deleted: Option<bool>,
 }
 
 impl Restore {
     /// The plan of a restore: nothing is done yet.
-    pub fn new(unit: &str, data_dir: String, was: Was) -> Restore {
-        Restore::of(Deed::Restore, unit, data_dir, was)
+    pub fn new(unit: &str, data_dir: String, was: PriorState) -> Restore {
+        Restore::of(Operation::Restore, unit, data_dir, was)
     }
 
     /// The same of any deed.
-    pub fn of(deed: Deed, unit: &str, data_dir: String, was: Was) -> Restore {
+    pub fn of(deed: Operation, unit: &str, data_dir: String, was: PriorState) -> Restore {
         let planned = |s: &super::restore::Step| Step {
             name: s.name,
-            does: s.does,
+            description: s.description,
             undo: s.undo,
             state: "planned",
             ms: None,
         };
         Restore {
-            deed: deed.as_str(),
+            operation: deed.as_str(),
             unit: unit.to_owned(),
             data_dir,
             k3s_version: None,
             snapshot_version: None,
-            was: was.as_str(),
+            previous_state: was.as_str(),
             live_revision: None,
             lost_revisions: None,
             age_s: 0,
@@ -108,7 +108,7 @@ impl Restore {
             others: vec![],
             runbook: vec![],
             server: None,
-            safety: None,
+            safety_snapshot: None,
             old_database: None,
             failed_database: None,
             steps: deed.steps().iter().map(planned).collect(),
@@ -132,7 +132,7 @@ impl Restore {
     }
 
     /// Notes that what was done is undone.
-    pub fn undone(&mut self) {
+    pub fn mark_rolled_back(&mut self) {
         for step in self.steps.iter_mut().filter(|s| s.state == "done" && s.name != "safety") {
             step.state = "undone";
         }

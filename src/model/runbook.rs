@@ -42,7 +42,7 @@ pub struct Machine {
 
 /// What is to be done on one machine, in the order of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Order {
+pub struct Task {
     /// `before` or `after` the restore.
     pub when: &'static str,
     /// The name of the machine.
@@ -114,9 +114,9 @@ pub fn merge(here: &str, said: Vec<Machine>) -> Vec<Machine> {
 }
 
 /// The orders for these machines.
-pub fn runbook(place: &Place, others: &[Machine]) -> Vec<Order> {
+pub fn runbook(place: &Place, others: &[Machine]) -> Vec<Task> {
     let (unit, agent) = (quoted(place.unit), quoted(place.agent_unit));
-    let order = |when, machine: &Machine, does, commands| Order {
+    let order = |when, machine: &Machine, does, commands| Task {
         when,
         machine: machine.name.clone(),
         addresses: machine.addresses.clone(),

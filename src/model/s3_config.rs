@@ -9,7 +9,7 @@ use super::secret::Secret;
 
 /// Everything that is needed to use a bucket.
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub struct S3Config {
     /// Its name.
     pub name: String,
     /// The word of the distribution whose snapshots lie there, as it notes it beside its own.
@@ -109,7 +109,7 @@ impl std::fmt::Debug for CustomerKey {
 /// The storage classes whose objects cannot be read until somebody restores them.
 const ARCHIVES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
 
-impl Bucket {
+impl S3Config {
     /// The key of a file in the folder.
     pub fn key(&self, file: &str) -> String {
         if self.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", self.folder) }
@@ -166,8 +166,8 @@ pub(crate) mod tests {
     use super::*;
 
     /// One that nobody asks.
-    pub(crate) fn bucket() -> Bucket {
-        Bucket {
+    pub(crate) fn bucket() -> S3Config {
+        S3Config {
             distribution: "k3s",
             name: "b".into(),
             endpoint: "https://s3.example.com".into(),
@@ -194,7 +194,7 @@ pub(crate) mod tests {
             ("https://[2001:db8::1]", false, ("2001:db8::1", 443)),
             ("https://[2001:db8::1]:9000", false, ("2001:db8::1", 9000)),
         ] {
-            let bucket = Bucket { endpoint: endpoint.into(), in_host, ..bucket() };
+            let bucket = S3Config { endpoint: endpoint.into(), in_host, ..bucket() };
             assert_eq!(bucket.address(), (want.0.to_owned(), want.1), "{endpoint}");
         }
     }
@@ -202,7 +202,7 @@ pub(crate) mod tests {
     #[test]
     fn keys_lie_in_the_folder() {
         assert_eq!((bucket().key("x"), bucket().url()), ("a/b/x".into(), "s3://b/a/b".into()));
-        let top = Bucket { folder: String::new(), ..bucket() };
+        let top = S3Config { folder: String::new(), ..bucket() };
         assert_eq!((top.key("x"), top.url()), ("x".into(), "s3://b".into()));
     }
 }

@@ -59,13 +59,13 @@ impl<'de> Deserialize<'de> for Digest {
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Every byte was read and everything held.
-    Proven,
+    Verified,
     /// Nobody has looked yet, or it cannot be called proven.
-    Unchecked,
+    Unverified,
     /// It was looked at and is damaged, or its size alone says so.
-    Bad,
+    Corrupt,
     /// A save that was cut off left it.
-    Partial,
+    Incomplete,
     /// Not a snapshot: a file of somebody else's in the folder.
     Foreign,
 }
@@ -74,10 +74,10 @@ impl State {
     /// The word for tables and reports.
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Proven => "proven",
-            State::Unchecked => "unchecked",
-            State::Bad => "bad",
-            State::Partial => "partial",
+            State::Verified => "proven",
+            State::Unverified => "unchecked",
+            State::Corrupt => "bad",
+            State::Incomplete => "partial",
             State::Foreign => "foreign",
         }
     }
@@ -110,21 +110,21 @@ impl PartialEq for FileId {
 /// How far a snapshot is known to reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state")]
-pub enum Recency {
+pub enum Freshness {
     /// It holds everything that was acknowledged before the save began.
     Current {
         /// The revision that a linearizable read gave before the save.
-        asked: i64,
+        cluster_revision: i64,
     },
     /// The member lagged: revisions acknowledged before the save are missing.
     Behind {
         /// The revision that a linearizable read gave before the save.
-        asked: i64,
+        cluster_revision: i64,
     },
     /// Nobody could tell: no quorum, or it was not saved by this tool.
-    Unproven {
+    Unknown {
         /// Why, in words.
-        why: String,
+        reason: String,
     },
 }
 
@@ -136,7 +136,7 @@ pub struct Manifest {
     /// File name.
     pub name: String,
     /// Folder, absolute.
-    pub folder: String,
+    pub directory: String,
     /// The file this speaks of.
     pub file: FileId,
     /// SHA-256 of the file as stored.
@@ -151,7 +151,7 @@ pub struct Manifest {
     /// etcd's revision in the snapshot.
     pub revision: i64,
     /// Keys of etcd's bucket `key`: every revision that was not yet compacted.
-    pub entries: u64,
+    pub key_revisions: u64,
     /// First 12 hex digits of the SHA-256 of the token that the snapshot needs; several after a rotation.
     #[serde(default)]
     pub token_hash: Vec<String>,
@@ -181,7 +181,7 @@ pub struct Manifest {
     pub alarms: Vec<String>,
     /// How far it reaches; `None` where it was not saved by this tool.
     #[serde(default)]
-    pub recency: Option<Recency>,
+    pub freshness: Option<Freshness>,
     /// What the check found wrong; empty where everything held.
     #[serde(default)]
     pub findings: Vec<String>,
@@ -192,7 +192,7 @@ pub struct Manifest {
     pub checked_at: u64,
     /// When that last ended without a finding. Until then the digests are those of an unproven file.
     #[serde(default)]
-    pub proven_at: Option<u64>,
+    pub verified_at: Option<u64>,
     /// What this reader does not know, kept as it was.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
@@ -208,17 +208,17 @@ impl Manifest {
     /// What the manifest makes of its snapshot.
     pub fn state(&self) -> State {
         if !self.findings.is_empty() {
-            State::Bad
+            State::Corrupt
         } else if self.alarms.iter().any(|a| a == ALARM_CORRUPT) {
-            State::Unchecked
+            State::Unverified
         } else {
-            State::Proven
+            State::Verified
         }
     }
 
     /// Whether the snapshot is known to lack acknowledged revisions.
     pub fn is_behind(&self) -> bool {
-        matches!(self.recency, Some(Recency::Behind { .. }))
+        matches!(self.freshness, Some(Freshness::Behind { .. }))
     }
 }
 
@@ -240,15 +240,15 @@ pub struct Snapshot {
     /// The manifest, where there is a valid one.
     pub manifest: Option<Manifest>,
     /// Keys of etcd's bucket `key`, where a list can tell that without the manifest.
-    pub entries: Option<u64>,
+    pub key_revisions: Option<u64>,
 }
 
 impl Snapshot {
     /// Keys of etcd's bucket `key`, where anything tells of them.
-    pub fn entries(&self) -> Option<u64> {
+    pub fn key_revisions(&self) -> Option<u64> {
         // Of a bad snapshot perhaps nothing could be read.
-        let read = |m: &&Manifest| m.findings.is_empty() || m.entries > 0;
-        self.manifest.as_ref().filter(read).map(|m| m.entries).or(self.entries)
+        let read = |m: &&Manifest| m.findings.is_empty() || m.key_revisions > 0;
+        self.manifest.as_ref().filter(read).map(|m| m.key_revisions).or(self.key_revisions)
     }
 }
 
@@ -260,7 +260,7 @@ pub struct Listing {
     /// False where something could not be looked at: then nothing may be deleted.
     pub complete: bool,
     /// False where the manifests could not be read: then nobody knows what is proven, and nothing may be deleted.
-    pub informed: bool,
+    pub manifests_readable: bool,
 }
 
 /// What a save left that was cut off, or is still at work: a `.part` file, or a temporary name of ours.
@@ -271,7 +271,7 @@ pub struct Leftover {
     /// When its content last changed: seconds since the epoch.
     pub modified_at: u64,
     /// Whether a process is known to have it open.
-    pub held: bool,
+    pub in_use: bool,
     /// Whether its name is a temporary one of this tool.
     pub ours: bool,
 }
@@ -289,14 +289,14 @@ mod tests {
         Manifest {
             version: MANIFEST_VERSION,
             name: "on-demand-n-5".into(),
-            folder: "/x".into(),
+            directory: "/x".into(),
             file: FileId { dev: 1, ino: 2, size: 3, mtime_ns: 4, ctime_ns: 5 },
             stored_sha256: Digest([0xab; 32]),
             expected_sha256: None,
             plain_sha256: Digest([1; 32]),
             plain_size: 3,
             revision: 7,
-            entries: 8,
+            key_revisions: 8,
             token_hash: vec!["ba1d715a4f9b".into()],
             cluster_id: None,
             node: Some("n".into()),
@@ -306,11 +306,11 @@ mod tests {
             method_reason: None,
             members: vec![],
             alarms: vec![],
-            recency: Some(Recency::Current { asked: 7 }),
+            freshness: Some(Freshness::Current { cluster_revision: 7 }),
             findings: vec![],
             saved_at: Some(5),
             checked_at: 6,
-            proven_at: Some(6),
+            verified_at: Some(6),
             other: BTreeMap::new(),
         }
     }
@@ -328,13 +328,13 @@ mod tests {
     #[test]
     fn state_follows_findings_then_alarm() {
         let mut m = manifest();
-        assert_eq!(m.state(), State::Proven);
+        assert_eq!(m.state(), State::Verified);
         m.alarms = vec!["NOSPACE".into()];
-        assert_eq!(m.state(), State::Proven);
+        assert_eq!(m.state(), State::Verified);
         m.alarms.push(ALARM_CORRUPT.into());
-        assert_eq!(m.state(), State::Unchecked);
+        assert_eq!(m.state(), State::Unverified);
         m.findings.push("page 3".into());
-        assert_eq!(m.state(), State::Bad);
+        assert_eq!(m.state(), State::Corrupt);
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Version {
     }
 
     /// What decides whether one is older than another.
-    pub fn line(&self) -> (u32, u32) {
+    pub fn minor_version(&self) -> (u32, u32) {
         (self.major, self.minor)
     }
 }
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn lines_are_compared_as_numbers() {
-        let line = |text: &str| Version::parse(text).unwrap().line();
+        let line = |text: &str| Version::parse(text).unwrap().minor_version();
         assert!(line("v1.9.0") < line("v1.10.0") && line("v1.31.0") < line("v2.0.0"));
         assert_eq!(line("v1.30.4+k3s1"), line("v1.30.12+k3s2"));
     }

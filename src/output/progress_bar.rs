@@ -4,25 +4,27 @@
 use std::io::IsTerminal;
 use std::sync::Mutex;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressStyle;
 
 use crate::host::Progress;
 
 /// A bar on stderr.
-pub struct Bar(Mutex<ProgressBar>);
+pub struct ProgressBar(Mutex<indicatif::ProgressBar>);
 
-impl Bar {
+impl ProgressBar {
     /// `None` where stderr is not a terminal.
-    pub fn new() -> Option<Bar> {
-        std::io::stderr().is_terminal().then(|| Bar(Mutex::new(ProgressBar::hidden())))
+    pub fn new() -> Option<ProgressBar> {
+        std::io::stderr().is_terminal().then(|| ProgressBar(Mutex::new(indicatif::ProgressBar::hidden())))
     }
 }
 
-impl Progress for Bar {
+impl Progress for ProgressBar {
     fn step(&self, what: &str, total: Option<u64>) {
         let (bar, template) = match total {
-            Some(n) => (ProgressBar::new(n), "{msg} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left"),
-            None => (ProgressBar::new_spinner(), "{msg}"),
+            Some(n) => {
+                (indicatif::ProgressBar::new(n), "{msg} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left")
+            }
+            None => (indicatif::ProgressBar::new_spinner(), "{msg}"),
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = bar.with_style(style).with_message(what.to_owned());
@@ -39,7 +41,7 @@ impl Progress for Bar {
     }
 }
 
-impl Drop for Bar {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         if let Ok(now) = self.0.lock() {
             now.finish_and_clear();

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use super::log::printable;
 
 /// Asks a question that is answered with yes or no; `None` where nobody is there to answer.
-pub fn yes(question: &str) -> io::Result<Option<bool>> {
+pub fn confirm(question: &str) -> io::Result<Option<bool>> {
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
     if !stdin.is_terminal() || !stderr.is_terminal() {
         return Ok(None);

@@ -66,7 +66,7 @@ fn render(report: &Report, format: Format) -> String {
         Format::Yaml if report.snapshots.is_empty() => "[]\n".to_owned(),
         Format::Yaml => serde_saphyr::to_string(&report.snapshots).unwrap_or_default(),
         Format::Text if report.skipped.is_some() => String::new(),
-        Format::Text => match report.verb {
+        Format::Text => match report.command {
             "list" if !report.checks.is_empty() => report.checks.iter().map(check).collect(),
             "list" if report.error.is_some() && report.snapshots.is_empty() => String::new(),
             "list" => list(&report.snapshots),
@@ -112,7 +112,7 @@ pub fn plan(report: &Report) -> String {
         for (i, step) in restore.steps.iter().enumerate() {
             let skipped = if step.state == "skipped" { " (skipped)" } else { "" };
             let undo = if step.undo == "none" { String::new() } else { format!("; undone: {}", step.undo) };
-            let _ = writeln!(out, "  {}. {}{skipped}{undo}", i + 1, step.does);
+            let _ = writeln!(out, "  {}. {}{skipped}{undo}", i + 1, step.description);
         }
         out += &runbook::text(&restore.runbook, "before");
         out += &runbook::text(&restore.runbook, "after");
@@ -131,11 +131,11 @@ fn subject((row, restore): (&Row, &Restore)) -> String {
         printable(&row.name),
         row.created,
         row.revision.unwrap_or_default(),
-        row.entries.unwrap_or_default(),
+        row.key_revisions.unwrap_or_default(),
         age(restore.age_s),
         printable(&restore.unit),
         printable(&restore.data_dir),
-        restore.was,
+        restore.previous_state,
         printable(&restore.token),
     );
     if !restore.others.is_empty() {
@@ -146,7 +146,7 @@ fn subject((row, restore): (&Row, &Restore)) -> String {
 
 /// What a deed is that restores no snapshot.
 fn without_snapshot(restore: &Restore) -> String {
-    let what = match (restore.deed, &restore.server) {
+    let what = match (restore.operation, &restore.server) {
         ("reset-only", _) => {
             "Make the cluster one of this server alone, with the data that it has".to_owned()
         }
@@ -155,7 +155,7 @@ fn without_snapshot(restore: &Restore) -> String {
     };
     let (unit, dir) = (printable(&restore.unit), printable(&restore.data_dir));
     let token = printable(&restore.token);
-    format!("{what}.\n{unit} in {dir} is {}. Token: {token}.\n", restore.was)
+    format!("{what}.\n{unit} in {dir} is {}. Token: {token}.\n", restore.previous_state)
 }
 
 fn age(seconds: u64) -> String {
@@ -176,12 +176,12 @@ fn restored(report: &Report) -> String {
     let mut out = String::new();
     for step in &restore.steps {
         let time = step.ms.map(|ms| format!(" ({}.{:03} s)", ms / 1000, ms % 1000)).unwrap_or_default();
-        let _ = writeln!(out, "{:8} {}{time}", step.state, step.does);
+        let _ = writeln!(out, "{:8} {}{time}", step.state, step.description);
     }
     for (what, path) in [
         ("what was live is kept as", &restore.old_database),
         ("what was given up is kept as", &restore.failed_database),
-        ("what was live was saved as", &restore.safety),
+        ("what was live was saved as", &restore.safety_snapshot),
     ] {
         let _ = path.as_ref().map(|p| writeln!(out, "{what} {}", printable(p)));
     }
@@ -192,7 +192,7 @@ fn restored(report: &Report) -> String {
         let _ = writeln!(out, "Snapshot {} restored: K3s is ready.", printable(&row.name));
     }
     if report.error.is_none() {
-        out += match restore.deed {
+        out += match restore.operation {
             "reset-only" => "The cluster is this server alone: K3s is ready.\n",
             "rejoin" => "This server has joined again: K3s is ready.\n",
             _ => "",
@@ -212,7 +212,7 @@ fn old(report: &Report) -> String {
             let how = match o.deleted {
                 Some(true) => "removed",
                 Some(false) => "not removed",
-                None => o.verdict,
+                None => o.action,
             };
             format!("{how:11} {:>12} {}\n", o.bytes, printable(&o.path))
         })
@@ -224,7 +224,7 @@ fn pruned(rows: &[Row]) -> String {
     let mut all = vec![head.map(str::to_owned).to_vec()];
     all.extend(rows.iter().map(|r| {
         let place = if r.location.starts_with("s3:") { "s3" } else { "local" };
-        let verdict = match (r.verdict, r.deleted) {
+        let verdict = match (r.action, r.deleted) {
             (_, Some(true)) => "removed",
             (_, Some(false)) => "not removed",
             (verdict, None) => verdict.unwrap_or("-"),
@@ -236,7 +236,7 @@ fn pruned(rows: &[Row]) -> String {
 }
 
 fn deleted(row: &Row) -> String {
-    let how = match (row.verdict, row.deleted) {
+    let how = match (row.action, row.deleted) {
         (_, Some(true)) => "deleted".to_owned(),
         (_, Some(false)) => "could not be deleted".to_owned(),
         (Some("remove"), None) => "to be deleted".to_owned(),
@@ -253,21 +253,24 @@ fn check(check: &Check) -> String {
 }
 
 fn saved(row: &Row) -> String {
-    let how = if row.state == State::Proven { "saved and proven" } else { "saved, not proven" };
+    let how = if row.state == State::Verified { "saved and proven" } else { "saved, not proven" };
     format!(
         "Snapshot {} {how}: {} bytes, revision {}, {} entries.\n",
         printable(&row.name),
         row.size,
         row.revision.unwrap_or_default(),
-        row.entries.unwrap_or_default(),
+        row.key_revisions.unwrap_or_default(),
     )
 }
 
 fn verdict(row: &Row) -> String {
     let name = printable(&row.name);
     let mut out = match (row.state, row.revision) {
-        (State::Proven, Some(revision)) => {
-            format!("{name}: proven (revision {revision}, {} entries)\n", row.entries.unwrap_or_default())
+        (State::Verified, Some(revision)) => {
+            format!(
+                "{name}: proven (revision {revision}, {} entries)\n",
+                row.key_revisions.unwrap_or_default()
+            )
         }
         (State::Foreign, _) => format!("{name}: not a snapshot\n"),
         (state, _) => format!("{name}: {}\n", state.as_str()),

@@ -4,15 +4,15 @@
 use std::fmt::Write as _;
 
 use super::log::printable;
-use crate::model::runbook::{Order, Role};
+use crate::model::runbook::{Role, Task};
 
 /// More names than this in a line tell nobody anything.
 const NAMES: usize = 20;
 
 /// What is to be done `before` or `after`; empty where nothing is. A command is a line of its own, to be copied.
-pub(super) fn text(orders: &[Order], when: &str) -> String {
+pub(super) fn text(orders: &[Task], when: &str) -> String {
     let mut out = String::new();
-    let mut rest: Vec<&Order> = orders.iter().filter(|o| o.when == when).collect();
+    let mut rest: Vec<&Task> = orders.iter().filter(|o| o.when == when).collect();
     if rest.is_empty() {
         return out;
     }
@@ -23,8 +23,8 @@ pub(super) fn text(orders: &[Order], when: &str) -> String {
     while let Some(first) = rest.first().copied() {
         // Servers come one after the other; what may be done at once is said once.
         let together = first.role != Role::Server || when == "before";
-        let same = |o: &Order| together && o.commands == first.commands && o.role == first.role;
-        let (now, later): (Vec<&Order>, Vec<&Order>) = rest
+        let same = |o: &Task| together && o.commands == first.commands && o.role == first.role;
+        let (now, later): (Vec<&Task>, Vec<&Task>) = rest
             .iter()
             .enumerate()
             .map(|(i, o)| (i == 0 || same(o), *o))
@@ -49,7 +49,7 @@ pub(super) fn text(orders: &[Order], when: &str) -> String {
     out
 }
 
-fn name(order: &Order) -> String {
+fn name(order: &Task) -> String {
     match order.addresses.is_empty() {
         true => printable(&order.machine),
         false => format!("{} ({})", printable(&order.machine), printable(&order.addresses.join(", "))),

@@ -11,31 +11,36 @@ use anyhow::Result;
 
 use crate::error::Fault;
 use crate::host::{Draft, Progress};
-pub use crate::inspect::{Held, Sample};
+pub use crate::inspect::{Comparison, Sample};
 use crate::model::method::Method;
 use crate::model::snapshot::Digest;
 
 /// Something that can fill a draft with a snapshot. It proves nothing: that is `inspect`'s work.
 pub trait Source {
     /// Fills the draft. `room` is told the expected size once, before any byte; its error ends the fill.
-    fn fill(&self, draft: &Draft, room: &dyn Fn(u64) -> Result<()>, progress: &dyn Progress) -> Result<Fill>;
+    fn fill(
+        &self,
+        draft: &Draft,
+        room: &dyn Fn(u64) -> Result<()>,
+        progress: &dyn Progress,
+    ) -> Result<CaptureOutcome>;
 
     /// How it takes a snapshot.
     fn method(&self) -> Method;
 
     /// How often one that does not pass the proof is thrown away and taken anew, the first time included.
-    fn tries(&self) -> u32 {
+    fn max_attempts(&self) -> u32 {
         1
     }
 }
 
 /// What came of a fill. An error is neither: it ends the save, as no other source would do better.
 #[derive(Debug)]
-pub enum Fill {
+pub enum CaptureOutcome {
     /// The draft holds a snapshot.
     Captured(Captured),
     /// It cannot be done this way here, and why; another source may.
-    Declined(Fault),
+    Unavailable(Fault),
 }
 
 /// What the source knows of the bytes it gave.
@@ -61,10 +66,10 @@ pub struct Captured {
 }
 
 /// A running etcd, asked and never changed. No call waits for ever; each has its own short deadline.
-pub trait Live {
+pub trait EtcdProbe {
     /// What the member on this machine says of itself and its cluster, within seconds. Needs no quorum. A clear error where
     /// it does not answer.
-    fn look(&self) -> Result<Look>;
+    fn look(&self) -> Result<MemberStatus>;
 
     /// Which of these URLs an etcd answers at, in their order, asked all at once within 3 s. One that accepts the
     /// connection and then says nothing does not; one that answers and lets us not in does.
@@ -72,12 +77,12 @@ pub trait Live {
 
     /// Whether it holds what a snapshot holds: at `revision` just `live` keys exist, and each of the sample has its value.
     /// Needs a quorum.
-    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Held>;
+    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison>;
 }
 
 /// What a member says of itself and its cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub struct MemberStatus {
     /// The revision that it has applied.
     pub revision: i64,
     /// Its id.

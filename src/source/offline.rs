@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Captured, Fill, Source};
+use super::{CaptureOutcome, Captured, Source};
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, TRAILER};
@@ -20,14 +20,20 @@ use crate::model::method::Method;
 
 /// The database file of the etcd on this machine, which is down.
 #[derive(Debug, Clone)]
-pub struct Cold {
+pub struct OfflineCopy {
     /// The file, or why there is none that is known.
     pub db: Result<PathBuf, String>,
 }
 
-impl Source for Cold {
-    fn fill(&self, draft: &Draft, room: &dyn Fn(u64) -> Result<()>, progress: &dyn Progress) -> Result<Fill> {
-        let refused = |why: String| Ok(Fill::Declined(Fault::new(Code::DatabaseUnavailable, why)));
+impl Source for OfflineCopy {
+    fn fill(
+        &self,
+        draft: &Draft,
+        room: &dyn Fn(u64) -> Result<()>,
+        progress: &dyn Progress,
+    ) -> Result<CaptureOutcome> {
+        let refused =
+            |why: String| Ok(CaptureOutcome::Unavailable(Fault::new(Code::DatabaseUnavailable, why)));
         let db = match &self.db {
             Ok(db) => db,
             Err(why) => return refused(why.clone()),
@@ -38,17 +44,17 @@ impl Source for Cold {
             return refused(format!("some process has '{}' open", db.display()));
         }
         let size = file.metadata().with_context(context)?.len();
-        let (data, db_len) = match inspect::in_place(AtRest { file, size }).with_context(context)? {
+        let (data, db_len) = match inspect::open_offline(AtRest { file, size }).with_context(context)? {
             Ok(found) => found,
             Err(finding) => {
                 let why = format!("the database '{}' cannot be read: {finding}", db.display());
-                return Ok(Fill::Declined(Fault::new(Code::DatabaseCorrupt, why)));
+                return Ok(CaptureOutcome::Unavailable(Fault::new(Code::DatabaseCorrupt, why)));
             }
         };
         room(db_len + TRAILER)?;
         progress.step("copying the database", Some(db_len));
         draft.fill_from(&data, 1, u64::MAX, progress)?;
-        Ok(Fill::Captured(Captured {
+        Ok(CaptureOutcome::Captured(Captured {
             bytes: db_len + TRAILER,
             sha256: None,
             version: None,
@@ -86,7 +92,7 @@ impl ReadAt for AtRest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Silent;
+    use crate::host::NoProgress;
 
     const SNAPSHOT: &[u8] = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
 
@@ -98,16 +104,16 @@ mod tests {
         // The room that bbolt has made ahead.
         std::fs::write(&path, [database, &[0xEE; 65536]].concat()).unwrap();
         let draft = Draft::new(folder.path()).unwrap();
-        let cold = Cold { db: Ok(path.clone()) };
-        let filled = cold.fill(&draft, &|_| Ok(()), &Silent).unwrap();
-        assert!(matches!(filled, Fill::Captured(c) if c.bytes == SNAPSHOT.len() as u64));
+        let cold = OfflineCopy { db: Ok(path.clone()) };
+        let filled = cold.fill(&draft, &|_| Ok(()), &NoProgress).unwrap();
+        assert!(matches!(filled, CaptureOutcome::Captured(c) if c.bytes == SNAPSHOT.len() as u64));
         let mut copy = vec![0; database.len()];
         draft.reader().unwrap().read_exact_at(&mut copy, 0).unwrap();
         assert!(copy == database && draft.reader().unwrap().size() == database.len() as u64);
         // While etcd has it, it is not at rest.
         let held = File::open(&path).unwrap();
         held.lock().unwrap();
-        let filled = cold.fill(&Draft::new(folder.path()).unwrap(), &|_| Ok(()), &Silent).unwrap();
-        assert!(matches!(filled, Fill::Declined(_)));
+        let filled = cold.fill(&Draft::new(folder.path()).unwrap(), &|_| Ok(()), &NoProgress).unwrap();
+        assert!(matches!(filled, CaptureOutcome::Unavailable(_)));
     }
 }

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::etcd::Etcd;
-use super::{Captured, Fill, Source};
+use super::etcd::EtcdStream;
+use super::{CaptureOutcome, Captured, Source};
 use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::{Draft, Progress};
-use crate::inspect::{self, Normal, TRAILER};
+use crate::inspect::{self, CanonicalImage, TRAILER};
 use crate::model::method::Method;
 
 /// etcd commits what it has acknowledged each 100 ms, or sooner.
@@ -28,20 +28,27 @@ const LOOKS: u32 = 15;
 
 /// The database file of the etcd on this machine.
 #[derive(Debug, Clone)]
-pub struct Clone {
+pub struct ReflinkSource {
     /// The file, or why there is none that is known to be of the etcd that is asked.
     pub db: Result<PathBuf, String>,
     /// The etcd that writes it.
-    pub etcd: Etcd,
+    pub etcd: EtcdStream,
     /// Whether there is no other way: then what it has is kept, with the report saying what could not be known of it.
     pub only: bool,
 }
 
-impl Source for Clone {
-    fn fill(&self, draft: &Draft, room: &dyn Fn(u64) -> Result<()>, progress: &dyn Progress) -> Result<Fill> {
+impl Source for ReflinkSource {
+    fn fill(
+        &self,
+        draft: &Draft,
+        room: &dyn Fn(u64) -> Result<()>,
+        progress: &dyn Progress,
+    ) -> Result<CaptureOutcome> {
         let db = match &self.db {
             Ok(db) => db,
-            Err(why) => return Ok(Fill::Declined(refused(why.clone(), "Use --method auto or stream."))),
+            Err(why) => {
+                return Ok(CaptureOutcome::Unavailable(refused(why.clone(), "Use --method auto or stream.")));
+            }
         };
         // Its blocks are there already, but from now on etcd needs new ones for what it overwrites.
         if let Ok(meta) = std::fs::metadata(db) {
@@ -52,7 +59,7 @@ impl Source for Clone {
         // everything, this is the snapshot.
         let mut clone = match take(db, draft) {
             Ok(clone) => clone,
-            Err(fault) => return Ok(Fill::Declined(fault)),
+            Err(fault) => return Ok(CaptureOutcome::Unavailable(fault)),
         };
         let answer = match self.etcd.ask() {
             Ok(answer) => answer,
@@ -69,20 +76,20 @@ impl Source for Clone {
             std::thread::sleep(PAUSE);
             clone = match take(db, draft) {
                 Ok(clone) => clone,
-                Err(fault) => return Ok(Fill::Declined(fault)),
+                Err(fault) => return Ok(CaptureOutcome::Unavailable(fault)),
             };
         }
         let reached = revision(&clone);
         Ok(match clone {
-            Err(why) => Fill::Declined(Fault::new(
+            Err(why) => CaptureOutcome::Unavailable(Fault::new(
                 Code::DatabaseCorrupt,
                 format!("no clone of '{}' can be read: {why}", db.display()),
             )),
-            Ok(_) if reached < wanted && !self.only => Fill::Declined(Fault::new(
+            Ok(_) if reached < wanted && !self.only => CaptureOutcome::Unavailable(Fault::new(
                 Code::CloneBehind,
                 format!("the database file stays at revision {reached}, while {wanted} was acknowledged"),
             )),
-            Ok(normal) => Fill::Captured(Captured {
+            Ok(normal) => CaptureOutcome::Captured(Captured {
                 bytes: normal.db_len + TRAILER,
                 sha256: None,
                 version: Some(answer.version),
@@ -99,22 +106,22 @@ impl Source for Clone {
         Method::Clone
     }
 
-    fn tries(&self) -> u32 {
+    fn max_attempts(&self) -> u32 {
         2
     }
 }
 
 /// A clone in the draft, or why there is none this time.
-type Taken = Result<Normal, String>;
+type Taken = Result<CanonicalImage, String>;
 
 /// etcd is down: its file is as it left it.
-fn cold(clone: Taken, e: &anyhow::Error) -> Fill {
+fn cold(clone: Taken, e: &anyhow::Error) -> CaptureOutcome {
     match clone {
-        Err(why) => Fill::Declined(Fault::new(
+        Err(why) => CaptureOutcome::Unavailable(Fault::new(
             Code::DatabaseCorrupt,
             format!("the clone of etcd's database cannot be read: {why}"),
         )),
-        Ok(normal) => Fill::Captured(Captured {
+        Ok(normal) => CaptureOutcome::Captured(Captured {
             bytes: normal.db_len + TRAILER,
             sha256: None,
             version: None,
@@ -153,7 +160,7 @@ fn take(db: &Path, draft: &Draft) -> Result<Taken, Fault> {
 
 /// Makes the clone what bbolt's own copy would have been, up to the trailer.
 fn normalise(draft: &Draft) -> Result<Taken> {
-    let normal = match inspect::normal(&draft.reader()?)? {
+    let normal = match inspect::canonicalize(&draft.reader()?)? {
         Ok(normal) => normal,
         Err(finding) => return Ok(Err(finding.to_string())),
     };

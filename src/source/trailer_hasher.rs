@@ -11,7 +11,7 @@ const TRAILER: usize = 32;
 
 /// The running hash, and the last bytes, which may be the trailer.
 #[derive(Default)]
-pub struct Intake {
+pub struct TrailerHasher {
     hash: Sha256,
     tail: Vec<u8>,
     bytes: u64,
@@ -19,16 +19,16 @@ pub struct Intake {
 
 /// Why a stream cannot be a snapshot.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum StreamError {
     /// It ended before its trailer: so many bytes came.
     Short(u64),
     /// Its trailer is not the checksum of what came before.
     Checksum,
 }
 
-impl Intake {
+impl TrailerHasher {
     /// Takes the next chunk.
-    pub fn take(&mut self, chunk: &[u8]) {
+    pub fn update(&mut self, chunk: &[u8]) {
         self.bytes += chunk.len() as u64;
         let keep = chunk.len().min(TRAILER);
         let (head, last) = chunk.split_at(chunk.len() - keep);
@@ -40,22 +40,22 @@ impl Intake {
     }
 
     /// How many bytes came, and the SHA-256 of them all.
-    pub fn finish(self) -> Result<(u64, Digest), Flaw> {
+    pub fn finish(self) -> Result<(u64, Digest), StreamError> {
         if !plausible_size(self.bytes) {
-            return Err(Flaw::Short(self.bytes));
+            return Err(StreamError::Short(self.bytes));
         }
         let mut all = self.hash.clone();
         if self.hash.finalize().as_slice() != self.tail.as_slice() {
-            return Err(Flaw::Checksum);
+            return Err(StreamError::Checksum);
         }
         all.update(&self.tail);
         Ok((self.bytes, Digest(all.finalize().into())))
     }
 }
 
-impl std::io::Write for Intake {
+impl std::io::Write for TrailerHasher {
     fn write(&mut self, chunk: &[u8]) -> std::io::Result<usize> {
-        self.take(chunk);
+        self.update(chunk);
         Ok(chunk.len())
     }
 
@@ -75,9 +75,9 @@ mod tests {
         bytes
     }
 
-    fn run(bytes: &[u8], chunk: usize) -> Result<(u64, Digest), Flaw> {
-        let mut intake = Intake::default();
-        bytes.chunks(chunk).for_each(|c| intake.take(c));
+    fn run(bytes: &[u8], chunk: usize) -> Result<(u64, Digest), StreamError> {
+        let mut intake = TrailerHasher::default();
+        bytes.chunks(chunk).for_each(|c| intake.update(c));
         intake.finish()
     }
 
@@ -94,14 +94,14 @@ mod tests {
     fn short_streams_and_flipped_bits_are_told_apart() {
         let bytes = stream(1024);
         for cut in [0, 1, 32, 33, 512, 1024, 1055] {
-            assert_eq!(run(&bytes[..cut], 100), Err(Flaw::Short(cut as u64)), "cut to {cut}");
+            assert_eq!(run(&bytes[..cut], 100), Err(StreamError::Short(cut as u64)), "cut to {cut}");
         }
         // A cut that leaves a plausible size is found by the checksum.
-        assert_eq!(run(&bytes[..544], 100), Err(Flaw::Checksum));
+        assert_eq!(run(&bytes[..544], 100), Err(StreamError::Checksum));
         for at in [0, 500, 1023, 1024, 1055] {
             let mut flipped = bytes.clone();
             flipped[at] ^= 4;
-            assert_eq!(run(&flipped, 100), Err(Flaw::Checksum), "flip at {at}");
+            assert_eq!(run(&flipped, 100), Err(StreamError::Checksum), "flip at {at}");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::manifests::Manifests;
-use super::{Home, Kept, Opened, Store, removal};
+use super::{LocalStore, Opened, PublishedSnapshot, Store, removal};
 use crate::error::{Code, Fault};
 use crate::host::fs::{Published, id_of, is_dot_name, make_folder, nonblocking};
 use crate::host::{Draft, FileAt, Progress};
@@ -43,13 +43,13 @@ impl Local {
         let manifest = manifest.filter(|m| regular.is_some_and(|r| m.file == id_of(r)));
         let state = match (&name, regular, &manifest) {
             (_, None, _) => State::Foreign,
-            (None, ..) if partial.is_some() || ours => State::Partial,
+            (None, ..) if partial.is_some() || ours => State::Incomplete,
             (None, _, Some(m)) => m.state(),
             (None, ..) => State::Foreign,
-            (Some(n), Some(r), _) if n.suffix == Suffix::Plain && !plausible_size(r.len()) => State::Bad,
+            (Some(n), Some(r), _) if n.suffix == Suffix::Plain && !plausible_size(r.len()) => State::Corrupt,
             (Some(_), _, Some(m)) => m.state(),
-            (Some(_), Some(r), None) if r.len() == 0 => State::Bad,
-            _ => State::Unchecked,
+            (Some(_), Some(r), None) if r.len() == 0 => State::Corrupt,
+            _ => State::Unverified,
         };
         let mtime = meta.map_or(0, |m| u64::try_from(m.mtime()).unwrap_or(0));
         Snapshot {
@@ -59,7 +59,7 @@ impl Local {
             name: name.or(partial),
             state,
             manifest,
-            entries: None,
+            key_revisions: None,
             file,
         }
     }
@@ -105,15 +105,15 @@ impl Store for Local {
             Ok(entries) => entries,
             // K3s creates its default folder at its first start: no folder, no snapshots.
             Err(e) if e.kind() == io::ErrorKind::NotFound && self.may_create => {
-                return Ok(Listing { snapshots: vec![], complete: true, informed: true });
+                return Ok(Listing { snapshots: vec![], complete: true, manifests_readable: true });
             }
             Err(e) => return Err(self.missing(e)),
         };
-        let mut listing = Listing { snapshots: vec![], complete: true, informed: true };
+        let mut listing = Listing { snapshots: vec![], complete: true, manifests_readable: true };
         // A list does not fail for want of a manifest; what deletes has to know.
         let known = self.manifests.names().unwrap_or_else(|e| {
             log::debug!("{e:#}");
-            listing.informed = false;
+            listing.manifests_readable = false;
             Default::default()
         });
         for entry in entries {
@@ -184,11 +184,11 @@ impl Store for Local {
         }
         let recorded = self.manifests.read(file);
         let snapshot = self.row(file.to_owned(), Some(&meta), recorded.clone());
-        Ok(Opened { id: id_of(&meta), data: Box::new(FileAt::new(opened)?), snapshot, recorded })
+        Ok(Opened { id: id_of(&meta), data: Box::new(FileAt::new(opened)?), snapshot, manifest: recorded })
     }
 
-    fn record(&self, manifest: &Manifest) -> Result<()> {
-        self.manifests.write(&Manifest { folder: self.folder.display().to_string(), ..manifest.clone() })
+    fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        self.manifests.write(&Manifest { directory: self.folder.display().to_string(), ..manifest.clone() })
     }
 
     fn draft(&self) -> Result<Draft> {
@@ -204,7 +204,7 @@ impl Store for Local {
         Draft::new(&self.folder)
     }
 
-    fn put(
+    fn upload(
         &self,
         name: &SnapshotName,
         data: &dyn ReadAt,
@@ -212,7 +212,7 @@ impl Store for Local {
         progress: &dyn Progress,
     ) -> Result<Snapshot> {
         let draft = self.draft()?;
-        draft.room_for(data.size())?;
+        draft.ensure_free_space(data.size())?;
         draft.fill_from(data, 1, u64::MAX, progress)?;
         let kept = self.publish(draft, name, data.size(), manifest.clone())?;
         kept.recorded.map(|()| kept.snapshot)
@@ -222,13 +222,13 @@ impl Store for Local {
         removal::delete(&self.folder, &self.manifests, files)
     }
 
-    fn forget(&self, _: u64) -> Result<usize> {
+    fn delete_orphan_manifests(&self, _: u64) -> Result<usize> {
         removal::forget(&self.folder, &self.manifests)
     }
 }
 
-impl Home for Local {
-    fn free(&self, name: &SnapshotName) -> Result<SnapshotName> {
+impl LocalStore for Local {
+    fn unused_name(&self, name: &SnapshotName) -> Result<SnapshotName> {
         let mut name = name.clone();
         // Both forms of a name count as taken: K3s unpacks `x.zip` to `x`.
         let taken = |n: &SnapshotName| {
@@ -242,7 +242,13 @@ impl Home for Local {
         Ok(name)
     }
 
-    fn publish(&self, draft: Draft, name: &SnapshotName, size: u64, manifest: Manifest) -> Result<Kept> {
+    fn publish(
+        &self,
+        draft: Draft,
+        name: &SnapshotName,
+        size: u64,
+        manifest: Manifest,
+    ) -> Result<PublishedSnapshot> {
         let Published::Done(id) = draft.publish(&name.to_string(), size)? else {
             return Err(Fault::new(
                 Code::NameTaken,
@@ -254,7 +260,7 @@ impl Home for Local {
         let file = name.to_string();
         let manifest = Manifest {
             name: file.clone(),
-            folder: self.folder.display().to_string(),
+            directory: self.folder.display().to_string(),
             file: id,
             saved_at: Some(name.at),
             ..manifest
@@ -263,7 +269,7 @@ impl Home for Local {
         let recorded = self.manifests.write(&manifest);
         let path = self.folder.join(&file);
         let meta = std::fs::metadata(&path).with_context(|| format!("looking at '{}'", path.display()))?;
-        Ok(Kept { snapshot: self.row(file, Some(&meta), Some(manifest)), recorded })
+        Ok(PublishedSnapshot { snapshot: self.row(file, Some(&meta), Some(manifest)), recorded })
     }
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {

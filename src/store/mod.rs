@@ -22,11 +22,11 @@ pub struct Opened {
     /// What the list knows of it.
     pub snapshot: Snapshot,
     /// A manifest under its name, valid or not: what it once was.
-    pub recorded: Option<Manifest>,
+    pub manifest: Option<Manifest>,
 }
 
 /// A snapshot that now has its name.
-pub struct Kept {
+pub struct PublishedSnapshot {
     /// It.
     pub snapshot: Snapshot,
     /// Whether what is known of it could be written down.
@@ -40,12 +40,12 @@ pub trait Store {
     /// Opens the file of this name.
     fn open(&self, file: &str) -> Result<Opened>;
     /// Writes down what was found out about a snapshot.
-    fn record(&self, manifest: &Manifest) -> Result<()>;
+    fn write_manifest(&self, manifest: &Manifest) -> Result<()>;
     /// An unnamed file in this place, for a snapshot to come or for scratch.
     fn draft(&self) -> Result<Draft>;
     /// Puts a snapshot here under this name, never over another. What comes back is proven as far as the place can
     /// prove it.
-    fn put(
+    fn upload(
         &self,
         name: &SnapshotName,
         data: &dyn ReadAt,
@@ -57,16 +57,22 @@ pub trait Store {
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)>;
     /// Forgets what is written down of snapshots that are gone; gives back of how many. What was written within a day
     /// before `now` may be of one that is just coming. Called after a list.
-    fn forget(&self, now: u64) -> Result<usize>;
+    fn delete_orphan_manifests(&self, now: u64) -> Result<usize>;
 }
 
 /// The place where snapshots are made: a draft gets its name here once it is proven.
-pub trait Home: Store {
+pub trait LocalStore: Store {
     /// This name, or that of the next second that is free.
-    fn free(&self, name: &SnapshotName) -> Result<SnapshotName>;
+    fn unused_name(&self, name: &SnapshotName) -> Result<SnapshotName>;
     /// Names the draft of `size` bytes, never over another file, and records it. Fails as busy where the name was taken
     /// meanwhile.
-    fn publish(&self, draft: Draft, name: &SnapshotName, size: u64, manifest: Manifest) -> Result<Kept>;
+    fn publish(
+        &self,
+        draft: Draft,
+        name: &SnapshotName,
+        size: u64,
+        manifest: Manifest,
+    ) -> Result<PublishedSnapshot>;
     /// What cut-off runs left in it, and whether that is still in use. Apart from the list, as it takes a look at every
     /// process.
     fn leftovers(&self) -> Result<Vec<Leftover>>;
@@ -76,7 +82,7 @@ pub trait Home: Store {
 pub trait Remote: Store {
     /// Removes transfers that were left unfinished, where `ours` says so of a file name and when it began (seconds
     /// since the epoch), and those of the files `owed`. Returns how many; never fails, since it is done on the side.
-    fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize;
+    fn abort_stale_uploads(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize;
     /// Where it is, for people.
     fn url(&self) -> String;
     /// The node that a file is of, where whoever put it there wrote that beside it: one request, as no list tells.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::manifests::Manifests;
 use crate::distribution::METADATA;
-use crate::host::fs::{denied, is_dot_name, sync_folder};
+use crate::host::fs::{is_dot_name, permission_context, sync_folder};
 use crate::host::open_files::held;
 use crate::model::name::SnapshotName;
 use crate::model::snapshot::Leftover;
@@ -46,7 +46,7 @@ fn delete_file(folder: &Path, file: &str) -> Result<bool> {
     let there = match std::fs::remove_file(&path) {
         Ok(()) => true,
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-        Err(e) => return Err(denied(e, format!("deleting '{}'", path.display()))),
+        Err(e) => return Err(permission_context(e, format!("deleting '{}'", path.display()))),
     };
     let companion = folder.parent().map(|above| above.join(METADATA).join(file));
     if let Some(companion) = companion
@@ -76,11 +76,11 @@ pub(super) fn leftovers(folder: &Path) -> Result<Vec<Leftover>> {
         let Ok(meta) = entry.metadata() else { continue };
         if meta.is_file() {
             let modified_at = u64::try_from(meta.mtime()).unwrap_or(0);
-            all.push(Leftover { file, modified_at, held: true, ours });
+            all.push(Leftover { file, modified_at, in_use: true, ours });
         }
     }
     let paths: Vec<_> = all.iter().map(|l| folder.join(&l.file)).collect();
-    all.iter_mut().zip(held(&paths)).for_each(|(left, held)| left.held = held);
+    all.iter_mut().zip(held(&paths)).for_each(|(left, held)| left.in_use = held);
     Ok(all)
 }
 

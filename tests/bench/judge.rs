@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
-use k3s_snapshot::model::retention::{Ask, Policies, Policy, Selection, judge};
+use k3s_snapshot::model::retention::{Policies, Policy, PruneInput, Selection, judge};
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use serde_json::json;
 
@@ -34,9 +34,9 @@ fn snapshots(in_bucket: bool) -> Vec<Snapshot> {
         let suffix = if i.is_multiple_of(7) { Suffix::Zip } else { Suffix::Plain };
         let name = SnapshotName::new(base, "server-1", NOW - i * 600, suffix);
         let state = match i % 20 {
-            3 | 4 => State::Unchecked,
-            5 => State::Bad,
-            _ => State::Proven,
+            3 | 4 => State::Unverified,
+            5 => State::Corrupt,
+            _ => State::Verified,
         };
         let file = name.to_string();
         let place = if in_bucket { "s3://bucket/folder" } else { "file:///snapshots" };
@@ -46,8 +46,8 @@ fn snapshots(in_bucket: bool) -> Vec<Snapshot> {
             created_at: name.at,
             name: Some(name),
             state,
-            manifest: (!in_bucket && state == State::Proven).then(|| manifest(1000 + i % 50)),
-            entries: (in_bucket && state == State::Proven).then_some(1000 + i % 50),
+            manifest: (!in_bucket && state == State::Verified).then(|| manifest(1000 + i % 50)),
+            key_revisions: (in_bucket && state == State::Verified).then_some(1000 + i % 50),
             file,
         }
     };
@@ -75,7 +75,7 @@ fn main() {
         ..Selection::default()
     };
     for (what, all) in [("folder", snapshots(false)), ("bucket", snapshots(true))] {
-        let ask = Ask { selection: &selection, policies: &policies, now: NOW, accept_drop: false };
+        let ask = PruneInput { selection: &selection, policies: &policies, now: NOW, accept_drop: false };
         let mut times: Vec<Duration> = Vec::new();
         let mut kept = 0;
         for _ in 0..RUNS {

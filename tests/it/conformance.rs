@@ -2,7 +2,7 @@
 //! One suite that every store passes: memory, local folder, bucket. A new store is three lines at the end.
 
 use k3s_snapshot::error::{Kind, kind_of};
-use k3s_snapshot::host::Silent;
+use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
 use k3s_snapshot::model::snapshot::{Digest, FileId, MANIFEST_VERSION, Manifest, State};
@@ -20,14 +20,14 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
     Manifest {
         version: MANIFEST_VERSION,
         name: String::new(),
-        folder: String::new(),
+        directory: String::new(),
         file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
         stored_sha256: sha,
         expected_sha256: None,
         plain_sha256: sha,
         plain_size: bytes.len() as u64,
         revision: 7,
-        entries: 3,
+        key_revisions: 3,
         token_hash: vec!["ba1d715a4f9b".into()],
         cluster_id: Some("6f9c1f0e-3a52-4d0b-9d1e-5b7c6a8f2e11".into()),
         node: Some("server-1".into()),
@@ -37,11 +37,11 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         method_reason: None,
         members: vec![],
         alarms: vec![],
-        recency: None,
+        freshness: None,
         findings: vec![],
         saved_at: Some(5),
         checked_at: 6,
-        proven_at: Some(6),
+        verified_at: Some(6),
         other: Default::default(),
     }
 }
@@ -90,36 +90,36 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
 
     // Small, and what is put can be listed, opened and read.
     let (small, first) = (bytes(1, 4), name("on-demand-server-1", 5));
-    let put = store.put(&first, &Bytes(small.clone()), &manifest(&small), &Silent).unwrap();
-    assert_eq!((put.state, put.size), (State::Proven, small.len() as u64));
-    assert_eq!(states(store), [(first.to_string(), State::Proven)]);
+    let put = store.upload(&first, &Bytes(small.clone()), &manifest(&small), &NoProgress).unwrap();
+    assert_eq!((put.state, put.size), (State::Verified, small.len() as u64));
+    assert_eq!(states(store), [(first.to_string(), State::Verified)]);
     assert_eq!(read(store, &first.to_string()), small);
     let opened = store.open(&first.to_string()).unwrap();
-    assert_eq!(opened.snapshot.state, State::Proven);
-    assert_eq!(opened.recorded.as_ref().unwrap().revision, 7);
-    assert_eq!(opened.recorded.unwrap().file, opened.id);
+    assert_eq!(opened.snapshot.state, State::Verified);
+    assert_eq!(opened.manifest.as_ref().unwrap().revision, 7);
+    assert_eq!(opened.manifest.unwrap().file, opened.id);
 
     // Never over another.
     let other = bytes(2, 5);
-    let refused = store.put(&first, &Bytes(other.clone()), &manifest(&other), &Silent).err().unwrap();
+    let refused = store.upload(&first, &Bytes(other.clone()), &manifest(&other), &NoProgress).err().unwrap();
     assert!(matches!(kind_of(&refused), Kind::Refused | Kind::Busy), "{refused:#}");
     assert_eq!(read(store, &first.to_string()), small);
 
     // Large: in parts, where the store knows parts.
     let (large, second) = (bytes(3, 26_000), name("on-demand-server-1", 6));
-    let put = store.put(&second, &Bytes(large.clone()), &manifest(&large), &Silent).unwrap();
-    assert_eq!(put.state, State::Proven);
+    let put = store.upload(&second, &Bytes(large.clone()), &manifest(&large), &NoProgress).unwrap();
+    assert_eq!(put.state, State::Verified);
     assert!(read(store, &second.to_string()) == large, "the bytes come back");
 
     // Interrupted: nothing of it is taken for a snapshot, and the next try starts anew.
     for (at, broken) in [(9, &small), (10, &large)] {
         let third = name("on-demand-server-1", at);
         let source = Breaks(Bytes(broken.clone()), broken.len() as u64 / 2);
-        store.put(&third, &source, &manifest(broken), &Silent).err().unwrap();
+        store.upload(&third, &source, &manifest(broken), &NoProgress).err().unwrap();
         assert_eq!(states(store).len(), 2);
         assert_eq!(kind_of(&store.open(&third.to_string()).err().unwrap()), Kind::NotFound);
-        let put = store.put(&third, &Bytes(broken.clone()), &manifest(broken), &Silent).unwrap();
-        assert_eq!((put.state, states(store).len()), (State::Proven, 3));
+        let put = store.upload(&third, &Bytes(broken.clone()), &manifest(broken), &NoProgress).unwrap();
+        assert_eq!((put.state, states(store).len()), (State::Verified, 3));
         assert!(read(store, &third.to_string()) == *broken);
         assert!(store.delete(&[&third.to_string()]).iter().all(|(_, r)| r.is_ok()));
     }
@@ -135,11 +135,11 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     let all = states(store);
     let state =
         |file: &str| all.iter().find(|(f, _)| f == file).unwrap_or_else(|| panic!("no {file} in {all:?}")).1;
-    assert_eq!(state("etcd-snapshot-server-2-7"), State::Unchecked);
+    assert_eq!(state("etcd-snapshot-server-2-7"), State::Unverified);
     assert_eq!(state("readme.txt"), State::Foreign);
-    assert_eq!(state("etcd-snapshot-server-2-8"), State::Bad);
+    assert_eq!(state("etcd-snapshot-server-2-8"), State::Corrupt);
     for name in odd {
-        assert_eq!(state(name), State::Unchecked, "{name}");
+        assert_eq!(state(name), State::Unverified, "{name}");
         assert_eq!(read(store, name), bytes(5, 2), "{name}");
     }
     assert_eq!(read(store, "etcd-snapshot-server-2-8"), b"");
@@ -148,13 +148,13 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     let opened = store.open("etcd-snapshot-server-2-7").unwrap();
     let mut verdict = manifest(&bytes(4, 2));
     (verdict.name, verdict.file) = ("etcd-snapshot-server-2-7".into(), opened.id);
-    store.record(&verdict).unwrap();
-    assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Proven);
-    assert!(states(store).contains(&(verdict.name.clone(), State::Proven)));
+    store.write_manifest(&verdict).unwrap();
+    assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Verified);
+    assert!(states(store).contains(&(verdict.name.clone(), State::Verified)));
     verdict.findings = vec!["page 3".into()];
-    store.record(&verdict).unwrap();
-    assert!(states(store).contains(&(verdict.name.clone(), State::Bad)));
-    assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Bad);
+    store.write_manifest(&verdict).unwrap();
+    assert!(states(store).contains(&(verdict.name.clone(), State::Corrupt)));
+    assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Corrupt);
 
     // Deleted, one that was never there included.
     let gone = [odd[0], odd[1], "etcd-snapshot-server-2-7", "never-there-5"];

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use k3s_snapshot::host::FileAt;
-use k3s_snapshot::inspect::{self, Content, Held, Sample, TRAILER, content, in_place};
+use k3s_snapshot::inspect::{self, Comparison, Content, Sample, TRAILER, content, open_offline};
 use k3s_snapshot::io::ReadAt;
-use k3s_snapshot::source::Live;
-use k3s_snapshot::source::etcd::Etcd as Source;
+use k3s_snapshot::source::EtcdProbe;
+use k3s_snapshot::source::etcd::EtcdStream as Source;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use sha2::{Digest, Sha256};
 
@@ -150,7 +150,7 @@ proptest! {
         let all = of_bytes(&plain, None);
         let same = of_bytes(&other, None);
         prop_assert_eq!((all.digest, all.state, &all.sample), (same.digest, same.state, &same.sample));
-        prop_assert_eq!(all.same(&same), Held::Same);
+        prop_assert_eq!(all.compare(&same), Comparison::Equal);
 
         // The same store after more writes.
         let upto = *model.after.keys().nth(pick % model.after.len()).unwrap();
@@ -158,7 +158,7 @@ proptest! {
         let early = of_bytes(&Model::of(&first).database(&Shape::default()), None);
         let late = of_bytes(&other, Some(upto));
         prop_assert_eq!((early.digest, early.state, early.live), (late.digest, late.state, late.live));
-        prop_assert_eq!(early.same(&late), Held::Same);
+        prop_assert_eq!(early.compare(&late), Comparison::Equal);
     }
 
     #[test]
@@ -170,7 +170,7 @@ proptest! {
         let mut less = Model::of(&changes);
         less.entries.remove(&at);
         if let Ok(less) = content_of(&less.bucket(0, 0)) {
-            prop_assert!(less.digest != whole.digest && less.same(&whole) != Held::Same);
+            prop_assert!(less.digest != whole.digest && less.compare(&whole) != Comparison::Equal);
         }
         let mut other = Model::of(&changes);
         let entry = other.entries.get_mut(&at).unwrap();
@@ -179,7 +179,7 @@ proptest! {
         // Some such entries are none any more.
         if let Ok(other) = content_of(&other.bucket(0, 0)) {
             prop_assert!(other.digest != whole.digest);
-            prop_assert!(matches!(whole.same(&other), Held::Differs(_)));
+            prop_assert!(matches!(whole.compare(&other), Comparison::Differs(_)));
         }
     }
 
@@ -195,13 +195,13 @@ proptest! {
         let restored = of_bytes(&db, Some(upto));
         prop_assert_eq!(restored.compacted, to);
         let unchanged = restored.digest == snapshot.digest;
-        let wanted = if to <= upto || unchanged { Held::Same } else { Held::Compacted };
-        prop_assert_eq!(snapshot.same(&restored), wanted);
+        let wanted = if to <= upto || unchanged { Comparison::Equal } else { Comparison::Compacted };
+        prop_assert_eq!(snapshot.compare(&restored), wanted);
         // The snapshot was taken when the compaction had begun, and etcd has gone on with it.
         let amid = content_of(&model.bucket(0, to)).unwrap();
         prop_assert_eq!(amid.compacted, to);
         let after = content_of(&compacted.bucket(to, to)).unwrap();
-        prop_assert_eq!(amid.same(&after), Held::Same);
+        prop_assert_eq!(amid.compare(&after), Comparison::Equal);
     }
 }
 
@@ -269,8 +269,8 @@ fn of_snapshot(file: &Path, upto: Option<i64>) -> Content {
 fn of_stopped(root: &K3sRoot, upto: Option<i64>) -> Content {
     let file = root.server().join("db/etcd/member/snap/db");
     let data = FileAt::new(File::open(file).unwrap()).unwrap();
-    let (data, db_len) = in_place(data).unwrap().unwrap();
-    assert!(inspect::prove(&data, db_len).unwrap().is_clean());
+    let (data, db_len) = open_offline(data).unwrap().unwrap();
+    assert!(inspect::verify(&data, db_len).unwrap().is_clean());
     content(&data, db_len, upto).unwrap().unwrap()
 }
 
@@ -313,15 +313,15 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_hold_the_same() {
 
     // The etcd that it comes from, before and after it has gone on.
     let asked = source(&etcd);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Same);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     etcd.fill(700, 100);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Same);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     etcd.stop();
     let later = of_stopped(&etcd.root, Some(revision));
     assert_eq!((later.digest, later.entries), (snapshot.digest, snapshot.entries));
-    assert_eq!(snapshot.same(&later), Held::Same);
+    assert_eq!(snapshot.compare(&later), Comparison::Equal);
     let whole = of_stopped(&etcd.root, None);
-    assert!(matches!(snapshot.same(&whole), Held::Differs(_)));
+    assert!(matches!(snapshot.compare(&whole), Comparison::Differs(_)));
     assert_eq!(whole.facts.members.len(), 1);
     assert_eq!(whole.facts.members[0].name, etcd.root.member_name());
 
@@ -330,10 +330,10 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_hold_the_same() {
     ctl::snapshot_restore(&file, &dir.path().join("data")).unwrap();
     std::fs::rename(dir.path().join("data/member"), reset.root.server().join("db/etcd/member")).unwrap();
     let untouched = of_stopped(&reset.root, Some(revision));
-    assert_eq!(snapshot.same(&untouched), Held::Same);
+    assert_eq!(snapshot.compare(&untouched), Comparison::Equal);
     reset.restart();
     let asked = source(&reset);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Same);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     let look = asked.look().unwrap();
     assert_eq!((look.revision, look.members.len(), look.leader), (revision, 1, true));
     assert_ne!(look.member_id, whole.facts.members[0].id);
@@ -341,12 +341,12 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_hold_the_same() {
     // As K3s does at the end of a reset; the file is written anew.
     assert!(reset.ctl(&["defrag"]).status.success());
     reset.stop();
-    assert_eq!(snapshot.same(&of_stopped(&reset.root, Some(revision))), Held::Same);
+    assert_eq!(snapshot.compare(&of_stopped(&reset.root, Some(revision))), Comparison::Equal);
 
     // Another database than that of the snapshot.
     reset.restart();
-    let differs = |held: Held, words: &str| match held {
-        Held::Differs(why) => assert!(why.contains(words), "{why}"),
+    let differs = |held: Comparison, words: &str| match held {
+        Comparison::Differs(why) => assert!(why.contains(words), "{why}"),
         held => panic!("{held:?}, not {words}"),
     };
     differs(asked.holds(revision, live + 1, &snapshot.sample).unwrap(), "keys exist");
@@ -362,16 +362,16 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_hold_the_same() {
 
     // History goes, what exists stays, until that is history too.
     reset.compact(revision);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Same);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     reset.stop();
     let compacted = of_stopped(&reset.root, Some(revision));
     assert!(compacted.entries < snapshot.entries && compacted.compacted == revision);
-    assert_eq!(snapshot.same(&compacted), Held::Same);
+    assert_eq!(snapshot.compare(&compacted), Comparison::Equal);
     reset.restart();
     reset.compact(revision + 1);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Held::Compacted);
+    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Compacted);
     reset.stop();
-    assert_eq!(snapshot.same(&of_stopped(&reset.root, Some(revision))), Held::Compacted);
+    assert_eq!(snapshot.compare(&of_stopped(&reset.root, Some(revision))), Comparison::Compacted);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use k3s_snapshot::inspect::{self, Check, Facts, Finding, Proof};
+use k3s_snapshot::inspect::{self, Check, CheckResult, Facts, Finding};
 use k3s_snapshot::io::ReadAt;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
@@ -27,17 +27,17 @@ fn long() -> bool {
     std::env::var_os("LONG").is_some_and(|v| v == "1")
 }
 
-fn walk(db: &[u8]) -> Proof {
-    inspect::prove(&db, db.len() as u64).unwrap()
+fn walk(db: &[u8]) -> CheckResult {
+    inspect::verify(&db, db.len() as u64).unwrap()
 }
 
 /// The whole judgement on a plain file, as the commands make it: size, trailer, walk.
 fn judge(file: &[u8]) -> Result<Facts, Vec<Finding>> {
-    let db_len = inspect::split(file.len() as u64).map_err(|f| vec![f])?;
+    let db_len = inspect::database_len(file.len() as u64).map_err(|f| vec![f])?;
     let digests = inspect::hash(&file, db_len, &mut |_| {}).unwrap();
     let trailer = inspect::trailer(&file, db_len).unwrap();
-    inspect::matches(&digests.database, &trailer).map_err(|f| vec![f])?;
-    let proof = inspect::prove(&file, db_len).unwrap();
+    inspect::check_trailer(&digests.database, &trailer).map_err(|f| vec![f])?;
+    let proof = inspect::verify(&file, db_len).unwrap();
     if proof.is_clean() { Ok(proof.facts) } else { Err(proof.findings) }
 }
 
@@ -120,7 +120,7 @@ fn every_shape_that_bbolt_writes_is_proven() {
                 let facts = judge(&seal(database(&shape, &root))).unwrap_or_else(|f| {
                     panic!("page size {page_size}, {per_page} a page, values of {size}, spare {spare}: {f:?}")
                 });
-                assert_eq!((facts.entries, facts.revision), (42, 43));
+                assert_eq!((facts.key_revisions, facts.revision), (42, 43));
                 assert_eq!(facts.keys_total, 42 + 4 + 1 + 1 + 1 + 2);
                 assert_eq!(facts.token_hashes, ["0123456789ab"]);
                 assert_eq!(facts.cluster_id.as_deref(), Some("f00d-1"));
@@ -168,16 +168,16 @@ fn tokens_revisions_and_alarms_are_told() {
     let proof = walk(&database(&Shape::default(), &root));
     assert!(proof.is_clean(), "{:?}", proof.findings);
     assert_eq!(proof.facts.token_hashes, ["bbbbbbbbbbbb"]);
-    assert_eq!((proof.facts.revision, proof.facts.compacted, proof.facts.entries), (12, 4, 5));
+    assert_eq!((proof.facts.revision, proof.facts.compacted, proof.facts.key_revisions), (12, 4, 5));
     assert_eq!(proof.facts.alarms, ["CORRUPT", "NOSPACE"]);
 }
 
 #[test]
 fn what_is_no_snapshot_is_told_from_a_damaged_one() {
-    assert!(inspect::looks_like(&BEFORE) && !inspect::looks_like(&&b"PK\x03\x04 a zip"[..]));
+    assert!(inspect::has_magic(&BEFORE) && !inspect::has_magic(&&b"PK\x03\x04 a zip"[..]));
     let mut half = BEFORE.to_vec();
     half[..4096].fill(0);
-    assert!(inspect::looks_like(&&half[..]), "the second meta page is enough");
+    assert!(inspect::has_magic(&&half[..]), "the second meta page is enough");
 }
 
 #[test]
@@ -490,7 +490,7 @@ impl ReadAt for Meter<'_> {
 
 /// Whatever the bytes are: the proof returns, reads each stretch a few times at most, and holds one window at
 /// a time. So does the content, which there is if nothing was found, of the file as it is or in its place.
-fn bounded(data: &[u8]) -> Proof {
+fn bounded(data: &[u8]) -> CheckResult {
     let metered = |deed: &dyn Fn(&Meter<'_>)| {
         let meter = Meter { data, read: AtomicU64::new(0), largest: AtomicU64::new(0) };
         deed(&meter);
@@ -500,16 +500,16 @@ fn bounded(data: &[u8]) -> Proof {
     };
     let len = data.len() as u64;
     let proof = std::cell::OnceCell::new();
-    metered(&|meter| drop(proof.set(inspect::prove(meter, len).unwrap())));
+    metered(&|meter| drop(proof.set(inspect::verify(meter, len).unwrap())));
     let proof = proof.into_inner().unwrap();
     metered(&|meter| match inspect::content(meter, len, None).unwrap() {
         Ok(content) => assert!(proof.is_clean() && content.facts == proof.facts),
         Err(findings) => assert_eq!(findings, proof.findings),
     });
-    if let Ok((data, len)) = inspect::in_place(&data).unwrap() {
+    if let Ok((data, len)) = inspect::open_offline(&data).unwrap() {
         assert_eq!(
             inspect::content(&data, len, None).unwrap().is_ok(),
-            inspect::prove(&data, len).unwrap().is_clean()
+            inspect::verify(&data, len).unwrap().is_clean()
         );
     }
     proof
@@ -527,9 +527,9 @@ fn a_reader_that_fails_is_an_error_and_a_file_that_shrinks_is_damage() {
         }
     }
     let db_len = BEFORE.len() as u64 - 32;
-    let error = inspect::prove(&Broken(io::ErrorKind::TimedOut), db_len).unwrap_err();
+    let error = inspect::verify(&Broken(io::ErrorKind::TimedOut), db_len).unwrap_err();
     assert!(format!("{error:#}").starts_with("reading the database: "), "{error:#}");
-    let proof = inspect::prove(&Broken(io::ErrorKind::UnexpectedEof), db_len).unwrap();
+    let proof = inspect::verify(&Broken(io::ErrorKind::UnexpectedEof), db_len).unwrap();
     assert!(!proof.is_clean() && proof.findings.iter().all(|f| f.check == Check::Truncated));
 }
 
@@ -594,7 +594,7 @@ proptest! {
     fn arbitrary_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..20_000)) {
         assert!(!bounded(&bytes).is_clean());
         assert!(judge(&bytes).is_err());
-        inspect::looks_like(&&bytes[..]);
+        inspect::has_magic(&&bytes[..]);
     }
 
     #[test]

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::process::Command;
 
 use k3s_snapshot::cli;
-use k3s_snapshot::config::options::KEYS;
+use k3s_snapshot::config::options::OPTIONS;
 use k3s_snapshot::config::retention;
 use k3s_snapshot::error::Kind;
 use k3s_snapshot::inspect::Check;
 use k3s_snapshot::model::event;
 use k3s_snapshot::model::report::{Report, Row};
-use k3s_snapshot::model::restore::Was;
+use k3s_snapshot::model::restore::PriorState;
 use k3s_snapshot::model::restore_report::Restore;
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use serde_json::{Value, json};
@@ -117,8 +117,8 @@ fn every_key_has_its_names_its_variables_and_its_default() {
         let (name, rest) = block.split_once('\n').unwrap();
         assert!(blocks.insert(name, rest).is_none(), "{name} twice");
     }
-    same(CONF, blocks.keys().copied().collect(), KEYS.iter().map(|k| k.name).collect());
-    for key in KEYS {
+    same(CONF, blocks.keys().copied().collect(), OPTIONS.iter().map(|k| k.name).collect());
+    for key in OPTIONS {
         let field = |tag: &str| {
             let at = blocks[key.name].split_once(&format!(".It {tag}\n"));
             at.map_or("", |(_, rest)| rest.split("\n.").next().unwrap())
@@ -229,7 +229,7 @@ fn every_field_of_report_row_and_manifest_is_described() {
     report.step = Some("s".into());
     report.fail(&k3s_snapshot::error::Fault::new(k3s_snapshot::error::Code::Locked, "m").hint("h").into());
     let mut program = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
-    let restore = Restore::new("k3s.service", String::new(), Was::Running);
+    let restore = Restore::new("k3s.service", String::new(), PriorState::Running);
     fields(&serde_json::to_value(restore).unwrap(), "", &mut program[3]);
     fields(&serde_json::to_value(report).unwrap(), "", &mut program[0]);
     for recency in [json!({"state": "current", "asked": 1}), json!({"state": "unproven", "why": "w"})] {
@@ -242,11 +242,11 @@ fn every_field_of_report_row_and_manifest_is_described() {
             location,
             size: 1,
             created_at: 1,
-            state: State::Proven,
+            state: State::Verified,
             manifest: Some(manifest),
-            entries: None,
+            key_revisions: None,
         };
-        fields(&serde_json::to_value(Row::of(&snapshot, None)).unwrap(), "", &mut program[1]);
+        fields(&serde_json::to_value(Row::from_snapshot(&snapshot, None)).unwrap(), "", &mut program[1]);
     }
     let text = read(OVERVIEW);
     let parts = [

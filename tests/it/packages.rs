@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use clap_complete::Shell;
 use k3s_snapshot::cli;
-use k3s_snapshot::config::options::KEYS;
+use k3s_snapshot::config::options::OPTIONS;
 
 use crate::support::bucket::{self, Bucket};
 use crate::support::host::Host;
@@ -105,10 +105,10 @@ fn shipped_options() -> Vec<(String, String)> {
 fn the_shipped_configuration_has_every_option_with_its_default() {
     let options = shipped_options();
     let names: BTreeSet<&str> = options.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, KEYS.iter().filter(|k| k.ours).map(|k| k.name).collect());
+    assert_eq!(names, OPTIONS.iter().filter(|k| k.ours).map(|k| k.name).collect());
     assert_eq!(names.len(), options.len(), "one stands there twice");
     for (name, value) in &options {
-        let key = KEYS.iter().find(|k| k.name == name).unwrap();
+        let key = OPTIONS.iter().find(|k| k.name == name).unwrap();
         assert!(key.default.is_none_or(|default| default == value), "{name}: {value} is not the default");
         // Each may be uncommented as it is.
         let root = tempfile::tempdir().unwrap();

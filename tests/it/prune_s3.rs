@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use k3s_snapshot::host::Silent;
+use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
 use k3s_snapshot::model::snapshot::Manifest;
 use k3s_snapshot::store::Store;
@@ -387,7 +387,7 @@ fn three_nodes_share_a_bucket() {
     let put = |base: &str, node: &str, days: u64| {
         let name = SnapshotName::new(base, node, newest - days * DAY, Suffix::Plain);
         let known = Manifest { node: Some(node.into()), base: None, ..manifest(&data.0) };
-        store.put(&name, &data, &known, &Silent).unwrap();
+        store.upload(&name, &data, &known, &NoProgress).unwrap();
         if days % 2 == 1 {
             let own = format!("{HOME}.metadata/{name}.3.json");
             fs::remove_file(two.bucket.object(&own)).unwrap();
@@ -503,7 +503,7 @@ fn in_a_bucket_that_keeps_versions_a_prune_hides_and_says_so() {
     let data = Bytes(bytes(1, 4));
     let put = |days: u64| {
         let name = SnapshotName::new("on-demand", NODE, folder.newest - days * DAY, Suffix::Plain);
-        store.put(&name, &data, &manifest(&data.0), &Silent).unwrap();
+        store.upload(&name, &data, &manifest(&data.0), &NoProgress).unwrap();
         name.to_string()
     };
     let all: Vec<String> = (0..4).map(put).collect();

@@ -17,7 +17,7 @@ use crate::support::ports::{Ports, free_port};
 use crate::support::process;
 use crate::support::require::{self, require};
 use crate::support::tool::{Run, Tool};
-use k3s_snapshot::host::Silent;
+use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::store::Store;
 
 pub(crate) fn root() -> K3sRoot {
@@ -218,7 +218,7 @@ fn list_shows_folder_and_bucket_and_details_on_demand() {
     let data = Bytes(bytes(1, 4));
     bucket
         .store()
-        .put(&name("on-demand-server-1", 1_795_339_215), &data, &manifest(&data.0), &Silent)
+        .upload(&name("on-demand-server-1", 1_795_339_215), &data, &manifest(&data.0), &NoProgress)
         .unwrap();
     bucket.plant("backups/k3s/etcd-snapshot-server-2-1795339216", &data.0);
     bucket.plant("backups/k3s-other/etcd-snapshot-server-2-1795339217", &data.0);
@@ -462,7 +462,7 @@ fn what_is_large_goes_up_and_down_in_48_mib() {
     (owed.name, owed.file, owed.plain_size) =
         ("big-server-1-1795339215".into(), opened.id, opened.data.size());
     owed.other.insert("s3".into(), serde_json::json!({"state": "owed"}));
-    local.record(&owed).unwrap();
+    local.write_manifest(&owed).unwrap();
     let run = tool("save", &etcd.root, &bucket)
         .args(&["--s3", "--report", "json", "--s3-timeout", "5m"])
         .deadline(Duration::from_secs(600));

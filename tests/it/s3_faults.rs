@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use k3s_snapshot::error::{Kind, kind_of};
-use k3s_snapshot::host::Silent;
+use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::snapshot::State;
 use k3s_snapshot::store::s3::S3;
 use k3s_snapshot::store::{Remote, Store};
@@ -89,14 +89,14 @@ fn uploads(blocks: usize) {
     let known = manifest(&data.0);
     everywhere(
         &bucket,
-        &|run| store.put(&name("on-demand-n", run), &data, &known, &Silent).map(drop),
+        &|run| store.upload(&name("on-demand-n", run), &data, &known, &NoProgress).map(drop),
         &|run, done, what| {
             let file = name("on-demand-n", run).to_string();
             let listed = store.list().unwrap().snapshots.into_iter().find(|s| s.file == file);
             if done {
                 let state = listed.unwrap_or_else(|| panic!("{what}: it is not there")).state;
                 // Only where the manifest was refused may it be unchecked.
-                assert!(state == State::Proven || what.contains(".metadata"), "{what}: {state:?}");
+                assert!(state == State::Verified || what.contains(".metadata"), "{what}: {state:?}");
                 let there = std::fs::read(bucket.object(&format!("backups/k3s/{file}"))).unwrap();
                 assert!(there == data.0, "{what}: other bytes");
             }
@@ -145,7 +145,7 @@ fn a_download_goes_on_where_it_broke() {
         &|_| {
             let opened = store.open("on-demand-n-5")?;
             let draft = k3s_snapshot::host::Draft::new(to.path())?;
-            draft.fill_from(&*opened.data, 3, 5 << 20, &Silent)?;
+            draft.fill_from(&*opened.data, 3, 5 << 20, &NoProgress)?;
             let reader = draft.reader()?;
             let mut all = vec![0; data.len()];
             k3s_snapshot::io::ReadAt::read_exact_at(&reader, &mut all, 0)?;
@@ -164,7 +164,7 @@ fn a_deletion_survives_every_fault_and_keeps_the_manifest_of_what_stays() {
     let known = manifest(&data.0);
     for run in 1000..1100 {
         for stem in ["a", "b"] {
-            store.put(&name(stem, run), &data, &known, &Silent).unwrap();
+            store.upload(&name(stem, run), &data, &known, &NoProgress).unwrap();
         }
     }
     everywhere(
@@ -180,7 +180,7 @@ fn a_deletion_survives_every_fault_and_keeps_the_manifest_of_what_stays() {
                 let file = name(stem, run).to_string();
                 let listed = store.list().unwrap().snapshots.into_iter().find(|s| s.file == file);
                 assert!(!done || listed.is_none(), "{what}: it is still there");
-                assert!(listed.is_none_or(|s| s.state == State::Proven), "{what}: it lost its manifest");
+                assert!(listed.is_none_or(|s| s.state == State::Verified), "{what}: it lost its manifest");
             }
         },
     );
@@ -195,16 +195,17 @@ fn what_a_kill_leaves_behind_is_swept_and_only_that() {
     let faults: Vec<_> = (2..60).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect();
     bucket.front.plan(&faults);
     for run in [1, 2] {
-        let _ = store.put(&name("on-demand-n", run), &data, &manifest(&data.0), &Silent).err().unwrap();
+        let _ =
+            store.upload(&name("on-demand-n", run), &data, &manifest(&data.0), &NoProgress).err().unwrap();
         bucket.front.plan(&faults);
     }
     bucket.front.plan(&[]);
     assert_eq!(bucket.front.uploads().len(), 2);
-    assert_eq!(store.sweep(&|file, began| file == "on-demand-n-1" && began > 0, &[]), 1);
+    assert_eq!(store.abort_stale_uploads(&|file, began| file == "on-demand-n-1" && began > 0, &[]), 1);
     assert_eq!(bucket.front.uploads(), ["backups/k3s/on-demand-n-2"]);
     // A store that lists the uploads of a key only to who names it whole.
     bucket.front.plan(&[(0, Fault::Answer("<ListMultipartUploadsResult/>".into()))]);
-    assert_eq!(store.sweep(&|_, _| true, &["on-demand-n-2"]), 1);
+    assert_eq!(store.abort_stale_uploads(&|_, _| true, &["on-demand-n-2"]), 1);
     assert!(bucket.front.uploads().is_empty());
 }
 
@@ -285,17 +286,17 @@ fn what_a_dead_save_had_sent_is_found_to_be_ours_and_other_objects_are_not() {
     let store = store(&bucket);
     for (run, blocks) in [(1, 4), (2, 25_000)] {
         let data = Bytes(bytes(9, blocks));
-        store.put(&name("a", run), &data, &manifest(&data.0), &Silent).unwrap();
+        store.upload(&name("a", run), &data, &manifest(&data.0), &NoProgress).unwrap();
         std::fs::remove_file(bucket.object(&format!("backups/k3s/.metadata/a-{run}.3.json"))).unwrap();
-        let again = store.put(&name("a", run), &data, &manifest(&data.0), &Silent).unwrap();
-        assert_eq!(again.state, State::Proven);
+        let again = store.upload(&name("a", run), &data, &manifest(&data.0), &NoProgress).unwrap();
+        assert_eq!(again.state, State::Verified);
         assert!(
-            store.list().unwrap().snapshots.iter().all(|s| s.state == State::Proven),
+            store.list().unwrap().snapshots.iter().all(|s| s.state == State::Verified),
             "its manifest is back"
         );
         let other = Bytes(bytes(10, blocks));
         assert_eq!(
-            kind_of(&store.put(&name("a", run), &other, &manifest(&other.0), &Silent).err().unwrap()),
+            kind_of(&store.upload(&name("a", run), &other, &manifest(&other.0), &NoProgress).err().unwrap()),
             Kind::Refused
         );
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k3s_snapshot::error::{Kind, hint_of, kind_of};
-use k3s_snapshot::host::Silent;
+use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::snapshot::State;
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
@@ -62,19 +62,20 @@ fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
     // In one piece and in parts.
     for (at, blocks) in [(5, 4), (6, 25_000)] {
         let data = Bytes(bytes(at, blocks));
-        let put = store.put(&name("on-demand-n", at), &data, &manifest(&data.0), &Silent).unwrap();
-        assert_eq!(put.state, State::Proven);
+        let put = store.upload(&name("on-demand-n", at), &data, &manifest(&data.0), &NoProgress).unwrap();
+        assert_eq!(put.state, State::Verified);
         let (_, headers, _) = moto.ask("HEAD", &format!("/backups/k3s/on-demand-n-{at}"), &[], "");
         // moto does not lock by default what came in parts; that a part needs a checksum, `front.rs` sees to.
         let mode = headers.get("x-amz-object-lock-mode").map(|m| m.to_str().unwrap());
         assert_eq!(mode, (at == 5).then_some("COMPLIANCE"), "{headers:?}");
         let other = Bytes(bytes(at + 10, blocks));
-        let again = store.put(&name("on-demand-n", at), &other, &manifest(&other.0), &Silent).err().unwrap();
+        let again =
+            store.upload(&name("on-demand-n", at), &other, &manifest(&other.0), &NoProgress).err().unwrap();
         assert_eq!(kind_of(&again), Kind::Refused, "{again:#}");
     }
     // A verdict is written over an older one: the old version stays, the new one counts.
     let opened = store.open("on-demand-n-5").unwrap();
-    store.record(&opened.recorded.unwrap()).unwrap();
+    store.write_manifest(&opened.manifest.unwrap()).unwrap();
     // A deletion hides them, it does not end them.
     for (_, result) in store.delete(&["on-demand-n-5", "on-demand-n-6"]) {
         assert!(result.unwrap());
@@ -101,7 +102,7 @@ fn a_locked_snapshot_that_the_store_does_not_let_go_is_told_one_by_one() {
     let store = bucket.store();
     let data = Bytes(bytes(1, 4));
     for at in [5, 6] {
-        store.put(&name("a", at), &data, &manifest(&data.0), &Silent).unwrap();
+        store.upload(&name("a", at), &data, &manifest(&data.0), &NoProgress).unwrap();
     }
     store.list().unwrap();
     let answer = "<DeleteResult><Deleted><Key>backups/k3s/a-6</Key></Deleted><Error><Key>backups/k3s/a-5</Key><Code>AccessDenied</Code><Message>Object is WORM protected and cannot be overwritten</Message></Error></DeleteResult>";

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k3s_snapshot::error::{Kind, kind_of};
-use k3s_snapshot::host::Silent;
+use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::s3_config::{CustomerKey, Encryption, Objects};
 use k3s_snapshot::model::snapshot::{Snapshot, State};
 use k3s_snapshot::store::Store;
@@ -29,7 +29,7 @@ const BLOCKS: [usize; 2] = [4, 11_000];
 
 fn put(store: &S3, at: u64, blocks: usize) -> anyhow::Result<Snapshot> {
     let data = Bytes(bytes(at, blocks));
-    store.put(&name("a", at), &data, &manifest(&data.0), &Silent)
+    store.upload(&name("a", at), &data, &manifest(&data.0), &NoProgress)
 }
 
 /// What the manifest says that the object was proven by.
@@ -65,9 +65,9 @@ fn headers_that_a_store_does_not_know_are_left_out() {
         let store = bucket.store();
         for (at, blocks) in (row * 10..).zip(BLOCKS) {
             let there = put(&store, at, blocks).unwrap_or_else(|e| panic!("{unknown:?}: {e:#}"));
-            assert_eq!(there.state, State::Proven, "{unknown:?}");
-            assert_eq!(state_of(&store, &there.file), State::Proven, "{unknown:?}: its manifest is there");
-            assert_eq!(store.open(&there.file).unwrap().snapshot.state, State::Proven, "{unknown:?}");
+            assert_eq!(there.state, State::Verified, "{unknown:?}");
+            assert_eq!(state_of(&store, &there.file), State::Verified, "{unknown:?}: its manifest is there");
+            assert_eq!(store.open(&there.file).unwrap().snapshot.state, State::Verified, "{unknown:?}");
         }
         let checks = S3::probe(bucket.settings());
         assert!(checks.iter().all(|c| c.ok), "{unknown:?}: {checks:?}");
@@ -107,19 +107,20 @@ fn keys_that_may_not_do_everything_still_save() {
         for (at, blocks) in (row * 10..).zip(BLOCKS) {
             bucket.front.deny(denied);
             let there = put(&bucket.store(), at, blocks).unwrap_or_else(|e| panic!("{who}: {e:#}"));
-            assert_eq!(there.state, State::Proven, "{who}");
+            assert_eq!(there.state, State::Verified, "{who}");
             // Never over another, although nobody can look.
             let other = Bytes(bytes(at + 1000, blocks));
-            let e = bucket.store().put(&name("a", at), &other, &manifest(&other.0), &Silent).unwrap_err();
+            let e =
+                bucket.store().upload(&name("a", at), &other, &manifest(&other.0), &NoProgress).unwrap_err();
             assert_eq!(kind_of(&e), Kind::Refused, "{who}: {e:#}");
             bucket.front.deny(&[]);
-            assert_eq!(state_of(&bucket.store(), &there.file), State::Proven, "{who}");
+            assert_eq!(state_of(&bucket.store(), &there.file), State::Verified, "{who}");
         }
     }
     // Who may not list is told "denied" of what is not there.
     let refuse = Fault::Refuse(403, "AccessDenied");
     bucket.front.plan(&[(0, refuse.clone()), (1, refuse.clone()), (2, refuse)]);
-    assert_eq!(put(&bucket.store(), 90, 4).unwrap().state, State::Proven);
+    assert_eq!(put(&bucket.store(), 90, 4).unwrap().state, State::Verified);
     bucket.front.deny(&[("PUT", ""), ("POST", "")]);
     for (at, blocks) in (91..).zip(BLOCKS) {
         let e = put(&bucket.store(), at, blocks).unwrap_err();
@@ -147,20 +148,20 @@ fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
         // A SHA-256 of the whole, also of what came in parts.
         let whole = |at: u64| STANDARD.encode(manifest(&bytes(at, blocks)).stored_sha256.0);
         let there = answers(row + 1, "x-amz-checksum-sha256", whole(row + 1)).unwrap();
-        assert_eq!((there.state, evidence(&there)), (State::Proven, "sha256".into()));
+        assert_eq!((there.state, evidence(&there)), (State::Verified, "sha256".into()));
         // That of something else.
         let e = answers(row + 2, "x-amz-checksum-sha256", whole(row + 1)).unwrap_err();
         assert!(format!("{e:#}").contains("another object"), "{e:#}");
         // An MD5, also where a proxy made it a weak one.
         let there = put(&bucket.store(), row + 3, blocks).unwrap();
-        assert_eq!((there.state, evidence(&there)), (State::Proven, "etag".into()));
+        assert_eq!((there.state, evidence(&there)), (State::Verified, "etag".into()));
         // Neither: encrypted with a key of the store, an entity tag is no MD5. Only the size is known.
         let there = answers(row + 4, "etag", "\"5f3a-opaque\"".into()).unwrap();
-        assert_eq!((there.state, evidence(&there)), (State::Unchecked, "size only".into()));
-        assert_eq!(state_of(&bucket.store(), &there.file), State::Unchecked);
+        assert_eq!((there.state, evidence(&there)), (State::Unverified, "size only".into()));
+        assert_eq!(state_of(&bucket.store(), &there.file), State::Unverified);
         // A CRC of the store's own making proves nothing to us, and is no trouble.
         let there = answers(row + 5, "x-amz-checksum-crc64nvme", "AAAAAAAAAAA=".into()).unwrap();
-        assert_eq!(there.state, State::Proven);
+        assert_eq!(there.state, State::Verified);
         // Another size.
         let e = answers(row + 6, "content-length", "12345".into()).unwrap_err();
         assert!(format!("{e:#}").contains("another object"), "{e:#}");
@@ -178,7 +179,7 @@ fn an_upload_that_was_completed_is_found_to_be_so_whatever_the_answer_was() {
     for (at, answer) in (2..).zip([late, "", "   ", "<html>gateway</html>", long]) {
         bucket.front.plan(&[(n, Fault::Answer(answer.into()))]);
         let there = put(&bucket.store(), at, BLOCKS[1]).unwrap_or_else(|e| panic!("{answer:?}: {e:#}"));
-        assert_eq!(there.state, State::Proven, "{answer:?}");
+        assert_eq!(there.state, State::Verified, "{answer:?}");
         assert!(bucket.front.uploads().is_empty(), "{answer:?}");
     }
 }
@@ -292,8 +293,8 @@ fn connections_may_end_after_each_answer_and_questions_may_not_be_understood() {
     for (at, fault) in (1..).zip([Fault::HangUp, Fault::NoExpecting]) {
         bucket.front.always(fault.clone());
         let there = put(&bucket.store(), at, BLOCKS[1]).unwrap_or_else(|e| panic!("{fault:?}: {e:#}"));
-        assert_eq!(there.state, State::Proven, "{fault:?}");
-        assert_eq!(state_of(&bucket.store(), &there.file), State::Proven, "{fault:?}");
+        assert_eq!(there.state, State::Verified, "{fault:?}");
+        assert_eq!(state_of(&bucket.store(), &there.file), State::Verified, "{fault:?}");
     }
 }
 

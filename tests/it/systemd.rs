@@ -8,14 +8,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use k3s_snapshot::config::load::{self, Environment, Named};
-use k3s_snapshot::config::unit::Flags;
+use k3s_snapshot::config::load::{self, Environment, Selectors};
+use k3s_snapshot::config::unit::K3sFlags;
 use k3s_snapshot::distribution::{Distribution, K3S};
 use k3s_snapshot::error::{Kind, hint_of, kind_of};
 use k3s_snapshot::host::ports::listeners;
 use k3s_snapshot::host::process;
 use k3s_snapshot::host::systemd::{self, Systemd};
-use k3s_snapshot::host::{Active, Service, Unit};
+use k3s_snapshot::host::{Active, Unit, UnitControl};
 use k3s_snapshot::model::unit::Definition;
 
 use crate::support::require::{self, require};
@@ -63,9 +63,10 @@ fn systemctl(args: &[&str]) {
     assert!(Command::new("systemctl").args(args).status().unwrap().success(), "systemctl {args:?}");
 }
 
-fn flags() -> Flags {
+fn flags() -> K3sFlags {
     let gathered =
-        load::gather(Path::new("/"), &Named::default(), &Environment::new(), &systemd::definition).unwrap();
+        load::gather(Path::new("/"), &Selectors::default(), &Environment::new(), &systemd::definition)
+            .unwrap();
     assert_eq!(gathered.distribution.word, "k3s", "its unit shows it");
     gathered.flags
 }
@@ -123,7 +124,8 @@ fn the_flags_are_what_the_process_was_given() {
         ..Definition::default()
     };
     let given = |_: &'static Distribution, _: Option<&str>| Ok(Some(definition.clone()));
-    let real = load::gather(Path::new("/"), &Named::default(), &Environment::new(), &given).unwrap().flags;
+    let real =
+        load::gather(Path::new("/"), &Selectors::default(), &Environment::new(), &given).unwrap().flags;
     for flag in
         ["data-dir", "node-ip", "node-label", "x", "percent", "kube-apiserver-arg", "kubelet-arg", "escaped"]
     {
@@ -134,7 +136,7 @@ fn the_flags_are_what_the_process_was_given() {
     assert_eq!(flags.last("node-ip").unwrap().0, "10.0.0.1", "a later file wins");
     // Every variable that we would hand on has the value that systemd gave it.
     let real: Vec<String> = records("/run/k3s.environ");
-    let ours = flags.for_reset(&[]).environment;
+    let ours = flags.reset_invocation(&[]).environment;
     assert!(ours.len() > 14, "{ours:?}");
     for (name, value) in ours.iter().filter(|(name, _)| name != "PATH") {
         let line = format!("{name}={}", value.expose());

@@ -9,7 +9,9 @@ use super::walk::ms;
 use super::{Machine, Request, Saved, interrupted, tidy, told};
 use crate::error::{Code, Fault};
 use crate::model::report::Report;
-use crate::model::restore::{Before, Deed, RECORD_VERSION, Record, Stage, Subject, Was};
+use crate::model::restore::{
+    EtcdBefore, Operation, PriorState, RECORD_VERSION, RestoreState, SnapshotRef, Stage,
+};
 use crate::model::snapshot::Digest;
 
 /// Does what needs no snapshot, unless an earlier deed was cut off: that is ended instead. Our folders are gone after it.
@@ -28,7 +30,7 @@ pub(super) fn alone(
 }
 
 /// Whether the deeds may begin; false where only the plan was asked for.
-pub(super) fn agreed(req: &Request, deed: Deed, report: &mut Report) -> Result<bool> {
+pub(super) fn agreed(req: &Request, deed: Operation, report: &mut Report) -> Result<bool> {
     if req.dry_run {
         return Ok(false);
     }
@@ -48,7 +50,7 @@ pub(super) fn save_live(
     let begun = Instant::now();
     machine.progress.step("saving what is live", None);
     let saved = (machine.save)(report).map_err(refusal)?;
-    told(report).safety = Some(saved.name.clone());
+    told(report).safety_snapshot = Some(saved.name.clone());
     told(report).step("safety", "done", Some(ms(begun.elapsed())));
     Ok(saved)
 }
@@ -57,18 +59,18 @@ pub(super) fn save_live(
 pub(super) fn record(
     req: &Request,
     machine: &Machine,
-    deed: Deed,
-    was: Was,
-    before: Before,
-) -> Result<Record> {
-    Ok(Record {
+    deed: Operation,
+    was: PriorState,
+    before: EtcdBefore,
+) -> Result<RestoreState> {
+    Ok(RestoreState {
         version: RECORD_VERSION,
         id: req.now,
-        deed,
+        operation: deed,
         stage: Stage::Closing,
         unit: machine.site.unit.clone(),
         data_dir: machine.site.data_dir.clone(),
-        snapshot: Subject {
+        snapshot: SnapshotRef {
             name: String::new(),
             location: String::new(),
             sha256: Digest([0; 32]),
@@ -77,11 +79,11 @@ pub(super) fn record(
             created_at: req.now,
         },
         pinned: Default::default(),
-        was,
+        previous_state: was,
         before,
-        live: machine.site.live()?,
-        kept: vec![],
+        live_database: machine.site.live()?,
+        backups: vec![],
         reset: None,
-        why: None,
+        rollback_reason: None,
     })
 }

@@ -47,7 +47,7 @@ impl Bucket<'_> {
         here: &anyhow::Error,
     ) -> Result<(Snapshot, Option<Manifest>, FileId, Distant)> {
         let far = (self.open)()?;
-        let Opened { data, id, snapshot, recorded } =
+        let Opened { data, id, snapshot, manifest: recorded } =
             far.store.open(file).map_err(|e| match kind_of(&e) {
                 Kind::NotFound => anyhow::Error::from(
                     Fault::new(Code::SnapshotNotFound, format!("{here}; {e}"))

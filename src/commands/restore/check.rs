@@ -12,7 +12,7 @@ use crate::host::{Active, Listener, Unit};
 use crate::inspect::{self, Content};
 use crate::io::ReadAt;
 use crate::model::report::Report;
-use crate::model::restore::{Before, Was};
+use crate::model::restore::{EtcdBefore, PriorState};
 use crate::model::restore_report::Restore;
 use crate::model::snapshot::State;
 use crate::model::version::Version;
@@ -23,8 +23,8 @@ pub(super) const WAL: u64 = 128 << 20;
 
 /// What the deeds need to know.
 pub(super) struct Plan {
-    pub(super) was: Was,
-    pub(super) before: Before,
+    pub(super) was: PriorState,
+    pub(super) before: EtcdBefore,
     /// The id of the cluster that lives here, as far as it is known.
     pub(super) cluster: Option<String>,
     /// Whether what is live can be saved first.
@@ -49,16 +49,16 @@ pub(super) fn check(
     let cluster = live_cluster(machine, found);
     same_cluster(req, proven, cluster.as_deref())?;
     let live = machine.live.look();
-    let (answers, mut before) = (live.is_ok(), Before { member: None, revision: None });
+    let (answers, mut before) = (live.is_ok(), EtcdBefore { member: None, revision: None });
     let mut others: Vec<Member> = Vec::new();
     match live {
         Ok(look) => {
-            before = Before { member: Some(look.member_id), revision: Some(look.revision) };
+            before = EtcdBefore { member: Some(look.member_id), revision: Some(look.revision) };
             let members = look.members.into_iter().filter(|m| m.id != look.member_id);
             others.extend(members.map(|m| other(m.id, m.name, m.client_urls, m.peer_urls)));
         }
         Err(e) => {
-            if was == Was::Running {
+            if was == PriorState::Running {
                 report.warn(format!("K3s runs, but its etcd does not answer: {e:#}"));
             }
             others = others_on_disk(machine)?;
@@ -86,7 +86,7 @@ pub(super) fn check(
 }
 
 /// K3s's unit, and how K3s was: what every look begins with.
-pub(super) fn unit_of(machine: &Machine) -> Result<(Unit, Was)> {
+pub(super) fn unit_of(machine: &Machine) -> Result<(Unit, PriorState)> {
     machine.progress.step("looking at what could stand in the way", None);
     let unit = machine.service.unit()?;
     if !unit.loaded {
@@ -98,14 +98,16 @@ pub(super) fn unit_of(machine: &Machine) -> Result<(Unit, Was)> {
     Ok((unit, was))
 }
 
-fn state_of(unit: &Unit) -> Was {
+fn state_of(unit: &Unit) -> PriorState {
     match unit.active {
-        Active::Active | Active::Reloading => Was::Running,
+        Active::Active | Active::Reloading => PriorState::Running,
         // Between two starts by systemd itself.
-        Active::Activating if unit.sub.starts_with("auto-restart") || unit.restarts > 0 => Was::Broken,
-        Active::Activating => Was::Running,
-        Active::Failed => Was::Broken,
-        Active::Deactivating | Active::Inactive | Active::Other => Was::Down,
+        Active::Activating if unit.sub.starts_with("auto-restart") || unit.restarts > 0 => {
+            PriorState::Failing
+        }
+        Active::Activating => PriorState::Running,
+        Active::Failed => PriorState::Failing,
+        Active::Deactivating | Active::Inactive | Active::Other => PriorState::Stopped,
     }
 }
 
@@ -163,12 +165,15 @@ pub(super) fn fits(req: &Request, content: &Content) -> Result<String> {
 /// A database may be served by the K3s that wrote it, or a later one.
 fn version(req: &Request, machine: &Machine, content: &Content, report: &mut Report) -> Result<()> {
     let own = machine.k3s.version()?;
-    let newest =
-        content.nodes.iter().filter_map(|n| Version::parse(n.version.as_deref()?)).max_by_key(Version::line);
+    let newest = content
+        .nodes
+        .iter()
+        .filter_map(|n| Version::parse(n.version.as_deref()?))
+        .max_by_key(Version::minor_version);
     told(report).k3s_version = Some(own.clone());
     told(report).snapshot_version = newest.as_ref().map(ToString::to_string);
     let (Some(newest), Some(mine)) = (newest, Version::parse(&own)) else { return Ok(()) };
-    if mine.line() < newest.line() {
+    if mine.minor_version() < newest.minor_version() {
         let what = format!("this K3s ({mine}) is older than the one that the snapshot is of ({newest})");
         if !req.force {
             return Err(Fault::new(Code::K3sTooOld, what)
@@ -186,7 +191,7 @@ fn live_cluster(machine: &Machine, found: &super::find::Found) -> Option<String>
     listing
         .snapshots
         .into_iter()
-        .filter(|s| s.state == State::Proven && !found.is(s))
+        .filter(|s| s.state == State::Verified && !found.is(s))
         .filter_map(|s| {
             let m = s.manifest?;
             // Who only looked at a snapshot that came from elsewhere knows nothing of this cluster.
@@ -217,8 +222,8 @@ pub(super) fn others_on_disk(machine: &Machine) -> Result<Vec<Member>> {
         return Ok(vec![]);
     }
     // A database that cannot be read has no members to ask; that it is damaged may be the reason for the restore.
-    let Ok(Ok((data, db_len))) = inspect::in_place(file) else { return Ok(vec![]) };
-    let Ok(proof) = inspect::prove(&data as &dyn ReadAt, db_len) else { return Ok(vec![]) };
+    let Ok(Ok((data, db_len))) = inspect::open_offline(file) else { return Ok(vec![]) };
+    let Ok(proof) = inspect::verify(&data as &dyn ReadAt, db_len) else { return Ok(vec![]) };
     let own = machine.site.member_name();
     let members = proof.facts.members.into_iter().filter(|m| Some(&m.name) != own.as_ref());
     Ok(members.map(|m| other(m.id, m.name, m.client_urls, m.peer_urls)).collect())

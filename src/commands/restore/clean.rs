@@ -6,7 +6,7 @@ use anyhow::Result;
 use super::Machine;
 use crate::error::{Code, Fault};
 use crate::model::report::Report;
-use crate::model::restore_report::Old;
+use crate::model::restore_report::OldDatabase;
 
 /// Keeps the newest `keep` of each kind.
 pub fn clean(
@@ -35,16 +35,21 @@ pub fn clean(
         };
         *n += 1;
         let verdict = if *n <= keep { "keep" } else { "remove" };
-        report.old_databases.push(Old { path: path.display().to_string(), bytes, verdict, deleted: None });
+        report.old_databases.push(OldDatabase {
+            path: path.display().to_string(),
+            bytes,
+            action: verdict,
+            deleted: None,
+        });
     }
-    if dry_run || report.old_databases.iter().all(|o| o.verdict == "keep") {
+    if dry_run || report.old_databases.iter().all(|o| o.action == "keep") {
         return Ok(());
     }
     if !confirm(report)? {
         return Err(Fault::new(Code::NotConfirmed, "nothing was deleted: it was not confirmed").into());
     }
     let mut errors = Vec::new();
-    for old in report.old_databases.iter_mut().filter(|o| o.verdict == "remove") {
+    for old in report.old_databases.iter_mut().filter(|o| o.action == "remove") {
         let done = machine.site.discard(std::path::Path::new(&old.path));
         old.deleted = Some(done.is_ok());
         errors.extend(done.err());

@@ -14,7 +14,7 @@ use crate::inspect::{self, Content};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row, rfc3339};
-use crate::model::restore::Subject;
+use crate::model::restore::SnapshotRef;
 use crate::model::snapshot::{Digest, FileId, Manifest, Snapshot, State};
 use crate::store::{Opened, Store};
 
@@ -37,7 +37,7 @@ enum Place {
 /// A pinned file that is a whole snapshot.
 pub(super) struct Proven {
     pub(super) pinned: PathBuf,
-    pub(super) subject: Subject,
+    pub(super) subject: SnapshotRef,
     pub(super) content: Content,
 }
 
@@ -68,7 +68,7 @@ fn found(opened: Opened, elsewhere: Option<PathBuf>) -> Result<Found> {
     let path = opened.snapshot.location.strip_prefix("file://").map(PathBuf::from);
     let path = path.context("a snapshot that is no file of this machine")?;
     let place = Place::File(path, elsewhere);
-    Ok(Found { recorded: opened.recorded, id: opened.id, snapshot: opened.snapshot, place })
+    Ok(Found { recorded: opened.manifest, id: opened.id, snapshot: opened.snapshot, place })
 }
 
 /// The one of this name: in the folder, else in the bucket.
@@ -93,7 +93,7 @@ fn latest(req: &Request, machine: &Machine) -> Result<Found> {
         s.name.as_ref().is_some_and(|n| n.stem == own)
             || s.manifest.as_ref().is_some_and(|m| m.base.as_deref() == Some(req.safety_base))
     };
-    let good = |s: &Snapshot| matches!(s.state, State::Proven | State::Unchecked);
+    let good = |s: &Snapshot| matches!(s.state, State::Verified | State::Unverified);
     let mut all: Vec<(Snapshot, bool)> =
         machine.home.list()?.snapshots.into_iter().map(|s| (s, false)).collect();
     if let Some(bucket) = &req.bucket {
@@ -152,11 +152,12 @@ pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mu
     let examined = examine(&data, false, machine.progress)
         .with_context(|| format!("proving '{}'", file.escape_debug()))?;
     let mut findings = examined.findings.clone();
-    if !inspect::looks_like(&data) {
+    if !inspect::has_magic(&data) {
         findings = vec!["this is not an etcd snapshot at all".to_owned()];
     }
     let digest = examined.digests.map(|d| Digest(d.file)).context("hashing the snapshot")?;
-    if let Some(old) = found.recorded.as_ref().filter(|m| m.proven_at.is_some() && m.plain_sha256 != digest) {
+    if let Some(old) = found.recorded.as_ref().filter(|m| m.verified_at.is_some() && m.plain_sha256 != digest)
+    {
         findings.push(format!(
             "it is not the snapshot that was recorded on {}: its SHA-256 is {digest}, that one's was {}",
             rfc3339(old.checked_at),
@@ -166,15 +167,15 @@ pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mu
     if !findings.is_empty() {
         return Err(damaged(file, &findings));
     }
-    let db_len = inspect::split(data.size()).map_err(|f| damaged(file, &[f.to_string()]))?;
+    let db_len = inspect::database_len(data.size()).map_err(|f| damaged(file, &[f.to_string()]))?;
     let content = inspect::content(&data, db_len, None)
         .with_context(|| format!("reading '{}'", file.escape_debug()))?
         .map_err(|all| damaged(file, &all.iter().map(ToString::to_string).collect::<Vec<_>>()))?;
-    let row = Row::of(&found.snapshot, None);
+    let row = Row::from_snapshot(&found.snapshot, None);
     report.snapshots.push(Row {
-        state: State::Proven,
+        state: State::Verified,
         revision: Some(content.facts.revision),
-        entries: Some(content.facts.entries),
+        key_revisions: Some(content.facts.key_revisions),
         token_hash: content.facts.token_hashes.clone(),
         cluster_id: content.facts.cluster_id.clone(),
         sha256: (!zipped).then(|| digest.to_string()),
@@ -182,7 +183,7 @@ pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mu
         ..row
     });
     told(report).age_s = req.now.saturating_sub(found.snapshot.created_at);
-    let subject = Subject {
+    let subject = SnapshotRef {
         name: file.clone(),
         location: found.snapshot.location.clone(),
         sha256: digest,
@@ -204,7 +205,7 @@ fn plain_name(file: &str) -> String {
 /// Unpacks a zip into our own folder, under this name.
 pub(super) fn unpack(data: &dyn ReadAt, file: &str, plain_name: &str, machine: &Machine) -> Result<PathBuf> {
     let draft = machine.site.draft()?;
-    let room = |size: u64| draft.room_for(size);
+    let room = |size: u64| draft.ensure_free_space(size);
     match zip::unpack(data, &room, &mut &draft)
         .with_context(|| format!("unpacking '{}'", file.escape_debug()))?
     {
@@ -256,7 +257,7 @@ impl Found {
             (now.id.ino, now.id.size, now.id.mtime_ns) == (self.id.ino, self.id.size, self.id.mtime_ns);
         if same
             && now.id != self.id
-            && let Err(e) = store.record(&Manifest { file: now.id, ..manifest.clone() })
+            && let Err(e) = store.write_manifest(&Manifest { file: now.id, ..manifest.clone() })
         {
             log::debug!("recording '{}' anew: {e:#}", self.snapshot.file.escape_debug());
         }

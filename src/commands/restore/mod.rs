@@ -32,12 +32,12 @@ pub use reset_only::reset_only;
 pub use resume::{conclude, recover};
 
 use crate::error::{Code, Fault, Kind};
-use crate::host::{Door, K3s, Listener, Progress, Service, Site};
+use crate::host::{JoinServer, K3s, Listener, Progress, ServerFiles, UnitControl};
 use crate::model::report::Report;
-use crate::model::restore::Deed;
+use crate::model::restore::Operation;
 use crate::model::restore_report::Restore;
 use crate::model::secret::Secret;
-use crate::source::Live;
+use crate::source::EtcdProbe;
 use crate::store::Store;
 
 /// What is to be restored, and how far it may go.
@@ -71,7 +71,7 @@ pub struct Request<'a> {
     /// What K3s is given instead of its configuration, for the reset.
     pub config: &'a Secret,
     /// The server that K3s's configuration names to join.
-    pub door: Option<&'a dyn Door>,
+    pub door: Option<&'a dyn JoinServer>,
     /// The hash of the authority of this server's cluster, where something here tells.
     pub authority: Option<&'a str>,
     /// The base of the snapshots that this verb makes, which are not what `latest` means.
@@ -98,13 +98,13 @@ pub struct Saved {
 /// The machine that is restored.
 pub struct Machine<'a> {
     /// Its files.
-    pub site: &'a Site,
+    pub site: &'a ServerFiles,
     /// Its service manager.
-    pub service: &'a dyn Service,
+    pub service: &'a dyn UnitControl,
     /// Its K3s.
     pub k3s: &'a dyn K3s,
     /// Its etcd, while that runs.
-    pub live: &'a dyn Live,
+    pub live: &'a dyn EtcdProbe,
     /// The snapshot folder.
     pub home: &'a dyn Store,
     /// The store of another folder.
@@ -140,7 +140,7 @@ pub fn run(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> 
 fn restore(req: &Request, machine: &Machine, found: &find::Found, report: &mut Report) -> Result<()> {
     let proven = find::prove(found, req, machine, report)?;
     let plan = check::check(req, machine, found, &proven, report)?;
-    if !begin::agreed(req, Deed::Restore, report)? {
+    if !begin::agreed(req, Operation::Restore, report)? {
         return Ok(());
     }
     walk::walk(req, machine, &proven, plan, report)
@@ -180,7 +180,9 @@ fn tidy(machine: &Machine, report: &mut Report) {
 
 /// The part of the report that is the restore's.
 fn told(report: &mut Report) -> &mut Restore {
-    report.restore.get_or_insert_with(|| Restore::new("", String::new(), crate::model::restore::Was::Down))
+    report
+        .restore
+        .get_or_insert_with(|| Restore::new("", String::new(), crate::model::restore::PriorState::Stopped))
 }
 
 /// Waits until the answer is yes; false where it is not in time.

@@ -4,7 +4,7 @@
 use super::check::other;
 use super::{Machine, Request};
 use crate::inspect::Content;
-use crate::model::runbook::{self, Order, Place, Role, host_of, node_of};
+use crate::model::runbook::{self, Place, Role, Task, host_of, node_of};
 
 /// Another member of etcd: its name, and where clients reach it.
 pub(super) type Member = (String, Vec<String>);
@@ -15,7 +15,7 @@ pub(super) fn orders(
     machine: &Machine,
     content: Option<&Content>,
     live: &[Member],
-) -> Vec<Order> {
+) -> Vec<Task> {
     let member = |(name, urls): &Member| runbook::Machine {
         name: node_of(name).to_owned(),
         addresses: urls.iter().filter_map(|u| host_of(u)).map(str::to_owned).collect(),

@@ -48,7 +48,7 @@ impl Walk<'_> {
         };
         Err(Fault::new(
             Code::NotReady,
-            format!("{}: etcd serves; but the API server is not ready: {why}", self.record.deed.past()),
+            format!("{}: etcd serves; but the API server is not ready: {why}", self.record.operation.past()),
         )
         .hint(format!(
             "It may only need longer: look with 'k3s kubectl get --raw /readyz' and 'journalctl -u {}'. The old database is \

@@ -9,14 +9,14 @@ use super::check::{WAL, may_be_moved, nobody_else, room_for, unit_of};
 use super::walk::{Aim, Walk, carry_out};
 use super::{Machine, Request, told};
 use crate::error::{Code, Fault};
-use crate::host::Door;
+use crate::host::JoinServer;
 use crate::io::ReadAt;
 use crate::model::report::Report;
-use crate::model::restore::{Before, Deed, Stage, Was};
+use crate::model::restore::{EtcdBefore, Operation, PriorState, Stage};
 use crate::model::restore_report::Restore;
 use crate::model::runbook::node_of;
 use crate::model::secret::Secret;
-use crate::source::Look;
+use crate::source::MemberStatus;
 
 /// Joins, or says why not.
 pub fn rejoin(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
@@ -25,11 +25,11 @@ pub fn rejoin(req: &Request, machine: &Machine, report: &mut Report) -> Result<(
 
 fn join(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
     let (was, before) = check(req, machine, report)?;
-    if !agreed(req, Deed::Rejoin, report)? {
+    if !agreed(req, Operation::Rejoin, report)? {
         return Ok(());
     }
     anyhow::ensure!(!(machine.asked)(), "asked to stop; nothing was touched");
-    let record = record(req, machine, Deed::Rejoin, was, before)?;
+    let record = record(req, machine, Operation::Rejoin, was, before)?;
     carry_out(req, machine, record, report, |walk| {
         walk.halt()?;
         walk.keep()?;
@@ -38,9 +38,9 @@ fn join(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
     })
 }
 
-fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, Before)> {
+fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(PriorState, EtcdBefore)> {
     let (unit, was) = unit_of(machine)?;
-    let plan = Restore::of(Deed::Rejoin, &unit.name, machine.site.data_dir.display().to_string(), was);
+    let plan = Restore::of(Operation::Rejoin, &unit.name, machine.site.data_dir.display().to_string(), was);
     report.restore = Some(plan);
     let Some(door) = req.door else {
         return Err(Fault::new(
@@ -79,8 +79,10 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, 
         }
     }
     let look = machine.live.look().ok();
-    let before =
-        Before { member: look.as_ref().map(|l| l.member_id), revision: look.as_ref().map(|l| l.revision) };
+    let before = EtcdBefore {
+        member: look.as_ref().map(|l| l.member_id),
+        revision: look.as_ref().map(|l| l.revision),
+    };
     told(report).live_revision = before.revision;
     nobody_else(req, machine, &unit)?;
     may_be_moved(machine)?;
@@ -90,7 +92,7 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Was, 
 }
 
 /// The token that opens the door, and that it does.
-fn lets_in<'a>(req: &Request<'a>, door: &dyn Door) -> Result<(&'a Secret, String)> {
+fn lets_in<'a>(req: &Request<'a>, door: &dyn JoinServer) -> Result<(&'a Secret, String)> {
     let hint = "Write the token of the restored server into K3s's configuration here: server/token below its data-dir has it.";
     let Some(token) = req.token else {
         return Err(Fault::new(Code::TokenMissing, "no server token is known here").hint(hint).into());
@@ -106,7 +108,7 @@ fn lets_in<'a>(req: &Request<'a>, door: &dyn Door) -> Result<(&'a Secret, String
 /// it has, a cluster of two could not even be asked.
 fn no_member_yet(
     req: &Request,
-    door: &dyn Door,
+    door: &dyn JoinServer,
     token: &Secret,
     machine: &Machine,
     report: &mut Report,
@@ -150,7 +152,7 @@ impl Walk<'_> {
 }
 
 /// `None` where this member votes in a cluster that is not it alone; an answer where it never will.
-pub(super) fn joined(look: &Look) -> Result<Option<anyhow::Error>> {
+pub(super) fn joined(look: &MemberStatus) -> Result<Option<anyhow::Error>> {
     if look.learner {
         anyhow::bail!("the etcd here is still a learner");
     }

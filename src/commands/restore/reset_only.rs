@@ -15,13 +15,13 @@ use crate::error::{Code, Fault};
 use crate::inspect::Content;
 use crate::io::ReadAt;
 use crate::model::report::Report;
-use crate::model::restore::{Before, Deed, Was};
+use crate::model::restore::{EtcdBefore, Operation, PriorState};
 use crate::model::restore_report::Restore;
 
 /// What the deeds need to know.
 struct Plan {
-    was: Was,
-    before: Before,
+    was: PriorState,
+    before: EtcdBefore,
     others: Vec<Member>,
     answers: bool,
 }
@@ -33,7 +33,7 @@ pub fn reset_only(req: &Request, machine: &Machine, report: &mut Report) -> Resu
 
 fn reset(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
     let plan = check(req, machine, report)?;
-    if !agreed(req, Deed::ResetOnly, report)? {
+    if !agreed(req, Operation::ClusterReset, report)? {
         return Ok(());
     }
     if req.safety && plan.answers {
@@ -44,14 +44,14 @@ fn reset(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
         })?;
     }
     anyhow::ensure!(!(machine.asked)(), "asked to stop; nothing was touched");
-    let record = record(req, machine, Deed::ResetOnly, plan.was, plan.before)?;
+    let record = record(req, machine, Operation::ClusterReset, plan.was, plan.before)?;
     carry_out(req, machine, record, report, |walk| {
         walk.halt()?;
         let content = walk.look_at_rest(&plan.others)?;
         if req.safety && !plan.answers {
             walk.step("safety", "saving the database at rest", |w| {
                 let saved = (w.machine.save_at_rest)(w.report).context("saving the database at rest")?;
-                told(w.report).safety = Some(saved.name);
+                told(w.report).safety_snapshot = Some(saved.name);
                 Ok(())
             })?;
         }
@@ -81,7 +81,7 @@ impl Walk<'_> {
 fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<Plan> {
     let (unit, was) = unit_of(machine)?;
     let data_dir = machine.site.data_dir.display().to_string();
-    report.restore = Some(Restore::of(Deed::ResetOnly, &unit.name, data_dir, was));
+    report.restore = Some(Restore::of(Operation::ClusterReset, &unit.name, data_dir, was));
     let Some(file) = machine.site.database()? else {
         return Err(Fault::new(
             Code::DatabaseNotFound,
@@ -110,11 +110,11 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<Plan> 
                 .hint("Look at K3s's log for what else is wrong. --force resets all the same.")
                 .into());
             }
-            (Before { member: Some(look.member_id), revision: Some(look.revision) }, others)
+            (EtcdBefore { member: Some(look.member_id), revision: Some(look.revision) }, others)
         }
         Err(e) => {
             log::info!("etcd does not answer: {e:#}");
-            (Before { member: None, revision: None }, others_on_disk(machine)?)
+            (EtcdBefore { member: None, revision: None }, others_on_disk(machine)?)
         }
     };
     told(report).live_revision = before.revision;

@@ -14,7 +14,7 @@ use super::{Machine, Request};
 use crate::error::{Code, Fault};
 use crate::inspect;
 use crate::model::report::Report;
-use crate::model::restore::{Deed, Record, Stage, Way};
+use crate::model::restore::{Operation, RestoreState, Stage, Way};
 use crate::model::restore_report::Restore;
 
 const CUT_OFF: &str = "the restore was cut off";
@@ -33,15 +33,19 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
             .into()),
         };
     };
-    report.restore =
-        Some(Restore::of(record.deed, &record.unit, record.data_dir.display().to_string(), record.was));
+    report.restore = Some(Restore::of(
+        record.operation,
+        &record.unit,
+        record.data_dir.display().to_string(),
+        record.previous_state,
+    ));
     release(machine, &mut record, report).map_err(|e| {
-        let why = record.why.clone().unwrap_or_else(|| CUT_OFF.to_owned());
+        let why = record.rollback_reason.clone().unwrap_or_else(|| CUT_OFF.to_owned());
         stuck(&why, &e, machine, &record)
     })
 }
 
-fn release(machine: &Machine, record: &mut Record, report: &mut Report) -> Result<()> {
+fn release(machine: &Machine, record: &mut RestoreState, report: &mut Report) -> Result<()> {
     match record.stage.way() {
         Way::Release => record.stage = Stage::Undone,
         Way::PutBack => {
@@ -90,7 +94,7 @@ pub fn conclude(req: &Request, machine: &Machine, report: &mut Report) -> Result
         log::info!("no restore was cut off");
         return Ok(());
     };
-    let why = record.why.clone().unwrap_or_else(|| CUT_OFF.to_owned());
+    let why = record.rollback_reason.clone().unwrap_or_else(|| CUT_OFF.to_owned());
     match record.stage {
         Stage::Restored => machine.site.forget(),
         Stage::Starting => forward(req, machine, record, report),
@@ -103,7 +107,7 @@ pub fn conclude(req: &Request, machine: &Machine, report: &mut Report) -> Result
 }
 
 /// The new database was proven before the cut; what is missing is that it is served.
-fn forward(req: &Request, machine: &Machine, record: Record, report: &mut Report) -> Result<()> {
+fn forward(req: &Request, machine: &Machine, record: RestoreState, report: &mut Report) -> Result<()> {
     let aim = aim(machine, &record);
     let mut walk = Walk::new(req, machine, record, report);
     match aim.and_then(|aim| walk.up(&aim)) {
@@ -112,20 +116,20 @@ fn forward(req: &Request, machine: &Machine, record: Record, report: &mut Report
     }
 }
 
-fn aim(machine: &Machine, record: &Record) -> Result<Aim> {
-    Ok(match record.deed {
-        Deed::Rejoin => Aim::Voter,
-        Deed::Restore => Aim::Holds(Box::new(read(machine, record)?)),
-        Deed::ResetOnly => {
+fn aim(machine: &Machine, record: &RestoreState) -> Result<Aim> {
+    Ok(match record.operation {
+        Operation::Rejoin => Aim::Voter,
+        Operation::Restore => Aim::Holds(Box::new(read(machine, record)?)),
+        Operation::ClusterReset => {
             let old = machine.site.old_file(record)?;
             Aim::Holds(Box::new(at_rest(old, None).context("reading the database that was live")?))
         }
     })
 }
 
-fn read(machine: &Machine, record: &Record) -> Result<inspect::Content> {
+fn read(machine: &Machine, record: &RestoreState) -> Result<inspect::Content> {
     let data = machine.site.open(&record.pinned)?;
-    let db_len = inspect::split(crate::io::ReadAt::size(&data)).map_err(|f| anyhow!("{f}"))?;
+    let db_len = inspect::database_len(crate::io::ReadAt::size(&data)).map_err(|f| anyhow!("{f}"))?;
     inspect::content(&data, db_len, None).context("reading the snapshot again")?.map_err(|all| {
         anyhow!(
             "the pinned snapshot is damaged: {}",

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use super::*;
 use crate::error::kind_of;
-use crate::host::{Active, Silent, file_tree};
-use crate::model::restore::{Deed, Stage};
+use crate::host::{Active, NoProgress, file_tree};
+use crate::model::restore::{Operation, Stage};
 use world::{Before, NAME, SNAPSHOT, World, free};
 
 #[test]
@@ -119,14 +119,14 @@ fn a_record_of_any_stage_is_ended_by_whoever_comes_next() {
                 true => site.keep(site.to_keep()).unwrap(),
                 false => vec![],
             };
-            let record = crate::model::restore::Record {
+            let record = crate::model::restore::RestoreState {
                 version: 1,
                 id: 1,
-                deed: Deed::Restore,
+                operation: Operation::Restore,
                 stage,
                 unit: "k3s.service".into(),
                 data_dir: world.data(),
-                snapshot: crate::model::restore::Subject {
+                snapshot: crate::model::restore::SnapshotRef {
                     name: NAME.into(),
                     location: String::new(),
                     sha256: crate::model::snapshot::Digest([0; 32]),
@@ -135,18 +135,18 @@ fn a_record_of_any_stage_is_ended_by_whoever_comes_next() {
                     created_at: 0,
                 },
                 pinned: pinned.clone(),
-                was: crate::model::restore::Was::Running,
-                before: crate::model::restore::Before { member: Some(7), revision: Some(348) },
-                live: site.live().unwrap(),
-                kept,
+                previous_state: crate::model::restore::PriorState::Running,
+                before: crate::model::restore::EtcdBefore { member: Some(7), revision: Some(348) },
+                live_database: site.live().unwrap(),
+                backups: kept,
                 reset: None,
-                why: None,
+                rollback_reason: None,
             };
             site.write(&record).unwrap();
             site.close().unwrap();
             world.active.set(Active::Inactive);
             if reset {
-                K3s::reset(&world, Some(&pinned), &mut |_| Ok(()), &Silent).unwrap();
+                K3s::reset(&world, Some(&pinned), &mut |_| Ok(()), &NoProgress).unwrap();
             }
             let what = format!("{stage:?}, reset: {reset}");
             // The next restore ends the old one and does nothing else.

@@ -11,7 +11,7 @@ use super::{Machine, Request, told, until};
 use crate::error::{Code, Fault};
 use crate::host::Active;
 use crate::model::report::Report;
-use crate::model::restore::{Deed, Record, Stage, Was, Way};
+use crate::model::restore::{Operation, PriorState, RestoreState, Stage, Way};
 
 impl Walk<'_> {
     /// Puts everything back, and says in one error what happened and what K3s is now.
@@ -19,12 +19,12 @@ impl Walk<'_> {
         let why = format!("{why:#}");
         log::error!("{why}; rolling back");
         self.machine.progress.step("rolling back", None);
-        self.record.why = Some(why.clone());
+        self.record.rollback_reason = Some(why.clone());
         if let Err(e) = self.back() {
             self.times(None);
             return stuck(&why, &e, self.machine, &self.record);
         }
-        told(self.report).undone();
+        told(self.report).mark_rolled_back();
         let back = bring_back(self.req, self.machine, &self.record, self.report);
         self.times(None);
         if let Err(e) = self.machine.site.forget() {
@@ -55,7 +55,7 @@ impl Walk<'_> {
 }
 
 /// Puts the files back, once nobody is at work on them.
-pub(super) fn put_back(machine: &Machine, record: &mut Record, report: &mut Report) -> Result<()> {
+pub(super) fn put_back(machine: &Machine, record: &mut RestoreState, report: &mut Report) -> Result<()> {
     if let Some(process) = &record.reset {
         machine.k3s.end(process).context("ending K3s's reset")?;
     }
@@ -74,16 +74,16 @@ pub(super) fn put_back(machine: &Machine, record: &mut Record, report: &mut Repo
 pub(super) fn bring_back(
     req: &Request,
     machine: &Machine,
-    record: &Record,
+    record: &RestoreState,
     report: &mut Report,
 ) -> Result<()> {
-    match record.was {
-        Was::Down => return Ok(()),
-        Was::Broken => {
+    match record.previous_state {
+        PriorState::Stopped => return Ok(()),
+        PriorState::Failing => {
             report.warn("K3s did not run properly before the restore; it is left stopped");
             return Ok(());
         }
-        Was::Running => {}
+        PriorState::Running => {}
     }
     machine.progress.step("starting K3s as it was", None);
     // A stop that took too long may still be under way.
@@ -101,7 +101,7 @@ pub(super) fn bring_back(
         machine.service.reset_failed()?;
         machine.service.start()?;
     }
-    if record.deed == Deed::ResetOnly {
+    if record.operation == Operation::ClusterReset {
         // An etcd that is started without a quorum answers nobody.
         return Ok(());
     }
@@ -127,18 +127,18 @@ pub(super) fn bring_back(
 }
 
 /// Rolled back: what happened, and how K3s is.
-pub(super) fn rolled_back(why: &str, back: Result<()>, record: &Record) -> anyhow::Error {
-    let (how, hint) = match (back, record.was) {
+pub(super) fn rolled_back(why: &str, back: Result<()>, record: &RestoreState) -> anyhow::Error {
+    let (how, hint) = match (back, record.previous_state) {
         (Err(e), _) => (
             format!("its files are as they were, but it does not serve yet: {e:#}"),
             format!("Look with 'journalctl -u {}'.", record.unit),
         ),
-        (Ok(()), Was::Running) if record.deed == Deed::ResetOnly => (
+        (Ok(()), PriorState::Running) if record.operation == Operation::ClusterReset => (
             "its files are as they were, and K3s is started; without a quorum it serves nobody, as before"
                 .to_owned(),
             "Nothing is lost. What went wrong is said above; a snapshot can be restored instead.".to_owned(),
         ),
-        (Ok(()), Was::Running) => (
+        (Ok(()), PriorState::Running) => (
             "K3s serves what it served before".to_owned(),
             "Nothing is lost. What went wrong is said above; k3s-snapshot-list shows other snapshots."
                 .to_owned(),
@@ -148,15 +148,16 @@ pub(super) fn rolled_back(why: &str, back: Result<()>, record: &Record) -> anyho
             format!("K3s was {} before, and is left stopped.", was.as_str()),
         ),
     };
-    Fault::new(Code::RolledBack, format!("not {}, and rolled back: {why}; {how}", record.deed.past()))
+    Fault::new(Code::RolledBack, format!("not {}, and rolled back: {why}; {how}", record.operation.past()))
         .hint(hint)
         .into()
 }
 
 /// The last resort: everything stays as it is, and K3s down.
-pub(super) fn stuck(why: &str, e: &anyhow::Error, machine: &Machine, record: &Record) -> anyhow::Error {
-    let live =
-        record.live.map_or("there was none".to_owned(), |l| format!("the folder with the inode {}", l.ino));
+pub(super) fn stuck(why: &str, e: &anyhow::Error, machine: &Machine, record: &RestoreState) -> anyhow::Error {
+    let live = record
+        .live_database
+        .map_or("there was none".to_owned(), |l| format!("the folder with the inode {}", l.ino));
     Fault::new(Code::RollbackFailed, format!("{why}; and rolling back failed: {e:#}. {} is kept from starting", record.unit))
         .hint(format!(
             "Mend what the second error says, then run 'k3s-snapshot-restore --recover': it goes on from here. By hand: the \

@@ -13,10 +13,10 @@ use super::rejoin::joined;
 use super::{Machine, Request, told, until};
 use crate::error::{Fault, Kind};
 use crate::host::{Active, FileAt};
-use crate::inspect::{self, Content, Held};
+use crate::inspect::{self, Comparison, Content};
 use crate::io::ReadAt;
 use crate::model::report::Report;
-use crate::model::restore::{Deed, Record, Stage};
+use crate::model::restore::{Operation, RestoreState, Stage};
 
 /// So often systemd may start K3s anew before that is called a failure.
 pub(super) const RESTARTS: u32 = 3;
@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_secs(30);
 pub(super) struct Walk<'a> {
     pub(super) req: &'a Request<'a>,
     pub(super) machine: &'a Machine<'a>,
-    pub(super) record: Record,
+    pub(super) record: RestoreState,
     pub(super) report: &'a mut Report,
     /// What of the downtime was K3s's.
     pub(super) k3s: Duration,
@@ -64,10 +64,10 @@ pub(super) fn walk(
         same_cluster(req, proven, plan.cluster.as_deref())?;
     }
     anyhow::ensure!(!(machine.asked)(), "asked to stop; nothing was touched");
-    let record = Record {
+    let record = RestoreState {
         snapshot: proven.subject.clone(),
         pinned: proven.pinned.clone(),
-        ..record(req, machine, Deed::Restore, plan.was, plan.before)?
+        ..record(req, machine, Operation::Restore, plan.was, plan.before)?
     };
     carry_out(req, machine, record, report, |walk| {
         walk.halt()?;
@@ -82,7 +82,7 @@ pub(super) fn walk(
 pub(super) fn carry_out(
     req: &Request,
     machine: &Machine,
-    record: Record,
+    record: RestoreState,
     report: &mut Report,
     deeds: impl FnOnce(&mut Walk) -> Result<Aim>,
 ) -> Result<()> {
@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
     pub(super) fn new(
         req: &'a Request<'a>,
         machine: &'a Machine<'a>,
-        record: Record,
+        record: RestoreState,
         report: &'a mut Report,
     ) -> Walk<'a> {
         Walk { req, machine, record, report, k3s: Duration::ZERO, down: None }
@@ -135,8 +135,8 @@ impl<'a> Walk<'a> {
         self.step("keep", "copying what K3s rewrites", |w| {
             // Who finds these copies unfinished has not to put anything back: nothing was rewritten.
             w.enter(Stage::Keeping)?;
-            w.record.live = w.machine.site.live()?;
-            w.record.kept = w.machine.site.keep(w.machine.site.to_keep())?;
+            w.record.live_database = w.machine.site.live()?;
+            w.record.backups = w.machine.site.keep(w.machine.site.to_keep())?;
             w.machine.site.write_config(w.req.config)
         })
     }
@@ -147,8 +147,8 @@ impl<'a> Walk<'a> {
         self.enter(Stage::Resetting)?;
         site.unmark()?;
         site.wait_for_a_free_second(self.machine.clock, &|| std::thread::sleep(Duration::from_millis(200)))?;
-        let pinned = match self.record.deed {
-            Deed::Restore => Some(self.record.pinned.clone()),
+        let pinned = match self.record.operation {
+            Operation::Restore => Some(self.record.pinned.clone()),
             // K3s does not move the database aside here: it works on a copy then.
             _ => {
                 site.set_aside((self.machine.clock)(), true)?;
@@ -192,12 +192,12 @@ impl<'a> Walk<'a> {
         }
         let new = self.machine.site.database()?.context("the new database is not there")?;
         let new = at_rest(new, Some(content.facts.revision)).context("reading the new database")?;
-        match content.same(&new) {
-            Held::Same => {}
-            Held::Compacted => {
+        match content.compare(&new) {
+            Comparison::Equal => {}
+            Comparison::Compacted => {
                 return Err(anyhow!("the new database was compacted past the snapshot's revision"));
             }
-            Held::Differs(what) => {
+            Comparison::Differs(what) => {
                 return Err(anyhow!("the new database is not what was in the snapshot: {what}"));
             }
         }
@@ -288,8 +288,8 @@ impl<'a> Walk<'a> {
         }
         Ok(match self.machine.live.holds(content.facts.revision, content.live, &content.sample)? {
             // It was compared while it was at rest.
-            Held::Same | Held::Compacted => None,
-            Held::Differs(what) => {
+            Comparison::Equal | Comparison::Compacted => None,
+            Comparison::Differs(what) => {
                 Some(anyhow!("the running etcd does not hold what was in the snapshot: {what}"))
             }
         })
@@ -370,7 +370,7 @@ pub(super) fn ms(d: Duration) -> u64 {
 
 /// The content of a database that nobody has open, up to a revision.
 pub(super) fn at_rest(file: FileAt, upto: Option<i64>) -> Result<Content> {
-    let (data, db_len) = inspect::in_place(file)?.map_err(|f| anyhow!("it is damaged: {f}"))?;
+    let (data, db_len) = inspect::open_offline(file)?.map_err(|f| anyhow!("it is damaged: {f}"))?;
     inspect::content(&data as &dyn ReadAt, db_len, upto)?.map_err(|all| {
         anyhow!("it is damaged: {}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{env_file, unit_file};
 use crate::config::layer::Origin;
-use crate::config::load::under;
+use crate::config::load::in_root;
 use crate::model::unit::Definition;
 
 /// The variables that K3s takes for flags where nothing says the flag, by K3s's names.
@@ -62,7 +62,7 @@ pub(super) fn of(definition: &Definition, root: &Path) -> Vec<Variable> {
         set(name, value.clone(), origin);
     }
     for (path, _) in &definition.environment_files {
-        let path = under(root, path);
+        let path = in_root(root, path);
         let text = match unit_file::read(root, &path) {
             Ok(text) => text.unwrap_or_default(),
             Err(e) => {

@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
-use super::layer::{Entry, Fragment, Origin};
+use super::layer::{Layer, OptionValue, Origin};
 use super::options;
 use crate::distribution::Distribution;
 use crate::model::secret::Secret;
@@ -29,21 +29,21 @@ const SEARCH_PATH: (&str, &str) = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/
 
 /// K3s's effective flags, by the long names that K3s gives them.
 #[derive(Clone, Default)]
-pub struct Flags {
+pub struct K3sFlags {
     unit: Option<String>,
     executable: Option<String>,
     command: Option<&'static str>,
     /// The configuration file that its variable names.
     config_file: Option<String>,
     environment: Vec<Variable>,
-    variables: Layer,
-    files: Layer,
-    arguments: Layer,
+    variables: FlagLayer,
+    files: FlagLayer,
+    arguments: FlagLayer,
 }
 
 /// What a reset of K3s's cluster is to be run with, instead of K3s's own configuration. All of it may be secret.
 #[derive(Debug, Clone)]
-pub struct Reset {
+pub struct ResetInvocation {
     /// The text of a configuration file: JSON, which is YAML.
     pub config: Secret,
     /// The whole environment of the process; nothing of ours belongs in it.
@@ -52,17 +52,17 @@ pub struct Reset {
 
 /// What one kind of source says, in order; of two spellings of one option the later wins.
 #[derive(Clone, Default)]
-pub(super) struct Layer(Vec<(String, Entry)>);
+pub(super) struct FlagLayer(Vec<(String, OptionValue)>);
 
-impl Layer {
-    fn get(&self, flag: &str) -> Option<&Entry> {
+impl FlagLayer {
+    fn get(&self, flag: &str) -> Option<&OptionValue> {
         self.0.iter().find(|(name, _)| name == flag).map(|(_, entry)| entry)
     }
 
     /// Sets a flag, replacing what was there.
     fn set(&mut self, flag: &str, values: Vec<String>, origin: Origin) {
         self.0.retain(|(name, _)| name != flag);
-        self.0.push((flag.to_owned(), Entry { values, origin }));
+        self.0.push((flag.to_owned(), OptionValue { values, origin }));
     }
 
     /// Adds to a flag.
@@ -72,8 +72,8 @@ impl Layer {
     }
 
     /// What of it is an option of ours too.
-    pub(super) fn fragment(&self) -> Fragment {
-        let mut all = Fragment::default();
+    pub(super) fn own_options(&self) -> Layer {
+        let mut all = Layer::default();
         for (flag, entry) in &self.0 {
             if let Some(key) = options::by_k3s_spelling(flag) {
                 all.set(key.name, entry.values.clone(), entry.origin.clone());
@@ -92,10 +92,10 @@ pub fn from_files(
     unit_file::find(root, distribution, wanted)
 }
 
-impl Flags {
+impl K3sFlags {
     /// What the unit says by itself; its configuration files follow with [`Flags::file`].
-    pub(super) fn new(definition: Option<&Definition>, root: &Path, distribution: &Distribution) -> Flags {
-        let Some(definition) = definition else { return Flags::default() };
+    pub(super) fn new(definition: Option<&Definition>, root: &Path, distribution: &Distribution) -> K3sFlags {
+        let Some(definition) = definition else { return K3sFlags::default() };
         let environment = environment::of(definition, root);
         let value = |name: &str| environment.iter().find(|v| v.name == name).map(|v| v.value.as_str());
         let argv = match definition.verbatim {
@@ -103,12 +103,12 @@ impl Flags {
             false => argv::substitute(&definition.exec_start, &value),
         };
         let line = argv::read(&argv, distribution.program);
-        let mut flags = Flags {
+        let mut flags = K3sFlags {
             unit: Some(definition.name.clone()),
             executable: line.executable,
             command: line.command,
             config_file: value(&distribution.variable(CONFIG_FILE)).map(str::to_owned),
-            ..Flags::default()
+            ..K3sFlags::default()
         };
         for (name, flag) in environment::FLAGS {
             let name = distribution.variable(name);
@@ -138,14 +138,14 @@ impl Flags {
     }
 
     /// What the variables say, which is weaker than any file.
-    pub(super) fn variables(&self) -> &Layer {
+    pub(super) fn variables(&self) -> &FlagLayer {
         &self.variables
     }
 
     /// What the files and then the arguments say.
-    pub(super) fn said(&self) -> Fragment {
-        let mut all = self.files.fragment();
-        all.overlay(self.arguments.fragment());
+    pub(super) fn said(&self) -> Layer {
+        let mut all = self.files.own_options();
+        all.overlay(self.arguments.own_options());
         all
     }
 
@@ -165,7 +165,7 @@ impl Flags {
     }
 
     /// All values of a flag. `flag` is the long name: `data-dir`, not `d`.
-    pub fn get(&self, flag: &str) -> Option<&Entry> {
+    pub fn get(&self, flag: &str) -> Option<&OptionValue> {
         [&self.arguments, &self.files, &self.variables].into_iter().find_map(|layer| layer.get(flag))
     }
 
@@ -178,7 +178,7 @@ impl Flags {
     /// What a reset is to be run with: the flags of the files and of ExecStart without those that would lead it elsewhere
     /// (`server`, `cluster-reset*`, `etcd-s3*`, `config`, and `log`, which would hide what it says), `overrides` laid
     /// over them; and the unit's variables without those. What K3s takes from variables it takes from there.
-    pub fn for_reset(&self, overrides: &[(&str, Secret)]) -> Reset {
+    pub fn reset_invocation(&self, overrides: &[(&str, Secret)]) -> ResetInvocation {
         let token = overrides.iter().any(|(flag, _)| *flag == "token");
         let astray = |flag: &str| {
             ["server", "config", "log", "alsologtostderr", "s3"].contains(&flag)
@@ -209,7 +209,7 @@ impl Flags {
         if !environment.iter().any(|(name, _)| name == path) {
             environment.push((path.to_owned(), Secret::new(folders)));
         }
-        Reset { config: Secret::new(Value::Object(config).to_string()), environment }
+        ResetInvocation { config: Secret::new(Value::Object(config).to_string()), environment }
     }
 
     /// Every place that makes K3s reset its cluster at each start, as an operator would look for it: flag and place.
@@ -227,7 +227,7 @@ impl Flags {
 }
 
 /// Names and places, never a value.
-impl fmt::Debug for Flags {
+impl fmt::Debug for K3sFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layers = [&self.variables, &self.files, &self.arguments];
         let entries = layers.iter().flat_map(|l| &l.0).map(|(name, entry)| (name, &entry.origin));
@@ -243,7 +243,7 @@ mod tests {
     use std::path::PathBuf;
 
     /// A unit with these arguments, `Environment=` and files of variables (their texts).
-    fn flags(arguments: &[&str], environment: &[(&str, &str)], files: &[&str]) -> Flags {
+    fn flags(arguments: &[&str], environment: &[(&str, &str)], files: &[&str]) -> K3sFlags {
         let root = tempfile::tempdir().unwrap();
         let mut definition = Definition {
             name: "k3s.service".to_owned(),
@@ -260,10 +260,10 @@ mod tests {
             definition.environment_files.push((PathBuf::from(format!("/{i}.env")), false));
         }
         definition.environment_files.push((PathBuf::from("/none.env"), false));
-        Flags::new(Some(&definition), root.path(), &K3S)
+        K3sFlags::new(Some(&definition), root.path(), &K3S)
     }
 
-    fn config(flags: &mut Flags, lines: &[(&str, &[&str])]) {
+    fn config(flags: &mut K3sFlags, lines: &[(&str, &[&str])]) {
         for (key, values) in lines {
             let values = values.iter().map(|v| (*v).to_owned()).collect();
             flags.file(key, values, Origin::K3s("/c.yaml".to_owned(), 1));
@@ -360,7 +360,7 @@ mod tests {
                 ("o", &["/k"]),
             ],
         );
-        let reset = flags.for_reset(&[("token", Secret::new("new"))]);
+        let reset = flags.reset_invocation(&[("token", Secret::new("new"))]);
         let got: Value = serde_json::from_str(reset.config.expose()).unwrap();
         let want = serde_json::json!({
             "token": "new", "cluster-init": "true", "node-label": ["a=1", "b=2"], "etcd-s3": "false", "data-dir": "/d",
@@ -373,10 +373,10 @@ mod tests {
         let shown = format!("{flags:?} {reset:?}");
         assert!(!["old", "new", "geheim", "http://p"].iter().any(|s| shown.contains(s)), "{shown}");
         // Without a token of its own, K3s finds it where it is said.
-        let plain = flags.for_reset(&[]);
+        let plain = flags.reset_invocation(&[]);
         assert!(plain.config.expose().contains("\"token-file\":\"/t\""), "{}", plain.config.expose());
         assert!(plain.environment.iter().any(|(n, _)| n == "K3S_TOKEN_FILE"));
-        let own = tests::flags(&[], &[("PATH", "/p")], &[]).for_reset(&[]);
+        let own = tests::flags(&[], &[("PATH", "/p")], &[]).reset_invocation(&[]);
         assert_eq!(
             own.environment.iter().map(|(n, v)| (n.as_str(), v.expose())).collect::<Vec<_>>(),
             [("PATH", "/p")]

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::env_file::is_name;
 use super::quoting;
-use crate::config::load::{under, unreadable};
+use crate::config::load::{in_root, unreadable};
 use crate::distribution::Distribution;
 use crate::error::{Code, Fault};
 use crate::model::unit::{Definition, the_one};
@@ -48,7 +48,7 @@ pub(in crate::config) fn find(
     }
     let mut names = Vec::new();
     for folder in FOLDERS {
-        names.extend(list(&under(root, Path::new(folder)), SUFFIX)?);
+        names.extend(list(&in_root(root, Path::new(folder)), SUFFIX)?);
     }
     names.sort();
     names.dedup();
@@ -82,7 +82,7 @@ fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
     let names: Vec<&str> = std::iter::once(name).chain(template.as_deref()).collect();
     let mut text = None;
     for (name, folder) in names.iter().flat_map(|n| FOLDERS.map(|f| (n, f))) {
-        text = read(root, &under(root, Path::new(folder)).join(name))?;
+        text = read(root, &in_root(root, Path::new(folder)).join(name))?;
         if text.is_some() {
             break;
         }
@@ -93,7 +93,7 @@ fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
     unit.take(&text);
     let mut drop_ins: BTreeMap<String, PathBuf> = BTreeMap::new();
     for folder in drop_in_folders(&names, stem).iter().flat_map(|d| FOLDERS.map(|f| Path::new(f).join(d))) {
-        let folder = under(root, &folder);
+        let folder = in_root(root, &folder);
         for file in list(&folder, ".conf")? {
             let path = folder.join(&file);
             drop_ins.entry(file).or_insert(path);
@@ -138,7 +138,7 @@ pub(super) fn read(root: &Path, path: &Path) -> Result<Option<String>> {
             return Ok(Some(String::new()));
         }
         path = match target.is_absolute() {
-            true => under(root, &target),
+            true => in_root(root, &target),
             false => path.parent().unwrap_or(root).join(target),
         };
     }
@@ -293,7 +293,7 @@ mod tests {
     fn root(files: &[(&str, &str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (folder, name, text) in files {
-            let path = under(root.path(), Path::new(folder)).join(name);
+            let path = in_root(root.path(), Path::new(folder)).join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             match text.strip_prefix("->") {
                 Some(target) => symlink(target, path).unwrap(),
@@ -466,7 +466,7 @@ ExecStart=/usr/local/bin/k3s \\
         let outside = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(outside.path(), "[Service]\nExecStart=/k3s server\n").unwrap();
         let root = tempfile::tempdir().unwrap();
-        let folder = under(root.path(), Path::new(ETC));
+        let folder = in_root(root.path(), Path::new(ETC));
         std::fs::create_dir_all(&folder).unwrap();
         let up =
             format!("../../../{}{}", "../".repeat(12), outside.path().strip_prefix("/").unwrap().display());

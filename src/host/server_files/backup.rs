@@ -6,25 +6,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Site, WORK};
+use super::{ServerFiles, WORK};
 use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::file_tree;
 use crate::host::fs::{make_folder, sync_folder};
-use crate::model::restore::{Identity, Kept, Record};
+use crate::model::restore::{BackupEntry, Identity, RestoreState};
 
-impl Site {
+impl ServerFiles {
     /// Which folder etcd's database is.
     pub fn live(&self) -> Result<Option<Identity>> {
         file_tree::identity(&self.etcd())
     }
 
     /// What is to be kept, in the order in which it goes back, and where the copies are to lie. Nothing is copied yet.
-    pub fn to_keep(&self) -> Vec<Kept> {
+    pub fn to_keep(&self) -> Vec<BackupEntry> {
         let server = self.server();
         let mut all = Vec::new();
         let mut push = |path: PathBuf, beside: &Path, as_name: &str| {
-            all.push(Kept { copy: beside.join(WORK).join("kept").join(as_name), path, identity: None });
+            all.push(BackupEntry {
+                copy: beside.join(WORK).join("kept").join(as_name),
+                path,
+                identity: None,
+            });
         };
         for name in distribution::REWRITTEN {
             push(server.join(name), &server, name);
@@ -48,7 +52,7 @@ impl Site {
     }
 
     /// Makes the copies, brings them to the disk, and notes which they are. What an earlier run has left is made anew.
-    pub fn keep(&self, mut all: Vec<Kept>) -> Result<Vec<Kept>> {
+    pub fn keep(&self, mut all: Vec<BackupEntry>) -> Result<Vec<BackupEntry>> {
         let folders: std::collections::BTreeSet<PathBuf> =
             all.iter().filter_map(|k| k.copy.parent().map(Path::to_owned)).collect();
         for folder in &folders {
@@ -74,18 +78,18 @@ impl Site {
     }
 
     /// Puts everything back as it was. What K3s made of the snapshot is kept as evidence; its name is returned.
-    pub fn put_back(&self, record: &Record) -> Result<Option<PathBuf>> {
+    pub fn put_back(&self, record: &RestoreState) -> Result<Option<PathBuf>> {
         let evidence = self.database_back(record)?;
-        for kept in &record.kept {
+        for kept in &record.backups {
             back(kept).with_context(|| format!("putting back '{}'", kept.path.display()))?;
         }
         Ok(evidence)
     }
 
-    fn database_back(&self, record: &Record) -> Result<Option<PathBuf>> {
+    fn database_back(&self, record: &RestoreState) -> Result<Option<PathBuf>> {
         let (db, etcd) = (self.db(), self.etcd());
         let now = file_tree::identity(&etcd)?;
-        let was = match (record.live, now) {
+        let was = match (record.live_database, now) {
             (Some(live), Some(now)) if now.is(live) => return Ok(None),
             (Some(live), _) => Some(self.find(live)?),
             (None, None) => return Ok(None),
@@ -122,7 +126,7 @@ impl Site {
     }
 }
 
-impl Site {
+impl ServerFiles {
     /// The databases that restores have left: kind, folder, bytes; the newest first.
     pub fn left_behind(&self) -> Result<Vec<(&'static str, PathBuf, u64)>> {
         let db = self.db();
@@ -158,7 +162,7 @@ impl Site {
 
 /// Puts one thing back, unless it is as it was. Which of the two is the copy is told by its inode, so that this can be done
 /// again at any point.
-fn back(kept: &Kept) -> Result<()> {
+fn back(kept: &BackupEntry) -> Result<()> {
     let now = file_tree::identity(&kept.path)?;
     let Some(copy) = kept.identity else {
         // There was nothing.
@@ -185,6 +189,6 @@ fn back(kept: &Kept) -> Result<()> {
     file_tree::shift(&kept.copy, &kept.path)
 }
 
-fn is_as_it_was(kept: &Kept) -> Result<bool> {
+fn is_as_it_was(kept: &BackupEntry) -> Result<bool> {
     Ok(file_tree::identity(&kept.copy)?.is_some() && file_tree::same(&kept.path, &kept.copy)?)
 }

@@ -19,7 +19,7 @@ use super::fs::{make_folder, sync_folder};
 use super::{Draft, FileAt, Published, file_tree};
 use crate::distribution;
 use crate::error::{Code, Fault};
-use crate::model::restore::Record;
+use crate::model::restore::RestoreState;
 use crate::model::secret::Secret;
 
 /// The folder of ours beside what is kept: hidden, and only root's.
@@ -27,7 +27,7 @@ const WORK: &str = ".k3s-snapshot-restore";
 
 /// Where a restore works.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub struct ServerFiles {
     /// The folder of the record and of the gate.
     pub state: PathBuf,
     /// K3s's data-dir.
@@ -40,7 +40,7 @@ pub struct Site {
     pub kubeconfig: PathBuf,
 }
 
-impl Site {
+impl ServerFiles {
     fn server(&self) -> PathBuf {
         self.data_dir.join(distribution::SERVER)
     }
@@ -88,8 +88,8 @@ impl Site {
                 let data = FileAt::new(File::open(&file).with_context(context)?)?;
                 let draft = Draft::new(&self.near_db()?)?;
                 let size = crate::io::ReadAt::size(&data);
-                draft.room_for(size)?;
-                draft.fill_from(&data, 1, u64::MAX, &super::Silent)?;
+                draft.ensure_free_space(size)?;
+                draft.fill_from(&data, 1, u64::MAX, &super::NoProgress)?;
                 self.publish(draft, name, size)?;
             }
         }
@@ -143,12 +143,12 @@ impl Site {
 
     /// Fails where the disk of the database has not this much left, beside what must stay free.
     pub fn room_for(&self, bytes: u64) -> Result<()> {
-        Draft::new(&self.near_db()?)?.room_for(bytes)
+        Draft::new(&self.near_db()?)?.ensure_free_space(bytes)
     }
 
     /// Whether a reset without a fault has left what it has to: a database with its log, the mark of a reset, and the one
     /// that was live moved aside. Says what is missing.
-    pub fn after_reset(&self, record: &Record) -> Result<Result<(), String>> {
+    pub fn after_reset(&self, record: &RestoreState) -> Result<Result<(), String>> {
         let missing = |path: &Path| Ok::<bool, anyhow::Error>(file_tree::identity(path)?.is_none());
         if missing(&self.data_dir.join(distribution::ETCD_WAL))? {
             return Ok(Err("there is no new log of etcd".to_owned()));
@@ -157,15 +157,15 @@ impl Site {
             return Ok(Err("K3s has not marked the reset as done".to_owned()));
         }
         let live = file_tree::identity(&self.etcd())?;
-        if record.live.is_some_and(|was| live.is_some_and(|now| now.is(was))) {
+        if record.live_database.is_some_and(|was| live.is_some_and(|now| now.is(was))) {
             return Ok(Err("the database is still the one that was live".to_owned()));
         }
         Ok(Ok(()))
     }
 
     /// Where the database that was live is now, where that is not its own place.
-    pub fn old_database(&self, record: &Record) -> Result<Option<PathBuf>> {
-        let Some(live) = record.live else { return Ok(None) };
+    pub fn old_database(&self, record: &RestoreState) -> Result<Option<PathBuf>> {
+        let Some(live) = record.live_database else { return Ok(None) };
         self.find(live).map(|path| Some(path).filter(|p| *p != self.etcd()))
     }
 
@@ -195,8 +195,8 @@ impl Site {
     }
 
     /// The file of the database that was live, wherever it is now.
-    pub fn old_file(&self, record: &Record) -> Result<FileAt> {
-        let live = record.live.context("there was no database")?;
+    pub fn old_file(&self, record: &RestoreState) -> Result<FileAt> {
+        let live = record.live_database.context("there was no database")?;
         self.open(&self.find(live)?.join(distribution::ETCD_DB_FILE))
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::Site;
+use super::ServerFiles;
 use crate::error::{Code, Fault};
 use crate::host::fs::{make_folder, sync_folder};
 use crate::host::{Draft, file_tree};
@@ -18,7 +18,7 @@ use crate::host::{Draft, file_tree};
 const GATE: &str = "gate";
 const DROP_IN: &str = "90-k3s-snapshot-restore.conf";
 
-impl Site {
+impl ServerFiles {
     fn gate(&self) -> PathBuf {
         self.state.join(GATE)
     }

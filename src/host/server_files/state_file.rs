@@ -6,22 +6,22 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Site, WORK};
+use super::{ServerFiles, WORK};
 use crate::error::{Code, Fault};
 use crate::host::fs::{make_folder, sync_folder};
 use crate::host::{Draft, file_tree};
-use crate::model::restore::{RECORD_VERSION, Record};
+use crate::model::restore::{RECORD_VERSION, RestoreState};
 
 const RECORD: &str = "progress.json";
 
-impl Site {
+impl ServerFiles {
     /// Where the record is.
     pub fn record_path(&self) -> PathBuf {
         self.state.join(RECORD)
     }
 
     /// What an earlier restore has left; `None` where every one of them has ended.
-    pub fn record(&self) -> Result<Option<Record>> {
+    pub fn record(&self) -> Result<Option<RestoreState>> {
         let path = self.record_path();
         let text = match std::fs::read(&path) {
             Ok(text) => text,
@@ -34,7 +34,7 @@ impl Site {
                  until this is resolved by hand; see k3s-snapshot-restore(8), INTERRUPTED RESTORES.",
             )
         };
-        let record: Record = serde_json::from_slice(&text).map_err(|e| unclear(e.to_string()))?;
+        let record: RestoreState = serde_json::from_slice(&text).map_err(|e| unclear(e.to_string()))?;
         if record.version != RECORD_VERSION {
             return Err(unclear(format!("version {} is not known here", record.version)).into());
         }
@@ -42,7 +42,7 @@ impl Site {
     }
 
     /// Writes the record, in place of the one before; on the disk when this returns.
-    pub fn write(&self, record: &Record) -> Result<()> {
+    pub fn write(&self, record: &RestoreState) -> Result<()> {
         make_folder(&self.state)?;
         let context = || format!("writing '{}'", self.record_path().display());
         let mut text = serde_json::to_vec_pretty(record).with_context(context)?;
@@ -63,7 +63,7 @@ impl Site {
     /// Ends a restore: our folders go, and the record last.
     pub fn forget(&self) -> Result<()> {
         // Wherever the settings of that run had them.
-        for kept in self.record()?.map(|r| r.kept).unwrap_or_default() {
+        for kept in self.record()?.map(|r| r.backups).unwrap_or_default() {
             let work = kept.copy.parent().and_then(std::path::Path::parent);
             work.filter(|w| w.ends_with(WORK)).map(file_tree::remove).transpose()?;
         }

@@ -170,7 +170,7 @@ impl Loaded {
         let fragment = general.text("FragmentPath");
         Ok(Unit {
             loaded: general.text("LoadState") == "loaded",
-            active: Active::of(&general.text("ActiveState")),
+            active: Active::parse(&general.text("ActiveState")),
             sub: general.text("SubState"),
             main_pid: service.take("MainPID").unwrap_or_default(),
             restarts: service.take("NRestarts").unwrap_or_default(),

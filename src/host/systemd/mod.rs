@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use zbus::OwnedObjectPath;
 
-use super::{Service, Unit};
+use super::{Unit, UnitControl};
 use crate::distribution::Distribution;
 use crate::model::unit::{Definition, k3s_in, the_one};
 use bus::Bus;
@@ -113,7 +113,7 @@ async fn search(
     Ok(found.map_err(|names| names.into_iter().map(str::to_owned).collect()))
 }
 
-impl Service for Systemd {
+impl UnitControl for Systemd {
     fn unit(&self) -> Result<Unit> {
         bus::run("the question for a unit", ANSWER, async { self.ask(&Bus::open().await?).await })
     }

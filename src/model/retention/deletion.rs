@@ -35,7 +35,7 @@ pub fn last_good<'a>(all: &'a [Snapshot], doomed: &HashSet<&str>) -> Vec<&'a Sna
     let mut last = Vec::new();
     for files in groups.into_values() {
         let best =
-            [State::Proven, State::Unchecked].into_iter().find(|s| files.iter().any(|f| f.state == *s));
+            [State::Verified, State::Unverified].into_iter().find(|s| files.iter().any(|f| f.state == *s));
         let good: Vec<&Snapshot> = files.into_iter().filter(|f| Some(f.state) == best).collect();
         if good.iter().all(|f| doomed.contains(f.file.as_str())) {
             last.extend(good);

@@ -4,7 +4,7 @@
 //! Nothing here takes away what a policy or another guard keeps; a guard only ever adds.
 
 use super::policy::{Policy, Rule};
-use super::{Ask, Decision, Keep, Remove, Seen};
+use super::{Decision, Keep, PruneInput, Remove, Seen};
 use crate::model::snapshot::{Leftover, State};
 
 /// A snapshot may be this much younger than now before its date is not believed, in seconds.
@@ -31,7 +31,7 @@ pub(super) fn judge(
     stem: &str,
     files: &[Seen],
     policy: &Policy,
-    ask: &Ask,
+    ask: &PruneInput,
     warnings: &mut Vec<String>,
 ) -> Vec<Decision> {
     let mut points = points(files);
@@ -83,9 +83,9 @@ pub(super) fn judge(
 fn points(files: &[Seen]) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     for (i, file) in files.iter().enumerate() {
-        let proven = file.state == State::Proven;
+        let proven = file.state == State::Verified;
         let entries = file.entries.filter(|_| proven);
-        let good = proven || file.state == State::Unchecked;
+        let good = proven || file.state == State::Unverified;
         match points.last_mut().filter(|p| p.at == file.at) {
             Some(p) => {
                 p.files.end = i + 1;
@@ -160,7 +160,7 @@ pub(super) type Group<'a> = (&'a Policy, Option<u64>);
 pub(super) fn leftover(left: Option<&Leftover>, at: u64, group: Option<Group>, now: u64) -> Decision {
     let Some(left) = left else { return Decision::Keep(vec![Keep::Young]) };
     let newer = group.is_none_or(|(_, proven)| proven.is_some_and(|p| p > at));
-    if left.held {
+    if left.in_use {
         Decision::Keep(vec![Keep::Held])
     } else if left.modified_at.saturating_add(DAY) > now {
         Decision::Keep(vec![Keep::Young])
@@ -175,6 +175,6 @@ pub(super) fn leftover(left: Option<&Leftover>, at: u64, group: Option<Group>, n
 
 /// The time of the newest proven one that can be believed.
 pub(super) fn newest_proven(files: &[Seen], now: u64) -> Option<u64> {
-    let believed = |f: &&Seen| f.state == State::Proven && f.at <= now.saturating_add(SKEW);
+    let believed = |f: &&Seen| f.state == State::Verified && f.at <= now.saturating_add(SKEW);
     files.iter().filter(believed).map(|f| f.at).max()
 }

@@ -20,7 +20,7 @@ use super::snapshot::{Leftover, Snapshot, State};
 
 /// Where snapshots are kept: each place has a policy of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// The snapshot folder.
     Folder,
     /// The bucket.
@@ -29,7 +29,7 @@ pub enum Place {
 
 /// What is asked.
 #[derive(Debug)]
-pub struct Ask<'a> {
+pub struct PruneInput<'a> {
     /// Which snapshots it is about.
     pub selection: &'a Selection,
     /// What is kept of them.
@@ -93,7 +93,7 @@ pub enum Decision {
 
 /// A file and what is to be done with it.
 #[derive(Debug, Clone)]
-pub struct Verdict<'a> {
+pub struct PlannedAction<'a> {
     /// The file.
     pub snapshot: &'a Snapshot,
     /// What is to be done.
@@ -102,15 +102,15 @@ pub struct Verdict<'a> {
 
 /// All verdicts, the oldest first, and what an operator should know.
 #[derive(Debug)]
-pub struct Judgement<'a> {
+pub struct Plan<'a> {
     /// One for each file, oldest first: the order in which the deed is done.
-    pub verdicts: Vec<Verdict<'a>>,
+    pub verdicts: Vec<PlannedAction<'a>>,
     /// In words.
     pub warnings: Vec<String>,
 }
 
 /// Judges everything that lies in some places.
-pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judgement<'a> {
+pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &PruneInput) -> Plan<'a> {
     let selected = ask.selection.among(all);
     let leftovers: HashMap<&str, &Leftover> = leftovers.iter().map(|l| (l.file.as_str(), l)).collect();
     let mut groups: HashMap<(&str, &str), Result<usize, Unmatched>> = HashMap::new();
@@ -138,7 +138,7 @@ pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judg
                 }
             }
         };
-        let (at, state, entries) = (snapshot.created_at, snapshot.state, snapshot.entries());
+        let (at, state, entries) = (snapshot.created_at, snapshot.state, snapshot.key_revisions());
         seen.push(Seen { at, state, entries, index, group });
         decisions.push(decision);
     }
@@ -153,7 +153,7 @@ pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judg
     let mut warnings = Vec::new();
     for ((_, stem, policy), newest_first) in groups {
         let (partial, whole): (Vec<Seen>, Vec<Seen>) =
-            newest_first.into_iter().partition(|s| s.state == State::Partial);
+            newest_first.into_iter().partition(|s| s.state == State::Incomplete);
         let proven = group::newest_proven(&whole, ask.now);
         let decided = group::judge(stem, &whole, policy, ask, &mut warnings);
         let partial = partial.iter().map(|s| {
@@ -168,9 +168,9 @@ pub fn judge<'a>(all: &'a [Snapshot], leftovers: &[Leftover], ask: &Ask) -> Judg
     }
     let verdict = |s: Seen| {
         let decision = std::mem::replace(decisions.get_mut(s.index)?, Decision::Remove(Remove::NoRule));
-        Some(Verdict { snapshot: all.get(s.index)?, decision })
+        Some(PlannedAction { snapshot: all.get(s.index)?, decision })
     };
-    Judgement { verdicts: seen.into_iter().filter_map(verdict).collect(), warnings }
+    Plan { verdicts: seen.into_iter().filter_map(verdict).collect(), warnings }
 }
 
 /// What a group is judged by. Small, as there may be very many.

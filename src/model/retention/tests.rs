@@ -22,14 +22,14 @@ fn manifest(file: &str, entries: u64) -> Manifest {
     Manifest {
         version: MANIFEST_VERSION,
         name: file.into(),
-        folder: "/x".into(),
+        directory: "/x".into(),
         file: FileId { dev: 1, ino: 2, size: 3, mtime_ns: 4, ctime_ns: 5 },
         stored_sha256: Digest([0; 32]),
         expected_sha256: None,
         plain_sha256: Digest([0; 32]),
         plain_size: 3,
         revision: 7,
-        entries,
+        key_revisions: entries,
         token_hash: vec![],
         cluster_id: None,
         node: None,
@@ -39,11 +39,11 @@ fn manifest(file: &str, entries: u64) -> Manifest {
         method_reason: None,
         members: vec![],
         alarms: vec![],
-        recency: None,
+        freshness: None,
         findings: vec![],
         saved_at: None,
         checked_at: 6,
-        proven_at: Some(6),
+        verified_at: Some(6),
         other: Default::default(),
     }
 }
@@ -56,8 +56,8 @@ fn file_in(place: &str, file: &str, state: State, entries: u64) -> Snapshot {
         created_at: name.as_ref().map_or(0, |n| n.at),
         name,
         state,
-        manifest: (state == State::Proven).then(|| manifest(file, entries)),
-        entries: None,
+        manifest: (state == State::Verified).then(|| manifest(file, entries)),
+        key_revisions: None,
         file: file.into(),
     }
 }
@@ -69,9 +69,9 @@ fn file(file: &str, state: State) -> Snapshot {
 /// A group of its own, newest first: `p` proven, `u` unchecked, `b` bad, each a day older than the one before.
 fn group(states: &str) -> Vec<Snapshot> {
     let state = |c| match c {
-        'p' => State::Proven,
-        'u' => State::Unchecked,
-        'b' => State::Bad,
+        'p' => State::Verified,
+        'u' => State::Unverified,
+        'b' => State::Corrupt,
         _ => panic!("{c}"),
     };
     let days = states.chars().enumerate();
@@ -81,7 +81,7 @@ fn group(states: &str) -> Vec<Snapshot> {
 /// The same, proven, with these entries.
 fn levels(entries: &[u64]) -> Vec<Snapshot> {
     let days = entries.iter().enumerate();
-    days.map(|(i, n)| file_in("/x", &format!("on-demand-n-{}", NOW - i as u64 * DAY), State::Proven, *n))
+    days.map(|(i, n)| file_in("/x", &format!("on-demand-n-{}", NOW - i as u64 * DAY), State::Verified, *n))
         .collect()
 }
 
@@ -103,7 +103,7 @@ fn selection() -> Selection {
 }
 
 /// One letter for each file in the order given: `k` stays, `-` goes, `.` was not asked about.
-fn letters(all: &[Snapshot], leftovers: &[Leftover], ask: &Ask) -> String {
+fn letters(all: &[Snapshot], leftovers: &[Leftover], ask: &PruneInput) -> String {
     let judgement = judge(all, leftovers, ask);
     let by_name: BTreeMap<&str, &Decision> =
         judgement.verdicts.iter().map(|v| (v.snapshot.file.as_str(), &v.decision)).collect();
@@ -121,7 +121,12 @@ fn judged(all: &[Snapshot], policy: &Policy) -> String {
     letters(
         all,
         &[],
-        &Ask { selection: &selection(), policies: &policy.clone().into(), now: NOW, accept_drop: false },
+        &PruneInput {
+            selection: &selection(),
+            policies: &policy.clone().into(),
+            now: NOW,
+            accept_drop: false,
+        },
     )
 }
 
@@ -130,7 +135,7 @@ fn reasons(all: &[Snapshot], policy: &Policy) -> Vec<String> {
     let judgement = judge(
         all,
         &[],
-        &Ask { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false },
+        &PruneInput { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false },
     );
     judgement.verdicts.iter().rev().map(|v| v.decision.reasons().join(", ")).collect()
 }
@@ -182,13 +187,13 @@ fn reasons_are_said() {
 fn plain_and_zip_of_one_second_are_one_point_in_time() {
     let at = |seconds: u64| format!("on-demand-n-{seconds}");
     let all = [
-        file(&at(NOW), State::Unchecked),
-        file(&format!("{}.zip", at(NOW)), State::Proven),
-        file(&at(NOW - 1), State::Proven),
-        file(&at(NOW - 2), State::Proven),
-        file(&format!("{}.zip", at(NOW - 2)), State::Bad),
-        file(&at(NOW - 3), State::Proven),
-        file(&format!("{}.zip", at(NOW - 3)), State::Bad),
+        file(&at(NOW), State::Unverified),
+        file(&format!("{}.zip", at(NOW)), State::Verified),
+        file(&at(NOW - 1), State::Verified),
+        file(&at(NOW - 2), State::Verified),
+        file(&format!("{}.zip", at(NOW - 2)), State::Corrupt),
+        file(&at(NOW - 3), State::Verified),
+        file(&format!("{}.zip", at(NOW - 3)), State::Corrupt),
     ];
     assert_eq!(judged(&all, &last(3)), "kkkkk--");
     assert_eq!(judged(&all, &last(1)), "kk-----");
@@ -207,7 +212,7 @@ fn groups_are_places_and_exact_stems() {
         f.manifest = f.manifest.map(|m| Manifest { base: Some(base.into()), node: Some(node.into()), ..m });
         f
     };
-    let p = |f: &str| file(f, State::Proven);
+    let p = |f: &str| file(f, State::Verified);
     let all = [
         p("prod-server-1-2"),
         p("prod-server-1-1"),
@@ -226,10 +231,10 @@ fn groups_are_places_and_exact_stems() {
         p("on-demand-server-1-2"),
         p("on-demand-server-1-1"),
         file("backup.tar.gz", State::Foreign),
-        file("etcd-snapshot--1", State::Unchecked),
+        file("etcd-snapshot--1", State::Unverified),
     ];
     let shown = |selection: &Selection| {
-        letters(&all, &[], &Ask { selection, policies: &last(1).into(), now: NOW, accept_drop: false })
+        letters(&all, &[], &PruneInput { selection, policies: &last(1).into(), now: NOW, accept_drop: false })
     };
     let default = Selection { named: false, ..s(&["on-demand", "timer", "pre-restore", "etcd-snapshot"]) };
     #[rustfmt::skip]
@@ -251,7 +256,7 @@ fn groups_are_places_and_exact_stems() {
     // Where nobody knows of another node, the name is all there is.
     let all = [p("prod-eu-server-1-2"), p("prod-eu-server-1-1"), p("-server-1-1")];
     let selection = Selection { all: true, ..default };
-    let ask = Ask { selection: &selection, policies: &last(1).into(), now: NOW, accept_drop: false };
+    let ask = PruneInput { selection: &selection, policies: &last(1).into(), now: NOW, accept_drop: false };
     assert_eq!(letters(&all, &[], &ask), "k-.");
     // etcd's members tell of nodes too.
     let mut members = p("on-demand-server-1-3");
@@ -261,7 +266,7 @@ fn groups_are_places_and_exact_stems() {
 
 #[test]
 fn in_a_place_that_nodes_share_it_has_to_be_told_whose_a_stem_is() {
-    let u = |f: &str| file_in("bucket", f, State::Unchecked, 1);
+    let u = |f: &str| file_in("bucket", f, State::Unverified, 1);
     let all = [
         u("on-demand-server-1-2"),
         u("on-demand-server-1-1"),
@@ -297,11 +302,11 @@ fn in_a_place_that_nodes_share_it_has_to_be_told_whose_a_stem_is() {
             "....k-......", &[]),
     ];
     for (what, selection, want, asks) in rows {
-        let ask = Ask { selection, policies: &last(1).into(), now: NOW, accept_drop: false };
+        let ask = PruneInput { selection, policies: &last(1).into(), now: NOW, accept_drop: false };
         assert_eq!(letters(&all, &[], &ask), *want, "{what}");
         assert_eq!(selection.asks(&all).into_values().collect::<Vec<_>>(), *asks, "{what}");
     }
-    let ask = Ask { selection: &rows[2].1, policies: &last(1).into(), now: NOW, accept_drop: false };
+    let ask = PruneInput { selection: &rows[2].1, policies: &last(1).into(), now: NOW, accept_drop: false };
     let judgement = judge(&all, &[], &ask);
     let why = |stem: &str| {
         let found = judgement.verdicts.iter().find(|v| v.snapshot.file.starts_with(stem)).unwrap();
@@ -314,7 +319,7 @@ fn in_a_place_that_nodes_share_it_has_to_be_told_whose_a_stem_is() {
 
 #[test]
 fn a_base_may_have_a_policy_of_its_own() {
-    let p = |f: &str| file(f, State::Proven);
+    let p = |f: &str| file(f, State::Verified);
     let all = [
         p("timer-n-3"),
         p("timer-n-2"),
@@ -327,7 +332,7 @@ fn a_base_may_have_a_policy_of_its_own() {
     ];
     let policies = Policies { all: last(1), of_base: [("timer".to_owned(), last(2))].into() };
     let shown = |selection: &Selection| {
-        letters(&all, &[], &Ask { selection, policies: &policies, now: NOW, accept_drop: false })
+        letters(&all, &[], &PruneInput { selection, policies: &policies, now: NOW, accept_drop: false })
     };
     assert_eq!(shown(&selection()), "kk-k--..");
     assert_eq!(shown(&Selection { all: true, ..selection() }), "kk-k--k-", "its base is timer-eu");
@@ -337,7 +342,9 @@ fn a_base_may_have_a_policy_of_its_own() {
 
 #[test]
 fn the_same_stem_in_another_place_is_another_group() {
-    let all =
-        [file_in("/x", "on-demand-n-2", State::Proven, 1), file_in("/y", "on-demand-n-1", State::Proven, 1)];
+    let all = [
+        file_in("/x", "on-demand-n-2", State::Verified, 1),
+        file_in("/y", "on-demand-n-1", State::Verified, 1),
+    ];
     assert_eq!(judged(&all, &last(1)), "kk");
 }

@@ -15,8 +15,8 @@ use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::model::method::Method;
 use crate::source::error::{self, describe};
-use crate::source::trailer_hasher::{Flaw, Intake};
-use crate::source::{Captured, Fill, Source};
+use crate::source::trailer_hasher::{StreamError, TrailerHasher};
+use crate::source::{CaptureOutcome, Captured, Source};
 
 mod status;
 
@@ -31,7 +31,7 @@ const WINDOW: u32 = 4 << 20;
 
 /// Where etcd is and how to be let in.
 #[derive(Debug, Clone)]
-pub struct Etcd {
+pub struct EtcdStream {
     /// URLs, tried in order.
     pub endpoints: Vec<String>,
     /// The authority that signed etcd's certificates.
@@ -67,10 +67,15 @@ pub(in crate::source) struct Answer {
     pub(in crate::source) has_leader: bool,
 }
 
-impl Source for Etcd {
-    fn fill(&self, draft: &Draft, room: &dyn Fn(u64) -> Result<()>, progress: &dyn Progress) -> Result<Fill> {
+impl Source for EtcdStream {
+    fn fill(
+        &self,
+        draft: &Draft,
+        room: &dyn Fn(u64) -> Result<()>,
+        progress: &dyn Progress,
+    ) -> Result<CaptureOutcome> {
         let tls = self.tls()?;
-        runtime()?.block_on(self.capture(tls, draft, room, progress)).map(Fill::Captured)
+        runtime()?.block_on(self.capture(tls, draft, room, progress)).map(CaptureOutcome::Captured)
     }
 
     fn method(&self) -> Method {
@@ -85,7 +90,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("starting the runtime for etcd")
 }
 
-impl Etcd {
+impl EtcdStream {
     /// Asks what every way to take a snapshot has to know first. Fails where none may be taken, by whatever way.
     pub(in crate::source) fn ask(&self) -> Result<Answer> {
         let tls = self.tls()?;
@@ -138,7 +143,7 @@ impl Etcd {
             .await
             .map_err(|_| error::silent(&endpoint, &self.unit))?
             .map_err(|e| self.explain(&endpoint, &e))?;
-        let mut intake = Intake::default();
+        let mut intake = TrailerHasher::default();
         loop {
             let message = timeout(self.stall, stream.message())
                 .await
@@ -146,17 +151,17 @@ impl Etcd {
                 .map_err(|e| error::broken(&endpoint, &self.unit, &describe(&e)))?;
             let Some(message) = message else { break };
             let blob = message.blob();
-            intake.take(blob);
+            intake.update(blob);
             draft.append(blob)?;
             progress.advance(blob.len() as u64);
         }
         let (bytes, sha256) = intake.finish().map_err(|flaw| match flaw {
-            Flaw::Short(n) => error::broken(
+            StreamError::Short(n) => error::broken(
                 &endpoint,
                 &self.unit,
                 &format!("it ended after {n} bytes, without its checksum"),
             ),
-            Flaw::Checksum => Fault::new(
+            StreamError::Checksum => Fault::new(
                 Code::EtcdChecksumMismatch,
                 format!("the snapshot that etcd at {endpoint} sent does not match its own checksum"),
             )

@@ -12,19 +12,19 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::transport::{ClientTlsConfig, Uri};
 
-use super::{AGREE, ANSWER, Etcd, alarms, connect, runtime};
+use super::{AGREE, ANSWER, EtcdStream, alarms, connect, runtime};
 use crate::error::{Code, Fault};
-use crate::inspect::{Held, Sample};
+use crate::inspect::{Comparison, Sample};
 use crate::source::error::{self, describe};
-use crate::source::{Live, LiveMember, Look};
+use crate::source::{EtcdProbe, LiveMember, MemberStatus};
 
 /// For an answer that a healthy member gives at once.
 const QUICK: Duration = Duration::from_secs(3);
 /// For all the reads of a comparison, of which there are some two hundred.
 const COMPARE: Duration = Duration::from_secs(30);
 
-impl Live for Etcd {
-    fn look(&self) -> Result<Look> {
+impl EtcdProbe for EtcdStream {
+    fn look(&self) -> Result<MemberStatus> {
         let tls = self.tls()?;
         runtime()?.block_on(async {
             let (mut client, endpoint) = self.connect_any(&tls).await?;
@@ -41,7 +41,7 @@ impl Live for Etcd {
                     .map_err(|e| self.explain(&endpoint, &e))?;
                 members = list.members().iter().map(member).collect();
             }
-            Ok(Look {
+            Ok(MemberStatus {
                 revision: status.header().map_or(0, |h| h.revision()),
                 member_id: status.header().map_or(0, |h| h.member_id()),
                 learner: status.is_learner(),
@@ -81,7 +81,7 @@ impl Live for Etcd {
         urls.iter().cloned().zip(asked.unwrap_or_else(|_| vec![true; urls.len()])).collect()
     }
 
-    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Held> {
+    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison> {
         let tls = self.tls()?;
         runtime()?.block_on(async {
             let (mut client, endpoint) = self.connect_any(&tls).await?;
@@ -92,7 +92,7 @@ impl Live for Etcd {
     }
 }
 
-impl Etcd {
+impl EtcdStream {
     async fn compare(
         &self,
         client: &mut Client,
@@ -100,7 +100,7 @@ impl Etcd {
         revision: i64,
         live: u64,
         sample: &[Sample],
-    ) -> Result<Held> {
+    ) -> Result<Comparison> {
         let count = GetOptions::new().with_all_keys().with_count_only().with_revision(revision);
         let answer = timeout(AGREE, client.get("", Some(count))).await.map_err(|_| no_quorum(endpoint))?;
         let count = match self.read(endpoint, revision, answer)? {
@@ -109,7 +109,7 @@ impl Etcd {
         };
         if count != live {
             let text = format!("{count} keys exist at revision {revision}, {live} in the snapshot");
-            return Ok(Held::Differs(text));
+            return Ok(Comparison::Differs(text));
         }
         for one in sample {
             // Of a revision that a quorum has just confirmed, this member alone can tell.
@@ -127,12 +127,12 @@ impl Etcd {
                 Some(kv) if <[u8; 32]>::from(Sha256::digest(kv.value())) != one.value => "has another value",
                 Some(_) => continue,
             };
-            return Ok(Held::Differs(format!(
+            return Ok(Comparison::Differs(format!(
                 "a key that the snapshot has since revision {} {what} at revision {revision}",
                 one.mod_revision
             )));
         }
-        Ok(Held::Same)
+        Ok(Comparison::Equal)
     }
 
     /// The answer to a read at a revision, or what an error says of the revision.
@@ -141,15 +141,15 @@ impl Etcd {
         endpoint: &str,
         revision: i64,
         answer: Result<GetResponse, Error>,
-    ) -> Result<Result<GetResponse, Held>> {
+    ) -> Result<Result<GetResponse, Comparison>> {
         match answer {
             Ok(answer) => Ok(Ok(answer)),
             Err(e) => {
                 let said = describe(&e);
                 if said.contains("has been compacted") {
-                    Ok(Err(Held::Compacted))
+                    Ok(Err(Comparison::Compacted))
                 } else if said.contains("is a future revision") {
-                    Ok(Err(Held::Differs(format!("it has not come to revision {revision}"))))
+                    Ok(Err(Comparison::Differs(format!("it has not come to revision {revision}"))))
                 } else if said.contains("request timed out") || said.contains("no leader") {
                     Err(no_quorum(endpoint))
                 } else {

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::{Agent, Body, SendBody};
 
-use super::error::{Class, Trouble};
+use super::error::{S3Error, S3ErrorKind};
 use super::imds;
 use super::response::{header, io_trouble, refused, unanswered};
-use super::sign::{Ask, Signer};
+use super::sign::{S3Request, Signer};
 use super::{proxy, tls, xml};
 use crate::io::ReadAt;
-use crate::model::s3_config::{Bucket, Credentials, Keys};
+use crate::model::s3_config::{Credentials, Keys, S3Config};
 
 /// How often a request is made before it is given up, and how often one that met silence.
 const TRIES: u32 = 6;
@@ -57,16 +57,16 @@ impl Payload<'_> {
 }
 
 /// An answer that is a success, its body still to be read.
-pub(super) struct Answer {
+pub(super) struct S3Response {
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
     pub(super) status: u16,
 }
 
 /// The way to a bucket.
-pub(super) struct Wire {
+pub(super) struct S3Client {
     agent: Agent,
-    pub(super) bucket: Bucket,
+    pub(super) bucket: S3Config,
     /// Host and port, for sentences.
     pub(super) host: String,
     signer: Mutex<(Signer, Option<Instant>)>,
@@ -77,35 +77,35 @@ pub(super) struct Wire {
     no_asking: AtomicBool,
 }
 
-impl Wire {
-    pub(super) fn new(bucket: Bucket) -> Result<Wire, Trouble> {
+impl S3Client {
+    pub(super) fn new(bucket: S3Config) -> Result<S3Client, S3Error> {
         let agent = agent(&bucket)?;
         let bare = bucket.endpoint.split_once("://").map_or(bucket.endpoint.as_str(), |(_, host)| host);
         let host = if bucket.in_host { format!("{}.{bare}", bucket.name) } else { bare.to_owned() };
         let (keys, until) = keys(&bucket)?;
         let signer = Mutex::new((Signer::new(&bucket, &keys)?, until));
         let (answered, no_asking) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Wire { agent, host, signer, bucket, tries: TRIES, answered, no_asking })
+        Ok(S3Client { agent, host, signer, bucket, tries: TRIES, answered, no_asking })
     }
 
     /// The same way, but each request is made once: for a probe that wants to see the first failure.
-    pub(super) fn once(mut self) -> Wire {
+    pub(super) fn once(mut self) -> S3Client {
         self.tries = 1;
         self
     }
 
     /// Makes a request until it succeeds or cannot.
-    pub(super) fn ask(&self, ask: &Ask, payload: Payload<'_>) -> Result<Answer, Trouble> {
+    pub(super) fn ask(&self, ask: &S3Request, payload: Payload<'_>) -> Result<S3Response, S3Error> {
         self.again(|| self.one_try(ask, payload))
     }
 
     /// The same for an answer that is read whole. One that breaks in the middle is asked for again.
     pub(super) fn read(
         &self,
-        ask: &Ask,
+        ask: &S3Request,
         payload: Payload<'_>,
         limit: u64,
-    ) -> Result<(HeaderMap, Vec<u8>), Trouble> {
+    ) -> Result<(HeaderMap, Vec<u8>), S3Error> {
         self.again(|| {
             let answer = self.one_try(ask, payload)?;
             let bytes = self.whole(answer.body, limit)?;
@@ -116,22 +116,22 @@ impl Wire {
     /// The same for XML. A success that holds an error document is none: a store may find out late.
     pub(super) fn document(
         &self,
-        ask: &Ask,
+        ask: &S3Request,
         payload: Payload<'_>,
-    ) -> Result<(HeaderMap, xml::Node), Trouble> {
+    ) -> Result<(HeaderMap, xml::Node), S3Error> {
         self.again(|| self.one_document(ask, payload))
     }
 
     /// Asks once for XML.
     pub(super) fn one_document(
         &self,
-        ask: &Ask,
+        ask: &S3Request,
         payload: Payload<'_>,
-    ) -> Result<(HeaderMap, xml::Node), Trouble> {
+    ) -> Result<(HeaderMap, xml::Node), S3Error> {
         let answer = self.one_try(ask, payload)?;
         let bytes = self.whole(answer.body, ANSWER)?;
         let root = xml::parse(&bytes).map_err(|why| {
-            Trouble::of(Class::Nonsense, format!("the answer of '{}' makes no sense: {why}", self.host))
+            S3Error::of(S3ErrorKind::Nonsense, format!("the answer of '{}' makes no sense: {why}", self.host))
         })?;
         if root.name == "Error" {
             return Err(refused(500, &answer.headers, &bytes, &self.bucket.region));
@@ -140,7 +140,7 @@ impl Wire {
     }
 
     /// Runs `deed` again while it may pass.
-    pub(super) fn again<T>(&self, mut deed: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    pub(super) fn again<T>(&self, mut deed: impl FnMut() -> Result<T, S3Error>) -> Result<T, S3Error> {
         let mut tries = 0;
         loop {
             let began = Instant::now();
@@ -149,10 +149,11 @@ impl Wire {
                 Err(trouble) => trouble,
             };
             tries += 1;
-            let unfound = matches!(trouble.class, Class::Connect | Class::Name) && began.elapsed() > SLOW;
-            let silent = unfound || trouble.class == Class::Stalled;
+            let unfound =
+                matches!(trouble.class, S3ErrorKind::Connect | S3ErrorKind::Name) && began.elapsed() > SLOW;
+            let silent = unfound || trouble.class == S3ErrorKind::Stalled;
             let enough = if silent { TRIES_OF_SILENCE } else { TRIES };
-            if !trouble.may_pass() || tries >= enough.min(self.tries) {
+            if !trouble.is_retryable() || tries >= enough.min(self.tries) {
                 return Err(self.last_word(trouble));
             }
             let wait = wait(tries, trouble.after);
@@ -162,16 +163,19 @@ impl Wire {
     }
 
     /// Who hangs up on plain HTTP, always, wants HTTPS.
-    fn last_word(&self, trouble: Trouble) -> Trouble {
+    fn last_word(&self, trouble: S3Error) -> S3Error {
         let plain = self.bucket.endpoint.starts_with("http://");
-        if trouble.class != Class::Broken || !plain || self.answered.load(Relaxed) {
+        if trouble.class != S3ErrorKind::Broken || !plain || self.answered.load(Relaxed) {
             return trouble;
         }
-        Trouble::of(Class::Scheme, format!("'{}' does not speak plain HTTP; it may want HTTPS", self.host))
+        S3Error::of(
+            S3ErrorKind::Scheme,
+            format!("'{}' does not speak plain HTTP; it may want HTTPS", self.host),
+        )
     }
 
     /// Makes a request once.
-    pub(super) fn one_try(&self, ask: &Ask, payload: Payload<'_>) -> Result<Answer, Trouble> {
+    pub(super) fn one_try(&self, ask: &S3Request, payload: Payload<'_>) -> Result<S3Response, S3Error> {
         let signed = {
             let mut signer = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
             if signer.1.is_some_and(|until| until <= Instant::now()) {
@@ -192,7 +196,7 @@ impl Wire {
         if length >= WORTH_ASKING && !self.no_asking.load(Relaxed) {
             request = request.header("expect", "100-continue");
         }
-        let (mut bytes, mut stretch): (&[u8], Stretch);
+        let (mut bytes, mut stretch): (&[u8], RangeReader);
         let reader: &mut dyn Read = match payload {
             Payload::None => &mut io::empty(),
             Payload::Bytes(all) => {
@@ -200,12 +204,12 @@ impl Wire {
                 &mut bytes
             }
             Payload::Part(data, at, len) => {
-                stretch = Stretch { data, at, end: at.saturating_add(len), failed: None };
+                stretch = RangeReader { data, at, end: at.saturating_add(len), failed: None };
                 &mut stretch
             }
         };
         // Its error would quote the URL.
-        let wrong = |_| Trouble::of(Class::Failed, "the request could not be put together");
+        let wrong = |_| S3Error::of(S3ErrorKind::Failed, "the request could not be put together");
         let answer = if sends {
             self.agent.run(request.body(SendBody::from_reader(reader)).map_err(wrong)?)
         } else {
@@ -216,10 +220,10 @@ impl Wire {
         let (parts, body) = answer.into_parts();
         let status = parts.status.as_u16();
         if parts.status.is_success() {
-            return Ok(Answer { headers: parts.headers, body, status });
+            return Ok(S3Response { headers: parts.headers, body, status });
         }
         if status == 417 && !self.no_asking.swap(true, Relaxed) {
-            return Err(Trouble::of(Class::Broken, "the store does not say whether it wants a body"));
+            return Err(S3Error::of(S3ErrorKind::Broken, "the store does not say whether it wants a body"));
         }
         // Half an error document is still a status.
         let mut head = Vec::new();
@@ -228,24 +232,27 @@ impl Wire {
     }
 
     /// Asks the endpoint for nothing in particular, unsigned: whether anybody answers there.
-    pub(super) fn touch(&self) -> Result<HeaderMap, Trouble> {
+    pub(super) fn touch(&self) -> Result<HeaderMap, S3Error> {
         let request =
             Request::builder().method(Method::GET).uri(format!("{}/", self.bucket.endpoint)).body(());
-        let request = request.map_err(|_| Trouble::of(Class::Config, "the endpoint is not a host"))?;
+        let request = request.map_err(|_| S3Error::of(S3ErrorKind::Config, "the endpoint is not a host"))?;
         self.agent.run(request).map(|answer| answer.into_parts().0.headers).map_err(|e| self.unanswered(e))
     }
 
-    fn whole(&self, body: Body, limit: u64) -> Result<Vec<u8>, Trouble> {
+    fn whole(&self, body: Body, limit: u64) -> Result<Vec<u8>, S3Error> {
         let mut bytes = Vec::new();
         self.fill(body, limit.saturating_add(1), &mut bytes)?;
         if bytes.len() as u64 > limit {
-            return Err(Trouble::of(Class::Nonsense, format!("the answer of '{}' has no end", self.host)));
+            return Err(S3Error::of(
+                S3ErrorKind::Nonsense,
+                format!("the answer of '{}' has no end", self.host),
+            ));
         }
         Ok(bytes)
     }
 
     /// Reads up to `limit` bytes, and not for ever.
-    fn fill(&self, body: Body, limit: u64, bytes: &mut Vec<u8>) -> Result<(), Trouble> {
+    fn fill(&self, body: Body, limit: u64, bytes: &mut Vec<u8>) -> Result<(), S3Error> {
         let (began, most) = (Instant::now(), self.bucket.timeout.saturating_mul(DRIPS).max(LEAST));
         let (mut reader, mut chunk) = (body.into_reader().take(limit), vec![0; 32 << 10]);
         loop {
@@ -256,47 +263,47 @@ impl Wire {
             bytes.extend_from_slice(chunk.get(..n).unwrap_or_default());
             if began.elapsed() > most {
                 let why = format!("the answer of '{}' did not end within {} s", self.host, most.as_secs());
-                return Err(Trouble::of(Class::Stalled, why));
+                return Err(S3Error::of(S3ErrorKind::Stalled, why));
             }
         }
     }
 
-    fn unanswered(&self, e: ureq::Error) -> Trouble {
+    fn unanswered(&self, e: ureq::Error) -> S3Error {
         let (host, tls) = (&self.host, self.bucket.endpoint.starts_with("https://"));
         unanswered(e, host, tls, self.bucket.timeout.as_secs())
     }
 
     /// A body that broke while it was read.
-    pub(super) fn broken(&self, e: &io::Error) -> Trouble {
+    pub(super) fn broken(&self, e: &io::Error) -> S3Error {
         io_trouble(e, &self.host, false, self.bucket.timeout.as_secs())
     }
 
     /// A header of an answer that must be there.
-    pub(super) fn lacks(&self, what: &str) -> Trouble {
-        Trouble::of(Class::Nonsense, format!("the answer of '{}' lacks {what}", self.host))
+    pub(super) fn lacks(&self, what: &str) -> S3Error {
+        S3Error::of(S3ErrorKind::Nonsense, format!("the answer of '{}' lacks {what}", self.host))
     }
 }
 
 /// What is not found where no object was asked for is the bucket.
-fn of_bucket(ask: &Ask, trouble: Trouble) -> Trouble {
+fn of_bucket(ask: &S3Request, trouble: S3Error) -> S3Error {
     let reads = !matches!(ask.method, Method::PUT | Method::POST);
     let of_object = !ask.key.is_empty() && (reads || ask.query.iter().any(|(name, _)| *name == "uploadId"));
-    if trouble.class != Class::Missing || of_object {
+    if trouble.class != S3ErrorKind::Missing || of_object {
         return trouble;
     }
     let message = format!("there is no such bucket here; {}", trouble.message);
-    Trouble { class: Class::NoBucket, message, ..trouble }
+    S3Error { class: S3ErrorKind::NoBucket, message, ..trouble }
 }
 
 /// A stretch of something larger as a reader.
-struct Stretch<'a> {
+struct RangeReader<'a> {
     data: &'a dyn ReadAt,
     at: u64,
     end: u64,
     failed: Option<io::ErrorKind>,
 }
 
-impl Read for Stretch<'_> {
+impl Read for RangeReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if let Some(kind) = self.failed {
             return Err(kind.into());
@@ -321,14 +328,14 @@ fn wait(tries: u32, asked: Option<u64>) -> Duration {
     doubled.saturating_add(jitter).max(Duration::from_secs(asked.unwrap_or(0))).min(LONGEST)
 }
 
-fn keys(bucket: &Bucket) -> Result<(Keys, Option<Instant>), Trouble> {
+fn keys(bucket: &S3Config) -> Result<(Keys, Option<Instant>), S3Error> {
     match &bucket.credentials {
         Credentials::Given(keys) => Ok((keys.clone(), None)),
         Credentials::Instance(url) => imds::keys(url),
     }
 }
 
-fn agent(bucket: &Bucket) -> Result<Agent, Trouble> {
+fn agent(bucket: &S3Config) -> Result<Agent, S3Error> {
     // Silence: ureq starts these anew with every read and write.
     let silence = Some(bucket.timeout);
     let config = Agent::config_builder()

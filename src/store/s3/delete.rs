@@ -11,11 +11,11 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::client::{Payload, Wire};
-use super::error::{Class, Trouble};
+use super::client::{Payload, S3Client};
+use super::error::{S3Error, S3ErrorKind};
 use super::put::{base64, is_unknown};
 use super::response::{header, in_a_document};
-use super::sign::Ask;
+use super::sign::S3Request;
 use super::xml::escape;
 
 /// The most that a store takes in one request.
@@ -24,7 +24,7 @@ const KEYS: usize = 1000;
 const ENOUGH: usize = 3;
 
 /// Something to be deleted.
-struct Doomed {
+struct PendingDelete {
     key: String,
     /// Where its name stands, where it is a snapshot and not what belongs to one.
     snapshot: Option<usize>,
@@ -33,18 +33,18 @@ struct Doomed {
 /// Deletes the snapshots of these names, in their order, and then what `companions` names of those that are gone. A
 /// name that is not there counts as deleted.
 pub(super) fn delete(
-    wire: &Wire,
+    wire: &S3Client,
     names: &[String],
     companions: &dyn Fn(&str) -> Vec<String>,
-) -> Vec<(String, Result<(), Trouble>)> {
-    let mut results: Vec<(String, Result<(), Trouble>)> =
+) -> Vec<(String, Result<(), S3Error>)> {
+    let mut results: Vec<(String, Result<(), S3Error>)> =
         names.iter().map(|name| (name.clone(), Ok(()))).collect();
     let snapshots = names.iter().enumerate();
-    let mut queue: VecDeque<Doomed> =
-        snapshots.map(|(i, name)| Doomed { key: wire.bucket.key(name), snapshot: Some(i) }).collect();
-    let mut deed = Deed { wire, bulk: true, down: None };
+    let mut queue: VecDeque<PendingDelete> =
+        snapshots.map(|(i, name)| PendingDelete { key: wire.bucket.key(name), snapshot: Some(i) }).collect();
+    let mut deed = BulkDelete { wire, bulk: true, down: None };
     while !queue.is_empty() {
-        let chunk: Vec<Doomed> = queue.drain(..queue.len().min(KEYS)).collect();
+        let chunk: Vec<PendingDelete> = queue.drain(..queue.len().min(KEYS)).collect();
         let keys: Vec<&str> = chunk.iter().map(|d| d.key.as_str()).collect();
         let mut failed = deed.delete(&keys);
         for doomed in &chunk {
@@ -53,7 +53,7 @@ pub(super) fn delete(
                 (Some((_, result)), Some(trouble)) => *result = Err(trouble),
                 (Some((name, _)), None) => {
                     let beside = companions(name).into_iter();
-                    queue.extend(beside.map(|key| Doomed { key, snapshot: None }));
+                    queue.extend(beside.map(|key| PendingDelete { key, snapshot: None }));
                 }
                 (None, Some(trouble)) => log::warn!(
                     "deleting '{}' from the bucket: {trouble}; its snapshot is gone, a later prune removes it",
@@ -67,8 +67,8 @@ pub(super) fn delete(
 }
 
 /// Deletes these keys, and gives back how many are gone.
-pub(super) fn delete_keys(wire: &Wire, keys: &[String]) -> Result<usize, Trouble> {
-    let mut deed = Deed { wire, bulk: true, down: None };
+pub(super) fn delete_keys(wire: &S3Client, keys: &[String]) -> Result<usize, S3Error> {
+    let mut deed = BulkDelete { wire, bulk: true, down: None };
     let mut gone = 0;
     for chunk in keys.chunks(KEYS) {
         let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
@@ -82,18 +82,18 @@ pub(super) fn delete_keys(wire: &Wire, keys: &[String]) -> Result<usize, Trouble
 }
 
 /// What was found out about a store while deleting.
-struct Deed<'a> {
-    wire: &'a Wire,
+struct BulkDelete<'a> {
+    wire: &'a S3Client,
     /// Whether it may know requests of many keys.
     bulk: bool,
     /// Why nothing more is asked of it.
-    down: Option<Trouble>,
+    down: Option<S3Error>,
 }
 
 /// By key: what could not be deleted.
-type Failed<'a> = HashMap<&'a str, Trouble>;
+type Failed<'a> = HashMap<&'a str, S3Error>;
 
-impl Deed<'_> {
+impl BulkDelete<'_> {
     /// Deletes these, a thousand at most.
     fn delete<'k>(&mut self, keys: &[&'k str]) -> Failed<'k> {
         let mut failed = HashMap::new();
@@ -114,7 +114,7 @@ impl Deed<'_> {
     }
 
     /// In one request. Gives back what has to be asked for singly.
-    fn together<'k>(&mut self, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, Trouble> {
+    fn together<'k>(&mut self, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, S3Error> {
         if !self.bulk || self.down.is_some() || keys.len() < 2 {
             return Ok(keys.to_vec());
         }
@@ -135,16 +135,16 @@ impl Deed<'_> {
                 failed.insert(key, t.clone());
                 continue;
             }
-            match self.wire.ask(&Ask::new(Method::DELETE, *key), Payload::None) {
+            match self.wire.ask(&S3Request::new(Method::DELETE, *key), Payload::None) {
                 Ok(answer) => {
                     if header(&answer.headers, "x-amz-delete-marker") == "true" {
                         say_that_versions_stay();
                     }
                     in_a_row = 0;
                 }
-                Err(t) if t.class == Class::Missing => in_a_row = 0,
+                Err(t) if t.class == S3ErrorKind::Missing => in_a_row = 0,
                 Err(t) => {
-                    in_a_row = if t.may_pass() { in_a_row + 1 } else { 0 };
+                    in_a_row = if t.is_retryable() { in_a_row + 1 } else { 0 };
                     if in_a_row >= ENOUGH {
                         self.down = Some(t.clone());
                     }
@@ -156,13 +156,13 @@ impl Deed<'_> {
 }
 
 /// Asks for all of these at once. Gives back those of which the store says that they may be asked for again.
-fn request<'k>(wire: &Wire, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, Trouble> {
+fn request<'k>(wire: &S3Client, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, S3Error> {
     let mut body = String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for key in keys {
         body.push_str(&format!("<Object><Key>{}</Key></Object>", escape(key)));
     }
     body.push_str("</Delete>");
-    let ask = Ask::new(Method::POST, "")
+    let ask = S3Request::new(Method::POST, "")
         .query("delete", "")
         .header("content-type", "application/xml")
         .header("content-md5", base64(&Md5::digest(&body)))
@@ -178,15 +178,15 @@ fn request<'k>(wire: &Wire, keys: &[&'k str], failed: &mut Failed<'k>) -> Result
     let mut again = Vec::new();
     for error in answer.all("Error") {
         let Some(key) = error.child("Key").and_then(|k| asked.get(k.text.as_str())).copied() else {
-            return Err(Trouble::of(
-                Class::Nonsense,
+            return Err(S3Error::of(
+                S3ErrorKind::Nonsense,
                 "the store speaks of an object that nobody asked it to delete",
             ));
         };
         let trouble = in_a_document(error);
         match trouble.class {
-            Class::Missing => {}
-            _ if trouble.may_pass() => again.push(key),
+            S3ErrorKind::Missing => {}
+            _ if trouble.is_retryable() => again.push(key),
             _ => drop(failed.insert(key, trouble)),
         }
     }
@@ -194,8 +194,11 @@ fn request<'k>(wire: &Wire, keys: &[&'k str], failed: &mut Failed<'k>) -> Result
 }
 
 /// How stores without this request answer it, beside those that say so: they see a request of another kind, or fail.
-fn is_elsewhere(trouble: &Trouble) -> bool {
-    matches!(trouble.class, Class::Failed | Class::NoBucket | Class::Nonsense | Class::Server)
+fn is_elsewhere(trouble: &S3Error) -> bool {
+    matches!(
+        trouble.class,
+        S3ErrorKind::Failed | S3ErrorKind::NoBucket | S3ErrorKind::Nonsense | S3ErrorKind::Server
+    )
 }
 
 /// Once in a run: whoever deletes for the room it takes should know.

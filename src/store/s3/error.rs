@@ -7,7 +7,7 @@ use crate::error::{Code, Fault};
 
 /// What kind of trouble it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum S3ErrorKind {
     /// The name of the endpoint or the proxy means nothing.
     Name,
     /// Nobody answers there, or a proxy refuses.
@@ -66,8 +66,8 @@ pub(super) enum Class {
 
 /// A request that failed.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble {
-    pub(super) class: Class,
+pub(super) struct S3Error {
+    pub(super) class: S3ErrorKind,
     /// Lower case, no full stop.
     pub(super) message: String,
     /// The store's word for it, where it answered.
@@ -76,20 +76,20 @@ pub(super) struct Trouble {
     pub(super) after: Option<u64>,
 }
 
-impl Trouble {
-    pub(super) fn of(class: Class, message: impl Into<String>) -> Trouble {
-        Trouble { class, message: message.into(), code: String::new(), after: None }
+impl S3Error {
+    pub(super) fn of(class: S3ErrorKind, message: impl Into<String>) -> S3Error {
+        S3Error { class, message: message.into(), code: String::new(), after: None }
     }
 
     /// Whether the same request may succeed when it is made again.
-    pub(super) fn may_pass(&self) -> bool {
-        use Class::{Broken, Connect, Digest, Name, Server, Stalled, Throttled};
+    pub(super) fn is_retryable(&self) -> bool {
+        use S3ErrorKind::{Broken, Connect, Digest, Name, Server, Stalled, Throttled};
         matches!(self.class, Broken | Connect | Digest | Name | Server | Stalled | Throttled)
     }
 
     /// As a fault: `doing` is what was tried, a gerund phrase with the bucket or object in it.
     pub(super) fn fault(self, doing: &str) -> Fault {
-        let (code, hint) = self.class.ending();
+        let (code, hint) = self.class.code_and_hint();
         let fault = Fault::new(code, format!("{doing}: {}", self.message));
         if hint.is_empty() { fault } else { fault.hint(hint) }
     }
@@ -100,97 +100,103 @@ impl Trouble {
     }
 }
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for S3Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for S3Error {}
 
-impl Class {
+impl S3ErrorKind {
     /// The exit code, and what to do.
-    pub(super) fn ending(self) -> (Code, &'static str) {
+    pub(super) fn code_and_hint(self) -> (Code, &'static str) {
         match self {
-            Class::Name => (
+            S3ErrorKind::Name => (
                 Code::S3NameUnresolved,
                 "Check --s3-endpoint and this machine's name resolution; with the bucket in the host name, try --s3-bucket-lookup-type path.",
             ),
-            Class::Connect => (
+            S3ErrorKind::Connect => (
                 Code::S3Unreachable,
                 "Check --s3-endpoint, --s3-proxy and the firewall; 's3-proxy: none' goes straight.",
             ),
-            Class::Certificate => {
+            S3ErrorKind::Certificate => {
                 (Code::S3CertificateUntrusted, "Name the authority that signed it with --s3-endpoint-ca.")
             }
-            Class::OtherName => (
+            S3ErrorKind::OtherName => (
                 Code::S3CertificateName,
                 "Name the store with --s3-endpoint as the certificate does; with the bucket in the host name, try --s3-bucket-lookup-type path.",
             ),
-            Class::Expired => (
+            S3ErrorKind::Expired => (
                 Code::S3CertificateExpired,
                 "Check this machine's clock with 'timedatectl status'; else the store needs a new certificate.",
             ),
-            Class::Scheme => (
+            S3ErrorKind::Scheme => (
                 Code::S3Scheme,
                 "For plain HTTP say --s3-insecure, for HTTPS leave it out; check the port in --s3-endpoint.",
             ),
-            Class::Signature => (
+            S3ErrorKind::Signature => (
                 Code::S3SecretKeyWrong,
                 "The secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY, or where --explain says it comes from.",
             ),
-            Class::Key => (
+            S3ErrorKind::Key => (
                 Code::S3AccessKeyUnknown,
                 "Check the access key and, with temporary keys, the session token; --explain says where they come from.",
             ),
-            Class::Skew => (Code::S3ClockSkew, "Set this machine's clock; see 'timedatectl status'."),
-            Class::Denied => (
+            S3ErrorKind::Skew => (Code::S3ClockSkew, "Set this machine's clock; see 'timedatectl status'."),
+            S3ErrorKind::Denied => (
                 Code::S3AccessDenied,
                 "Allow it in the bucket's policy: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects.",
             ),
-            Class::Locked => (
+            S3ErrorKind::Locked => (
                 Code::S3ObjectLocked,
                 "Object Lock keeps it until its retention ends; delete it then, or let a lifecycle rule of the bucket do it.",
             ),
-            Class::Archived => (
+            S3ErrorKind::Archived => (
                 Code::S3ObjectArchived,
                 "Bring it back with the store's own tools (RestoreObject), then try again.",
             ),
-            Class::NoBucket => (
+            S3ErrorKind::NoBucket => (
                 Code::S3BucketNotFound,
                 "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type.",
             ),
-            Class::Missing => (Code::S3ObjectNotFound, "k3s-snapshot-list --s3 shows what is there."),
-            Class::Region => (Code::S3WrongRegion, "Name its region with --s3-region."),
-            Class::Redirect => (
+            S3ErrorKind::Missing => (Code::S3ObjectNotFound, "k3s-snapshot-list --s3 shows what is there."),
+            S3ErrorKind::Region => (Code::S3WrongRegion, "Name its region with --s3-region."),
+            S3ErrorKind::Redirect => (
                 Code::S3Redirected,
                 "Redirects are not followed: name the right address with --s3-endpoint, or the other --s3-bucket-lookup-type.",
             ),
-            Class::Throttled => (Code::S3Throttled, "The store asks to come later."),
-            Class::Stalled => (
+            S3ErrorKind::Throttled => (Code::S3Throttled, "The store asks to come later."),
+            S3ErrorKind::Stalled => (
                 Code::S3Timeout,
                 "Try again, or raise --s3-timeout: it counts the time in which nothing moves.",
             ),
-            Class::Broken => {
+            S3ErrorKind::Broken => {
                 (Code::S3ConnectionBroken, "Try again; if it stays, ask whoever runs the store.")
             }
-            Class::Server => (Code::S3ServerError, "Try again; if it stays, ask whoever runs the store."),
-            Class::Full => {
+            S3ErrorKind::Server => {
+                (Code::S3ServerError, "Try again; if it stays, ask whoever runs the store.")
+            }
+            S3ErrorKind::Full => {
                 (Code::S3QuotaExceeded, "Delete what is not needed in the bucket, or ask for a larger quota.")
             }
-            Class::Exists => (Code::S3ObjectExists, "Nothing in a bucket is overwritten."),
-            Class::Unsupported => (Code::S3Unsupported, ""),
-            Class::Digest => (Code::S3DigestMismatch, "Something between here and the store changes bytes."),
-            Class::Nonsense => (Code::S3InvalidResponse, "Is this an S3 endpoint? Check --s3-endpoint."),
-            Class::Config => (Code::S3InvalidConfig, ""),
-            Class::Failed => (Code::S3Error, ""),
+            S3ErrorKind::Exists => (Code::S3ObjectExists, "Nothing in a bucket is overwritten."),
+            S3ErrorKind::Unsupported => (Code::S3Unsupported, ""),
+            S3ErrorKind::Digest => {
+                (Code::S3DigestMismatch, "Something between here and the store changes bytes.")
+            }
+            S3ErrorKind::Nonsense => {
+                (Code::S3InvalidResponse, "Is this an S3 endpoint? Check --s3-endpoint.")
+            }
+            S3ErrorKind::Config => (Code::S3InvalidConfig, ""),
+            S3ErrorKind::Failed => (Code::S3Error, ""),
         }
     }
 
     /// By the store's word for it.
-    pub(super) fn of_code(code: &str) -> Option<Class> {
+    pub(super) fn from_code(code: &str) -> Option<S3ErrorKind> {
         Some(match code {
-            "SignatureDoesNotMatch" => Class::Signature,
+            "SignatureDoesNotMatch" => S3ErrorKind::Signature,
             "InvalidAccessKeyId"
             | "InvalidToken"
             | "ExpiredToken"
@@ -200,29 +206,29 @@ impl Class {
             | "InvalidSecurity"
             | "Unauthorized"
             | "NotAuthorized"
-            | "UnrecognizedClientException" => Class::Key,
-            "RequestTimeTooSkewed" | "RequestExpired" => Class::Skew,
+            | "UnrecognizedClientException" => S3ErrorKind::Key,
+            "RequestTimeTooSkewed" | "RequestExpired" => S3ErrorKind::Skew,
             "AccessDenied"
             | "AllAccessDisabled"
             | "AccountProblem"
             | "Forbidden"
             | "UnauthorizedAccess"
-            | "KMS.AccessDeniedException" => Class::Denied,
-            "ObjectLocked" | "InvalidRetentionPeriod" | "WORMProtected" => Class::Locked,
-            "InvalidObjectState" => Class::Archived,
-            "NoSuchBucket" | "InvalidBucketName" => Class::NoBucket,
-            "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => Class::Missing,
+            | "KMS.AccessDeniedException" => S3ErrorKind::Denied,
+            "ObjectLocked" | "InvalidRetentionPeriod" | "WORMProtected" => S3ErrorKind::Locked,
+            "InvalidObjectState" => S3ErrorKind::Archived,
+            "NoSuchBucket" | "InvalidBucketName" => S3ErrorKind::NoBucket,
+            "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => S3ErrorKind::Missing,
             "AuthorizationHeaderMalformed"
             | "AuthorizationQueryParametersError"
-            | "IllegalLocationConstraintException" => Class::Region,
+            | "IllegalLocationConstraintException" => S3ErrorKind::Region,
             "PermanentRedirect" | "TemporaryRedirect" | "Redirect" | "SecondLevelDomainForbidden" => {
-                Class::Redirect
+                S3ErrorKind::Redirect
             }
             "QuotaExceeded"
             | "InsufficientStorage"
             | "XMinioStorageFull"
             | "XMinioAdminBucketQuotaExceeded"
-            | "StorageFull" => Class::Full,
+            | "StorageFull" => S3ErrorKind::Full,
             "SlowDown"
             | "TooManyRequests"
             | "RequestLimitExceeded"
@@ -230,35 +236,35 @@ impl Class {
             | "ThrottlingException"
             | "BandwidthLimitExceeded"
             | "ServiceUnavailable"
-            | "Busy" => Class::Throttled,
-            "RequestTimeout" => Class::Stalled,
-            "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => Class::Server,
-            "PreconditionFailed" => Class::Exists,
-            "NotImplemented" | "MethodNotAllowed" => Class::Unsupported,
+            | "Busy" => S3ErrorKind::Throttled,
+            "RequestTimeout" => S3ErrorKind::Stalled,
+            "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => S3ErrorKind::Server,
+            "PreconditionFailed" => S3ErrorKind::Exists,
+            "NotImplemented" | "MethodNotAllowed" => S3ErrorKind::Unsupported,
             "BadDigest"
             | "XAmzContentSHA256Mismatch"
             | "XAmzContentChecksumMismatch"
             | "IncompleteBody"
-            | "InvalidDigest" => Class::Digest,
+            | "InvalidDigest" => S3ErrorKind::Digest,
             _ => return None,
         })
     }
 
     /// By the status alone, where the store gave no word that is known.
-    pub(super) fn of_status(status: u16) -> Class {
+    pub(super) fn of_status(status: u16) -> S3ErrorKind {
         match status {
-            300..=399 => Class::Redirect,
-            401 => Class::Key,
-            403 => Class::Denied,
-            404 => Class::Missing,
-            405 | 501 => Class::Unsupported,
-            408 => Class::Stalled,
-            409 | 500 | 502 | 504 => Class::Server,
-            412 => Class::Exists,
-            429 | 503 => Class::Throttled,
-            507 => Class::Full,
-            505..=599 => Class::Server,
-            _ => Class::Failed,
+            300..=399 => S3ErrorKind::Redirect,
+            401 => S3ErrorKind::Key,
+            403 => S3ErrorKind::Denied,
+            404 => S3ErrorKind::Missing,
+            405 | 501 => S3ErrorKind::Unsupported,
+            408 => S3ErrorKind::Stalled,
+            409 | 500 | 502 | 504 => S3ErrorKind::Server,
+            412 => S3ErrorKind::Exists,
+            429 | 503 => S3ErrorKind::Throttled,
+            507 => S3ErrorKind::Full,
+            505..=599 => S3ErrorKind::Server,
+            _ => S3ErrorKind::Failed,
         }
     }
 }

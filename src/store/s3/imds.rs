@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use ureq::Agent;
 
-use super::error::{Class, Trouble};
+use super::error::{S3Error, S3ErrorKind};
 use crate::model::s3_config::Keys;
 use crate::model::secret::Secret;
 
@@ -25,7 +25,7 @@ struct Role {
 }
 
 /// The keys, and until when they are good; a little less, so that none runs out on its way.
-pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), Trouble> {
+pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), S3Error> {
     let agent = Agent::config_builder()
         .proxy(None)
         .max_redirects(0)
@@ -34,7 +34,7 @@ pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), Trouble> {
         .build()
         .new_agent();
     let none =
-        |_| Trouble::of(Class::Config, "there are no keys, and no instance metadata service gives any");
+        |_| S3Error::of(S3ErrorKind::Config, "there are no keys, and no instance metadata service gives any");
     let base = base.trim_end_matches('/');
     let token = text(
         agent
@@ -47,15 +47,18 @@ pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), Trouble> {
         agent.get(format!("{base}{PATH}{path}")).header("x-aws-ec2-metadata-token", &token).call()
     };
     let role = text(get("").map_err(|_| {
-        Trouble::of(Class::Config, "there are no keys, and this machine has no role that would give some")
+        S3Error::of(
+            S3ErrorKind::Config,
+            "there are no keys, and this machine has no role that would give some",
+        )
     })?)?;
     let role = role.lines().next().unwrap_or_default().trim().to_owned();
     if role.is_empty() || !role.chars().all(|c| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c)) {
-        return Err(Trouble::of(Class::Config, "the instance metadata service names no role"));
+        return Err(S3Error::of(S3ErrorKind::Config, "the instance metadata service names no role"));
     }
     let answer = text(get(&role).map_err(none)?)?;
     let found: Role = serde_json::from_str(&answer)
-        .map_err(|_| Trouble::of(Class::Config, "the instance metadata service gives no keys"))?;
+        .map_err(|_| S3Error::of(S3ErrorKind::Config, "the instance metadata service gives no keys"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let expires = found.expiration.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
     let left =
@@ -68,13 +71,13 @@ pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), Trouble> {
     Ok((keys, Instant::now().checked_add(Duration::from_secs(left))))
 }
 
-fn text(answer: ureq::http::Response<ureq::Body>) -> Result<String, Trouble> {
+fn text(answer: ureq::http::Response<ureq::Body>) -> Result<String, S3Error> {
     let mut text = String::new();
     answer
         .into_body()
         .into_reader()
         .take(64 << 10)
         .read_to_string(&mut text)
-        .map_err(|_| Trouble::of(Class::Config, "the instance metadata service gives no text"))?;
+        .map_err(|_| S3Error::of(S3ErrorKind::Config, "the instance metadata service gives no text"))?;
     Ok(text)
 }

@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 
 use ureq::http::Method;
 
-use super::client::{Payload, Wire};
-use super::error::{Class, Trouble};
+use super::client::{Payload, S3Client};
+use super::error::{S3Error, S3ErrorKind};
 use super::manifest::{FOLDER, label, newer};
 use super::object::id_of;
-use super::sign::Ask;
+use super::sign::S3Request;
 use super::xml::Node;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::{FileId, Listing, Snapshot, State, plausible_size};
@@ -45,15 +45,15 @@ impl Entry {
 }
 
 /// Everything whose key begins with `prefix`.
-pub(super) fn entries(wire: &Wire, prefix: &str, each: &mut dyn FnMut(Entry)) -> Result<(), Trouble> {
+pub(super) fn entries(wire: &S3Client, prefix: &str, each: &mut dyn FnMut(Entry)) -> Result<(), S3Error> {
     let lie = |what: &str| {
-        Trouble::of(Class::Nonsense, format!("the listing of '{}' makes no sense: {what}", wire.host))
+        S3Error::of(S3ErrorKind::Nonsense, format!("the listing of '{}' makes no sense: {what}", wire.host))
     };
     let mut tokens: HashSet<String> = HashSet::new();
     let mut token = String::new();
     let (mut count, mut bytes, mut empty) = (0usize, 0usize, 0usize);
     loop {
-        let mut ask = Ask::new(Method::GET, "")
+        let mut ask = S3Request::new(Method::GET, "")
             .query("list-type", "2")
             .query("max-keys", "1000")
             .query("encoding-type", "url")
@@ -93,16 +93,16 @@ pub(super) fn entries(wire: &Wire, prefix: &str, each: &mut dyn FnMut(Entry)) ->
 }
 
 /// Whether an answer lists objects. One that lists buckets does not see ours in the host name.
-pub(super) fn is_listing(wire: &Wire, page: &Node) -> Result<(), Trouble> {
+pub(super) fn is_listing(wire: &S3Client, page: &Node) -> Result<(), S3Error> {
     match page.name.as_str() {
         "ListBucketResult" => Ok(()),
-        "ListAllMyBucketsResult" => Err(Trouble::of(
-            Class::NoBucket,
+        "ListAllMyBucketsResult" => Err(S3Error::of(
+            S3ErrorKind::NoBucket,
             format!("'{}' lists its buckets instead: it does not see the bucket in the host name", wire.host),
         )),
         _ => {
             let why = format!("the listing of '{}' makes no sense: it is no listing", wire.host);
-            Err(Trouble::of(Class::Nonsense, why))
+            Err(S3Error::of(S3ErrorKind::Nonsense, why))
         }
     }
 }
@@ -160,7 +160,7 @@ pub(super) fn is_plain(file: &str) -> bool {
 
 /// Something in the folder of companions.
 #[derive(Debug, Clone)]
-pub(super) struct Companion {
+pub(super) struct MetadataObject {
     pub(super) key: String,
     pub(super) modified: u64,
     /// What a manifest of ours says; `None` for K3s's own companion.
@@ -169,18 +169,18 @@ pub(super) struct Companion {
 
 /// What a listing showed behind its rows, by file name.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct BucketIndex {
     pub(super) objects: HashMap<String, Entry>,
     /// What belongs to a snapshot, whether that is there or not.
-    pub(super) companions: HashMap<String, Vec<Companion>>,
+    pub(super) companions: HashMap<String, Vec<MetadataObject>>,
 }
 
-impl Shown {
+impl BucketIndex {
     /// The manifest of ours that counts.
-    pub(super) fn manifest(&self, file: &str) -> Option<&Companion> {
+    pub(super) fn manifest(&self, file: &str) -> Option<&MetadataObject> {
         let all = self.companions.get(file)?.iter();
         all.filter(|c| c.verdict.is_some())
-            .max_by_key(|c| newer(c.modified, c.verdict.map_or(State::Unchecked, |v| v.0)))
+            .max_by_key(|c| newer(c.modified, c.verdict.map_or(State::Unverified, |v| v.0)))
     }
 
     /// Manifests of ours whose snapshots are gone, if they have not been written after `before`: a save that ran
@@ -199,13 +199,13 @@ impl Shown {
 
 /// The rows of a bucket, and what is behind them. An object is what the newest manifest beside it says, as long as
 /// that is not older than the object.
-pub(super) fn rows(wire: &Wire) -> Result<(Listing, Shown), Trouble> {
+pub(super) fn rows(wire: &S3Client) -> Result<(Listing, BucketIndex), S3Error> {
     let mut prefix = wire.bucket.key("");
     if prefix == "/" {
         prefix.clear();
     }
     let url = wire.bucket.url();
-    let mut shown = Shown::default();
+    let mut shown = BucketIndex::default();
     let mut objects: Vec<Entry> = Vec::new();
     let below = |key: &str| key.get(prefix.len()..).unwrap_or_default().to_owned();
     entries(wire, &prefix, &mut |entry| {
@@ -213,7 +213,7 @@ pub(super) fn rows(wire: &Wire) -> Result<(Listing, Shown), Trouble> {
         match file.strip_prefix(FOLDER).and_then(|f| f.strip_prefix('/')) {
             Some(record) => {
                 let label = label(record);
-                let companion = Companion {
+                let companion = MetadataObject {
                     key: entry.key,
                     modified: entry.modified,
                     verdict: label.map(|l| (l.state, l.entries)),
@@ -230,11 +230,11 @@ pub(super) fn rows(wire: &Wire) -> Result<(Listing, Shown), Trouble> {
         let file = below(&entry.key);
         let name = Some(&file).filter(|f| is_plain(f)).and_then(|f| SnapshotName::parse(f));
         let manifest = shown.manifest(&file).filter(|m| m.modified >= entry.modified);
-        let (verdict, entries) = manifest.and_then(|m| m.verdict).unwrap_or((State::Unchecked, None));
+        let (verdict, entries) = manifest.and_then(|m| m.verdict).unwrap_or((State::Unverified, None));
         let state = match &name {
             None => State::Foreign,
-            Some(_) if entry.size == 0 => State::Bad,
-            Some(n) if n.suffix == Suffix::Plain && !plausible_size(entry.size) => State::Bad,
+            Some(_) if entry.size == 0 => State::Corrupt,
+            Some(n) if n.suffix == Suffix::Plain && !plausible_size(entry.size) => State::Corrupt,
             Some(_) => verdict,
         };
         snapshots.push(Snapshot {
@@ -244,12 +244,12 @@ pub(super) fn rows(wire: &Wire) -> Result<(Listing, Shown), Trouble> {
             name,
             state,
             manifest: None,
-            entries: entries.filter(|_| state == State::Proven),
+            key_revisions: entries.filter(|_| state == State::Verified),
             file: file.clone(),
         });
         shown.objects.insert(file, entry);
     }
-    Ok((Listing { snapshots, complete: true, informed: true }, shown))
+    Ok((Listing { snapshots, complete: true, manifests_readable: true }, shown))
 }
 
 #[cfg(test)]
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn only_old_manifests_of_snapshots_that_are_gone_are_orphans() {
-        let mut shown = Shown::default();
+        let mut shown = BucketIndex::default();
         let entry = Entry { key: "x/here-n-5".into(), size: 1, modified: 1, etag: String::new() };
         shown.objects.insert("here-n-5".into(), entry);
         for (of, modified, ours) in [
@@ -268,8 +268,8 @@ mod tests {
             ("k3s-n-5", 1, false),
             ("odd", 1, true),
         ] {
-            let verdict = ours.then_some((State::Proven, None));
-            let companion = Companion { key: format!("x/.metadata/{of}"), modified, verdict };
+            let verdict = ours.then_some((State::Verified, None));
+            let companion = MetadataObject { key: format!("x/.metadata/{of}"), modified, verdict };
             shown.companions.insert(of.into(), vec![companion]);
         }
         assert_eq!(shown.orphans(2), ["x/.metadata/gone-n-5"]);

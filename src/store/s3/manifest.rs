@@ -9,11 +9,11 @@
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use super::client::{Payload, Wire};
-use super::error::{Class, Trouble};
+use super::client::{Payload, S3Client};
+use super::error::{S3Error, S3ErrorKind};
 use super::list::entries;
 use super::put::put_bytes;
-use super::sign::Ask;
+use super::sign::S3Request;
 use crate::model::snapshot::{Manifest, State};
 
 /// The folder of companions, K3s's and ours.
@@ -56,8 +56,8 @@ pub(super) fn note(manifest: &mut Manifest, evidence: Evidence, etag: &str) {
 pub(super) fn verdict(manifest: &Manifest) -> State {
     let evidence = manifest.other.get(OBJECT).and_then(|o| o.get("evidence")).and_then(Value::as_str);
     match manifest.state() {
-        State::Proven if evidence == Some(Evidence::Size.as_str()) || manifest.proven_at.is_none() => {
-            State::Unchecked
+        State::Verified if evidence == Some(Evidence::Size.as_str()) || manifest.verified_at.is_none() => {
+            State::Unverified
         }
         state => state,
     }
@@ -79,25 +79,25 @@ pub(super) fn label(record: &str) -> Option<Label<'_>> {
     let bare = record.strip_suffix(".json")?;
     let (name, word) = bare.rsplit_once('.')?;
     let (state, entries) = match word {
-        "bad" => (State::Bad, None),
-        "unchecked" => (State::Unchecked, None),
-        number => (State::Proven, Some(number.parse().ok().filter(|n: &u64| n.to_string() == number)?)),
+        "bad" => (State::Corrupt, None),
+        "unchecked" => (State::Unverified, None),
+        number => (State::Verified, Some(number.parse().ok().filter(|n: &u64| n.to_string() == number)?)),
     };
     Some(Label { name, state, entries })
 }
 
-fn key(wire: &Wire, manifest: &Manifest) -> String {
-    let (name, entries) = (&manifest.name, manifest.entries.to_string());
+fn key(wire: &S3Client, manifest: &Manifest) -> String {
+    let (name, entries) = (&manifest.name, manifest.key_revisions.to_string());
     let word = match verdict(manifest) {
-        State::Proven => &entries,
-        State::Bad => "bad",
+        State::Verified => &entries,
+        State::Corrupt => "bad",
         _ => "unchecked",
     };
     wire.bucket.key(&format!("{FOLDER}/{name}.{word}.json"))
 }
 
 /// The keys of a snapshot's manifests, the one that counts first.
-fn keys(wire: &Wire, name: &str) -> Result<Vec<String>, Trouble> {
+fn keys(wire: &S3Client, name: &str) -> Result<Vec<String>, S3Error> {
     let folder = wire.bucket.key(&format!("{FOLDER}/"));
     let mut found = Vec::new();
     entries(wire, &format!("{folder}{name}."), &mut |entry| {
@@ -111,25 +111,25 @@ fn keys(wire: &Wire, name: &str) -> Result<Vec<String>, Trouble> {
 
 /// What decides between two manifests: the newer one counts, and of two of the same second the worse.
 pub(super) fn newer(modified: u64, state: State) -> (u64, bool) {
-    (modified, state != State::Proven)
+    (modified, state != State::Verified)
 }
 
 /// Writes a manifest. With `replaces`, those that say something else are removed after it.
-pub(super) fn write(wire: &Wire, manifest: &Manifest, replaces: bool) -> Result<(), Trouble> {
+pub(super) fn write(wire: &S3Client, manifest: &Manifest, replaces: bool) -> Result<(), S3Error> {
     let mut text = serde_json::to_vec_pretty(manifest)
-        .map_err(|e| Trouble::of(Class::Failed, format!("the manifest cannot be written: {e}")))?;
+        .map_err(|e| S3Error::of(S3ErrorKind::Failed, format!("the manifest cannot be written: {e}")))?;
     text.push(b'\n');
     let key = key(wire, manifest);
     put_bytes(wire, &key, "application/json", &text)?;
     let others = if replaces { keys(wire, &manifest.name)? } else { vec![] };
     for other in others.into_iter().filter(|other| *other != key) {
-        wire.ask(&Ask::new(Method::DELETE, other), Payload::None)?;
+        wire.ask(&S3Request::new(Method::DELETE, other), Payload::None)?;
     }
     Ok(())
 }
 
 /// Reads a snapshot's manifest; `None` where there is none that can be read.
-pub(super) fn read(wire: &Wire, name: &str) -> Result<Option<Manifest>, Trouble> {
+pub(super) fn read(wire: &S3Client, name: &str) -> Result<Option<Manifest>, S3Error> {
     for key in keys(wire, name)? {
         if let Some(manifest) = read_from(wire, &key, name)? {
             return Ok(Some(manifest));
@@ -139,14 +139,14 @@ pub(super) fn read(wire: &Wire, name: &str) -> Result<Option<Manifest>, Trouble>
 }
 
 /// The same where its key is known.
-pub(super) fn read_from(wire: &Wire, key: &str, name: &str) -> Result<Option<Manifest>, Trouble> {
-    let ask = super::put::customer_key(Ask::new(Method::GET, key), &wire.bucket);
+pub(super) fn read_from(wire: &S3Client, key: &str, name: &str) -> Result<Option<Manifest>, S3Error> {
+    let ask = super::put::customer_key(S3Request::new(Method::GET, key), &wire.bucket);
     match wire.read(&ask, Payload::None, LONGEST) {
         Ok((_, text)) => match serde_json::from_slice::<Manifest>(&text) {
             Ok(manifest) if manifest.name == name => return Ok(Some(manifest)),
             _ => log::debug!("the manifest of '{}' in the bucket cannot be read", name.escape_debug()),
         },
-        Err(t) if t.class == Class::Missing => {}
+        Err(t) if t.class == S3ErrorKind::Missing => {}
         Err(t) => return Err(t),
     }
     Ok(None)
@@ -159,11 +159,11 @@ mod tests {
     #[test]
     fn the_verdict_and_the_entries_are_in_the_name() {
         for (record, want) in [
-            ("a-5.347.json", Some(("a-5", State::Proven, Some(347)))),
-            ("a-5.zip.0.json", Some(("a-5.zip", State::Proven, Some(0)))),
-            ("a.b-5.7.json", Some(("a.b-5", State::Proven, Some(7)))),
-            ("a-5.bad.json", Some(("a-5", State::Bad, None))),
-            ("a-5.zip.unchecked.json", Some(("a-5.zip", State::Unchecked, None))),
+            ("a-5.347.json", Some(("a-5", State::Verified, Some(347)))),
+            ("a-5.zip.0.json", Some(("a-5.zip", State::Verified, Some(0)))),
+            ("a.b-5.7.json", Some(("a.b-5", State::Verified, Some(7)))),
+            ("a-5.bad.json", Some(("a-5", State::Corrupt, None))),
+            ("a-5.zip.unchecked.json", Some(("a-5.zip", State::Unverified, None))),
             ("a-5", None), // K3s's
             ("a-5.zip", None),
             ("a-5.json", None),
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn of_two_manifests_the_newer_counts_then_the_worse() {
-        assert!(newer(2, State::Proven) > newer(1, State::Bad));
-        assert!(newer(1, State::Bad) > newer(1, State::Proven));
+        assert!(newer(2, State::Verified) > newer(1, State::Corrupt));
+        assert!(newer(1, State::Corrupt) > newer(1, State::Verified));
     }
 }

@@ -34,37 +34,37 @@ use crate::host::{Draft, Progress};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::Check;
-use crate::model::s3_config::Bucket;
+use crate::model::s3_config::S3Config;
 use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
 
-use client::Wire;
-use error::{Class, Trouble};
-use list::Shown;
+use client::S3Client;
+use error::{S3Error, S3ErrorKind};
+use list::BucketIndex;
 use manifest::Evidence;
 use object::{Head, Object, head, id_of};
-use put::Manners;
+use put::Capabilities;
 
 /// Seconds in which a manifest is too young to be called left over.
 const DAY: u64 = 86_400;
 
 /// A bucket, or a folder in one.
 pub struct S3 {
-    wire: Arc<Wire>,
-    manners: Manners,
+    wire: Arc<S3Client>,
+    manners: Capabilities,
     details: bool,
     scratch: PathBuf,
     /// What the last list showed, so that a deletion knows what belongs to a snapshot without asking again. Nothing
     /// once something was written.
-    shown: Mutex<Option<Shown>>,
+    shown: Mutex<Option<BucketIndex>>,
 }
 
 impl S3 {
     /// The snapshots of a bucket. Nothing is asked yet, but for the keys where the machine's own role gives them.
     /// What must be unpacked or proven lies in `scratch` meanwhile, without a name.
-    pub fn new(bucket: Bucket, scratch: PathBuf) -> Result<S3> {
+    pub fn new(bucket: S3Config, scratch: PathBuf) -> Result<S3> {
         let doing = format!("using the bucket '{}'", bucket.url());
-        let wire = Arc::new(Wire::new(bucket).map_err(|t| t.error(&doing))?);
-        Ok(S3 { wire, manners: Manners::default(), details: false, scratch, shown: Mutex::new(None) })
+        let wire = Arc::new(S3Client::new(bucket).map_err(|t| t.error(&doing))?);
+        Ok(S3 { wire, manners: Capabilities::default(), details: false, scratch, shown: Mutex::new(None) })
     }
 
     /// The same, but a list reads the manifests too, several at once.
@@ -78,7 +78,7 @@ impl S3 {
     }
 
     /// Looks what works of a bucket, step by step.
-    pub fn probe(bucket: Bucket) -> Vec<Check> {
+    pub fn probe(bucket: S3Config) -> Vec<Check> {
         probe::probe(bucket)
     }
 
@@ -90,10 +90,10 @@ impl S3 {
         let name = SnapshotName::parse(file);
         let state = match (&name, &manifest) {
             (None, _) => State::Foreign,
-            _ if head.size == 0 => State::Bad,
+            _ if head.size == 0 => State::Corrupt,
             (_, Some(m)) => manifest::verdict(m),
-            (Some(n), None) if n.suffix == Suffix::Plain && !plausible_size(head.size) => State::Bad,
-            (Some(_), None) => State::Unchecked,
+            (Some(n), None) if n.suffix == Suffix::Plain && !plausible_size(head.size) => State::Corrupt,
+            (Some(_), None) => State::Unverified,
         };
         Snapshot {
             location: format!("{}/{file}", self.wire.bucket.url()),
@@ -102,13 +102,13 @@ impl S3 {
             name,
             state,
             manifest,
-            entries: None,
+            key_revisions: None,
             file: file.to_owned(),
         }
     }
 
     /// Reads the manifests of those that have one, several at once.
-    fn read_details(&self, listing: &mut Listing, shown: &Shown) {
+    fn read_details(&self, listing: &mut Listing, shown: &BucketIndex) {
         let snapshots = listing.snapshots.iter_mut().filter(|s| s.state != State::Foreign);
         let wanted: Vec<(&mut Snapshot, &str)> =
             snapshots.filter_map(|s| shown.manifest(&s.file).map(|m| (s, m.key.as_str()))).collect();
@@ -126,14 +126,14 @@ impl S3 {
                         let object = shown.objects.get(&snapshot.file);
                         match manifest::read_from(&self.wire, key, &snapshot.file) {
                             Ok(Some(m)) if object.is_some_and(|e| e.is(&m.file)) => {
-                                if snapshot.state != State::Bad {
+                                if snapshot.state != State::Corrupt {
                                     snapshot.state = manifest::verdict(&m);
                                 }
                                 snapshot.manifest = Some(m);
                             }
                             // It speaks of another object.
-                            Ok(Some(_)) if snapshot.state == State::Proven => {
-                                snapshot.state = State::Unchecked
+                            Ok(Some(_)) if snapshot.state == State::Verified => {
+                                snapshot.state = State::Unverified
                             }
                             Ok(_) => {}
                             Err(t) => {
@@ -149,14 +149,14 @@ impl S3 {
         listing.complete &= failed.into_inner() == 0;
     }
 
-    fn shown(&self) -> MutexGuard<'_, Option<Shown>> {
+    fn shown(&self) -> MutexGuard<'_, Option<BucketIndex>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn missing(t: Trouble, doing: &str, file: &str, url: &str) -> anyhow::Error {
+fn missing(t: S3Error, doing: &str, file: &str, url: &str) -> anyhow::Error {
     match t.class {
-        Class::Missing => {
+        S3ErrorKind::Missing => {
             Fault::new(Code::SnapshotNotFound, format!("no snapshot '{}' in '{url}'", file.escape_debug()))
                 .hint("k3s-snapshot-list --s3 shows what is there.")
                 .into()
@@ -179,7 +179,7 @@ impl Store for S3 {
     fn open(&self, file: &str) -> Result<Opened> {
         let (doing, url) = (self.doing("opening", file), self.wire.bucket.url());
         if !list::is_plain(file) {
-            return Err(missing(Trouble::of(Class::Missing, ""), &doing, file, &url));
+            return Err(missing(S3Error::of(S3ErrorKind::Missing, ""), &doing, file, &url));
         }
         let key = self.wire.bucket.key(file);
         let head = head(&self.wire, &key).map_err(|t| missing(t, &doing, file, &url))?;
@@ -189,10 +189,10 @@ impl Store for S3 {
         let valid = recorded.clone().filter(|m| m.file == id);
         let snapshot = self.row(file, &head, valid);
         let data = Box::new(Object::new(Arc::clone(&self.wire), key, &head));
-        Ok(Opened { data, id, snapshot, recorded })
+        Ok(Opened { data, id, snapshot, manifest: recorded })
     }
 
-    fn record(&self, manifest: &Manifest) -> Result<()> {
+    fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
         *self.shown() = None;
         let mut manifest = manifest.clone();
         manifest::note(&mut manifest, Evidence::Read, "");
@@ -204,7 +204,7 @@ impl Store for S3 {
         Draft::new(&self.scratch)
     }
 
-    fn put(
+    fn upload(
         &self,
         name: &SnapshotName,
         data: &dyn ReadAt,
@@ -218,7 +218,7 @@ impl Store for S3 {
             .map_err(|t| t.error(&doing))?;
         let mut manifest = Manifest {
             name: file.clone(),
-            folder: self.wire.bucket.url(),
+            directory: self.wire.bucket.url(),
             file: id_of(head.size, head.modified, &head.etag),
             ..manifest.clone()
         };
@@ -264,7 +264,7 @@ impl Store for S3 {
         done.chain(refused).collect()
     }
 
-    fn forget(&self, now: u64) -> Result<usize> {
+    fn delete_orphan_manifests(&self, now: u64) -> Result<usize> {
         let orphans = self.shown().as_ref().map(|s| s.orphans(now.saturating_sub(DAY))).unwrap_or_default();
         delete::delete_keys(&self.wire, &orphans).map_err(|t| {
             t.error(&format!("deleting manifests of snapshots that are gone from '{}'", self.url()))
@@ -273,7 +273,7 @@ impl Store for S3 {
 }
 
 impl Remote for S3 {
-    fn sweep(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize {
+    fn abort_stale_uploads(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize {
         multipart::sweep(&self.wire, ours, owed)
     }
 

@@ -10,15 +10,16 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::client::{Payload, Wire, etag};
-use super::error::{Class, Trouble};
+use super::client::{Payload, S3Client, etag};
+use super::error::{S3Error, S3ErrorKind};
 use super::list::is_plain;
 use super::object::Head;
 use super::put::{
-    Expected, Manners, Sent, With, base64, customer_key, dress_snapshot, hex, if_free, is_unknown, sums,
+    Capabilities, Expected, Features, Sent, base64, customer_key, dress_snapshot, hex, if_free, is_unknown,
+    sums,
 };
 use super::response::header;
-use super::sign::Ask;
+use super::sign::S3Request;
 use super::xml::escape;
 use crate::host::Progress;
 use crate::io::ReadAt;
@@ -39,7 +40,7 @@ struct Part {
 }
 
 struct Upload<'a> {
-    wire: &'a Wire,
+    wire: &'a S3Client,
     key: &'a str,
     id: String,
     data: &'a dyn ReadAt,
@@ -53,12 +54,12 @@ struct Upload<'a> {
 }
 
 /// Whole mebibytes, as large as it takes.
-fn part_size(wire: &Wire, size: u64) -> u64 {
+fn part_size(wire: &S3Client, size: u64) -> u64 {
     wire.bucket.part_size.max(size.div_ceil(PARTS).next_multiple_of(1 << 20))
 }
 
 /// What an object of these bytes looks like that was sent by us, in one piece or in parts.
-pub(super) fn expected(wire: &Wire, data: &dyn ReadAt, m: &Manifest) -> Result<Expected, Trouble> {
+pub(super) fn expected(wire: &S3Client, data: &dyn ReadAt, m: &Manifest) -> Result<Expected, S3Error> {
     let (size, whole) = (data.size(), base64(&m.stored_sha256.0));
     let part_size = part_size(wire, size);
     if size <= wire.bucket.part_size {
@@ -79,8 +80,8 @@ pub(super) fn expected(wire: &Wire, data: &dyn ReadAt, m: &Manifest) -> Result<E
 
 /// Sends it all. On an error, what is expected comes back where the upload may yet have been completed.
 pub(super) fn put(
-    wire: &Wire,
-    manners: &Manners,
+    wire: &S3Client,
+    manners: &Capabilities,
     key: &str,
     name: &str,
     data: &dyn ReadAt,
@@ -91,9 +92,9 @@ pub(super) fn put(
     let part_size = part_size(wire, size);
     let count = usize::try_from(size.div_ceil(part_size)).unwrap_or(usize::MAX);
     let mut tries = 0;
-    let begun = manners.adapt(With { condition: false, checksum: true }, |with| {
-        let mut ask =
-            dress_snapshot(Ask::new(Method::POST, key), &wire.bucket, name, manifest).query("uploads", "");
+    let begun = manners.adapt(Features { condition: false, checksum: true }, |with| {
+        let mut ask = dress_snapshot(S3Request::new(Method::POST, key), &wire.bucket, name, manifest)
+            .query("uploads", "");
         if with.checksum {
             ask = ask.header("x-amz-checksum-algorithm", "SHA256");
         }
@@ -128,10 +129,10 @@ pub(super) fn put(
 
 impl Upload<'_> {
     /// Sends the parts; the first trouble stops all.
-    fn parts(&self) -> Result<Vec<Part>, Trouble> {
+    fn parts(&self) -> Result<Vec<Part>, S3Error> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let done: Mutex<Vec<(usize, Part)>> = Mutex::new(Vec::new());
-        let first: Mutex<Option<Trouble>> = Mutex::new(None);
+        let first: Mutex<Option<S3Error>> = Mutex::new(None);
         std::thread::scope(|scope| {
             for _ in 0..self.wire.bucket.parallel.clamp(1, self.count) {
                 scope.spawn(|| {
@@ -159,17 +160,17 @@ impl Upload<'_> {
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(index, _)| *index);
         if done.len() != self.count {
-            return Err(Trouble::of(Class::Failed, "a sending thread died"));
+            return Err(S3Error::of(S3ErrorKind::Failed, "a sending thread died"));
         }
         Ok(done.into_iter().map(|(_, part)| part).collect())
     }
 
     /// Reads a part for its sums, then again to send it: twice from the page cache costs less than memory.
-    fn part(&self, index: usize) -> Result<Part, Trouble> {
+    fn part(&self, index: usize) -> Result<Part, S3Error> {
         let from = (index as u64).saturating_mul(self.part_size);
         let len = self.part_size.min(self.data.size().saturating_sub(from));
         let sums = sums(self.data, from, len)?;
-        let ask = Ask::new(Method::PUT, self.key)
+        let ask = S3Request::new(Method::PUT, self.key)
             .query("partNumber", index.saturating_add(1).to_string())
             .query("uploadId", &self.id);
         let mut ask = customer_key(ask, &self.wire.bucket);
@@ -177,7 +178,7 @@ impl Upload<'_> {
             ask = ask.header("content-md5", base64(&sums.md5));
         }
         let full = ask.clone().header("x-amz-checksum-sha256", base64(&sums.sha256));
-        let send = |ask: &Ask| self.wire.ask(ask, Payload::Part(self.data, from, len));
+        let send = |ask: &S3Request| self.wire.ask(ask, Payload::Part(self.data, from, len));
         let answer = match if self.checksum { send(&full) } else { send(&ask) } {
             // It overheard the word when the upload began.
             Err(t) if self.checksum && !self.kept && is_unknown(&t) => send(&ask),
@@ -192,7 +193,7 @@ impl Upload<'_> {
         Ok(Part { sha256: sums.sha256, md5: sums.md5, etag, kept })
     }
 
-    fn complete(&self, manners: &Manners, parts: &[Part], manifest: &Manifest) -> Sent {
+    fn complete(&self, manners: &Capabilities, parts: &[Part], manifest: &Manifest) -> Sent {
         let (mut sha, mut md5) = (Sha256::new(), Md5::new());
         let mut body =
             String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
@@ -217,8 +218,8 @@ impl Upload<'_> {
             whole: base64(&manifest.stored_sha256.0),
             etag: Some(format!("{}-{}", hex(&md5.finalize()), parts.len())),
         };
-        let done = manners.adapt(With { condition: true, checksum: false }, |with| {
-            let ask = Ask::new(Method::POST, self.key)
+        let done = manners.adapt(Features { condition: true, checksum: false }, |with| {
+            let ask = S3Request::new(Method::POST, self.key)
                 .query("uploadId", &self.id)
                 .header("content-type", "application/xml");
             let ask = if_free(customer_key(ask, &self.wire.bucket), with);
@@ -241,10 +242,10 @@ impl Upload<'_> {
     }
 }
 
-fn abort(wire: &Wire, key: &str, id: &str) -> bool {
-    match wire.ask(&Ask::new(Method::DELETE, key).query("uploadId", id), Payload::None) {
+fn abort(wire: &S3Client, key: &str, id: &str) -> bool {
+    match wire.ask(&S3Request::new(Method::DELETE, key).query("uploadId", id), Payload::None) {
         Ok(_) => true,
-        Err(t) if t.class == Class::Missing => true,
+        Err(t) if t.class == S3ErrorKind::Missing => true,
         Err(t) => {
             log::warn!("aborting an unfinished upload in {}: {t}", wire.bucket.url());
             false
@@ -253,10 +254,10 @@ fn abort(wire: &Wire, key: &str, id: &str) -> bool {
 }
 
 /// Begins an upload and aborts it: whether large snapshots can be sent, and in words how each part is proven.
-pub(super) fn try_out(wire: &Wire, key: &str) -> Result<&'static str, Trouble> {
-    let manners = Manners::default();
-    let (headers, document) = manners.adapt(With { condition: false, checksum: true }, |with| {
-        let mut ask = customer_key(Ask::new(Method::POST, key), &wire.bucket).query("uploads", "");
+pub(super) fn try_out(wire: &S3Client, key: &str) -> Result<&'static str, S3Error> {
+    let manners = Capabilities::default();
+    let (headers, document) = manners.adapt(Features { condition: false, checksum: true }, |with| {
+        let mut ask = customer_key(S3Request::new(Method::POST, key), &wire.bucket).query("uploads", "");
         if with.checksum {
             ask = ask.header("x-amz-checksum-algorithm", "SHA256");
         }
@@ -266,7 +267,7 @@ pub(super) fn try_out(wire: &Wire, key: &str) -> Result<&'static str, Trouble> {
     if id.is_empty() {
         return Err(wire.lacks("the upload's id"));
     }
-    wire.ask(&Ask::new(Method::DELETE, key).query("uploadId", id), Payload::None)?;
+    wire.ask(&S3Request::new(Method::DELETE, key).query("uploadId", id), Payload::None)?;
     Ok(match header(&headers, "x-amz-checksum-algorithm") {
         "" => "large snapshots are sent in parts, each checked by its MD5",
         _ => "large snapshots are sent in parts, each checked by its SHA-256",
@@ -274,10 +275,10 @@ pub(super) fn try_out(wire: &Wire, key: &str) -> Result<&'static str, Trouble> {
 }
 
 /// Uploads that were begun and not ended: key, id, when they began. Only so many: there are never many of ours.
-fn pending(wire: &Wire, prefix: &str) -> Result<Vec<(String, String, u64)>, Trouble> {
+fn pending(wire: &S3Client, prefix: &str) -> Result<Vec<(String, String, u64)>, S3Error> {
     let (mut all, mut after) = (Vec::new(), None::<(String, String)>);
     while all.len() < UPLOADS {
-        let mut ask = Ask::new(Method::GET, "").query("uploads", "").query("prefix", prefix);
+        let mut ask = S3Request::new(Method::GET, "").query("uploads", "").query("prefix", prefix);
         if let Some((key, id)) = &after {
             ask = ask.query("key-marker", key).query("upload-id-marker", id);
         }
@@ -302,7 +303,7 @@ fn pending(wire: &Wire, prefix: &str) -> Result<Vec<(String, String, u64)>, Trou
 }
 
 /// Aborts the uploads of this very key but one. The name is ours alone, so nobody else's are among them.
-fn abort_others(wire: &Wire, key: &str, but: &str) -> usize {
+fn abort_others(wire: &S3Client, key: &str, but: &str) -> usize {
     match pending(wire, key) {
         Ok(all) => all.iter().filter(|(k, id, _)| k == key && id != but && abort(wire, k, id)).count(),
         Err(t) => {
@@ -314,7 +315,7 @@ fn abort_others(wire: &Wire, key: &str, but: &str) -> usize {
 
 /// Aborts what earlier saves left behind, where `ours` says so of a file name and the time the upload began, and all
 /// that was begun for the files of `owed`: some stores list the uploads of a key only to who names it.
-pub(super) fn sweep(wire: &Wire, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize {
+pub(super) fn sweep(wire: &S3Client, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize {
     let prefix = wire.bucket.key("");
     let all = match pending(wire, &prefix) {
         Ok(all) => all,

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ureq::BodyReader;
 use ureq::http::{HeaderMap, Method};
 
-use super::client::{Payload, Wire, etag};
-use super::error::{Class, Trouble};
+use super::client::{Payload, S3Client, etag};
+use super::error::{S3Error, S3ErrorKind};
 use super::put::{NODE, SHA256, customer_key, noted};
 use super::response::header;
-use super::sign::Ask;
+use super::sign::S3Request;
 use crate::io::ReadAt;
-use crate::model::s3_config::Bucket;
+use crate::model::s3_config::S3Config;
 use crate::model::snapshot::FileId;
 
 /// What a store says of an object.
@@ -54,21 +54,25 @@ fn date(headers: &HeaderMap, name: &str) -> u64 {
 }
 
 /// Asks what a store knows of a key.
-pub(super) fn head(wire: &Wire, key: &str) -> Result<Head, Trouble> {
+pub(super) fn head(wire: &S3Client, key: &str) -> Result<Head, S3Error> {
     match head_or_none(wire, key)? {
         Some(head) => Ok(head),
-        None => Err(in_words(wire, key, Trouble::of(Class::Missing, "there is no such object"))),
+        None => Err(in_words(wire, key, S3Error::of(S3ErrorKind::Missing, "there is no such object"))),
     }
 }
 
 /// The same where it may well not be there.
-pub(super) fn head_or_none(wire: &Wire, key: &str) -> Result<Option<Head>, Trouble> {
-    let bare = customer_key(Ask::new(Method::HEAD, key), &wire.bucket);
+pub(super) fn head_or_none(wire: &S3Client, key: &str) -> Result<Option<Head>, S3Error> {
+    let bare = customer_key(S3Request::new(Method::HEAD, key), &wire.bucket);
     let asked = wire.ask(&bare.clone().header("x-amz-checksum-mode", "ENABLED"), Payload::None);
     let answer = match asked {
         // A store that does not know the question about checksums, or keys that may not ask it.
         Err(t)
-            if t.code.is_empty() && matches!(t.class, Class::Failed | Class::Unsupported | Class::Denied) =>
+            if t.code.is_empty()
+                && matches!(
+                    t.class,
+                    S3ErrorKind::Failed | S3ErrorKind::Unsupported | S3ErrorKind::Denied
+                ) =>
         {
             wire.ask(&bare, Payload::None)
         }
@@ -78,24 +82,31 @@ pub(super) fn head_or_none(wire: &Wire, key: &str) -> Result<Option<Head>, Troub
         Ok(answer) => {
             read_head(&answer.headers, &wire.bucket).map(Some).ok_or_else(|| wire.lacks("the object's size"))
         }
-        Err(t) if t.class == Class::Missing => Ok(None),
+        Err(t) if t.class == S3ErrorKind::Missing => Ok(None),
         Err(t) => Err(in_words(wire, key, t)),
     }
 }
 
 /// A refused HEAD has no body and so no reason; a GET of the same has one.
-fn in_words(wire: &Wire, key: &str, bare: Trouble) -> Trouble {
-    if !bare.code.is_empty() || !matches!(bare.class, Class::Missing | Class::Denied | Class::Failed) {
+fn in_words(wire: &S3Client, key: &str, bare: S3Error) -> S3Error {
+    if !bare.code.is_empty()
+        || !matches!(bare.class, S3ErrorKind::Missing | S3ErrorKind::Denied | S3ErrorKind::Failed)
+    {
         return bare;
     }
-    let ask = customer_key(Ask::new(Method::GET, key), &wire.bucket).header("range", "bytes=0-0");
+    let ask = customer_key(S3Request::new(Method::GET, key), &wire.bucket).header("range", "bytes=0-0");
     match wire.one_try(&ask, Payload::None) {
-        Err(t) if !t.code.is_empty() && (t.class != Class::Missing || bare.class == Class::Missing) => t,
+        Err(t)
+            if !t.code.is_empty()
+                && (t.class != S3ErrorKind::Missing || bare.class == S3ErrorKind::Missing) =>
+        {
+            t
+        }
         _ => bare,
     }
 }
 
-fn read_head(headers: &HeaderMap, bucket: &Bucket) -> Option<Head> {
+fn read_head(headers: &HeaderMap, bucket: &S3Config) -> Option<Head> {
     Some(Head {
         size: header(headers, "content-length").parse().ok()?,
         etag: etag(headers),
@@ -120,7 +131,7 @@ const OPEN: usize = 16;
 
 /// An object as bytes.
 pub(super) struct Object {
-    wire: Arc<Wire>,
+    wire: Arc<S3Client>,
     key: String,
     size: u64,
     etag: String,
@@ -134,28 +145,28 @@ struct Stream {
 }
 
 impl Object {
-    pub(super) fn new(wire: Arc<Wire>, key: String, head: &Head) -> Object {
+    pub(super) fn new(wire: Arc<S3Client>, key: String, head: &Head) -> Object {
         Object { wire, key, size: head.size, etag: head.etag.clone(), streams: Mutex::new(Vec::new()) }
     }
 
     /// A request for the bytes from here to the end of a range.
-    fn request(&self, at: u64) -> Result<Stream, Trouble> {
+    fn request(&self, at: u64) -> Result<Stream, S3Error> {
         let end = at.saturating_add(self.wire.bucket.part_size).min(self.size);
         let range = format!("bytes={at}-{}", end.saturating_sub(1));
         let mut ask =
-            customer_key(Ask::new(Method::GET, &self.key), &self.wire.bucket).header("range", range);
+            customer_key(S3Request::new(Method::GET, &self.key), &self.wire.bucket).header("range", range);
         if !self.etag.is_empty() {
             ask = ask.header("if-match", format!("\"{}\"", self.etag));
         }
         let answer = self.wire.one_try(&ask, Payload::None).map_err(|t| match t.class {
-            Class::Exists => Trouble::of(Class::Failed, "the object changed while it was read"),
+            S3ErrorKind::Exists => S3Error::of(S3ErrorKind::Failed, "the object changed while it was read"),
             _ => t,
         })?;
         let whole = answer.status == 200 && at == 0 && end == self.size;
         let wanted = format!("bytes {at}-{}/{}", end.saturating_sub(1), self.size);
         if !whole && header(&answer.headers, "content-range") != wanted {
-            return Err(Trouble::of(
-                Class::Nonsense,
+            return Err(S3Error::of(
+                S3ErrorKind::Nonsense,
                 format!("'{}' gives other bytes of the object than it was asked for", self.wire.host),
             ));
         }
@@ -206,7 +217,7 @@ impl ReadAt for Object {
                     .map_err(|e| self.wire.broken(&e))?;
                 if n == 0 {
                     let why = format!("'{}' sent fewer bytes than it said", self.wire.host);
-                    return Err(Trouble::of(Class::Broken, why));
+                    return Err(S3Error::of(S3ErrorKind::Broken, why));
                 }
                 now.at = at.saturating_add(n as u64);
                 if now.at < now.end {

@@ -7,23 +7,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use md5::{Digest as _, Md5};
 use ureq::http::{HeaderMap, Method};
 
-use super::client::{Payload, Wire};
-use super::error::{Class, Trouble};
+use super::client::{Payload, S3Client};
+use super::error::{S3Error, S3ErrorKind};
 use super::list::is_listing;
 use super::manifest::FOLDER;
 use super::object::{Head, head};
 use super::put::{customer_key, hex, put_bytes};
 use super::response::{header, skew_of};
-use super::sign::Ask;
+use super::sign::S3Request;
 use super::{multipart, proxy};
 use crate::error::hint_of;
 use crate::model::report::Check;
-use crate::model::s3_config::Bucket;
+use crate::model::s3_config::S3Config;
 
 /// Runs all checks. Those that a failed one makes impossible are left out.
-pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
+pub(super) fn probe(bucket: S3Config) -> Vec<Check> {
     let mut done = Vec::new();
-    let mut note = |name: &'static str, result: Result<String, Trouble>| {
+    let mut note = |name: &'static str, result: Result<String, S3Error>| {
         let ok = result.is_ok();
         let check = match result {
             Ok(detail) => Check { name, ok, detail, hint: None },
@@ -41,7 +41,7 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
     if matches!(proxy::of(&bucket), Ok(None)) && !note("name", resolve(&host, port)) {
         return done;
     }
-    let wire = match Wire::new(bucket) {
+    let wire = match S3Client::new(bucket) {
         Ok(wire) => wire.once(),
         Err(t) => {
             note("settings", Err(t));
@@ -61,20 +61,23 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
     if let Some(off) = date {
         let wrong = off.abs() > 300;
         let words = format!("this machine's clock differs from the store's by {} s", off.abs());
-        note("clock", if wrong { Err(Trouble::of(Class::Skew, words)) } else { Ok(words) });
+        note("clock", if wrong { Err(S3Error::of(S3ErrorKind::Skew, words)) } else { Ok(words) });
     }
-    let ask = Ask::new(Method::GET, "")
+    let ask = S3Request::new(Method::GET, "")
         .query("list-type", "2")
         .query("max-keys", "1")
         .query("prefix", wire.bucket.key(""));
     let listed = wire.document(&ask, Payload::None).and_then(|(_, page)| is_listing(&wire, &page));
     let class = listed.as_ref().err().map(|t| t.class);
-    let signed = !matches!(class, Some(Class::Signature | Class::Key | Class::Skew | Class::Region));
+    let signed = !matches!(
+        class,
+        Some(S3ErrorKind::Signature | S3ErrorKind::Key | S3ErrorKind::Skew | S3ErrorKind::Region)
+    );
     if !signed {
         note("signature", listed.map(|()| String::new()));
         return done;
     }
-    if matches!(class, Some(Class::NoBucket | Class::Missing | Class::Redirect)) {
+    if matches!(class, Some(S3ErrorKind::NoBucket | S3ErrorKind::Missing | S3ErrorKind::Redirect)) {
         note("bucket", listed.map(|()| String::new()));
         return done;
     }
@@ -93,17 +96,17 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
     ) {
         return done;
     }
-    let read = wire.read(&customer_key(Ask::new(Method::GET, &key), &wire.bucket), Payload::None, 4096);
+    let read = wire.read(&customer_key(S3Request::new(Method::GET, &key), &wire.bucket), Payload::None, 4096);
     note(
         "get",
         read.and_then(|(_, bytes)| match bytes == content.as_bytes() {
             true => Ok("it comes back unchanged".to_owned()),
-            false => Err(Trouble::of(Class::Digest, "it comes back changed")),
+            false => Err(S3Error::of(S3ErrorKind::Digest, "it comes back changed")),
         }),
     );
     note("checksum", head(&wire, &key).map(|head| evidence(&head, content.as_bytes()).to_owned()));
     note("multipart", multipart::try_out(&wire, &key).map(str::to_owned));
-    let deleted = wire.ask(&Ask::new(Method::DELETE, &key), Payload::None);
+    let deleted = wire.ask(&S3Request::new(Method::DELETE, &key), Payload::None);
     let kept = |headers: &HeaderMap| match header(headers, "x-amz-delete-marker") {
         "true" => "it can be deleted; the bucket keeps old versions",
         _ => "it can be deleted",
@@ -112,7 +115,7 @@ pub(super) fn probe(bucket: Bucket) -> Vec<Check> {
         "delete",
         deleted
             .map(|answer| kept(&answer.headers).to_owned())
-            .map_err(|t| Trouble { message: format!("'{key}' stays behind: {}", t.message), ..t }),
+            .map_err(|t| S3Error { message: format!("'{key}' stays behind: {}", t.message), ..t }),
     );
     done
 }
@@ -128,10 +131,10 @@ fn evidence(head: &Head, content: &[u8]) -> &'static str {
     }
 }
 
-fn resolve(host: &str, port: u16) -> Result<String, Trouble> {
+fn resolve(host: &str, port: u16) -> Result<String, S3Error> {
     let found: Vec<_> = (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
     match found.first() {
         Some(first) => Ok(format!("'{host}' is {}", first.ip())),
-        None => Err(Trouble::of(Class::Name, format!("the name '{host}' cannot be resolved"))),
+        None => Err(S3Error::of(S3ErrorKind::Name, format!("the name '{host}' cannot be resolved"))),
     }
 }

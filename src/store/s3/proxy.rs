@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
-use super::error::{Class, Trouble};
-use crate::model::s3_config::{Bucket, Proxy};
+use super::error::{S3Error, S3ErrorKind};
+use crate::model::s3_config::{Proxy, S3Config};
 
 /// The proxy, or `None` to go straight.
-pub(super) fn of(bucket: &Bucket) -> Result<Option<ureq::Proxy>, Trouble> {
+pub(super) fn of(bucket: &S3Config) -> Result<Option<ureq::Proxy>, S3Error> {
     let (url, whose) = match &bucket.proxy {
         Proxy::None => return Ok(None),
         Proxy::Url(url) => (url.expose().to_owned(), "option 's3-proxy'"),
@@ -18,11 +18,11 @@ pub(super) fn of(bucket: &Bucket) -> Result<Option<ureq::Proxy>, Trouble> {
         },
     };
     // Not quoted: it may hold a password.
-    let wrong = |_| Trouble::of(Class::Config, format!("{whose} is not a URL of a proxy"));
+    let wrong = |_| S3Error::of(S3ErrorKind::Config, format!("{whose} is not a URL of a proxy"));
     ureq::Proxy::new(&url).map(Some).map_err(wrong)
 }
 
-fn from_environment(bucket: &Bucket, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+fn from_environment(bucket: &S3Config, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let either = |upper: &str| {
         [upper.to_owned(), upper.to_ascii_lowercase()]
             .iter()
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn the_scheme_of_the_endpoint_chooses_the_variable() {
         let found = |endpoint: &str, set: &[(&str, &str)]| {
-            let bucket = Bucket { endpoint: endpoint.into(), ..bucket() };
+            let bucket = S3Config { endpoint: endpoint.into(), ..bucket() };
             let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
             from_environment(&bucket, &variable)
         };

@@ -11,17 +11,17 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use ureq::http::Method;
 
-use super::client::{Payload, Wire, etag};
-use super::error::{Class, Trouble};
+use super::client::{Payload, S3Client, etag};
+use super::error::{S3Error, S3ErrorKind};
 use super::manifest::Evidence;
 use super::multipart;
 use super::object::{Head, head, head_or_none};
 use super::response::header;
-use super::sign::Ask;
+use super::sign::S3Request;
 use crate::host::Progress;
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
-use crate::model::s3_config::{Bucket, Encryption};
+use crate::model::s3_config::{Encryption, S3Config};
 use crate::model::snapshot::Manifest;
 
 /// The metadata that names the SHA-256 of the whole object.
@@ -33,41 +33,41 @@ const CHUNK: usize = 256 * 1024;
 
 /// What a request goes with beyond the needful.
 #[derive(Clone, Copy)]
-pub(super) struct With {
+pub(super) struct Features {
     /// What keeps an object from being overwritten.
     pub(super) condition: bool,
     /// A SHA-256 that the store keeps.
     pub(super) checksum: bool,
 }
 
-impl With {
+impl Features {
     /// Without what this refusal is about, as far as it says so.
-    fn less(self, trouble: &Trouble) -> Option<With> {
+    fn less(self, trouble: &S3Error) -> Option<Features> {
         let said = trouble.message.to_ascii_lowercase();
-        let bare = With { checksum: false, ..self };
+        let bare = Features { checksum: false, ..self };
         match self {
-            With { condition: false, checksum: false } => None,
-            With { checksum: true, .. } if said.contains("checksum") || !self.condition => Some(bare),
-            _ => Some(With { condition: false, ..self }),
+            Features { condition: false, checksum: false } => None,
+            Features { checksum: true, .. } if said.contains("checksum") || !self.condition => Some(bare),
+            _ => Some(Features { condition: false, ..self }),
         }
     }
 }
 
 /// What a store turned out not to know. Found out by its refusals, then left out.
 #[derive(Default)]
-pub(super) struct Manners {
+pub(super) struct Capabilities {
     no_checksum: AtomicBool,
     no_condition: AtomicBool,
 }
 
-impl Manners {
+impl Capabilities {
     /// Runs the deed again with less, as long as the store says that it does not know something.
     pub(super) fn adapt<T>(
         &self,
-        most: With,
-        mut deed: impl FnMut(With) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
-        let mut with = With {
+        most: Features,
+        mut deed: impl FnMut(Features) -> Result<T, S3Error>,
+    ) -> Result<T, S3Error> {
+        let mut with = Features {
             condition: most.condition && !self.no_condition.load(Relaxed),
             checksum: most.checksum && !self.no_checksum.load(Relaxed),
         };
@@ -91,24 +91,24 @@ impl Manners {
 }
 
 /// Whether a store says that it does not know a header, each in its own way.
-pub(super) fn is_unknown(trouble: &Trouble) -> bool {
-    trouble.class == Class::Unsupported
+pub(super) fn is_unknown(trouble: &S3Error) -> bool {
+    trouble.class == S3ErrorKind::Unsupported
         || matches!(trouble.code.as_str(), "InvalidArgument" | "InvalidRequest" | "NotImplemented")
 }
 
 /// Adds what keeps an object from being overwritten.
-pub(super) fn if_free(ask: Ask, with: With) -> Ask {
+pub(super) fn if_free(ask: S3Request, with: Features) -> S3Request {
     if with.condition { ask.header("if-none-match", "*") } else { ask }
 }
 
 /// SHA-256 and MD5 of a stretch.
-pub(super) struct Sums {
+pub(super) struct Digests {
     pub(super) sha256: [u8; 32],
     pub(super) md5: [u8; 16],
 }
 
 /// Reads a stretch in small pieces.
-pub(super) fn sums(data: &dyn ReadAt, from: u64, len: u64) -> Result<Sums, Trouble> {
+pub(super) fn sums(data: &dyn ReadAt, from: u64, len: u64) -> Result<Digests, S3Error> {
     let (mut sha, mut md5, mut buf) = (Sha256::new(), Md5::new(), vec![0; CHUNK]);
     let end = from.saturating_add(len);
     let mut at = from;
@@ -116,13 +116,13 @@ pub(super) fn sums(data: &dyn ReadAt, from: u64, len: u64) -> Result<Sums, Troub
         let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(CHUNK);
         let (chunk, _) = buf.split_at_mut(want);
         data.read_exact_at(chunk, at).map_err(|e| {
-            Trouble::of(Class::Failed, format!("reading what is to be sent, at byte {at}: {e}"))
+            S3Error::of(S3ErrorKind::Failed, format!("reading what is to be sent, at byte {at}: {e}"))
         })?;
         sha.update(&*chunk);
         md5.update(&*chunk);
         at += want as u64;
     }
-    Ok(Sums { sha256: sha.finalize().into(), md5: md5.finalize().into() })
+    Ok(Digests { sha256: sha.finalize().into(), md5: md5.finalize().into() })
 }
 
 pub(super) fn base64(bytes: &[u8]) -> String {
@@ -134,7 +134,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// The key that only we have, where one is set: with each request about an object's content.
-pub(super) fn customer_key(ask: Ask, bucket: &Bucket) -> Ask {
+pub(super) fn customer_key(ask: S3Request, bucket: &S3Config) -> S3Request {
     let Encryption::Customer(key) = &bucket.objects.encryption else { return ask };
     ask.header("x-amz-server-side-encryption-customer-algorithm", "AES256")
         .header("x-amz-server-side-encryption-customer-key", base64(&key.0))
@@ -142,7 +142,7 @@ pub(super) fn customer_key(ask: Ask, bucket: &Bucket) -> Ask {
 }
 
 /// What a new object is to be: class, encryption, tags.
-fn dress(ask: Ask, bucket: &Bucket) -> Ask {
+fn dress(ask: S3Request, bucket: &S3Config) -> S3Request {
     let mut ask = customer_key(ask, bucket);
     match &bucket.objects.encryption {
         Encryption::Default | Encryption::Customer(_) => {}
@@ -158,7 +158,7 @@ fn dress(ask: Ask, bucket: &Bucket) -> Ask {
 }
 
 /// Storage class and tags, which are the snapshots' alone: a manifest must be readable at once.
-pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest) -> Ask {
+pub(super) fn dress_snapshot(ask: S3Request, bucket: &S3Config, name: &str, m: &Manifest) -> S3Request {
     let zip = SnapshotName::parse(name).is_some_and(|n| n.suffix == Suffix::Zip);
     let mut ask = dress(ask, bucket)
         .header("content-type", if zip { "application/zip" } else { "application/octet-stream" });
@@ -185,7 +185,7 @@ pub(super) fn dress_snapshot(ask: Ask, bucket: &Bucket, name: &str, m: &Manifest
 }
 
 /// The header of a field that the distribution notes beside its objects: `x-amz-meta-k3s-node-name`, or `-rke2-`.
-pub(super) fn noted(bucket: &Bucket, field: &str) -> String {
+pub(super) fn noted(bucket: &S3Config, field: &str) -> String {
     format!("x-amz-meta-{}-{field}", bucket.distribution)
 }
 
@@ -196,15 +196,15 @@ fn form(text: &str) -> String {
 }
 
 /// Puts a few bytes, over what is there.
-pub(super) fn put_bytes(wire: &Wire, key: &str, kind: &str, bytes: &[u8]) -> Result<(), Trouble> {
+pub(super) fn put_bytes(wire: &S3Client, key: &str, kind: &str, bytes: &[u8]) -> Result<(), S3Error> {
     // Both sums: the one that a store does not know, it ignores, and a bucket with Object Lock asks for one.
-    let ask = dress(Ask::new(Method::PUT, key), &wire.bucket)
+    let ask = dress(S3Request::new(Method::PUT, key), &wire.bucket)
         .header("content-type", kind)
         .header("content-md5", base64(&Md5::digest(bytes)))
         .header("x-amz-checksum-sha256", base64(&Sha256::digest(bytes)));
     match wire.ask(&ask, Payload::Bytes(bytes)) {
         Err(t) if is_unknown(&t) => {
-            let ask = Ask {
+            let ask = S3Request {
                 headers: ask.headers.into_iter().filter(|(n, _)| *n != "x-amz-checksum-sha256").collect(),
                 ..ask
             };
@@ -227,18 +227,18 @@ pub(super) struct Expected {
 
 /// Puts a snapshot and proves that it is there.
 pub(super) fn put(
-    wire: &Wire,
-    manners: &Manners,
+    wire: &S3Client,
+    manners: &Capabilities,
     name: &str,
     data: &dyn ReadAt,
     manifest: &Manifest,
     progress: &dyn Progress,
-) -> Result<(Head, Evidence), Trouble> {
+) -> Result<(Head, Evidence), S3Error> {
     let key = wire.bucket.key(name);
     let there = match head_or_none(wire, &key) {
         Ok(there) => there,
         // Who may not list is not told "not there" from "not allowed". The condition still keeps what is there.
-        Err(t) if t.class == Class::Denied => None,
+        Err(t) if t.class == S3ErrorKind::Denied => None,
         Err(t) => return Err(t),
     };
     if let Some(there) = there {
@@ -247,7 +247,7 @@ pub(super) fn put(
         let expected = if claimed { Some(multipart::expected(wire, data, manifest)?) } else { None };
         return match expected.and_then(|e| evidence(&e, &there)) {
             Some(evidence) => Ok((there, evidence)),
-            None => Err(Trouble::of(Class::Exists, "there is an object of this name already")),
+            None => Err(S3Error::of(S3ErrorKind::Exists, "there is an object of this name already")),
         };
     }
     let sent = if data.size() > wire.bucket.part_size {
@@ -265,7 +265,7 @@ pub(super) fn put(
         (Ok(there), Ok(_)) => (there, None),
         (Ok(there), Err(first)) => (there, Some(first)),
         // Keys that may only write: then what the store said when it took the object is its report.
-        (Err(t), Ok(told)) if t.class == Class::Denied => (told, None),
+        (Err(t), Ok(told)) if t.class == S3ErrorKind::Denied => (told, None),
         (Err(t), Ok(_)) => return Err(t),
         (Err(_), Err(first)) => return Err(first),
     };
@@ -276,9 +276,10 @@ pub(super) fn put(
         (None, None) if there.size == expected.size && there.checksum.is_empty() => {
             Ok((there, Evidence::Size))
         }
-        (None, None) => {
-            Err(Trouble::of(Class::Digest, "the store reports another object than the one that was sent"))
-        }
+        (None, None) => Err(S3Error::of(
+            S3ErrorKind::Digest,
+            "the store reports another object than the one that was sent",
+        )),
     }
 }
 
@@ -297,11 +298,11 @@ fn evidence(expected: &Expected, there: &Head) -> Option<Evidence> {
 
 /// What to look for where it was sent, and what the store said of it as it took it. After trouble too, where it may
 /// have arrived all the same.
-pub(super) type Sent = Result<(Expected, Head), (Option<Box<Expected>>, Trouble)>;
+pub(super) type Sent = Result<(Expected, Head), (Option<Box<Expected>>, S3Error)>;
 
 fn single(
-    wire: &Wire,
-    manners: &Manners,
+    wire: &S3Client,
+    manners: &Capabilities,
     key: &str,
     name: &str,
     data: &dyn ReadAt,
@@ -312,12 +313,12 @@ fn single(
     let sums = sums(data, 0, size).map_err(|t| (None, t))?;
     if sums.sha256 != manifest.stored_sha256.0 {
         let why = "the snapshot on disk is not the one that was proven: its SHA-256 is another";
-        return Err((None, Trouble::of(Class::Failed, why)));
+        return Err((None, S3Error::of(S3ErrorKind::Failed, why)));
     }
     let checksum = base64(&sums.sha256);
     let expected = Expected { size, whole: checksum.clone(), checksum, etag: Some(hex(&sums.md5)) };
-    let done = manners.adapt(With { condition: true, checksum: true }, |with| {
-        let mut ask = dress_snapshot(Ask::new(Method::PUT, key), &wire.bucket, name, manifest)
+    let done = manners.adapt(Features { condition: true, checksum: true }, |with| {
+        let mut ask = dress_snapshot(S3Request::new(Method::PUT, key), &wire.bucket, name, manifest)
             .header("content-md5", base64(&sums.md5));
         if with.checksum {
             ask = ask.header("x-amz-checksum-sha256", &expected.checksum);

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ureq::http::HeaderMap;
 
-use super::error::{Class, Trouble};
+use super::error::{S3Error, S3ErrorKind};
 use super::xml::{self, Node};
 
 /// More than this, and the clocks are the likelier reason for a refusal.
@@ -25,10 +25,10 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// An answer that is not a success. `body` is the head of it, which may not be XML at all.
-pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &str) -> Trouble {
+pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &str) -> S3Error {
     let document = xml::parse(body).unwrap_or_default();
     let (code, said) = (quoted(document.text("Code")), quoted(document.text("Message")));
-    let mut class = class_of(&code, &said).unwrap_or_else(|| Class::of_status(status));
+    let mut class = class_of(&code, &said).unwrap_or_else(|| S3ErrorKind::of_status(status));
     let there =
         [header(headers, "x-amz-bucket-region"), document.text("Region"), document.text("BucketRegion")]
             .into_iter()
@@ -36,17 +36,22 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
             .map(quoted);
     // What Go's, nginx's and Apache's servers say on a port for HTTPS, each in its words.
     if status == 400 && code.is_empty() && String::from_utf8_lossy(body).contains("HTTPS") {
-        return Trouble::of(Class::Scheme, "the store wants HTTPS on this port");
+        return S3Error::of(S3ErrorKind::Scheme, "the store wants HTTPS on this port");
     }
     let off = skew(headers);
     let expired = said.contains("expired") || said.contains("not yet valid");
-    if matches!(class, Class::Denied | Class::Skew) && off.is_some()
-        || class == Class::Denied && expired && code == "AccessDenied"
+    if matches!(class, S3ErrorKind::Denied | S3ErrorKind::Skew) && off.is_some()
+        || class == S3ErrorKind::Denied && expired && code == "AccessDenied"
     {
-        class = Class::Skew;
+        class = S3ErrorKind::Skew;
     }
-    if there.is_some() && matches!(class, Class::Redirect | Class::Region | Class::Denied | Class::Failed) {
-        class = Class::Region;
+    if there.is_some()
+        && matches!(
+            class,
+            S3ErrorKind::Redirect | S3ErrorKind::Region | S3ErrorKind::Denied | S3ErrorKind::Failed
+        )
+    {
+        class = S3ErrorKind::Region;
     }
     let answered = match (code.is_empty(), said.is_empty()) {
         (true, _) => format!("the store answered with status {status}"),
@@ -54,27 +59,29 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
         (false, false) => format!("the store answered {code} (status {status}): {said}"),
     };
     let message = match (class, there, off) {
-        (Class::Region, Some(there), _) => {
+        (S3ErrorKind::Region, Some(there), _) => {
             format!("the bucket is in the region '{there}', not in '{region}'")
         }
-        (Class::Region, None, _) => format!("the region '{region}' is not the bucket's; {answered}"),
-        (Class::Skew, _, Some(off)) => {
+        (S3ErrorKind::Region, None, _) => format!("the region '{region}' is not the bucket's; {answered}"),
+        (S3ErrorKind::Skew, _, Some(off)) => {
             let which = if off > 0 { "behind" } else { "ahead of" };
             format!("this machine's clock is {} s {which} the store's; {answered}", off.abs())
         }
-        (Class::Skew, _, None) => format!("this machine's clock and the store's differ; {answered}"),
-        (Class::Signature, ..) => format!("the store says that the signature is wrong ({code})"),
-        (Class::Key, ..) if code.is_empty() => format!("the store does not accept the keys; {answered}"),
-        (Class::Key, ..) if code.contains("Token") => {
+        (S3ErrorKind::Skew, _, None) => format!("this machine's clock and the store's differ; {answered}"),
+        (S3ErrorKind::Signature, ..) => format!("the store says that the signature is wrong ({code})"),
+        (S3ErrorKind::Key, ..) if code.is_empty() => {
+            format!("the store does not accept the keys; {answered}")
+        }
+        (S3ErrorKind::Key, ..) if code.contains("Token") => {
             format!("the store does not accept the session token ({code})")
         }
-        (Class::Key, ..) => format!("the store does not accept the access key ({code})"),
-        (Class::NoBucket, ..) => "there is no such bucket".to_owned(),
-        (Class::Denied, ..) => format!("access is denied; {answered}"),
-        (Class::Locked, ..) => format!("it is locked; {answered}"),
-        (Class::Archived, ..) => format!("it lies in an archive; {answered}"),
-        (Class::Full, ..) => format!("the store is full; {answered}"),
-        (Class::Redirect, ..) => {
+        (S3ErrorKind::Key, ..) => format!("the store does not accept the access key ({code})"),
+        (S3ErrorKind::NoBucket, ..) => "there is no such bucket".to_owned(),
+        (S3ErrorKind::Denied, ..) => format!("access is denied; {answered}"),
+        (S3ErrorKind::Locked, ..) => format!("it is locked; {answered}"),
+        (S3ErrorKind::Archived, ..) => format!("it lies in an archive; {answered}"),
+        (S3ErrorKind::Full, ..) => format!("the store is full; {answered}"),
+        (S3ErrorKind::Redirect, ..) => {
             let to = document.text("Endpoint");
             let to = if to.is_empty() { host_of(header(headers, "location")) } else { to };
             match to {
@@ -85,32 +92,32 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8], region: &st
         _ => answered,
     };
     let after = header(headers, "retry-after").parse().ok();
-    Trouble { class, message, code, after }
+    S3Error { class, message, code, after }
 }
 
 /// By the store's word, and by its sentence where stores have one word for many things.
-fn class_of(code: &str, said: &str) -> Option<Class> {
+fn class_of(code: &str, said: &str) -> Option<S3ErrorKind> {
     let said = said.to_ascii_lowercase();
     let lock = ["worm", "object lock", "retention", "legal hold"].iter().any(|w| said.contains(w));
-    Some(match Class::of_code(code) {
+    Some(match S3ErrorKind::from_code(code) {
         // Garage says this of all that it does not allow.
-        Some(Class::Denied) if said.contains("invalid signature") => Class::Signature,
-        Some(Class::Denied) if said.contains("no such key") => Class::Key,
+        Some(S3ErrorKind::Denied) if said.contains("invalid signature") => S3ErrorKind::Signature,
+        Some(S3ErrorKind::Denied) if said.contains("no such key") => S3ErrorKind::Key,
         // AWS denies access to what is locked, MinIO calls it an invalid request.
-        Some(Class::Denied) | None if lock && !code.is_empty() => Class::Locked,
+        Some(S3ErrorKind::Denied) | None if lock && !code.is_empty() => S3ErrorKind::Locked,
         class => class?,
     })
 }
 
 /// An error about one of many in an answer that is a success.
-pub(super) fn in_a_document(error: &Node) -> Trouble {
+pub(super) fn in_a_document(error: &Node) -> S3Error {
     let (code, said) = (quoted(error.text("Code")), quoted(error.text("Message")));
-    let class = class_of(&code, &said).unwrap_or(Class::Failed);
+    let class = class_of(&code, &said).unwrap_or(S3ErrorKind::Failed);
     let message = match class {
-        Class::Locked => format!("it is locked; the store answered {code}: {said}"),
+        S3ErrorKind::Locked => format!("it is locked; the store answered {code}: {said}"),
         _ => format!("the store answered {code}: {said}"),
     };
-    Trouble { code, ..Trouble::of(class, message) }
+    S3Error { code, ..S3Error::of(class, message) }
 }
 
 /// Only the host: the rest of such an address holds our signature.
@@ -132,70 +139,79 @@ fn skew(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// A request that got no answer. `silence` is how long was waited at most. Never prints what ureq holds of the URL.
-pub(super) fn unanswered(error: ureq::Error, host: &str, tls: bool, silence: u64) -> Trouble {
+pub(super) fn unanswered(error: ureq::Error, host: &str, tls: bool, silence: u64) -> S3Error {
     use ureq::Error as E;
     match error {
-        E::HostNotFound => Trouble::of(Class::Name, format!("the name '{host}' cannot be resolved")),
+        E::HostNotFound => S3Error::of(S3ErrorKind::Name, format!("the name '{host}' cannot be resolved")),
         E::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
-            Trouble::of(Class::Connect, format!("'{host}' cannot be reached: no connection in time"))
+            S3Error::of(S3ErrorKind::Connect, format!("'{host}' cannot be reached: no connection in time"))
         }
-        E::Timeout(_) => Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s")),
+        E::Timeout(_) => S3Error::of(S3ErrorKind::Stalled, format!("'{host}' was silent for {silence} s")),
         E::Io(e) => io_trouble(&e, host, tls, silence),
-        E::ConnectionFailed => Trouble::of(Class::Connect, format!("'{host}' cannot be reached")),
+        E::ConnectionFailed => S3Error::of(S3ErrorKind::Connect, format!("'{host}' cannot be reached")),
         E::ConnectProxyFailed(why) if why.contains("407") => {
-            Trouble::of(Class::Connect, "the proxy wants a user and a password, or other ones")
+            S3Error::of(S3ErrorKind::Connect, "the proxy wants a user and a password, or other ones")
         }
-        E::ConnectProxyFailed(why) => Trouble::of(
-            Class::Connect,
+        E::ConnectProxyFailed(why) => S3Error::of(
+            S3ErrorKind::Connect,
             format!("the proxy lets nobody through to '{host}': {}", quoted(&why)),
         ),
-        E::InvalidProxyUrl => Trouble::of(Class::Config, "the proxy's URL cannot be used"),
+        E::InvalidProxyUrl => S3Error::of(S3ErrorKind::Config, "the proxy's URL cannot be used"),
         E::Protocol(_) if !tls => {
-            Trouble::of(Class::Scheme, format!("'{host}' does not speak plain HTTP; it may want HTTPS"))
+            S3Error::of(S3ErrorKind::Scheme, format!("'{host}' does not speak plain HTTP; it may want HTTPS"))
         }
-        E::Protocol(_) => Trouble::of(Class::Broken, format!("'{host}' sent something that is not HTTP")),
-        E::Tls(why) => Trouble::of(Class::Certificate, format!("TLS with '{host}' failed: {why}")),
+        E::Protocol(_) => {
+            S3Error::of(S3ErrorKind::Broken, format!("'{host}' sent something that is not HTTP"))
+        }
+        E::Tls(why) => S3Error::of(S3ErrorKind::Certificate, format!("TLS with '{host}' failed: {why}")),
         E::Rustls(e) => tls_trouble(&e.to_string(), host),
-        E::LargeResponseHeader(..) => Trouble::of(Class::Nonsense, format!("'{host}' sent too large a head")),
-        _ => Trouble::of(Class::Failed, format!("the request to '{host}' could not be made")),
+        E::LargeResponseHeader(..) => {
+            S3Error::of(S3ErrorKind::Nonsense, format!("'{host}' sent too large a head"))
+        }
+        _ => S3Error::of(S3ErrorKind::Failed, format!("the request to '{host}' could not be made")),
     }
 }
 
-fn tls_trouble(said: &str, host: &str) -> Trouble {
+fn tls_trouble(said: &str, host: &str) -> S3Error {
     if said.contains("InvalidContentType") || said.contains("corrupt message") {
-        return Trouble::of(Class::Scheme, format!("'{host}' does not speak HTTPS; it may want plain HTTP"));
+        return S3Error::of(
+            S3ErrorKind::Scheme,
+            format!("'{host}' does not speak HTTPS; it may want plain HTTP"),
+        );
     }
     let class = match () {
-        () if said.contains("not valid for name") || said.contains("NotValidForName") => Class::OtherName,
-        () if said.contains("expired") || said.contains("Expired") || said.contains("not valid yet") => {
-            Class::Expired
+        () if said.contains("not valid for name") || said.contains("NotValidForName") => {
+            S3ErrorKind::OtherName
         }
-        () => Class::Certificate,
+        () if said.contains("expired") || said.contains("Expired") || said.contains("not valid yet") => {
+            S3ErrorKind::Expired
+        }
+        () => S3ErrorKind::Certificate,
     };
-    Trouble::of(class, format!("the certificate of '{host}' is not accepted: {}", quoted(said)))
+    S3Error::of(class, format!("the certificate of '{host}' is not accepted: {}", quoted(said)))
 }
 
 /// The same for an error of reading or writing, also in the middle of a body.
-pub(super) fn io_trouble(e: &io::Error, host: &str, tls: bool, silence: u64) -> Trouble {
+pub(super) fn io_trouble(e: &io::Error, host: &str, tls: bool, silence: u64) -> S3Error {
     let said = e.to_string();
     match e.kind() {
         io::ErrorKind::ConnectionRefused
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable => {
-            Trouble::of(Class::Connect, format!("'{host}' cannot be reached: {}", quoted(&said)))
+            S3Error::of(S3ErrorKind::Connect, format!("'{host}' cannot be reached: {}", quoted(&said)))
         }
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-            Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s"))
+            S3Error::of(S3ErrorKind::Stalled, format!("'{host}' was silent for {silence} s"))
         }
         // rustls's errors travel as this.
         io::ErrorKind::InvalidData if tls => tls_trouble(&said, host),
         _ if said.contains("timeout") => {
-            Trouble::of(Class::Stalled, format!("'{host}' was silent for {silence} s"))
+            S3Error::of(S3ErrorKind::Stalled, format!("'{host}' was silent for {silence} s"))
         }
         _ if said.contains("failed to lookup address") => {
-            Trouble::of(Class::Name, format!("the name '{host}' cannot be resolved"))
+            S3Error::of(S3ErrorKind::Name, format!("the name '{host}' cannot be resolved"))
         }
-        _ => Trouble::of(Class::Broken, format!("the connection to '{host}' broke: {}", quoted(&said))),
+        _ => S3Error::of(S3ErrorKind::Broken, format!("the connection to '{host}' broke: {}", quoted(&said))),
     }
 }
 

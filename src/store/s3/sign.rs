@@ -9,8 +9,8 @@ use std::time::Duration;
 use s3::{AddressingStyle, Auth, BlockingClient, Credentials};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::error::{Class, Trouble};
-use crate::model::s3_config::{Bucket, Keys};
+use super::error::{S3Error, S3ErrorKind};
+use crate::model::s3_config::{Keys, S3Config};
 
 /// How long a signature holds. A store looks at it when a request begins, so this need not cover the transfer, but
 /// it is also what a clock that runs behind may be off.
@@ -18,7 +18,7 @@ const HOLDS: Duration = Duration::from_secs(15 * 60);
 
 /// A request before it is signed.
 #[derive(Debug, Clone)]
-pub(super) struct Ask {
+pub(super) struct S3Request {
     pub(super) method: Method,
     /// The object's key; empty for a request about the bucket.
     pub(super) key: String,
@@ -26,17 +26,21 @@ pub(super) struct Ask {
     pub(super) headers: Vec<(Cow<'static, str>, String)>,
 }
 
-impl Ask {
-    pub(super) fn new(method: Method, key: impl Into<String>) -> Ask {
-        Ask { method, key: key.into(), query: Vec::new(), headers: Vec::new() }
+impl S3Request {
+    pub(super) fn new(method: Method, key: impl Into<String>) -> S3Request {
+        S3Request { method, key: key.into(), query: Vec::new(), headers: Vec::new() }
     }
 
-    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Ask {
+    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> S3Request {
         self.query.push((name, value.into()));
         self
     }
 
-    pub(super) fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Ask {
+    pub(super) fn header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> S3Request {
         self.headers.push((name.into(), value.into()));
         self
     }
@@ -55,10 +59,11 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub(super) fn new(bucket: &Bucket, keys: &Keys) -> Result<Signer, Trouble> {
+    pub(super) fn new(bucket: &S3Config, keys: &Keys) -> Result<Signer, S3Error> {
         // The crate's errors name no value of the keys.
-        let wrong =
-            |e: s3::Error| Trouble::of(Class::Config, format!("the bucket's settings cannot be used: {e}"));
+        let wrong = |e: s3::Error| {
+            S3Error::of(S3ErrorKind::Config, format!("the bucket's settings cannot be used: {e}"))
+        };
         let mut credentials = Credentials::new(keys.access.expose(), keys.secret.expose()).map_err(wrong)?;
         if let Some(token) = &keys.token {
             credentials = credentials.with_session_token(token.expose()).map_err(wrong)?;
@@ -70,10 +75,10 @@ impl Signer {
         Ok(Signer { client, bucket: bucket.name.clone() })
     }
 
-    pub(super) fn sign(&self, ask: &Ask) -> Result<Signed, Trouble> {
+    pub(super) fn sign(&self, ask: &S3Request) -> Result<Signed, S3Error> {
         let wrong = |_| {
-            Trouble::of(
-                Class::Failed,
+            S3Error::of(
+                S3ErrorKind::Failed,
                 format!("the key '{}' cannot be put into a request", ask.key.escape_debug()),
             )
         };
@@ -84,10 +89,11 @@ impl Signer {
         }
         for (name, value) in &ask.headers {
             let value = HeaderValue::from_str(value).map_err(|_| {
-                Trouble::of(Class::Config, format!("the header {name} cannot hold its value"))
+                S3Error::of(S3ErrorKind::Config, format!("the header {name} cannot hold its value"))
             })?;
-            let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| Trouble::of(Class::Config, format!("{name} cannot be the name of a header")))?;
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+                S3Error::of(S3ErrorKind::Config, format!("{name} cannot be the name of a header"))
+            })?;
             request = request.header(name, value);
         }
         let signed = request.build().map_err(wrong)?;

@@ -7,9 +7,9 @@ use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::AgentScope;
 
-use super::error::{Class, Trouble};
+use super::error::{S3Error, S3ErrorKind};
 use super::tls_verifier;
-use crate::model::s3_config::Bucket;
+use crate::model::s3_config::S3Config;
 
 /// Where distributions keep the authorities, as Go looks for them and so K3s does.
 const BUNDLES: [&str; 5] = [
@@ -21,7 +21,7 @@ const BUNDLES: [&str; 5] = [
 ];
 
 /// An agent with the TLS of a bucket.
-pub(super) fn agent(bucket: &Bucket, config: ConfigBuilder<AgentScope>) -> Result<Agent, Trouble> {
+pub(super) fn agent(bucket: &S3Config, config: ConfigBuilder<AgentScope>) -> Result<Agent, S3Error> {
     let builder = TlsConfig::builder();
     let tls = match &bucket.authorities {
         _ if bucket.skip_verify => builder.disable_verification(true),
@@ -29,7 +29,7 @@ pub(super) fn agent(bucket: &Bucket, config: ConfigBuilder<AgentScope>) -> Resul
             let given: Vec<_> =
                 certificates(pem.as_bytes()).iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
             if given.is_empty() {
-                return Err(Trouble::of(Class::Config, "s3-endpoint-ca holds no certificate"));
+                return Err(S3Error::of(S3ErrorKind::Config, "s3-endpoint-ca holds no certificate"));
             }
             return tls_verifier::agent(config.build(), given);
         }

@@ -24,12 +24,12 @@ use ureq::unversioned::transport::{
     TcpConnector, Transport, TransportAdapter,
 };
 
-use super::error::{Class, Trouble};
+use super::error::{S3Error, S3ErrorKind};
 
 /// An agent that believes these certificates and those that they signed, and no others.
-pub(super) fn agent(config: Config, given: Vec<CertificateDer<'static>>) -> Result<Agent, Trouble> {
+pub(super) fn agent(config: Config, given: Vec<CertificateDer<'static>>) -> Result<Agent, S3Error> {
     let wrong = |e: &dyn fmt::Display| {
-        Trouble::of(Class::Config, format!("s3-endpoint-ca holds no certificate that can be used: {e}"))
+        S3Error::of(S3ErrorKind::Config, format!("s3-endpoint-ca holds no certificate that can be used: {e}"))
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();

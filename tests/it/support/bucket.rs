@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use k3s_snapshot::model::s3_config::{Bucket as Settings, Credentials, Keys, Objects, Proxy};
+use k3s_snapshot::model::s3_config::{Credentials, Keys, Objects, Proxy, S3Config as Settings};
 use k3s_snapshot::model::secret::Secret;
 use k3s_snapshot::store::s3::S3;
 use s3s::auth::SimpleAuth;

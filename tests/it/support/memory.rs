@@ -45,8 +45,8 @@ fn row(file: &str, bytes: &[u8], manifest: &Option<Manifest>) -> Snapshot {
     let state = match (&name, manifest) {
         (None, _) => State::Foreign,
         (_, Some(m)) => m.state(),
-        (Some(_), None) if bytes.is_empty() => State::Bad,
-        (Some(_), None) => State::Unchecked,
+        (Some(_), None) if bytes.is_empty() => State::Corrupt,
+        (Some(_), None) => State::Unverified,
     };
     Snapshot {
         location: format!("memory:{file}"),
@@ -55,7 +55,7 @@ fn row(file: &str, bytes: &[u8], manifest: &Option<Manifest>) -> Snapshot {
         name,
         state,
         manifest: manifest.clone(),
-        entries: None,
+        key_revisions: None,
         file: file.to_owned(),
     }
 }
@@ -66,7 +66,7 @@ impl Store for Memory {
         Ok(Listing {
             snapshots: all.iter().map(|(f, (b, m))| row(f, b, m)).collect(),
             complete: true,
-            informed: true,
+            manifests_readable: true,
         })
     }
 
@@ -78,11 +78,11 @@ impl Store for Memory {
             id: id(bytes),
             data: Box::new(Bytes(bytes.clone())),
             snapshot: row(file, bytes, manifest),
-            recorded: manifest.clone(),
+            manifest: manifest.clone(),
         })
     }
 
-    fn record(&self, manifest: &Manifest) -> Result<()> {
+    fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
         if let Some(entry) = self.0.lock().unwrap().get_mut(&manifest.name) {
             entry.1 = Some(manifest.clone());
         }
@@ -93,7 +93,7 @@ impl Store for Memory {
         Draft::new(&std::env::temp_dir())
     }
 
-    fn put(
+    fn upload(
         &self,
         name: &SnapshotName,
         data: &dyn ReadAt,
@@ -118,7 +118,7 @@ impl Store for Memory {
         files.iter().map(|f| ((*f).to_owned(), Ok(all.remove(*f).is_some()))).collect()
     }
 
-    fn forget(&self, _: u64) -> Result<usize> {
+    fn delete_orphan_manifests(&self, _: u64) -> Result<usize> {
         Ok(0)
     }
 }

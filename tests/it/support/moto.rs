@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use k3s_snapshot::model::s3_config::Bucket as Settings;
+use k3s_snapshot::model::s3_config::S3Config as Settings;
 use ureq::http::{Method, Request};
 
 use super::bucket::NAME;

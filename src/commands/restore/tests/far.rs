@@ -54,7 +54,7 @@ fn a_zip_is_fetched_unpacked_and_proven() {
             if damage {
                 bytes[9000] ^= 1;
             }
-            crate::archive::zip::pack(&bytes.as_slice(), NAME, 0, &file, &Silent).unwrap();
+            crate::archive::zip::pack(&bytes.as_slice(), NAME, 0, &file, &NoProgress).unwrap();
         });
         let before = Before::of(&world);
         match (world.run(false), damage) {

@@ -5,7 +5,7 @@
 use super::*;
 use crate::error::hint_of;
 
-impl Door for World {
+impl JoinServer for World {
     fn url(&self) -> &str {
         "https://10.0.0.1:6443"
     }
@@ -29,8 +29,8 @@ impl Door for World {
     }
 }
 
-fn world(deed: Deed, answers: bool) -> World {
-    World { deed, answers, door: deed == Deed::Rejoin, ..World::new() }
+fn world(deed: Operation, answers: bool) -> World {
+    World { deed, answers, door: deed == Operation::Rejoin, ..World::new() }
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_reset_keeps_the_data_and_the_database_that_was() {
         (true, "version save reload stop reset reload reset-failed start holds ready"),
         (false, "version reload stop save-at-rest reset reload reset-failed start holds ready"),
     ] {
-        let world = world(Deed::ResetOnly, answers);
+        let world = world(Operation::ClusterReset, answers);
         fs::write(world.db().join("reset-flag"), b"").unwrap();
         let live = file_tree::identity(&world.db().join("etcd")).unwrap().unwrap();
         world.run(false).unwrap();
@@ -54,7 +54,7 @@ fn a_reset_keeps_the_data_and_the_database_that_was() {
 
 #[test]
 fn a_healthy_server_alone_has_nothing_to_reset() {
-    let world = World { alone: true, ..world(Deed::ResetOnly, true) };
+    let world = World { alone: true, ..world(Operation::ClusterReset, true) };
     let before = Before::of(&world);
     let e = world.run(false).unwrap_err();
     assert_eq!(kind_of(&e), Kind::Refused, "{e:#}");
@@ -63,7 +63,7 @@ fn a_healthy_server_alone_has_nothing_to_reset() {
 
 #[test]
 fn joining_moves_the_database_and_nothing_else() {
-    let world = world(Deed::Rejoin, true);
+    let world = world(Operation::Rejoin, true);
     world.run(false).unwrap();
     assert!(world.serves());
     free(&world, "rejoined");
@@ -82,7 +82,7 @@ fn nothing_is_touched_where_it_could_not_join() {
         (Some("token"), "does not accept"),
         (Some("joined"), "has a member of this server already"),
     ] {
-        let world = World { closed, door: closed.is_some(), ..world(Deed::Rejoin, true) };
+        let world = World { closed, door: closed.is_some(), ..world(Operation::Rejoin, true) };
         let before = Before::of(&world);
         let e = world.run(false).unwrap_err();
         assert!(format!("{e:#}").contains(word), "{e:#}");
@@ -97,7 +97,7 @@ fn nothing_is_touched_where_it_could_not_join() {
 
 #[test]
 fn a_server_that_does_not_tell_its_members_is_joined_with_a_warning() {
-    let world = World { closed: Some("silent"), ..world(Deed::Rejoin, true) };
+    let world = World { closed: Some("silent"), ..world(Operation::Rejoin, true) };
     let mut report = Report::new("restore", 0);
     world.run_into(false, &mut report).unwrap();
     assert!(report.warnings.iter().any(|w| w.contains("it answers 404")), "{:?}", report.warnings);
@@ -105,7 +105,7 @@ fn a_server_that_does_not_tell_its_members_is_joined_with_a_warning() {
 
 #[test]
 fn one_that_starts_a_cluster_of_its_own_is_rolled_back() {
-    let world = World { alone: true, ..world(Deed::Rejoin, true) };
+    let world = World { alone: true, ..world(Operation::Rejoin, true) };
     let before = Before::of(&world);
     let e = world.run(false).unwrap_err();
     assert_eq!(kind_of(&e), Kind::RolledBack, "{e:#}");
@@ -115,7 +115,9 @@ fn one_that_starts_a_cluster_of_its_own_is_rolled_back() {
 
 #[test]
 fn whatever_call_fails_it_is_done_or_as_before() {
-    for (deed, answers) in [(Deed::ResetOnly, true), (Deed::ResetOnly, false), (Deed::Rejoin, true)] {
+    for (deed, answers) in
+        [(Operation::ClusterReset, true), (Operation::ClusterReset, false), (Operation::Rejoin, true)]
+    {
         let calls = {
             let world = world(deed, answers);
             world.run(false).unwrap();
@@ -141,7 +143,7 @@ fn whatever_call_fails_it_is_done_or_as_before() {
 /// As a kill would leave it, at each stage.
 #[test]
 fn a_kill_at_any_stage_is_ended_by_whoever_comes_next() {
-    for deed in [Deed::ResetOnly, Deed::Rejoin] {
+    for deed in [Operation::ClusterReset, Operation::Rejoin] {
         for stage in [Stage::Closing, Stage::Stopping, Stage::Keeping, Stage::Resetting, Stage::Starting] {
             let world = world(deed, true);
             let before = Before::of(&world);
@@ -157,10 +159,10 @@ fn a_kill_at_any_stage_is_ended_by_whoever_comes_next() {
             site.close().unwrap();
             world.active.set(Active::Inactive);
             if stage >= Stage::Resetting {
-                site.set_aside(1_800_000_000, deed == Deed::ResetOnly).unwrap();
+                site.set_aside(1_800_000_000, deed == Operation::ClusterReset).unwrap();
             }
-            if stage == Stage::Starting && deed == Deed::ResetOnly {
-                K3s::reset(&world, None, &mut |_| Ok(()), &Silent).unwrap();
+            if stage == Stage::Starting && deed == Operation::ClusterReset {
+                K3s::reset(&world, None, &mut |_| Ok(()), &NoProgress).unwrap();
             }
             let what = format!("{deed:?} {stage:?}");
             let e = world.run(false).unwrap_err();

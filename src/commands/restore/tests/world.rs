@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::*;
-use crate::host::{Active, Ready, ResetEnd, Silent, Unit, file_tree};
-use crate::model::restore::{Deed, Process};
-use crate::source::{Held, LiveMember, Look, Sample};
+use crate::host::{Active, NoProgress, Ready, ResetOutcome, Unit, file_tree};
+use crate::model::restore::{Operation, Process};
+use crate::source::{Comparison, LiveMember, MemberStatus, Sample};
 use crate::store::local::Local;
 
 pub(super) const SNAPSHOT: &[u8] = include_bytes!("../../../../tests/fixtures/before-server-1-1795339215");
@@ -28,7 +28,7 @@ pub(super) struct World {
     /// What the reset does besides failing.
     pub(super) half_done: Cell<bool>,
     pub(super) log: RefCell<Vec<&'static str>>,
-    pub(super) deed: Deed,
+    pub(super) deed: Operation,
     /// Whether K3s is told a server to join, and what is wrong with that.
     pub(super) door: bool,
     pub(super) closed: Option<&'static str>,
@@ -55,7 +55,7 @@ impl World {
             active: Cell::new(Active::Active),
             half_done: Cell::new(false),
             log: RefCell::default(),
-            deed: Deed::Restore,
+            deed: Operation::Restore,
             door: false,
             closed: None,
             strangers: Cell::new(0),
@@ -90,8 +90,8 @@ impl World {
         self.data().join("server/db")
     }
 
-    pub(super) fn site(&self) -> Site {
-        Site {
+    pub(super) fn site(&self) -> ServerFiles {
+        ServerFiles {
             state: self.root.path().join("state/restore"),
             data_dir: self.data(),
             units: self.root.path().join("units"),
@@ -149,7 +149,7 @@ impl World {
             },
             asked: &|| self.calls.get() >= self.asked_at.get(),
             clock: &|| 1_800_000_000,
-            progress: &Silent,
+            progress: &NoProgress,
         };
         let open = || {
             self.call("open-bucket")?;
@@ -172,7 +172,7 @@ impl World {
             now: 1_795_400_000,
             token: Some(&token),
             config: &config,
-            door: self.door.then_some(self as &dyn Door),
+            door: self.door.then_some(self as &dyn JoinServer),
             authority: Some("the authority"),
             safety_base: "pre-restore",
             node: "server-1",
@@ -182,14 +182,14 @@ impl World {
         };
         match (conclude_only, self.deed) {
             (true, _) => conclude(&request, &machine, report),
-            (_, Deed::Restore) => run(&request, &machine, report),
-            (_, Deed::ResetOnly) => reset_only(&request, &machine, report),
-            (_, Deed::Rejoin) => rejoin(&request, &machine, report),
+            (_, Operation::Restore) => run(&request, &machine, report),
+            (_, Operation::ClusterReset) => reset_only(&request, &machine, report),
+            (_, Operation::Rejoin) => rejoin(&request, &machine, report),
         }
     }
 }
 
-impl Service for World {
+impl UnitControl for World {
     fn unit(&self) -> Result<Unit> {
         Ok(Unit {
             name: "k3s.service".into(),
@@ -242,7 +242,7 @@ impl K3s for World {
         snapshot: Option<&Path>,
         begun: &mut dyn FnMut(Process) -> Result<()>,
         _: &dyn Progress,
-    ) -> Result<ResetEnd> {
+    ) -> Result<ResetOutcome> {
         assert!(!self.serves() && self.site().is_closed().unwrap());
         begun(Process { pid: 1, start: 1, boot: "x".into() })?;
         let etcd = self.db().join("etcd");
@@ -258,7 +258,7 @@ impl K3s for World {
         fs::write(self.data().join("server/tls/server-ca.crt"), b"ca after").unwrap();
         fs::write(self.data().join("server/token"), b"another").unwrap();
         let said = Some("its last words".to_owned());
-        let end = |success| ResetEnd { success, how: "x".into(), said: said.clone(), announced: success };
+        let end = |success| ResetOutcome { success, how: "x".into(), said: said.clone(), announced: success };
         self.call("reset")?;
         if self.half_done.get() {
             return Ok(end(true));
@@ -281,8 +281,8 @@ impl K3s for World {
     }
 }
 
-impl Live for World {
-    fn look(&self) -> Result<Look> {
+impl EtcdProbe for World {
+    fn look(&self) -> Result<MemberStatus> {
         anyhow::ensure!(self.serves(), "down");
         let began = self.log.borrow().contains(&"stop");
         anyhow::ensure!(self.answers || began, "no leader, no answer");
@@ -291,14 +291,14 @@ impl Live for World {
         let mut members = vec![member];
         // Before a reset the others are known, but gone; after a rejoin they are there.
         let others = match self.deed {
-            Deed::Restore => false,
-            Deed::ResetOnly => !self.restored(),
-            Deed::Rejoin => true,
+            Operation::Restore => false,
+            Operation::ClusterReset => !self.restored(),
+            Operation::Rejoin => true,
         };
         if others && !self.alone {
             members.push(LiveMember { id: 8, name: "server-2-cccc".into(), ..members[0].clone() });
         }
-        Ok(Look {
+        Ok(MemberStatus {
             revision: if self.restored() { 340 } else { 348 },
             member_id: 7,
             learner: false,
@@ -314,10 +314,10 @@ impl Live for World {
         vec![]
     }
 
-    fn holds(&self, _: i64, _: u64, _: &[Sample]) -> Result<Held> {
+    fn holds(&self, _: i64, _: u64, _: &[Sample]) -> Result<Comparison> {
         Ok(match self.call("holds") {
-            Ok(()) => Held::Same,
-            Err(e) => Held::Differs(e.to_string()),
+            Ok(()) => Comparison::Equal,
+            Err(e) => Comparison::Differs(e.to_string()),
         })
     }
 }

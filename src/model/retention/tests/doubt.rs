@@ -12,29 +12,29 @@ fn entries_that_nobody_knows_are_no_fall() {
     }
     assert_eq!(judged(&all, &last(1)), "k---", "unknown");
     for (snapshot, entries) in all.iter_mut().zip([Some(10), None, Some(100), None]) {
-        snapshot.entries = entries;
+        snapshot.key_revisions = entries;
     }
     assert_eq!(judged(&all, &last(1)), "kkkk", "told by a list, with gaps");
 }
 
 #[test]
 fn dates_in_the_future_stay_and_count_for_nothing() {
-    let ahead = |days: u64| file(&format!("on-demand-n-{}", NOW + days * DAY), State::Proven);
+    let ahead = |days: u64| file(&format!("on-demand-n-{}", NOW + days * DAY), State::Verified);
     let mut all = vec![ahead(900), ahead(800), ahead(700)];
     all.extend(group("ppp"));
     assert_eq!(judged(&all, &last(2)), "kkkkk-", "they take nobody's place");
     assert_eq!(judged(&all, &Policy { within: Some(DAY), ..last(1) }), "kkkkkk", "no age can be believed");
     assert_eq!(judged(&all[..1], &last(1)), "k");
     let selection = selection();
-    let ask = Ask { selection: &selection, policies: &last(2).into(), now: NOW, accept_drop: false };
+    let ask = PruneInput { selection: &selection, policies: &last(2).into(), now: NOW, accept_drop: false };
     assert!(judge(&all, &[], &ask).warnings[0].contains("3 of 'on-demand-n' are dated in the future"));
     // A bad one is not removed for a proven one whose date nobody believes.
-    assert_eq!(judged(&[ahead(1), file(&format!("on-demand-n-{NOW}"), State::Bad)], &last(1)), "kk");
+    assert_eq!(judged(&[ahead(1), file(&format!("on-demand-n-{NOW}"), State::Corrupt)], &last(1)), "kk");
     // The clock fell back to 1970: everything is in the future.
-    let ask = Ask { now: 0, ..ask };
+    let ask = PruneInput { now: 0, ..ask };
     assert_eq!(letters(&all, &[], &ask), "kkkkkk");
     // Five minutes are within what clocks differ by.
-    let all = [file(&format!("on-demand-n-{}", NOW + 300), State::Proven), group("p").remove(0)];
+    let all = [file(&format!("on-demand-n-{}", NOW + 300), State::Verified), group("p").remove(0)];
     assert_eq!(judged(&all, &last(1)), "k-");
 }
 
@@ -43,17 +43,18 @@ fn a_clock_that_jumped_ahead_stops_pruning_by_age_until_three_stand_behind_the_g
     let daily = |standing: u64| -> Vec<Snapshot> {
         let new = (0..standing).map(|i| NOW - i * DAY);
         let old = (0..6).map(|i| NOW - (standing + 400 + i) * DAY);
-        new.chain(old).map(|at| file(&format!("on-demand-n-{at}"), State::Proven)).collect()
+        new.chain(old).map(|at| file(&format!("on-demand-n-{at}"), State::Verified)).collect()
     };
     assert_eq!(judged(&daily(1), &within(7 * DAY)), "kkkkkkk");
     assert_eq!(judged(&daily(2), &within(7 * DAY)), "kkkkkkkk");
     assert_eq!(judged(&daily(3), &within(7 * DAY)), "kkk------");
     assert_eq!(judged(&daily(1), &last(2)), "kk-----", "a count asks for no dates");
     let selection = selection();
-    let ask = Ask { selection: &selection, policies: &within(7 * DAY).into(), now: NOW, accept_drop: false };
+    let ask =
+        PruneInput { selection: &selection, policies: &within(7 * DAY).into(), now: NOW, accept_drop: false };
     assert!(judge(&daily(1), &[], &ask).warnings[0].contains("make a jump"));
     // Nor does a clock that is ahead now make all of them old: age is counted from the newest.
-    assert_eq!(letters(&group("ppp"), &[], &Ask { now: NOW + 9000 * DAY, ..ask }), "kkk");
+    assert_eq!(letters(&group("ppp"), &[], &PruneInput { now: NOW + 9000 * DAY, ..ask }), "kkk");
 }
 
 #[test]
@@ -75,16 +76,16 @@ fn a_fall_of_the_entries_keeps_all_until_it_is_believed() {
         assert_eq!(judged(&levels(entries), &last(*n)), *want, "{what}");
     }
     let selection = selection();
-    let ask = Ask { selection: &selection, policies: &last(1).into(), now: NOW, accept_drop: true };
+    let ask = PruneInput { selection: &selection, policies: &last(1).into(), now: NOW, accept_drop: true };
     assert_eq!(letters(&levels(&[1, 100, 100]), &[], &ask), "k--", "with --accept-drop");
-    let said = judge(&levels(&[1, 100]), &[], &Ask { accept_drop: false, ..ask }).warnings.join("");
+    let said = judge(&levels(&[1, 100]), &[], &PruneInput { accept_drop: false, ..ask }).warnings.join("");
     assert!(said.contains("from 100 to 1") && said.contains("--accept-drop"), "{said}");
 }
 
 #[test]
 fn where_one_from_before_a_fall_stays_three_show_the_new_level() {
     let mut all = levels(&[40, 40, 40, 40]);
-    all.push(file_in("/x", &format!("on-demand-n-{}", NOW - 400 * DAY), State::Proven, 100));
+    all.push(file_in("/x", &format!("on-demand-n-{}", NOW - 400 * DAY), State::Verified, 100));
     let policy = Policy { yearly: 2, ..last(1) };
     assert_eq!(judged(&all, &policy), "kkk-k");
     all.remove(3);

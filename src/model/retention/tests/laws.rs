@@ -24,16 +24,16 @@ fn arbitrary_listing() -> impl Strategy<Value = Vec<Snapshot>> {
         let file = |(hours, state, zip, entries): (u64, usize, bool, u64)| {
             let at = NOW + DAY - hours * 7 * 3600;
             let (state, end) = match (state, zip) {
-                (0 | 1, z) => (State::Proven, if z { ".zip" } else { "" }),
-                (2, z) => (State::Unchecked, if z { ".zip" } else { "" }),
-                (3, z) => (State::Bad, if z { ".zip" } else { "" }),
-                _ => (State::Partial, ".part"),
+                (0 | 1, z) => (State::Verified, if z { ".zip" } else { "" }),
+                (2, z) => (State::Unverified, if z { ".zip" } else { "" }),
+                (3, z) => (State::Corrupt, if z { ".zip" } else { "" }),
+                _ => (State::Incomplete, ".part"),
             };
             let stem = if hours % 5 == 0 { "timer-n" } else { "on-demand-n" };
             let mut file = file_in("/x", &format!("{stem}-{at}{end}"), state, entries);
             // As a bucket tells them, and as a manifest without a number does.
             if entries % 4 > 1 {
-                (file.manifest, file.entries) = (None, Some(entries).filter(|n| n % 4 == 2));
+                (file.manifest, file.key_revisions) = (None, Some(entries).filter(|n| n % 4 == 2));
             }
             file
         };
@@ -42,13 +42,14 @@ fn arbitrary_listing() -> impl Strategy<Value = Vec<Snapshot>> {
 }
 
 fn old_leftovers(all: &[Snapshot]) -> Vec<Leftover> {
-    let left = |s: &Snapshot| Leftover { file: s.file.clone(), modified_at: 0, held: false, ours: false };
-    all.iter().filter(|s| s.state == State::Partial).map(left).collect()
+    let left = |s: &Snapshot| Leftover { file: s.file.clone(), modified_at: 0, in_use: false, ours: false };
+    all.iter().filter(|s| s.state == State::Incomplete).map(left).collect()
 }
 
 fn gone(all: &[Snapshot], policy: &Policy) -> Vec<String> {
     let selection = selection();
-    let ask = Ask { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false };
+    let ask =
+        PruneInput { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false };
     let verdicts = judge(all, &old_leftovers(all), &ask).verdicts;
     let gone = verdicts.into_iter().filter(|v| matches!(v.decision, Decision::Remove(_)));
     gone.map(|v| v.snapshot.file.clone()).collect()
@@ -119,7 +120,7 @@ proptest! {
                     let fit = fit.filter(|s| s.name.as_ref().unwrap().stem == stem);
                     fit.max_by_key(|s| s.created_at).map(|s| s.file.clone())
                 };
-                for newest in [of(&[State::Proven]), of(&[State::Proven, State::Unchecked])].into_iter().flatten() {
+                for newest in [of(&[State::Verified]), of(&[State::Verified, State::Unverified])].into_iter().flatten() {
                     prop_assert!(!gone.contains(&newest), "{}", newest);
                 }
             }
@@ -132,9 +133,9 @@ proptest! {
         let hash = |s: &Snapshot| s.file.bytes().fold(by, |h, b| h.rotate_left(5) ^ u64::from(b));
         other.sort_by_key(hash);
         let (selection, left) = (selection(), old_leftovers(&all));
-        let ask = Ask { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false };
+        let ask = PruneInput { selection: &selection, policies: &policy.clone().into(), now: NOW, accept_drop: false };
         let (a, b) = (judge(&all, &left, &ask), judge(&other, &left, &ask));
-        let rows = |j: &Judgement| -> Vec<String> {
+        let rows = |j: &Plan| -> Vec<String> {
             j.verdicts.iter().map(|v| format!("{} {:?}", v.snapshot.file, v.decision)).collect()
         };
         prop_assert_eq!((rows(&a), a.warnings), (rows(&b), b.warnings));
