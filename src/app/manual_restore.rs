@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where no restore of ours is proven: the refusal, with the distribution's own steps in words that can be typed.
+//! The refusal to restore a distribution that this program does not restore, with the distribution's own commands.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,12 @@ use anyhow::Result;
 
 use crate::config::settings::Settings;
 use crate::error::{Code, Fault};
+use crate::util::shell_quote;
 
-/// Fails, with what to do instead, where the distribution is restored by hand. `target` is the snapshot that was named.
+/// Fails, with the manual steps, if the distribution must be restored by hand. `target` is the snapshot that was given.
+///
+/// # Errors
+/// [`Code::DistributionUnsupported`].
 pub(super) fn refuse(s: &Settings, target: Option<&str>) -> Result<()> {
     let (name, steps) = (s.distribution.name, s.distribution.by_hand);
     if steps.is_empty() {
@@ -20,13 +24,13 @@ pub(super) fn refuse(s: &Settings, target: Option<&str>) -> Result<()> {
         _ => s.dir.join("NAME"),
     };
     let (snapshot, data_dir) = (typed(&snapshot), typed(&s.data_dir));
-    let said =
+    let steps =
         steps.iter().map(|step| step.replace("{snapshot}", &snapshot).replace("{data-dir}", &data_dir));
-    let first = format!("These are {name}'s own commands, which no test of this program has run:");
-    let hint: Vec<String> = std::iter::once(first).chain(said).collect();
+    let first = format!("Use the commands of {name} itself (they are not tested by this program):");
+    let hint: Vec<String> = std::iter::once(first).chain(steps).collect();
     Err(Fault::new(
         Code::DistributionUnsupported,
-        format!("{name} is not restored by this program; nothing was touched"),
+        format!("this program does not restore {name}; nothing was touched"),
     )
     .hint(hint.join("\n"))
     .into())
@@ -34,24 +38,5 @@ pub(super) fn refuse(s: &Settings, target: Option<&str>) -> Result<()> {
 
 /// A path as a shell takes it.
 fn typed(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,%=".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_quoted_where_a_shell_would_read_more_into_them() {
-        for (path, want) in [
-            ("/var/lib/x/a-1.zip", "/var/lib/x/a-1.zip"),
-            ("/a b", "'/a b'"),
-            ("/a'; reboot '", r"'/a'\''; reboot '\'''"),
-            ("/$(x)", "'/$(x)'"),
-        ] {
-            assert_eq!(typed(Path::new(path)), want);
-        }
-    }
+    shell_quote(&path.display().to_string())
 }

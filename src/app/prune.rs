@@ -1,108 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Puts together what deletes. A bucket is deleted from only where that was said to us: K3s's own switch does not
-//! count.
+//! Builds a prune from the settings.
+//!
+//! In a bucket that only the configuration of K3s sets, K3s prunes its own snapshots: only the base names of this tool
+//! are pruned there, because no other program does it. With `--s3` or our own configuration, the selection is as in the
+//! snapshot directory.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::{bucket, home, require_place, restore, timer, token_hash};
-use crate::app::run::Context;
-use crate::cli;
-use crate::commands;
+use super::command::Command;
+use super::context::Context;
+use super::{restore, save};
+use crate::cli::{self, Common};
+use crate::commands::prune;
 use crate::config::settings::Settings;
 use crate::error::{Code, Fault};
+use crate::model::command;
 use crate::model::name::check_part;
 use crate::model::report::Report;
 use crate::model::retention::{Location, Policies, Selection};
-use crate::output::prompt;
-use crate::store::Remote;
-use crate::store::s3::S3;
 
-/// The bases of the snapshots that this tool makes by itself.
-const OUR_BASES: [&str; 3] = ["on-demand", timer::BASE, restore::SAFETY];
+/// The default base name of a save by hand.
+const MANUAL_BASE: &str = "manual";
+/// The base names of the snapshots that this tool makes by itself.
+const OUR_BASES: [&str; 3] = [MANUAL_BASE, save::TIMER_BASE, restore::SAFETY_BASE];
 
-pub(super) fn prune(run: &Context<cli::Prune>, report: &mut Report) -> Result<()> {
-    let (s, args) = (run.settings, run.args);
-    if timer::skips(args.skip_without_etcd, s, report)? {
-        return Ok(());
+impl Command for cli::Prune {
+    const NAME: command::Command = command::Command::Prune;
+
+    fn common(&self) -> &Common {
+        &self.common
     }
-    require_place(s)?;
-    let usage = |option: &str, value: &str, why: String| {
-        Fault::new(
-            Code::InvalidArgument,
-            format!("option '{option}' (value '{}') {why}", value.escape_debug()),
-        )
-    };
-    for base in &args.base {
-        check_part(base).map_err(|why| usage("name", base, why))?;
+
+    fn locks(&self) -> bool {
+        !self.dry_run
     }
-    if let Some(node) = &args.node {
-        check_part(node).map_err(|why| usage("node", node, why))?;
+
+    fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
+        let s = cx.settings;
+        if cx.should_skip(self.skip_without_etcd, report)? {
+            return Ok(());
+        }
+        if !(s.s3 && s.s3_by_us) {
+            cx.require_local_store()?;
+        }
+        let policies = s.policies(Location::Folder)?;
+        let selection = self.selection(cx, &policies)?;
+        let token = cx.token_hash()?;
+        let request = prune::Request {
+            selection: &selection,
+            now: cx.now,
+            accept_drop: self.accept_drop,
+            dry_run: self.dry_run,
+            token: token.as_deref(),
+        };
+        let open = || cx.open_remote();
+        let bucket_policies = s.s3.then(|| s.policies(Location::Bucket)).transpose()?;
+        let bucket_selection = match s.s3_by_us {
+            true => selection.clone(),
+            false => ours_alone(&selection),
+        };
+        let bucket = bucket_policies.as_ref().map(|policies| prune::Bucket {
+            open: &open,
+            selection: &bucket_selection,
+            policies,
+        });
+        let store = cx.has_local_store().then(|| cx.local_store());
+        let local = store.as_ref().map(|store| prune::Local { store, policies: &policies });
+        prune::run(&request, local.as_ref(), bucket.as_ref(), cx.progress, report)
     }
-    let policies = s.policies(Location::Folder)?;
-    let scheduled = vec![s.scheduled_base.clone(), run.distribution.scheduled_base.to_owned()];
-    let selection = Selection {
-        bases: if args.base.is_empty() { known_bases(s, &policies) } else { args.base.clone() },
-        named: !args.base.is_empty(),
-        node: args.node.clone().unwrap_or_else(|| s.node_name.clone()),
-        all: args.all,
-        all_nodes: args.all_nodes,
-        scheduled,
-        told: None,
-    };
-    let token = token_hash(s)?;
-    let request = commands::prune::Request {
-        selection: &selection,
-        now: run.now,
-        accept_drop: args.accept_drop,
-        dry_run: args.dry_run,
-        token: token.as_deref(),
-    };
-    let open = || Ok(Box::new(bucket(s)?) as Box<dyn Remote>);
-    let in_bucket = deletes_in_bucket(s).then(|| s.policies(Location::Bucket)).transpose()?;
-    let there = in_bucket.as_ref().map(|policies| commands::prune::Bucket { open: &open, policies });
-    commands::prune::run(&request, &home(s), &policies, there.as_ref(), run.progress, report)
 }
 
-/// Those that this tool makes, and those that have a policy of their own.
+impl cli::Prune {
+    fn selection(&self, cx: &Context, policies: &Policies) -> Result<Selection> {
+        let s = cx.settings;
+        let invalid = |option: &str, value: &str, why: String| {
+            let what = format!("option '{option}' (value '{}') {why}", value.escape_debug());
+            Fault::new(Code::InvalidArgument, what)
+        };
+        for base in &self.base {
+            check_part(base).map_err(|why| invalid("name", base, why))?;
+        }
+        if let Some(node) = &self.node {
+            check_part(node).map_err(|why| invalid("node", node, why))?;
+        }
+        Ok(Selection {
+            bases: if self.base.is_empty() { known_bases(s, policies) } else { self.base.clone() },
+            named: !self.base.is_empty(),
+            node: self.node.clone().unwrap_or_else(|| s.node_name.clone()),
+            all: self.all,
+            all_nodes: self.all_nodes,
+            scheduled: vec![s.scheduled_base.clone(), cx.distribution.scheduled_base.to_owned()],
+            told: None,
+        })
+    }
+}
+
+/// The base names that this tool makes, and those that have a policy of their own.
 fn known_bases(s: &Settings, policies: &Policies) -> Vec<String> {
     let made = OUR_BASES.into_iter().chain([s.name.as_str()]);
     made.chain(policies.of_base.keys().map(String::as_str)).map(str::to_owned).collect()
 }
 
-fn deletes_in_bucket(s: &Settings) -> bool {
-    if s.s3 && !s.s3_by_us {
-        log::info!("K3s's bucket is left alone; with --s3 it would be deleted from too");
-    }
-    s.s3 && s.s3_by_us
-}
-
-pub(super) fn delete(run: &Context<cli::Delete>, report: &mut Report) -> Result<()> {
-    let (s, args) = (run.settings, run.args);
-    require_place(s)?;
-    let token = token_hash(s)?;
-    let request = commands::delete::Request {
-        names: &args.snapshots,
-        force: args.force,
-        ignore_missing: args.ignore_missing,
-        dry_run: args.dry_run,
-        confirm: &|files| confirm(args.yes, files),
-        token: token.as_deref(),
-    };
-    let there: Option<S3> = deletes_in_bucket(s).then(|| bucket(s)).transpose()?;
-    let there = there.as_ref().map(|b| b as &dyn Remote);
-    commands::delete::run(&request, &home(s), there, run.progress, report)
-}
-
-/// Whether these may be deleted: somebody said so in advance, or does now.
-fn confirm(yes: bool, files: &[&str]) -> Result<bool> {
-    if yes {
-        return Ok(true);
-    }
-    let answer =
-        prompt::confirm(&format!("Delete {}?", files.join(", "))).context("asking whether to delete")?;
-    answer.ok_or_else(|| {
-        Fault::new(Code::NotATerminal, "nobody is at a terminal to be asked; nothing was deleted")
-            .hint("Say --yes to delete without being asked.")
-            .into()
-    })
+/// The same selection without any base name that K3s, or another program, may use.
+fn ours_alone(selection: &Selection) -> Selection {
+    let bases = selection.bases.iter().filter(|b| OUR_BASES.contains(&b.as_str())).cloned().collect();
+    Selection { bases, all: false, named: true, ..selection.clone() }
 }

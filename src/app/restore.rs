@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
-use super::{bucket, etcd_of, home, manual_restore, sources};
-use crate::app::run::{Command, Context};
-use crate::cli;
+use super::command::Command;
+use super::context::Context;
+use super::manual_restore;
+use crate::cli::{self, Common};
 use crate::commands::restore::{Bucket, Far, Machine, Request, Saved};
 use crate::commands::{restore, save};
 use crate::config::load::in_root;
@@ -22,41 +23,53 @@ use crate::host::lock::Lock;
 use crate::host::supervisor::SupervisorClient;
 use crate::host::systemd::{self, Systemd};
 use crate::host::{JoinServer, ServerFiles, datastore, ports, process};
+use crate::model::command;
 use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::token;
-use crate::output::{prompt, render};
+use crate::model::warning::WarningCode;
+use crate::output::{plan, prompt};
 use crate::source::offline::OfflineCopy;
 use crate::source::reflink::ReflinkSource;
 use crate::source::{Comparison, EtcdProbe, MemberStatus, Sample, Source};
 use crate::store::local::Local;
 
-/// k3s-snapshot-restore
-pub const RESTORE: Command<cli::Restore> = Command {
-    name: "restore",
-    locks: true,
-    common: |a| &a.common,
-    // What was cut off can only have been a restore of K3s, and must be ended whatever is found on the machine by then.
-    distribution: |a| (a.recover || a.conclude).then_some(&distribution::K3S),
-    format: |_| render::Format::Text,
-    run,
-};
-
 /// The base of what is saved before a restore.
-pub(super) const SAFETY: &str = "pre-restore";
+pub(super) const SAFETY_BASE: &str = "pre-restore";
 /// Where an administrator's units lie.
 const UNITS: &str = "/etc/systemd/system";
 /// Where peers of etcd meet.
 const PEERS: u16 = 2380;
 const CLIENTS: u16 = 2379;
 
-/// The process that is to become K3s; `None` where this is not it.
-pub fn child() -> Option<ExitCode> {
+/// The process that is to become K3s; `None` if this process is another one.
+pub(super) fn exec_helper(_: &[std::ffi::OsString]) -> Option<ExitCode> {
     k3s::child()
 }
 
-fn run(run: &Context<cli::Restore>, report: &mut Report) -> Result<()> {
-    let (s, args) = (run.settings, run.args);
+impl Command for cli::Restore {
+    const NAME: command::Command = command::Command::Restore;
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn locks(&self) -> bool {
+        true
+    }
+
+    fn distribution(&self) -> Option<&'static distribution::Distribution> {
+        // An interrupted restore can only have been one of K3s, and must be recovered whatever is installed by now.
+        (self.recover || self.recover_files_only).then_some(&distribution::K3S)
+    }
+
+    fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
+        run(self, cx, report)
+    }
+}
+
+fn run(args: &cli::Restore, run: &Context, report: &mut Report) -> Result<()> {
+    let s = run.settings;
     manual_restore::refuse(s, args.snapshot.as_deref())?;
     if s.root != Path::new("/") {
         return Err(Fault::new(
@@ -85,15 +98,15 @@ fn run(run: &Context<cli::Restore>, report: &mut Report) -> Result<()> {
     let service = match (&cut_off, &s.unit) {
         (Some(record), _) => Systemd::new(&record.unit),
         (None, Some(unit)) => Systemd::new(unit),
-        (None, None) if args.recover => Systemd::new(run.distribution.unit),
+        (None, None) if args.recover_files_only => Systemd::new(run.distribution.unit),
         (None, None) => systemd::find(run.distribution, None)?,
     };
     site.unit = service.name().to_owned();
     if let Some(record) = cut_off {
         site.data_dir = record.data_dir;
     }
-    let place = Place { settings: s, distribution: run.distribution, now: run.now };
-    if args.clean_old.is_none() && !args.recover && !args.conclude {
+    let place = Place { cx: run };
+    if args.prune_old_databases.is_none() && !args.recover && !args.recover_files_only {
         place.suits()?;
     }
     let token = place.token()?;
@@ -103,7 +116,7 @@ fn run(run: &Context<cli::Restore>, report: &mut Report) -> Result<()> {
     };
     let reset = s.flags.reset_invocation(&overrides);
     let program = Program {
-        path: if args.recover { PathBuf::new() } else { place.executable()? },
+        path: if args.recover_files_only { PathBuf::new() } else { place.executable()? },
         config: site.config_path(),
         environment: reset.environment,
         stall: duration(args.reset_timeout.as_deref(), "reset-timeout", 300)?,
@@ -111,7 +124,7 @@ fn run(run: &Context<cli::Restore>, report: &mut Report) -> Result<()> {
         api: place.api(),
         tls: site.data_dir.join(distribution::TLS),
     };
-    let home = home(s);
+    let home = run.local_store();
     let machine = Machine {
         site: &site,
         service: &service,
@@ -119,22 +132,22 @@ fn run(run: &Context<cli::Restore>, report: &mut Report) -> Result<()> {
         live: &place,
         home: &home,
         elsewhere: &|folder| Box::new(Local::new(folder, &s.state_dir, false)),
-        save: &|report| place.save(run, false, report),
-        save_at_rest: &|report| place.save(run, true, report),
+        save: &|report| place.save(false, report),
+        save_at_rest: &|report| place.save(true, report),
         listeners: &ports::listeners,
         asked: &process::asked,
         clock: &|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
         progress: run.progress,
     };
-    if args.recover {
+    if args.recover_files_only {
         return restore::recover(&machine, report);
     }
     let confirm = |report: &Report| confirm(args.yes, report);
-    if let Some(keep) = args.clean_old {
+    if let Some(keep) = args.prune_old_databases {
         return restore::clean(keep, args.dry_run, &machine, &confirm, report);
     }
     let open = || {
-        let far = bucket(s)?;
+        let far = run.bucket()?;
         Ok(Far { ways: far.readers(), store: Box::new(far) })
     };
     let door =
@@ -148,7 +161,7 @@ fn run(run: &Context<cli::Restore>, report: &mut Report) -> Result<()> {
         dry_run: args.dry_run,
         force: args.force,
         safety: !args.no_safety_snapshot,
-        others_stopped: args.others_stopped,
+        others_stopped: args.assume_others_stopped,
         stop_timeout: Duration::from_secs(180),
         ready_timeout: duration(args.ready_timeout.as_deref(), "ready-timeout", 600)?,
         steady: Duration::from_secs(1),
@@ -158,15 +171,15 @@ fn run(run: &Context<cli::Restore>, report: &mut Report) -> Result<()> {
         config: &reset.config,
         door: door.as_ref().map(|d| d as &dyn JoinServer),
         authority: authority.as_deref(),
-        safety_base: SAFETY,
+        safety_base: SAFETY_BASE,
         node: &s.node_name,
         agent_unit: distribution::AGENT_UNIT,
         ports: &needed,
         confirm: &confirm,
     };
     let deed = match args {
-        _ if args.conclude => restore::conclude,
-        _ if args.reset_only => restore::reset_only,
+        _ if args.recover => restore::conclude,
+        _ if args.cluster_reset => restore::reset_only,
         _ if args.rejoin => restore::rejoin,
         _ => restore::run,
     };
@@ -213,7 +226,7 @@ fn confirm(yes: bool, report: &Report) -> Result<bool> {
         return Ok(true);
     }
     // Before the deeds, whoever said yes in advance: the journal tells what was known then.
-    for line in render::plan(report).lines() {
+    for line in plan::plan(report).lines() {
         log::info!("{line}");
     }
     if yes {
@@ -221,7 +234,7 @@ fn confirm(yes: bool, report: &Report) -> Result<bool> {
     }
     let question = match report.restore.as_ref().map(|r| r.operation) {
         None => "Delete those?",
-        Some("reset-only") => "Reset?",
+        Some("cluster-reset") => "Reset?",
         Some("rejoin") => "Rejoin?",
         Some(_) => "Restore?",
     };
@@ -234,15 +247,13 @@ fn confirm(yes: bool, report: &Report) -> Result<bool> {
 
 /// This machine, as the settings describe it.
 struct Place<'a> {
-    settings: &'a Settings,
-    distribution: &'a distribution::Distribution,
-    now: u64,
+    cx: &'a Context<'a>,
 }
 
 impl Place<'_> {
     /// Whether a restore makes sense here at all.
     fn suits(&self) -> Result<()> {
-        let s = self.settings;
+        let s = self.cx.settings;
         if s.flags.command() == Some("agent") {
             return Err(Fault::new(Code::IsAgent, "this machine runs a K3s agent, which has no datastore")
                 .hint("Restore on a server.")
@@ -268,7 +279,7 @@ impl Place<'_> {
 
     /// Where to ask whether the API server is ready. A server with etcd alone has none: there, systemd's word counts.
     fn api(&self) -> Vec<SocketAddr> {
-        let s = self.settings;
+        let s = self.cx.settings;
         let said = |flag: &str| s.flags.last(flag).map(|(value, _)| value);
         if said("disable-apiserver").is_some_and(|v| !matches!(v, "false" | "0" | "f" | "F")) {
             return vec![];
@@ -282,10 +293,10 @@ impl Place<'_> {
     }
 
     fn executable(&self) -> Result<PathBuf> {
-        self.settings.flags.executable().map(Path::to_owned).ok_or_else(|| {
+        self.cx.settings.flags.executable().map(Path::to_owned).ok_or_else(|| {
             Fault::new(
                 Code::K3sNotFound,
-                format!("it is not known where the program of {} is", self.distribution.name),
+                format!("it is not known where the program of {} is", self.cx.distribution.name),
             )
             .hint("Name the unit that runs it with --unit.")
             .into()
@@ -294,7 +305,7 @@ impl Place<'_> {
 
     /// The token that K3s goes by: ours if one is named, else as K3s itself finds it.
     fn token(&self) -> Result<Option<Secret>> {
-        let s = self.settings;
+        let s = self.cx.settings;
         let read = |path: &Path| {
             let text = std::fs::read_to_string(path).with_context(|| {
                 Fault::new(Code::TokenFileUnreadable, format!("reading the token file '{}'", path.display()))
@@ -324,15 +335,15 @@ impl Place<'_> {
     fn authority(&self, token: Option<&Secret>) -> Option<String> {
         let of = |token: &Secret| token::parse(token).ok().and_then(|t| t.ca_hash);
         token.and_then(of).or_else(|| {
-            let kept = std::fs::read_to_string(self.settings.data_dir.join(distribution::TOKEN)).ok()?;
+            let kept = std::fs::read_to_string(self.cx.settings.data_dir.join(distribution::TOKEN)).ok()?;
             of(&Secret::new(kept.trim()))
         })
     }
 
     /// Saves what is live, or lies at rest, under a name of its own.
-    fn save(&self, run: &Context<cli::Restore>, at_rest: bool, report: &mut Report) -> Result<Saved> {
-        let s = self.settings;
-        let (clone, stream) = sources(s)?;
+    fn save(&self, at_rest: bool, report: &mut Report) -> Result<Saved> {
+        let s = self.cx.settings;
+        let (clone, stream) = self.cx.sources()?;
         let (cold_clone, cold) =
             (ReflinkSource { only: true, ..clone.clone() }, OfflineCopy { db: clone.db.clone() });
         let sources: &[&dyn Source] = match s.method {
@@ -343,20 +354,24 @@ impl Place<'_> {
         };
         let (_, node) = s.new_name()?;
         let request = save::Request {
-            base: SAFETY,
+            base: SAFETY_BASE,
             node,
-            now: self.now,
+            now: self.cx.now,
             compress: false,
-            scheduled_base: &s.scheduled_base,
+            bases_of_k3s: &[],
+            restored_to: None,
             token: None,
             bucket: None,
         };
-        let mut saved = Report::new("save", self.now);
-        save::run(&request, sources, &home(s), run.progress, &mut saved)?;
+        let mut saved = Report::new(command::Command::Save, self.cx.now);
+        save::run(&request, sources, &self.cx.local_store(), self.cx.progress, &mut saved)?;
         report.warnings.append(&mut saved.warnings);
         // Kept, but behind or under an alarm: better than nothing, and all there is.
         if let Some(error) = saved.error {
-            report.warn(format!("what is live was saved, but: {}", error.message));
+            report.warn(
+                WarningCode::SafetySnapshotDegraded,
+                format!("what is live was saved, but: {}", error.message),
+            );
         }
         let row = saved.snapshots.into_iter().next().context("saving gave no snapshot")?;
         Ok(Saved { name: row.name, cluster: row.cluster_id })
@@ -366,11 +381,11 @@ impl Place<'_> {
 /// The etcd of this machine, looked up anew each time: a restore changes what is known of it.
 impl EtcdProbe for Place<'_> {
     fn look(&self) -> Result<MemberStatus> {
-        etcd_of(self.settings)?.look()
+        self.cx.etcd()?.look()
     }
 
     fn answers(&self, urls: &[String]) -> Vec<(String, bool)> {
-        match etcd_of(self.settings) {
+        match self.cx.etcd() {
             Ok(etcd) => etcd.answers(urls),
             Err(e) => {
                 log::warn!("asking other members: {e:#} ({})", kind_of(&e).as_str());
@@ -380,6 +395,6 @@ impl EtcdProbe for Place<'_> {
     }
 
     fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison> {
-        etcd_of(self.settings)?.holds(revision, live, sample)
+        self.cx.etcd()?.holds(revision, live, sample)
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The frame around every verb: arguments, log, settings, lock, verb, report, exit code. The one place that exits.
+//! One run of a command: log, settings, lock, command, report, exit code. The one place that reads clock and environment.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,75 +9,47 @@ use anyhow::{Context as _, Result};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
+use super::command::Command;
+use super::context::Context;
 use crate::cli::{Common, ReportFormat};
 use crate::config::layer::{Layer, Origin};
 use crate::config::load::{self, Environment, Loaded, Selectors};
 use crate::config::options::OPTIONS;
 use crate::config::settings::Settings;
-use crate::distribution::{ALL, Distribution};
+use crate::distribution::ALL;
 use crate::error::{Code, Fault, Kind};
 use crate::host::lock::Lock;
 use crate::host::notify::{self, Status};
 use crate::host::systemd;
 use crate::host::{NoProgress, Progress, StepRecorder};
-use crate::model::event;
+use crate::model::event::Event;
 use crate::model::report::Report;
+use crate::model::warning::WarningCode;
+use crate::output::escape::printable;
 use crate::output::progress_bar::ProgressBar;
-use crate::output::render::{self, Format, table};
+use crate::output::render::{self, Format};
+use crate::output::table::table;
 use crate::output::{journal, log as stderr};
 
-/// A verb as the frame needs to know it. `A` is its parsed command line.
-pub struct Command<A> {
-    /// Its name in reports.
-    pub name: &'static str,
-    /// Whether it changes something, so that only one at a time may run.
-    pub locks: bool,
-    /// The common part of its command line.
-    pub common: fn(&A) -> &Common,
-    /// The distribution that its command line can only mean, whatever is on the machine.
-    pub distribution: fn(&A) -> Option<&'static Distribution>,
-    /// How its rows are printed, where it has an option for that.
-    pub format: fn(&A) -> Format,
-    /// What it does.
-    pub run: fn(&Context<A>, &mut Report) -> Result<()>,
-}
+/// Options that take a secret as a value, as K3s does.
+const SECRET_VALUES: [&str; 3] = ["s3_access_key", "s3_secret_key", "s3_session_token"];
 
-/// What a verb is given.
-pub struct Context<'a, A> {
-    /// Its command line.
-    pub args: &'a A,
-    /// What it goes by.
-    pub settings: &'a Settings,
-    /// The distribution.
-    pub distribution: &'static Distribution,
-    /// The one reading of the clock: seconds since the epoch.
-    pub now: u64,
-    /// Who hears how far it is.
-    pub progress: &'a dyn Progress,
-}
-
-/// Runs a verb as a process.
-pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Command<A>) -> ExitCode {
-    let command = A::command();
-    let program = command.get_name().to_owned();
-    let matches = match command.try_get_matches() {
-        Ok(matches) => matches,
+/// Parses the arguments of a command and runs it as a process.
+pub(super) fn execute<C: Command>(matches: &ArgMatches) -> ExitCode {
+    let command = match C::from_arg_matches(matches) {
+        Ok(command) => command,
         Err(e) => {
             let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { Kind::Usage.exit_code() } else { 0 });
+            return ExitCode::from(Kind::Usage.exit_code());
         }
     };
-    let args = match A::from_arg_matches(&matches) {
-        Ok(args) => args,
-        Err(e) => e.exit(),
-    };
-    let common = (verb.common)(&args);
-    stderr::start(&program, common.quiet, common.debug);
+    let common = command.common();
+    stderr::start(&format!("k3s-snapshot-{}", C::NAME.as_str()), common.quiet, common.debug);
     let (started, now) =
         (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
-    let mut report = Report::new(verb.name, now);
-    let explained = match frame(verb, &args, &matches, now, &mut report) {
-        Ok(explained) => explained,
+    let mut report = Report::new(C::NAME, now);
+    let settings_shown = match run(&command, matches, now, &mut report) {
+        Ok(shown) => shown,
         Err(e) => {
             report.fail(&e);
             false
@@ -86,81 +58,40 @@ pub fn main<A: clap::CommandFactory + clap::FromArgMatches>(verb: &Command<A>) -
     report.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let format = match common.report {
         ReportFormat::Json => Format::Report,
-        ReportFormat::Text => (verb.format)(&args),
+        ReportFormat::Text => command.format(),
     };
-    let printed = if explained { Ok(()) } else { render::report(&report, format) };
+    // A quiet run in good order leaves one line in the journal, and nothing on a terminal.
+    let silent = common.quiet && format == Format::Text && report.error.is_none();
+    let printed = if settings_shown || silent { Ok(()) } else { render::report(&report, format) };
     if let Err(e) = printed.context("printing the result") {
         report.fail(&e);
     }
-    tell(&report, explained);
+    log_outcome(&report, settings_shown);
     ExitCode::from(report.exit_code)
 }
 
-/// How it ended, to whoever listens: the journal, else stderr; and systemd.
-fn tell(report: &Report, explained: bool) {
-    let event = event::from_report(report);
-    let told = !explained && journal::event(&event);
+/// Records how the run ended: in the journal, else on stderr; and for systemd.
+fn log_outcome(report: &Report, settings_shown: bool) {
+    let event = Event::from_report(report);
+    let logged = !settings_shown && journal::event(&event);
     match (&report.error, &report.skipped) {
-        (Some(error), _) if !told => log::error!("{}", error.message),
-        (None, Some(why)) if !told => log::info!("skipped: {why}"),
+        (Some(error), _) if !logged => log::error!("{}", error.message),
+        (None, Some(reason)) if !logged => log::info!("skipped: {reason}"),
         _ => {}
     }
     // A hint of several steps has a line for each.
     report.error.iter().filter_map(|e| e.hint.as_ref()).flat_map(|hint| hint.lines()).for_each(stderr::hint);
     notify::end(&event.text);
-    journal::settle();
+    journal::sync();
 }
 
-/// True where the settings were explained instead of the verb being run.
-fn frame<A>(
-    verb: &Command<A>,
-    args: &A,
-    matches: &ArgMatches,
-    now: u64,
-    report: &mut Report,
-) -> Result<bool> {
-    let common = (verb.common)(args);
-    let root = match &common.root {
-        Some(root) => Path::new(root).canonicalize().with_context(|| {
-            Fault::new(Code::InvalidArgument, format!("opening --root '{}'", root.escape_debug()))
-        })?,
-        None => PathBuf::from("/"),
-    };
-    let mut env = Environment::new();
-    for (name, value) in std::env::vars_os() {
-        let (Ok(name), value) = (name.into_string(), value.into_string()) else { continue };
-        match value {
-            Ok(value) => drop(env.insert(name, value)),
-            Err(_) if ALL.iter().any(|f| name.starts_with(f.variables)) => {
-                return Err(Fault::new(
-                    Code::InvalidSetting,
-                    format!("environment variable {name} is not UTF-8"),
-                )
-                .into());
-            }
-            Err(_) => {}
-        }
-    }
-    let mut over = from_flags(matches)?;
-    if let Some(distribution) = (verb.distribution)(args).filter(|_| over.get("distribution").is_none()) {
-        over.set(
-            "distribution",
-            vec![distribution.word.to_owned()],
-            Origin::Derived("the command".to_owned()),
-        );
-    }
-    let named = Selectors {
-        config: common.config.as_deref(),
-        unit: over.last("unit").map(|(name, _)| name),
-        distribution: over.last("distribution"),
-    };
-    let Loaded { options: mut merged, flags, distribution } =
-        load::gather(&root, &named, &env, &systemd::definition)?;
-    merged.overlay(over);
-    let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-    let settings = Settings::new(merged, flags, distribution, &root, &host_name)?;
-    if common.explain {
-        explain(&settings, common.report).context("printing the settings")?;
+/// Runs the command. True if the settings were printed instead.
+fn run<C: Command>(command: &C, matches: &ArgMatches, now: u64, report: &mut Report) -> Result<bool> {
+    let common = command.common();
+    warn_about_secrets(matches, report);
+    let settings = load_settings(command, matches)?;
+    if common.show_config {
+        print_settings(&settings, common.report).context("printing the settings")?;
         return Ok(true);
     }
     let progress: Box<dyn Progress> = match (common.quiet, Status::new(), ProgressBar::new()) {
@@ -170,49 +101,119 @@ fn frame<A>(
     };
     let progress = StepRecorder::new(progress);
     let s = &settings;
-    let _lock = match verb.locks {
+    let _lock = match command.locks() {
         true => Some(Lock::acquire(&s.run_dir, &s.data_dir, s.retry_lock.unwrap_or_default(), &progress)?),
         false => None,
     };
-    let result = (verb.run)(&Context { args, settings: s, distribution, now, progress: &progress }, report);
+    let cx = Context { settings: s, distribution: s.distribution, now, progress: &progress };
+    let result = command.run(&cx, report);
     if result.is_err() || report.error.is_some() {
         report.step = progress.last();
     }
     result.map(|()| false)
 }
 
-/// Every argument that was given and is a setting, whatever the verb.
-fn from_flags(matches: &ArgMatches) -> Result<Layer> {
+/// The settings in effect: files, the K3s service, environment and command line.
+fn load_settings<C: Command>(command: &C, matches: &ArgMatches) -> Result<Settings> {
+    let common = command.common();
+    let root = root_of(common)?;
+    let env = environment()?;
+    let mut over = options_set(matches)?;
+    if let Some(distribution) = command.distribution().filter(|_| over.get("distribution").is_none()) {
+        over.set(
+            "distribution",
+            vec![distribution.word.to_owned()],
+            Origin::Derived("the command".to_owned()),
+        );
+    }
+    let selectors = Selectors {
+        config: common.config.as_deref(),
+        unit: over.last("unit").map(|(name, _)| name),
+        distribution: over.last("distribution"),
+    };
+    let Loaded { options: mut merged, flags, distribution } =
+        load::gather(&root, &selectors, &env, &systemd::definition)?;
+    merged.overlay(over);
+    let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+    Settings::new(merged, flags, distribution, &root, &host_name)
+}
+
+fn root_of(common: &Common) -> Result<PathBuf> {
+    match &common.root {
+        Some(root) => Path::new(root).canonicalize().with_context(|| {
+            Fault::new(Code::InvalidArgument, format!("opening --root '{}'", root.escape_debug()))
+        }),
+        None => Ok(PathBuf::from("/")),
+    }
+}
+
+fn environment() -> Result<Environment> {
+    let mut env = Environment::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => drop(env.insert(name, value)),
+            Err(_) if ALL.iter().any(|d| name.starts_with(d.variables)) => {
+                let what = format!("environment variable {name} is not UTF-8");
+                return Err(Fault::new(Code::InvalidSetting, what).into());
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(env)
+}
+
+/// Every option that was given on the command line and is a setting, whatever the command.
+fn options_set(matches: &ArgMatches) -> Result<Layer> {
     let mut flags = Layer::default();
-    for key in OPTIONS.iter().filter(|k| k.ours) {
-        let id = key.name.replace('-', "_");
-        if !matches.try_contains_id(&id).unwrap_or(false)
-            || matches.value_source(&id) != Some(ValueSource::CommandLine)
-        {
+    for option in OPTIONS.iter().filter(|k| k.ours) {
+        let id = option.name.replace('-', "_");
+        if !is_given(matches, &id) {
             continue;
         }
         if let Ok(Some(raw)) = matches.try_get_raw(&id) {
             let values: Vec<String> = raw.map(|v| v.to_string_lossy().into_owned()).collect();
             // A variable that a script forgot to set must not turn a check off.
             if values.iter().all(String::is_empty) {
-                return Err(Fault::new(Code::InvalidArgument, format!("--{} is empty", key.name))
+                return Err(Fault::new(Code::InvalidArgument, format!("--{} is empty", option.name))
                     .hint("Give it a value, or leave it out.")
                     .into());
             }
-            flags.set(key.name, values, Origin::Flag(key.name.to_owned()));
+            flags.set(option.name, values, Origin::Flag(option.name.to_owned()));
         }
     }
     Ok(flags)
 }
 
-fn explain(settings: &Settings, format: ReportFormat) -> std::io::Result<()> {
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).unwrap_or(false) && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// K3s takes secrets as values on the command line, so they are taken here too; the process list shows them.
+fn warn_about_secrets(matches: &ArgMatches, report: &mut Report) {
+    let given: Vec<String> = SECRET_VALUES
+        .iter()
+        .filter(|id| is_given(matches, id))
+        .map(|id| format!("--{}", id.replace('_', "-")))
+        .collect();
+    if let Some(first) = given.first() {
+        report.warn(
+            WarningCode::SecretOnCommandLine,
+            format!(
+                "every user of this machine can see the value of {} in the process list: use {first}-file or the \
+                 configuration file instead",
+                given.join(" and ")
+            ),
+        );
+    }
+}
+
+fn print_settings(settings: &Settings, format: ReportFormat) -> std::io::Result<()> {
     let rows = settings.explain();
     if format == ReportFormat::Json {
         return render::text(&render::json(&rows));
     }
     let head = ["Option", "Value", "Origin"].map(str::to_owned).to_vec();
-    let cells = rows.iter().map(|r| {
-        vec![stderr::printable(&r.option), stderr::printable(&r.value), stderr::printable(&r.origin)]
-    });
+    let cells = rows.iter().map(|r| vec![printable(&r.option), printable(&r.value), printable(&r.origin)]);
     render::text(&table(&std::iter::once(head).chain(cells).collect::<Vec<_>>()))
 }

@@ -53,6 +53,19 @@ pub enum Unpacked {
     Damaged(String),
 }
 
+/// Whether the bytes begin like a zip.
+///
+/// # Errors
+/// If they cannot be read.
+pub fn is_zip(data: &dyn ReadAt) -> Result<bool> {
+    let mut head = [0u8; 4];
+    if data.size() < 4 {
+        return Ok(false);
+    }
+    data.read_exact_at(&mut head, 0).context("reading the first bytes")?;
+    Ok(&head == b"PK\x03\x04")
+}
+
 /// The size that the one entry claims to unpack to; `None` where there is none.
 pub fn claimed_size(stored: &dyn ReadAt) -> Option<u64> {
     let mut archive = ZipArchive::new(Cursor { data: stored, at: 0 }).ok()?;

@@ -1,74 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Takes a snapshot from the first source that can give one, and proves it. Gives nothing a name.
+//! Captures a snapshot from the first source that can give one, and verifies it. Gives nothing a name.
 //!
-//! What does not pass the proof is thrown away, and taken anew as often as its source says.
+//! What fails verification is discarded and captured again, as often as its source allows.
 
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::check::words;
+use super::check::{records, summarize};
 use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, CheckResult};
+use crate::io::ReadAt;
 use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::snapshot::Digest;
+use crate::model::warning::WarningCode;
 use crate::source::{CaptureOutcome, Captured, Source};
 use crate::store::LocalStore;
 
-/// A proven draft, and how it came to be.
-pub(super) struct Taken {
+/// A verified draft, and how it was captured.
+pub(super) struct CapturedSnapshot {
     /// The plain snapshot, trailer included.
     pub(super) draft: Draft,
     /// What the source knows of it.
     pub(super) captured: Captured,
-    /// SHA-256 of all of it.
+    /// SHA-256 of the whole draft.
     pub(super) sha256: Digest,
-    /// What the proof read in it.
-    pub(super) proof: CheckResult,
-    /// How it was taken.
+    /// What verification read.
+    pub(super) structure: CheckResult,
+    /// How it was captured.
     pub(super) method: Method,
-    /// Why not by a method that comes before.
+    /// Why a preferred method was not used.
     pub(super) reason: Option<String>,
 }
 
-/// Goes through the sources until a draft passes the proof. What does not is thrown away, and told.
-pub(super) fn take(
+/// Tries the sources in order until a draft passes verification.
+///
+/// # Errors
+/// The last failure, if no source gives a snapshot that passes.
+pub(super) fn capture(
     sources: &[&dyn Source],
-    home: &dyn LocalStore,
+    local: &dyn LocalStore,
     compress: bool,
     progress: &dyn Progress,
     report: &mut Report,
-) -> Result<Taken> {
+) -> Result<CapturedSnapshot> {
     let (mut reason, mut last) = (None, anyhow!("no source to save from"));
     for (i, source) in sources.iter().enumerate() {
         let method = source.method();
-        for n in 1..=source.max_attempts() {
-            let draft = home.draft()?;
-            let captured = match fill(compress, *source, &draft, progress)? {
+        for attempt in 1..=source.max_attempts() {
+            let draft = local.draft()?;
+            let captured = match capture_into(compress, *source, &draft, progress)? {
                 CaptureOutcome::Captured(captured) => captured,
                 CaptureOutcome::Unavailable(fault) => {
-                    let text = format!("no {} here: {fault}", method.as_str());
-                    // That the file system cannot is of no concern; that the database cannot be read is.
+                    let text = format!("cannot {} the database: {fault}", method.as_str());
+                    // A file system that cannot clone is normal; a database that cannot be read is not.
                     if fault.kind() == Kind::Corrupt {
-                        report.warn(text);
+                        report.warn(WarningCode::CaptureRetried, text);
                     } else {
-                        log::info!("{text}");
+                        log::debug!("{text}");
                     }
                     reason = Some(fault.to_string());
                     last = fault.into();
                     break;
                 }
             };
-            match prove(&draft, &captured, method, progress).and_then(|p| same_etcd(&captured, p)) {
-                Ok((proof, sha256)) => return Ok(Taken { draft, captured, sha256, proof, method, reason }),
+            let verified =
+                verify(&draft, &captured, method, progress).and_then(|v| ensure_same_member(&captured, v));
+            match verified {
+                Ok((structure, sha256)) => {
+                    return Ok(CapturedSnapshot { draft, captured, sha256, structure, method, reason });
+                }
                 Err(e) => {
-                    if n < source.max_attempts() || i + 1 < sources.len() {
-                        report
-                            .warn(format!("a {} was thrown away and is taken anew: {e:#}", method.as_str()));
+                    if attempt < source.max_attempts() || i + 1 < sources.len() {
+                        report.warn(
+                            WarningCode::CaptureRetried,
+                            format!("{} failed verification, retrying: {e:#}", method.as_str()),
+                        );
                     }
-                    reason = Some(format!("the {} did not pass the proof: {e:#}", method.as_str()));
+                    reason = Some(format!("{} failed verification: {e:#}", method.as_str()));
                     last = e;
                 }
             }
@@ -77,82 +88,86 @@ pub(super) fn take(
     Err(last)
 }
 
-fn fill(
+fn capture_into(
     compress: bool,
     source: &dyn Source,
     draft: &Draft,
     progress: &dyn Progress,
 ) -> Result<CaptureOutcome> {
-    // A zip is written beside the plain draft; deflate does not grow what it cannot shrink by more than this.
+    // A zip is written next to the plain draft; deflate does not grow incompressible data by more than this.
     let factor = if compress { 2 } else { 1 };
-    let room = |size: u64| {
-        draft.ensure_free_space(
-            size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20),
-        )
+    let ensure_space = |size: u64| {
+        let needed = size.saturating_mul(factor).saturating_add(size / 1000).saturating_add(1 << 20);
+        draft.ensure_free_space(needed)
     };
-    source.fill(draft, &room, progress)
+    source.fill(draft, &ensure_space, progress)
 }
 
-/// The walk runs while the disk is still writing, and while a clone is sealed.
-fn prove(
+/// The structure is checked while the disk is still writing, and while a clone gets its trailer.
+fn verify(
     draft: &Draft,
     captured: &Captured,
     method: Method,
     progress: &dyn Progress,
 ) -> Result<(CheckResult, Digest)> {
-    progress.step("proving the snapshot", None);
+    progress.step("verifying the snapshot", None);
     let reader = draft.reader()?;
     let db_len = inspect::database_len(captured.bytes).map_err(|f| anyhow!("{f}"))?;
-    let (sealed, synced, proof) = std::thread::scope(|scope| {
+    let (hashed, synced, structure) = std::thread::scope(|scope| {
         let sync = captured.sha256.map(|_| scope.spawn(|| draft.sync()));
-        let seal = scope.spawn(|| match captured.sha256 {
-            // What was written is read back: the proof is of the file, not of the stream.
-            Some(sent) => read_back(&reader, db_len, sent),
-            None => seal(draft, db_len).and_then(|sha256| draft.sync().map(|()| sha256)),
+        let hash = scope.spawn(|| match captured.sha256 {
+            // What was written is read back: the file is verified, not the stream.
+            Some(sent) => compare_with_sent(&reader, db_len, sent),
+            None => append_trailer(draft, db_len).and_then(|sha256| draft.sync().map(|()| sha256)),
         });
-        let proof = inspect::verify(&reader, db_len);
-        (seal.join(), sync.map(|s| s.join()), proof)
+        let structure = inspect::verify(&reader, db_len);
+        (hash.join(), sync.map(|s| s.join()), structure)
     });
-    let died = |_| anyhow!("a thread died");
-    let sha256 = sealed.map_err(died)??;
-    synced.transpose().map_err(died)?.transpose()?;
-    let proof = proof.context("proving the snapshot")?;
-    if !proof.is_clean() {
-        return Err(Fault::new(
-            Code::DatabaseCorrupt,
-            match method {
-                Method::Clone => format!("the clone of etcd's database is damaged: {}", words(&proof).join("; ")),
-                _ => format!("the database that etcd sent is damaged: {}", words(&proof).join("; ")),
-            },
-        )
-        .hint("Nothing was kept. etcd's own database on this server is damaged: keep the older snapshots, try another server.")
-        .into());
+    let failed = |_| anyhow!("the hashing thread failed");
+    let sha256 = hashed.map_err(failed)??;
+    synced.transpose().map_err(failed)?.transpose()?;
+    let structure = structure.context("verifying the snapshot")?;
+    if !structure.is_clean() {
+        let what = match method {
+            Method::Clone => "the clone of the etcd database is corrupt",
+            _ => "the database that etcd sent is corrupt",
+        };
+        let found = summarize(&records(&structure));
+        return Err(Fault::new(Code::DatabaseCorrupt, format!("{what}: {found}"))
+            .hint(
+                "Nothing was kept. The etcd database on this server is corrupt: keep the older snapshots, and save on \
+                 another server.",
+            )
+            .into());
     }
-    Ok((proof, sha256))
+    Ok((structure, sha256))
 }
 
-/// A file at the usual place may be another etcd's than the one that was asked: a database knows its members.
-fn same_etcd(captured: &Captured, proven: (CheckResult, Digest)) -> Result<(CheckResult, Digest)> {
-    let members = &proven.0.facts.members;
+/// The file at the usual path may belong to another etcd than the one that answered: a database lists its members.
+fn ensure_same_member(captured: &Captured, verified: (CheckResult, Digest)) -> Result<(CheckResult, Digest)> {
+    let members = &verified.0.facts.members;
     match captured.member {
         Some(id) if !members.is_empty() && members.iter().all(|m| m.id != id) => Err(Fault::new(
             Code::EtcdMismatch,
-            format!("the etcd at {} is no member of the cluster that this database is of", captured.endpoint),
+            format!("the etcd at {} is not a member of the cluster in the database file", captured.endpoint),
         )
-        .hint("Check --data-dir and --etcd-endpoints: they have to be of one server.")
+        .hint("Check that --data-dir and --etcd-endpoints are of the same server.")
         .into()),
-        _ => Ok(proven),
+        _ => Ok(verified),
     }
 }
 
-fn read_back(reader: &dyn crate::io::ReadAt, db_len: u64, sent: Digest) -> Result<Digest> {
+fn compare_with_sent(reader: &dyn ReadAt, db_len: u64, sent: Digest) -> Result<Digest> {
     let digests = inspect::hash(reader, db_len, &mut |_| {})?;
-    anyhow::ensure!(Digest(digests.file) == sent, "what was written is not what etcd sent; nothing was kept");
+    anyhow::ensure!(
+        Digest(digests.file) == sent,
+        "the written file differs from what etcd sent; nothing was kept"
+    );
     Ok(sent)
 }
 
-/// Hashes what is in the draft and writes the trailer behind it.
-fn seal(draft: &Draft, db_len: u64) -> Result<Digest> {
+/// Hashes the database in the draft and appends the trailer.
+fn append_trailer(draft: &Draft, db_len: u64) -> Result<Digest> {
     let digests = inspect::seal(&draft.reader()?, db_len, &mut |_| {})?;
     draft
         .file()
@@ -169,6 +184,8 @@ mod tests {
     use super::*;
     use crate::error::kind_of;
     use crate::host::NoProgress;
+    use crate::model::command::Command;
+    use crate::model::warning::WarningCode;
     use crate::store::local::Local;
 
     const STREAMED: &[u8] = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
@@ -241,20 +258,23 @@ mod tests {
         let (clone, stream) = (fake(Method::Clone, clone), fake(Method::Stream, stream));
         let all: Vec<&dyn Source> =
             [&clone, &stream].into_iter().filter(|f| !f.gives.is_empty()).map(|f| f as &dyn Source).collect();
-        let mut report = Report::new("save", 0);
-        let taken = take(&all, &home, false, &NoProgress, &mut report);
+        let mut report = Report::new(Command::Save, 0);
+        let taken = capture(&all, &home, false, &NoProgress, &mut report);
         for fake in [&clone, &stream] {
             assert_eq!(fake.next.get(), fake.gives.len(), "asked as often as meant");
         }
         assert!(
-            report.warnings.iter().all(|w| w.contains("page 3") && w.contains("thrown away")),
+            report
+                .warnings
+                .iter()
+                .all(|w| w.code == WarningCode::CaptureRetried && w.message.contains("page 3")),
             "{report:?}"
         );
         if let Ok(taken) = &taken
             && taken.method == Method::Clone
         {
             let mut bytes = vec![0; STREAMED.len()];
-            crate::io::ReadAt::read_exact_at(&taken.draft.reader().unwrap(), &mut bytes, 0).unwrap();
+            ReadAt::read_exact_at(&taken.draft.reader().unwrap(), &mut bytes, 0).unwrap();
             assert!(bytes == STREAMED, "sealed as etcd seals it");
             assert_eq!(taken.sha256.0, <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(STREAMED)));
         }
@@ -262,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_that_is_not_proven_is_taken_again_and_then_streamed() {
+    fn a_clone_that_fails_verification_is_retried_and_then_streamed() {
         let (done, events) = outcome(&[Whole], &[]);
         assert_eq!((done.unwrap(), events), ((Method::Clone, None), 0));
         let (done, events) = outcome(&[Damaged, Whole], &[]);
@@ -272,7 +292,7 @@ mod tests {
         let (done, events) = outcome(&[Damaged, Damaged], &[Whole]);
         let (method, reason) = done.unwrap();
         assert_eq!((method, events), (Method::Stream, 2));
-        assert!(reason.unwrap().contains("did not pass the proof"));
+        assert!(reason.is_some());
         let (done, events) = outcome(&[Nothing], &[Whole]);
         assert_eq!((done.unwrap(), events), ((Method::Stream, Some("no such file system".into())), 0));
         let (done, events) = outcome(&[Damaged, Nothing], &[Whole]);
@@ -280,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_source_gives_is_an_error_of_the_last() {
+    fn the_error_of_the_last_source_is_reported_if_none_gives_a_snapshot() {
         let (done, events) = outcome(&[Damaged, Damaged], &[Damaged]);
         assert_eq!((kind_of(&done.unwrap_err()), events), (Kind::Corrupt, 2));
         let (done, events) = outcome(&[Damaged, Damaged], &[]);

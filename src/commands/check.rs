@@ -1,58 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The whole proof of a plain snapshot: checksum and walk side by side, on two threads over the same bytes.
+//! The full check of a plain snapshot: checksum and structure at the same time, in two threads over the same bytes.
 
 use anyhow::{Result, anyhow};
 
 use crate::host::Progress;
 use crate::inspect::{self, CheckResult, Digests, Finding};
 use crate::io::ReadAt;
+use crate::model::snapshot::FindingRecord;
 
-/// What the examination of a snapshot's bytes gave.
-pub(super) struct Examined {
-    /// SHA-256 of the file and of the database in it.
+/// What the check of a snapshot's bytes found.
+pub(super) struct Checked {
+    /// The digests; `None` if nothing could be hashed.
     pub(super) digests: Option<Digests>,
-    /// The walk's result; `None` where it was not asked for or made no sense.
-    pub(super) proof: Option<CheckResult>,
-    /// Everything found wrong, in words.
-    pub(super) findings: Vec<String>,
+    /// The structure; `None` if only the checksum was asked for, or the size is impossible.
+    pub(super) structure: Option<CheckResult>,
+    /// What is wrong.
+    pub(super) findings: Vec<FindingRecord>,
 }
 
 /// Reads everything. With `quick` only the checksum is compared.
-pub(super) fn examine(data: &dyn ReadAt, quick: bool, progress: &dyn Progress) -> Result<Examined> {
+///
+/// # Errors
+/// If the bytes cannot be read. Damage is not an error but a finding.
+pub(super) fn check_snapshot(data: &dyn ReadAt, quick: bool, progress: &dyn Progress) -> Result<Checked> {
     let db_len = match inspect::database_len(data.size()) {
         Ok(len) => len,
         Err(finding) => {
             let digests = inspect::hash(data, data.size(), &mut |n| progress.advance(n))?;
-            return Ok(Examined { digests: Some(digests), proof: None, findings: vec![word(&finding)] });
+            return Ok(Checked { digests: Some(digests), structure: None, findings: vec![record(&finding)] });
         }
     };
-    let (digests, proof) = std::thread::scope(|scope| {
+    let (digests, structure) = std::thread::scope(|scope| {
         let walk = (!quick).then(|| scope.spawn(|| inspect::verify(data, db_len)));
         let digests = inspect::hash(data, db_len, &mut |n| progress.advance(n));
-        let proof = walk.map(|w| w.join().map_err(|_| anyhow!("the walk died")).and_then(|r| r)).transpose();
-        (digests, proof)
+        let structure =
+            walk.map(|w| w.join().map_err(|_| anyhow!("the checking thread failed")).and_then(|r| r));
+        (digests, structure.transpose())
     });
-    let (digests, proof) = (digests?, proof?);
-    let mut findings: Vec<String> = Vec::new();
+    let (digests, structure) = (digests?, structure?);
+    let mut findings = Vec::new();
     if let Err(finding) = inspect::check_trailer(&digests.database, &inspect::trailer(data, db_len)?) {
-        findings.push(word(&finding));
+        findings.push(record(&finding));
     }
-    if let Some(proof) = &proof {
-        findings.extend(words(proof));
+    if let Some(structure) = &structure {
+        findings.extend(records(structure));
     }
-    Ok(Examined { digests: Some(digests), proof, findings })
+    Ok(Checked { digests: Some(digests), structure, findings })
 }
 
-/// A finding as text, with its label: the word that k3s-snapshot-verify(8) explains.
-fn word(finding: &Finding) -> String {
-    format!("{finding} [{}]", finding.check.as_str())
+/// The finding that a file is not an etcd snapshot at all.
+pub(super) fn not_a_snapshot() -> FindingRecord {
+    FindingRecord::new("format", "not an etcd snapshot")
 }
 
-/// A proof's findings as text.
-pub(super) fn words(proof: &CheckResult) -> Vec<String> {
-    let mut all: Vec<String> = proof.findings.iter().map(word).collect();
-    if proof.more > 0 {
-        all.push(format!("and {} more", proof.more));
+fn record(finding: &Finding) -> FindingRecord {
+    FindingRecord::new(finding.check.as_str(), finding.to_string())
+}
+
+/// The findings of the structure check.
+pub(super) fn records(structure: &CheckResult) -> Vec<FindingRecord> {
+    let mut all: Vec<FindingRecord> = structure.findings.iter().map(record).collect();
+    if structure.more > 0 {
+        all.push(FindingRecord::new("more", format!("{} more findings", structure.more)));
     }
     all
+}
+
+/// Findings in one line, for an error message.
+pub(super) fn summarize(findings: &[FindingRecord]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

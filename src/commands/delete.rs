@@ -1,122 +1,159 @@
 // SPDX-License-Identifier: Apache-2.0
-//! delete: deletes snapshots by their exact names, in the folder and in the bucket. All names are checked in all places
-//! before the first is deleted.
+//! delete: deletes snapshots by their exact names, in the snapshot directory and in the bucket. All names are checked in
+//! all locations before the first file is deleted.
 
 use std::collections::HashSet;
 
 use anyhow::Result;
 
-use super::prune::{Doomed, FOLDER, certain, remove};
-use super::upload::forgive;
+use super::pending::clear_pending_uploads;
+use super::removal::{Deletion, LOCAL_DIR, delete_all, ensure_complete_listing};
 use crate::error::{Code, Fault};
 use crate::host::Progress;
-use crate::model::report::{Report, Row};
+use crate::model::report::{Action, Report, Row};
 use crate::model::retention::{check_name, last_good};
 use crate::model::snapshot::{Listing, Snapshot, State};
-use crate::store::{Remote, Store};
+use crate::store::{RemoteStore, Store};
 
 /// What is to be deleted, and how.
 pub struct Request<'a> {
     /// Names of snapshots.
     pub names: &'a [String],
-    /// Whether the last good one of a group may go.
+    /// Whether the last good one of a group may be deleted.
     pub force: bool,
-    /// Whether names that do not exist are passed over.
+    /// Whether names that do not exist are ignored.
     pub ignore_missing: bool,
-    /// Whether it is only shown.
+    /// Whether nothing is deleted.
     pub dry_run: bool,
-    /// Asks whether these are to be deleted; false where somebody said no.
+    /// Asks for a confirmation; false if it was declined.
     pub confirm: &'a dyn Fn(&[&str]) -> Result<bool>,
-    /// Hash of this server's token, where it is known.
+    /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
 }
 
-/// Deletes what was named wherever it lies, or nothing.
+/// The named snapshots of both locations.
+struct Selected {
+    /// All snapshots: first the local ones, then those in the bucket.
+    all: Vec<Snapshot>,
+    /// How many of them are local.
+    local: usize,
+    /// Locations of those that are the last good ones of their names.
+    last: HashSet<String>,
+}
+
+/// Deletes the named snapshots in every location, or none.
+///
+/// # Errors
+/// If a name is invalid, does not exist or is not a snapshot; if it is the last good one; if a listing is incomplete; if
+/// the confirmation is declined. Failed deletions are errors in the report.
 pub fn run(
     req: &Request,
-    home: &dyn Store,
-    bucket: Option<&dyn Remote>,
+    local: &dyn Store,
+    bucket: Option<&dyn RemoteStore>,
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
+    let location = bucket.map(|b| format!("'{}'", b.url())).unwrap_or_default();
+    let selected = select(req, local, bucket, &location)?;
+    let (local_files, bucket_files) = add_rows(req, &selected, report);
+    ensure_not_last(req, &selected)?;
+    if req.dry_run || report.snapshots.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<&str> = selected
+        .all
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| is_named(req, s))
+        .map(|(i, s)| if i < selected.local { s.file.as_str() } else { s.location.as_str() })
+        .collect();
+    if !(req.confirm)(&shown)? {
+        return Err(Fault::new(Code::NotConfirmed, "canceled; nothing was deleted").into());
+    }
+    clear_pending_uploads(local, &bucket_files);
+    delete_all(&local_files, local, LOCAL_DIR, progress, report);
+    if let Some(bucket) = bucket {
+        delete_all(&bucket_files, bucket, &location, progress, report);
+    }
+    Ok(())
+}
+
+fn is_named(req: &Request, snapshot: &Snapshot) -> bool {
+    req.names.contains(&snapshot.file)
+}
+
+fn select(
+    req: &Request,
+    local: &dyn Store,
+    bucket: Option<&dyn RemoteStore>,
+    location: &str,
+) -> Result<Selected> {
     for name in req.names {
         check_name(name).map_err(|why| {
             Fault::new(Code::InvalidName, format!("the name '{}' {why}", name.escape_debug()))
         })?;
     }
-    let mut all = sorted(home.list()?, FOLDER)?;
-    let here = all.len();
-    let place = bucket.map(|b| format!("'{}'", b.url())).unwrap_or_default();
+    let mut all = oldest_first(local.list()?, LOCAL_DIR)?;
+    let local = all.len();
     if let Some(bucket) = bucket {
-        all.extend(sorted(bucket.list()?, &place)?);
+        all.extend(oldest_first(bucket.list()?, location)?);
     }
-    let named: HashSet<&str> = req.names.iter().map(String::as_str).collect();
-    let doomed = |s: &Snapshot| named.contains(s.file.as_str());
-    known(req, &all.iter().filter(|s| doomed(s)).collect::<Vec<_>>())?;
-    let last: HashSet<&str> = last_good(&all, &named).into_iter().map(|s| s.location.as_str()).collect();
-    let (mut in_folder, mut in_bucket): (Vec<Doomed>, Vec<Doomed>) = (vec![], vec![]);
-    for (i, snapshot) in all.iter().enumerate().filter(|(_, s)| doomed(s)) {
-        let kept = last.contains(snapshot.location.as_str()) && !req.force;
-        let reason = if kept { "the last good one of its name" } else { "named" };
-        let place = if i < here { &mut in_folder } else { &mut in_bucket };
-        place.push((report.snapshots.len(), snapshot.file.clone()));
+    ensure_names_exist(req, &all.iter().filter(|s| is_named(req, s)).collect::<Vec<_>>())?;
+    let names: HashSet<&str> = req.names.iter().map(String::as_str).collect();
+    let last = last_good(&all, &names).into_iter().map(|s| s.location.clone()).collect();
+    Ok(Selected { all, local, last })
+}
+
+/// Adds a row for each named snapshot. Returns the local ones and those in the bucket.
+fn add_rows(req: &Request, selected: &Selected, report: &mut Report) -> (Vec<Deletion>, Vec<Deletion>) {
+    let (mut local, mut bucket) = (vec![], vec![]);
+    for (i, snapshot) in selected.all.iter().enumerate().filter(|(_, s)| is_named(req, s)) {
+        let kept = selected.last.contains(&snapshot.location) && !req.force;
+        let (action, reason) =
+            if kept { (Action::Keep, "the last good one of its name") } else { (Action::Remove, "named") };
+        let deletion = Deletion { row: report.snapshots.len(), file: snapshot.file.clone() };
+        if i < selected.local { &mut local } else { &mut bucket }.push(deletion);
         report.snapshots.push(Row {
-            action: Some(if kept { "keep" } else { "remove" }),
+            action: Some(action),
             reasons: vec![reason.to_owned()],
             ..Row::from_snapshot(snapshot, req.token)
         });
     }
-    let refused = all.iter().filter(|s| doomed(s) && !req.force).find(|s| last.contains(s.location.as_str()));
-    if let Some(first) = refused {
-        return Err(Fault::new(
-            Code::LastGoodSnapshot,
-            format!(
-                "'{}' is the last good snapshot of its name ({}); nothing was deleted",
-                first.location.escape_debug(),
-                first.state.as_str()
-            ),
-        )
-        .hint("Save another one first, or say --force.")
-        .into());
-    }
-    if req.dry_run || report.snapshots.is_empty() {
-        return Ok(());
-    }
-    let shown: Vec<&str> = all
-        .iter()
-        .enumerate()
-        .filter(|(_, s)| doomed(s))
-        .map(|(i, s)| if i < here { s.file.as_str() } else { s.location.as_str() })
-        .collect();
-    if !(req.confirm)(&shown)? {
-        return Err(Fault::new(Code::NotConfirmed, "somebody said no; nothing was deleted").into());
-    }
-    forgive(home, &in_bucket);
-    remove(&in_folder, home, FOLDER, progress, report);
-    if let Some(bucket) = bucket {
-        remove(&in_bucket, bucket, &place, progress, report);
-    }
-    Ok(())
+    (local, bucket)
 }
 
-/// All there is in a place, oldest first; fails unless that is known to be all.
-fn sorted(mut listing: Listing, place: &str) -> Result<Vec<Snapshot>> {
-    certain(&listing, place)?;
-    listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
-    Ok(listing.snapshots)
+fn ensure_not_last(req: &Request, selected: &Selected) -> Result<()> {
+    let is_last = |s: &&Snapshot| is_named(req, s) && selected.last.contains(&s.location);
+    let Some(first) = selected.all.iter().find(is_last).filter(|_| !req.force) else { return Ok(()) };
+    Err(Fault::new(
+        Code::LastGoodSnapshot,
+        format!(
+            "'{}' is the last good snapshot of its name ({}); nothing was deleted",
+            first.location.escape_debug(),
+            first.state.as_str()
+        ),
+    )
+    .hint("Save another one first with 'k3s-snapshot save', or use --force.")
+    .into())
 }
 
-/// Fails where a name is that of nothing, or of what is not a snapshot.
-fn known(req: &Request, doomed: &[&Snapshot]) -> Result<()> {
-    if let Some(foreign) = doomed.iter().find(|s| s.state == State::Foreign || s.name.is_none()) {
+/// All snapshots of a location, the oldest first.
+fn oldest_first(listing: Listing, location: &str) -> Result<Vec<Snapshot>> {
+    ensure_complete_listing(&listing, location)?;
+    Ok(listing.sorted())
+}
+
+/// Fails if a name does not exist, or is not that of a snapshot.
+fn ensure_names_exist(req: &Request, found: &[&Snapshot]) -> Result<()> {
+    if let Some(foreign) = found.iter().find(|s| s.state == State::Foreign || s.name.is_none()) {
         return Err(Fault::new(
             Code::NotASnapshot,
             format!("'{}' is not a snapshot; nothing was deleted", foreign.file.escape_debug()),
         )
         .into());
     }
-    let there: HashSet<&str> = doomed.iter().map(|s| s.file.as_str()).collect();
-    let missing: Vec<&String> = req.names.iter().filter(|n| !there.contains(n.as_str())).collect();
+    let existing: HashSet<&str> = found.iter().map(|s| s.file.as_str()).collect();
+    let missing: Vec<&String> = req.names.iter().filter(|n| !existing.contains(n.as_str())).collect();
     let Some(first) = missing.first() else { return Ok(()) };
     if req.ignore_missing {
         missing.iter().for_each(|name| log::info!("no snapshot '{}'", name.escape_debug()));
@@ -126,6 +163,6 @@ fn known(req: &Request, doomed: &[&Snapshot]) -> Result<()> {
         Code::SnapshotNotFound,
         format!("no snapshot '{}'; nothing was deleted", first.escape_debug()),
     )
-    .hint("k3s-snapshot-list shows what is there; --ignore-missing passes over what is not.")
+    .hint("Run 'k3s-snapshot list' to see the names; --ignore-missing ignores names that do not exist.")
     .into())
 }

@@ -1,31 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! fetch: brings a snapshot from the bucket into a folder. It gets its name there only when it is proven.
+//! fetch: downloads a snapshot from the bucket into a directory. It gets its name there only after it is verified.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::verify::{fetch, proof_of};
+use super::check::{not_a_snapshot, summarize};
+use super::verify::{download_while, verify_stream};
 use crate::error::{Code, Fault};
 use crate::host::{Draft, NoProgress, Progress, Published};
 use crate::io::ReadAt;
 use crate::model::report::{Report, Row};
-use crate::model::snapshot::{Snapshot, State};
+use crate::model::snapshot::{FindingRecord, Snapshot, State};
 use crate::store::Store;
 
 /// What to fetch, and where to.
 pub struct Request<'a> {
-    /// The snapshot's name.
+    /// Name of the snapshot in the bucket.
     pub file: &'a str,
-    /// The folder.
+    /// The directory.
     pub to: &'a Path,
-    /// How many stretches at once.
-    pub ways: usize,
-    /// Hash of this server's token, where it is known.
+    /// How many requests may be in flight.
+    pub parallel: usize,
+    /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
 }
 
-/// Fetches one.
+/// Fetches one snapshot.
+///
+/// # Errors
+/// If the snapshot does not exist, the target exists, the download fails, or the snapshot is corrupt: nothing is kept.
 pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mut Report) -> Result<()> {
     let opened = from.open(req.file)?;
     let name = opened.snapshot.name.clone();
@@ -34,47 +38,42 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
         return Err(Fault::new(Code::InvalidName, what).into());
     }
     let target = req.to.join(req.file);
+    let exists = || {
+        Fault::new(Code::FileExists, format!("'{}' already exists", target.display()))
+            .hint("Choose another directory, or remove the file.")
+    };
     if target.symlink_metadata().is_ok() {
-        return Err(Fault::new(Code::FileExists, format!("'{}' is there already", target.display()))
-            .hint("Name another folder, or move it away.")
-            .into());
+        return Err(exists().into());
     }
-    let doing = || format!("fetching '{}'", opened.snapshot.location.escape_debug());
     let draft = Draft::new(req.to)?;
     let scratch = |_| Draft::new(req.to);
-    let checked = fetch(&*opened.data, req.file, (req.ways, true), &draft, progress, |data| {
-        proof_of(data, req.file, name.as_ref(), false, &scratch, &NoProgress)
+    let found = download_while(&*opened.data, req.file, (req.parallel, true), &draft, progress, |data| {
+        verify_stream(data, req.file, name.as_ref(), false, &scratch, &NoProgress)
     })
-    .with_context(doing)?;
-    let mut findings = checked.examined.findings;
-    if !checked.is_snapshot {
-        findings = vec!["this is not an etcd snapshot at all".to_owned()];
+    .with_context(|| format!("fetching '{}'", opened.snapshot.location.escape_debug()))?;
+    let mut findings = found.checked.findings;
+    if !found.is_snapshot {
+        findings = vec![not_a_snapshot()];
     }
     let recorded = opened.manifest.filter(|m| m.verified_at.is_some());
-    if let Some(old) = recorded.as_ref().filter(|m| m.stored_sha256 != checked.stored) {
-        findings.push(format!(
-            "its SHA-256 is {}, that of the snapshot that was sent was {}",
-            checked.stored, old.stored_sha256
+    if let Some(old) = recorded.as_ref().filter(|m| m.stored_sha256 != found.stored) {
+        findings.push(FindingRecord::new(
+            "changed",
+            format!("its SHA-256 is {} (uploaded: {})", found.stored, old.stored_sha256),
         ));
     }
     if !findings.is_empty() {
-        return Err(Fault::new(
-            Code::SnapshotCorrupt,
-            format!("'{}' is damaged: {}", req.file.escape_debug(), findings.join("; ")),
-        )
-        .hint("Nothing was kept. Fetch an older one; k3s-snapshot-list --s3 shows what is there.")
-        .into());
+        let what = format!("'{}' is corrupt: {}", req.file.escape_debug(), summarize(&findings));
+        return Err(Fault::new(Code::SnapshotCorrupt, what)
+            .hint("Nothing was kept. Fetch an older one; 'k3s-snapshot list --s3' shows the names.")
+            .into());
     }
     let size = draft.reader()?.size();
     match draft.publish(req.file, size)? {
         Published::Done(_) => {}
-        Published::Taken(_) => {
-            return Err(
-                Fault::new(Code::FileExists, format!("'{}' is there already", target.display())).into()
-            );
-        }
+        Published::Taken(_) => return Err(exists().into()),
     }
-    let here = Snapshot {
+    let local = Snapshot {
         location: format!("file://{}", target.display()),
         state: State::Verified,
         manifest: recorded,
@@ -82,6 +81,6 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
     };
     report
         .snapshots
-        .push(Row { sha256: Some(checked.stored.to_string()), ..Row::from_snapshot(&here, req.token) });
+        .push(Row { sha256: Some(found.stored.to_string()), ..Row::from_snapshot(&local, req.token) });
     Ok(())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! list: what lies there and what is known of it. Opens no snapshot.
+//! list: what is stored in the locations, and what is known of it. Opens no snapshot, changes nothing.
 
 use std::time::Duration;
 
@@ -8,75 +8,79 @@ use anyhow::Result;
 use crate::error::{Code, Fault};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Freshness, Listing, Snapshot, State};
+use crate::model::warning::WarningCode;
 use crate::store::Store;
 
-/// A snapshot may be this much younger than now before its date is not believed, in seconds.
-const SKEW: u64 = 300;
+/// A snapshot that is dated further ahead than this does not count as recent, in seconds.
+const MAX_CLOCK_SKEW: u64 = 300;
 
-/// Lists, oldest first. With `max_age`, fails unless a proven snapshot is that young.
+/// Lists all locations, the oldest snapshot first. With `max_age`, fails unless a verified snapshot is that young.
+///
+/// # Errors
+/// If the only location cannot be listed, or [`Code::SnapshotTooOld`].
 pub fn run(
-    places: &[&dyn Store],
+    locations: &[&dyn Store],
     token: Option<&str>,
     max_age: Option<Duration>,
     now: u64,
     report: &mut Report,
 ) -> Result<()> {
     let mut listing = Listing { snapshots: vec![], complete: true, manifests_readable: true };
-    for place in places {
-        // What one place has is worth showing where another cannot be reached.
-        match place.list() {
+    for location in locations {
+        // The content of one location is worth showing if another cannot be reached.
+        match location.list() {
             Ok(more) => {
                 listing.snapshots.extend(more.snapshots);
                 listing.complete &= more.complete;
-                listing.manifests_readable &= more.manifests_readable;
             }
-            Err(e) if places.len() > 1 => report.fail(&e),
+            Err(e) if locations.len() > 1 => report.fail(&e),
             Err(e) => return Err(e),
         }
     }
-    listing.snapshots.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
-    report.snapshots = listing.snapshots.iter().map(|s| Row::from_snapshot(s, token)).collect();
-    if !listing.complete {
-        report.warn("not everything could be looked at; the list is incomplete");
+    let complete = listing.complete;
+    let all = listing.sorted();
+    report.snapshots = all.iter().map(|s| Row::from_snapshot(s, token)).collect();
+    if !complete {
+        report.warn(WarningCode::ListingIncomplete, "not everything could be listed");
     }
     match max_age {
-        Some(max_age) => fresh(&listing.snapshots, max_age, now),
+        Some(max_age) => ensure_recent(&all, max_age, now),
         None => Ok(()),
     }
 }
 
-fn fresh(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
-    // What a member that was cut off gave, or a database that was saved cold, may be weeks old whatever its date says.
+fn ensure_recent(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
+    // A snapshot of a member that was cut off, or of a database at rest, may be weeks old whatever its date says.
     let counts = |s: &&Snapshot| {
-        let recency = s.manifest.as_ref().and_then(|m| m.freshness.as_ref());
-        s.state == State::Verified && matches!(recency, None | Some(Freshness::Current { .. }))
+        let freshness = s.manifest.as_ref().and_then(|m| m.freshness.as_ref());
+        s.state == State::Verified && matches!(freshness, None | Some(Freshness::Current { .. }))
     };
-    let newest =
-        all.iter().filter(counts).filter(|s| s.created_at <= now + SKEW).max_by_key(|s| s.created_at);
+    let dated = |s: &&Snapshot| s.created_at <= now.saturating_add(MAX_CLOCK_SKEW);
+    let newest = all.iter().filter(counts).filter(dated).max_by_key(|s| s.created_at);
     let (what, hint) = match newest {
         Some(s) if now.saturating_sub(s.created_at) <= max_age.as_secs() => return Ok(()),
         Some(s) => (
             format!(
-                "the newest proven snapshot, '{}', is {} old",
+                "the newest verified snapshot, '{}', is {} old",
                 s.file.escape_debug(),
-                words(now - s.created_at)
+                format_age(now.saturating_sub(s.created_at))
             ),
-            "Save one with k3s-snapshot-save, and look into why the last one failed.",
+            "Save one with 'k3s-snapshot save', and check why the last save failed.",
         ),
         None => (
             match all.iter().filter(counts).count() {
-                0 => "there is no snapshot that is proven and current".to_owned(),
-                n => format!("the {n} proven snapshots are dated in the future"),
+                0 => "no snapshot is verified and current".to_owned(),
+                n => format!("all {n} verified snapshots are dated in the future"),
             },
-            "k3s-snapshot-save makes one; k3s-snapshot-verify --all proves those that are there.",
+            "Save one with 'k3s-snapshot save', or verify the existing ones with 'k3s-snapshot verify --all'.",
         ),
     };
-    Err(Fault::new(Code::SnapshotTooOld, format!("{what}; at most {} is allowed", words(max_age.as_secs())))
-        .hint(hint)
-        .into())
+    let limit = format_age(max_age.as_secs());
+    Err(Fault::new(Code::SnapshotTooOld, format!("{what}; the limit is {limit}")).hint(hint).into())
 }
 
-fn words(seconds: u64) -> String {
+/// A duration for people, in one unit.
+fn format_age(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The verbs: gather, decide, do, report. One file each.
-//!
-//! To add one: a file here, its arguments in `cli/`, its wiring in `wire/`, ten lines in `bin/`. A verb sees
-//! traits, `model` and `inspect`; never a concrete store or source, never the clock.
+//! The commands, one per file: gather, decide, act, report. They see traits and pure values, never a concrete adapter.
 
 mod capture;
 mod check;
+pub mod check_s3;
 pub mod delete;
 pub mod fetch;
 pub mod list;
+mod pending;
 pub mod prune;
+mod removal;
 pub mod restore;
 pub mod save;
 pub mod upload;

@@ -1,209 +1,158 @@
 // SPDX-License-Identifier: Apache-2.0
-//! prune: deletes what the retention policy does not keep. Everything is decided in `model/retention`; what is printed
-//! by a dry run is what is done without one.
+//! prune: deletes what the retention policy does not keep. Every decision is made in `model/retention`; a dry run prints
+//! exactly what a run without it does.
 //!
-//! Each place is pruned by itself: what cannot be looked at there stops everything there, and nothing elsewhere.
+//! Each location is pruned by itself: what cannot be listed stops everything there, and nothing elsewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::upload::forgive;
-use crate::error::{Code, Fault};
+use super::pending::clear_pending_uploads;
+use super::removal::{Deletion, LOCAL_DIR, count, delete_all, ensure_complete_listing};
+use super::upload::OpenRemote;
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{Decision, Policies, PruneInput, Selection, judge};
 use crate::model::snapshot::{Leftover, Listing};
-use crate::store::{LocalStore, Remote, Store};
-
-/// What the folder is called in sentences.
-pub(super) const FOLDER: &str = "the snapshot folder";
+use crate::model::warning::WarningCode;
+use crate::store::{LocalStore, RemoteStore, Store};
 
 /// What is to be pruned, and how.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// Which snapshots it is about.
+    /// Which snapshots are selected.
     pub selection: &'a Selection,
     /// Seconds since the epoch.
     pub now: u64,
-    /// Whether a fall of the entries is meant.
+    /// Whether a drop of the key revisions is intended.
     pub accept_drop: bool,
-    /// Whether it is only shown.
+    /// Whether nothing is deleted.
     pub dry_run: bool,
-    /// Hash of this server's token, where it is known.
+    /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
 }
 
-/// The bucket, and what is kept in it.
-pub struct Bucket<'a> {
-    /// Opens it. Where that fails, the folder is pruned all the same.
-    pub open: &'a dyn Fn() -> Result<Box<dyn Remote>>,
+/// The local location, with its policies.
+pub struct Local<'a> {
+    /// The snapshot directory.
+    pub store: &'a dyn LocalStore,
     /// What is kept there.
     pub policies: &'a Policies,
 }
 
-/// Judges all that is in the folder, and deletes what goes, the oldest first; then the same in the bucket.
+/// The bucket, with its policies.
+pub struct Bucket<'a> {
+    /// Opens it. If that fails, the snapshot directory is pruned all the same.
+    pub open: OpenRemote<'a>,
+    /// Which snapshots are selected in it.
+    pub selection: &'a Selection,
+    /// What is kept there.
+    pub policies: &'a Policies,
+}
+
+/// Applies the policies to the snapshot directory, then to the bucket, and deletes the oldest first.
+///
+/// # Errors
+/// If a location cannot be listed completely. Failed deletions are errors in the report.
 pub fn run(
     req: &Request,
-    home: &dyn LocalStore,
-    policies: &Policies,
+    local: Option<&Local>,
     bucket: Option<&Bucket>,
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
-    let here = folder(req, home, policies, progress, report);
-    let Some(bucket) = bucket else { return here };
-    if let Err(e) = here {
+    let pruned = local.map_or(Ok(()), |local| prune_local(req, local, progress, report));
+    let Some(bucket) = bucket else { return pruned };
+    if let Err(e) = pruned {
         report.fail(&e);
     }
-    there(req, home, bucket, progress, report)
+    prune_bucket(req, local.map(|l| l.store), bucket, progress, report)
 }
 
-fn folder(
-    req: &Request,
-    home: &dyn LocalStore,
-    policies: &Policies,
-    progress: &dyn Progress,
-    report: &mut Report,
-) -> Result<()> {
-    let listing = home.list()?;
-    certain(&listing, FOLDER)?;
-    let leftovers = home.leftovers()?;
-    let doomed = decide(req, req.selection, &listing, &leftovers, policies, report);
+fn prune_local(req: &Request, local: &Local, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+    let listing = local.store.list()?;
+    ensure_complete_listing(&listing, LOCAL_DIR)?;
+    let leftovers = local.store.leftovers()?;
+    let deletions = plan(req, req.selection, &listing, &leftovers, local.policies, report);
     if req.dry_run {
-        log::info!("{} would be deleted from {FOLDER}", count(doomed.len()));
+        log::info!("{} would be deleted from {LOCAL_DIR}", count(deletions.len()));
     } else {
-        remove(&doomed, home, FOLDER, progress, report);
-        forget(req, home, report);
+        delete_all(&deletions, local.store, LOCAL_DIR, progress, report);
+        drop_orphan_manifests(req, local.store, report);
     }
     Ok(())
 }
 
-fn there(
+fn prune_bucket(
     req: &Request,
-    home: &dyn LocalStore,
+    local: Option<&dyn LocalStore>,
     bucket: &Bucket,
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
-    let (remote, listing, told) = look(req, bucket).context("nothing was deleted in the bucket")?;
-    let place = format!("'{}'", remote.url());
-    certain(&listing, &place)?;
-    let selection = Selection { told: Some(told), ..req.selection.clone() };
-    let doomed = decide(req, &selection, &listing, &[], bucket.policies, report);
+    let (remote, listing, owners) =
+        list_bucket(bucket).context("listing the bucket; nothing was deleted there")?;
+    let location = format!("'{}'", remote.url());
+    ensure_complete_listing(&listing, &location)?;
+    let selection = Selection { told: Some(owners), ..bucket.selection.clone() };
+    let deletions = plan(req, &selection, &listing, &[], bucket.policies, report);
     if req.dry_run {
-        log::info!("{} would be deleted from {place}", count(doomed.len()));
+        log::info!("{} would be deleted from {location}", count(deletions.len()));
     } else {
-        forgive(home, &doomed);
-        remove(&doomed, &*remote, &place, progress, report);
-        forget(req, &*remote, report);
+        if let Some(local) = local {
+            clear_pending_uploads(local, &deletions);
+        }
+        delete_all(&deletions, &*remote, &location, progress, report);
+        drop_orphan_manifests(req, &*remote, report);
     }
     Ok(())
 }
 
-/// Stem to node.
-type Told = BTreeMap<String, String>;
+/// The node of each stem that another node may have written.
+type NodeOwners = BTreeMap<String, String>;
 
-/// All that has to be known of the bucket: one list, and a look at one object of each stem that may be of another node.
-fn look(req: &Request, bucket: &Bucket) -> Result<(Box<dyn Remote>, Listing, Told)> {
+/// The listing of the bucket, and the owner of each stem whose name alone does not tell it.
+fn list_bucket(bucket: &Bucket) -> Result<(Box<dyn RemoteStore>, Listing, NodeOwners)> {
     let remote = (bucket.open)()?;
     let listing = remote.list()?;
-    let mut told = Told::new();
-    for (stem, file) in req.selection.asks(&listing.snapshots) {
+    let mut owners = NodeOwners::new();
+    for (stem, file) in bucket.selection.asks(&listing.snapshots) {
         if let Some(node) = remote.node_of(file)? {
-            told.insert(stem.to_owned(), node);
+            owners.insert(stem.to_owned(), node);
         }
     }
-    Ok((remote, listing, told))
+    Ok((remote, listing, owners))
 }
 
-/// A file that goes, behind the number of its row in the report.
-pub(super) type Doomed = (usize, String);
-
-/// Judges, and reports a row for everything there. Gives back what goes, the oldest first.
-fn decide(
+/// Applies the policies and reports a row for everything listed. Returns what is to be deleted, the oldest first.
+fn plan(
     req: &Request,
     selection: &Selection,
     listing: &Listing,
     leftovers: &[Leftover],
     policies: &Policies,
     report: &mut Report,
-) -> Vec<Doomed> {
-    let ask = PruneInput { selection, policies, now: req.now, accept_drop: req.accept_drop };
-    let judgement = judge(&listing.snapshots, leftovers, &ask);
-    judgement.warnings.iter().for_each(|text| report.warn(text));
-    let mut doomed = Vec::new();
-    for verdict in &judgement.verdicts {
-        if matches!(verdict.decision, Decision::Remove(_)) {
-            doomed.push((report.snapshots.len(), verdict.snapshot.file.clone()));
+) -> Vec<Deletion> {
+    let input = PruneInput { selection, policies, now: req.now, accept_drop: req.accept_drop };
+    let plan = judge(&listing.snapshots, leftovers, &input);
+    plan.warnings.iter().for_each(|text| report.warn(WarningCode::PolicyWarning, text));
+    let mut deletions = Vec::new();
+    for action in &plan.verdicts {
+        if matches!(action.decision, Decision::Remove(_)) {
+            deletions.push(Deletion { row: report.snapshots.len(), file: action.snapshot.file.clone() });
         }
-        report.snapshots.push(Row {
-            action: verdict.decision.as_str(),
-            reasons: verdict.decision.reasons(),
-            ..Row::from_snapshot(verdict.snapshot, req.token)
-        });
+        report.snapshots.push(Row::from_decision(action.snapshot, &action.decision, req.token));
     }
-    doomed
+    deletions
 }
 
-fn forget(req: &Request, store: &dyn Store, report: &mut Report) {
+fn drop_orphan_manifests(req: &Request, store: &dyn Store, report: &mut Report) {
     match store.delete_orphan_manifests(req.now) {
         Ok(0) => {}
-        Ok(n) => log::info!("{n} manifests of snapshots that are gone were deleted"),
-        Err(e) => report.warn(format!("{e:#}")),
+        Ok(n) => log::debug!("{n} manifests of deleted snapshots removed"),
+        Err(e) => report.warn(WarningCode::TidyFailed, format!("{e:#}")),
     }
-}
-
-/// Fails unless everything was seen: who deletes has to know all. `place` is where that was, in words.
-pub(super) fn certain(listing: &Listing, place: &str) -> Result<()> {
-    let why = match (listing.complete, listing.manifests_readable) {
-        (true, true) => return Ok(()),
-        (false, _) => format!("not everything in {place} could be looked at"),
-        (_, false) => {
-            format!("the manifests of {place} cannot be read, so nobody knows which snapshots are proven")
-        }
-    };
-    Err(Fault::new(Code::ListingIncomplete, format!("{why}; nothing was deleted there"))
-        .hint("k3s-snapshot-list --debug shows what cannot be read.")
-        .into())
-}
-
-/// Deletes, and says of each row how it went. The first failure is that of the run.
-pub(super) fn remove(
-    doomed: &[Doomed],
-    store: &dyn Store,
-    place: &str,
-    progress: &dyn Progress,
-    report: &mut Report,
-) {
-    if doomed.is_empty() {
-        return;
-    }
-    progress.step(&format!("deleting {} from {place}", count(doomed.len())), None);
-    let rows: HashMap<&str, usize> = doomed.iter().map(|(row, file)| (file.as_str(), *row)).collect();
-    let files: Vec<&str> = doomed.iter().map(|(_, file)| file.as_str()).collect();
-    let mut deleted = 0;
-    for (file, result) in store.delete(&files) {
-        let row = rows.get(file.as_str()).and_then(|row| report.snapshots.get_mut(*row));
-        match result {
-            Ok(there) => {
-                deleted += usize::from(there);
-                row.into_iter().for_each(|row| row.deleted = Some(true));
-            }
-            Err(e) => {
-                if let Some(row) = row {
-                    row.deleted = Some(false);
-                    row.notes.push(format!("{e:#}"));
-                }
-                report.fail(&e);
-            }
-        }
-    }
-    log::info!("{} deleted from {place}", count(deleted));
-}
-
-fn count(n: usize) -> String {
-    format!("{n} {}", if n == 1 { "file" } else { "files" })
 }
 
 #[cfg(test)]
@@ -212,9 +161,10 @@ mod tests {
 
     use super::*;
     use crate::error::Kind;
-    use crate::error::kind_of;
+    use crate::error::{Code, code_of, kind_of};
     use crate::host::{Draft, NoProgress};
     use crate::io::ReadAt;
+    use crate::model::command::Command;
     use crate::model::name::SnapshotName;
     use crate::model::retention::Policy;
     use crate::model::snapshot::{Manifest, Snapshot, State};
@@ -276,7 +226,7 @@ mod tests {
         }
     }
 
-    impl Remote for Doubtful {
+    impl RemoteStore for Doubtful {
         fn abort_stale_uploads(&self, _: &dyn Fn(&str, u64) -> bool, _: &[&str]) -> usize {
             panic!("sweeps")
         }
@@ -295,14 +245,15 @@ mod tests {
         for (complete, informed) in [(false, true), (true, false), (false, false)] {
             for dry_run in [false, true] {
                 let home = Doubtful(complete, informed);
-                let open = || Ok(Box::new(Doubtful(complete, informed)) as Box<dyn Remote>);
-                let bucket = Bucket { open: &open, policies };
+                let open = || Ok(Box::new(Doubtful(complete, informed)) as Box<dyn RemoteStore>);
+                let local = Local { store: &home, policies };
+                let bucket = Bucket { open: &open, selection: &selection, policies };
                 let req = Request { selection: &selection, now: 9, accept_drop: false, dry_run, token: None };
                 for bucket in [None, Some(&bucket)] {
-                    let mut report = Report::new("prune", 9);
-                    let e = run(&req, &home, policies, bucket, &NoProgress, &mut report).unwrap_err();
+                    let mut report = Report::new(Command::Prune, 9);
+                    let e = run(&req, Some(&local), bucket, &NoProgress, &mut report).unwrap_err();
                     assert_eq!(kind_of(&e), Kind::Failed);
-                    assert!(e.to_string().contains("nothing was deleted"));
+                    assert_eq!(code_of(&e), Code::ListingIncomplete);
                     assert_eq!(report.error.is_some(), bucket.is_some(), "each place has its word");
                 }
             }

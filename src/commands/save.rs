@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! save: stream or clone, prove, then name. Nothing has a name in the snapshot folder before it is proven.
+//! save: captures a snapshot, verifies it, then gives it its name. No file has a name in the snapshot directory before
+//! it is verified.
 
 use anyhow::{Context, Result, anyhow};
 
-use super::capture::{Taken, take};
+use super::capture::{CapturedSnapshot, capture};
 use super::upload;
 use crate::archive::zip;
 use crate::error::{Code, Fault};
@@ -15,6 +16,7 @@ use crate::model::report::{Report, Row};
 use crate::model::snapshot::{
     ALARM_CORRUPT, Digest, FileId, Freshness, MANIFEST_VERSION, Manifest, Snapshot, State,
 };
+use crate::model::warning::WarningCode;
 use crate::source::{Captured, Source};
 use crate::store::LocalStore;
 
@@ -28,39 +30,47 @@ pub struct Request<'a> {
     pub now: u64,
     /// Whether to store a zip.
     pub compress: bool,
-    /// The base of K3s's scheduled snapshots.
-    pub scheduled_base: &'a str,
-    /// Hash of this server's token, where it is known.
+    /// Bases of names that K3s prunes by itself.
+    pub bases_of_k3s: &'a [&'a str],
+    /// The lowest revision that the live cluster can be at, if a restore raised or lowered it: no warning above it.
+    pub restored_to: Option<i64>,
+    /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
-    /// The bucket that it goes to as well.
+    /// The bucket that it is uploaded to as well.
     pub bucket: Option<upload::Bucket<'a>>,
 }
 
 /// Saves one snapshot, from the first of the sources that gives one.
+///
+/// # Errors
+/// If no snapshot was kept. A snapshot that was kept but is not current, or not uploaded, is an error in the report.
 pub fn run(
     req: &Request,
     sources: &[&dyn Source],
-    home: &dyn LocalStore,
+    local: &dyn LocalStore,
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
-    if req.base.starts_with(req.scheduled_base) {
-        report.warn(format!(
-            "the name '{}' begins with '{}', which is K3s's own: its retention will count and delete this snapshot",
-            req.base, req.scheduled_base
-        ));
+    if let Some(base) = req.bases_of_k3s.iter().find(|base| req.base.starts_with(**base)) {
+        report.warn(
+            WarningCode::NameOfK3s,
+            format!(
+                "the name '{}' begins with '{base}': K3s's own retention counts and deletes such snapshots",
+                req.base
+            ),
+        );
     }
-    let Taken { draft, mut captured, sha256, proof, method, reason } =
-        take(sources, home, req.compress, progress, report)?;
+    let CapturedSnapshot { draft, mut captured, sha256, structure, method, reason } =
+        capture(sources, local, req.compress, progress, report)?;
     if captured.version.is_none() {
-        // Nobody was there to ask; alarms that were raised before are in the database.
-        captured.alarms = proof.facts.alarms.clone();
+        // No server was asked; alarms that were raised before are in the database.
+        captured.alarms = structure.facts.alarms.clone();
     }
-    let recency = recency(&captured, &proof);
+    let freshness = freshness(&captured, &structure);
     let suffix = if req.compress { Suffix::Zip } else { Suffix::Plain };
-    let name = home.unused_name(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
+    let name = local.unused_name(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
     let (stored, stored_sha256) = if req.compress {
-        compress(home, &draft, &name, (captured.bytes, sha256), progress)?
+        compress(local, &draft, &name, (captured.bytes, sha256), progress)?
     } else {
         (draft, sha256)
     };
@@ -68,57 +78,63 @@ pub fn run(
         method: Some(method.as_str().to_owned()),
         method_reason: reason,
         plain_sha256: sha256,
-        ..manifest(req, &captured, &proof, recency.clone(), stored_sha256)
+        ..manifest(req, &captured, &structure, freshness.clone(), stored_sha256)
     };
     let size = stored.reader()?.size();
-    let before = home.list().map(|l| l.snapshots).unwrap_or_default();
-    let kept = home.publish(stored, &name, size, manifest)?;
-    if let Err(e) = kept.recorded {
-        report.warn(format!("{e:#}; '{}' is kept, and will be listed as unchecked", kept.snapshot.file));
+    let before = local.list().map(|l| l.snapshots).unwrap_or_default();
+    let published = local.publish(stored, &name, size, manifest)?;
+    if let Err(e) = published.recorded {
+        report.warn(
+            WarningCode::ManifestNotWritten,
+            format!("{e:#}; '{}' is kept and will be listed as unverified", published.snapshot.file),
+        );
     }
-    another_cluster(report, &before, &kept.snapshot);
-    let row = Row::from_snapshot(&kept.snapshot, req.token);
-    tell(report, &captured, &recency, &row);
+    warn_if_cluster_changed(req, report, &before, &published.snapshot);
+    let row = Row::from_snapshot(&published.snapshot, req.token);
+    add_warnings(report, &captured, &freshness, &row);
     report.snapshots.push(row);
     if let Some(bucket) = &req.bucket {
         let stem = format!("{}-{}", req.base, req.node);
-        let request = upload::Send { home, bucket, stem, now: req.now, token: req.token };
-        upload::send(&request, &kept.snapshot, progress, report);
+        let request = upload::UploadRequest { local, bucket, stem, now: req.now, token: req.token };
+        upload::upload_with_backlog(&request, &published.snapshot, progress, report);
     }
     Ok(())
 }
 
-fn recency(captured: &Captured, proof: &CheckResult) -> Freshness {
-    // A store that nothing was ever written to is at revision 1, which no key shows.
-    let revision = proof.facts.revision.max(1);
+fn freshness(captured: &Captured, structure: &CheckResult) -> Freshness {
+    // A store that was never written to is at revision 1, which no key shows.
+    let revision = structure.facts.revision.max(1);
     match &captured.asked {
-        Err(why) => Freshness::Unknown { reason: why.clone() },
-        Ok(asked) if revision >= *asked => Freshness::Current { cluster_revision: *asked },
-        Ok(asked) => Freshness::Behind { cluster_revision: *asked },
+        Err(reason) => Freshness::Unknown { reason: reason.clone() },
+        Ok(_) if !captured.has_leader => {
+            Freshness::Unknown { reason: format!("the etcd member at {} has no leader", captured.endpoint) }
+        }
+        Ok(cluster) if revision >= *cluster => Freshness::Current { cluster_revision: *cluster },
+        Ok(cluster) => Freshness::Behind { cluster_revision: *cluster },
     }
 }
 
 /// Packs the draft into a second one, and reads that back: what is published is what was read.
 fn compress(
-    home: &dyn LocalStore,
+    local: &dyn LocalStore,
     plain: &Draft,
     name: &SnapshotName,
-    plain_is: (u64, Digest),
+    original: (u64, Digest),
     progress: &dyn Progress,
 ) -> Result<(Draft, Digest)> {
-    progress.step("compressing", Some(plain_is.0));
-    let zipped = home.draft()?;
-    // A clone has taken no room yet.
-    zipped.ensure_free_space(plain_is.0.saturating_add(plain_is.0 / 1000))?;
+    progress.step("compressing", Some(original.0));
+    let zipped = local.draft()?;
+    // A clone has taken no space yet.
+    zipped.ensure_free_space(original.0.saturating_add(original.0 / 1000))?;
     zip::pack(&plain.reader()?, &name.plain().to_string(), name.at, zipped.file(), progress)
         .with_context(|| format!("compressing into '{}'", zipped.folder().display()))?;
     let packed = zipped.reader()?;
     let stored = inspect::hash(&packed, packed.size(), &mut |_| {})?;
-    let mut back = crate::source::trailer_hasher::TrailerHasher::default();
-    let unpacked = zip::unpack(&packed, &|_| Ok(()), &mut back)?;
-    let same = matches!(&unpacked, zip::Unpacked::Whole(_)) && back.finish().ok() == Some(plain_is);
-    if !same {
-        return Err(anyhow!("the zip does not give back the snapshot that went into it; nothing was kept"));
+    let mut roundtrip = crate::source::trailer_hasher::TrailerHasher::default();
+    let unpacked = zip::unpack(&packed, &|_| Ok(()), &mut roundtrip)?;
+    let matches = matches!(&unpacked, zip::Unpacked::Whole(_)) && roundtrip.finish().ok() == Some(original);
+    if !matches {
+        return Err(anyhow!("the compressed snapshot does not match the original; nothing was kept"));
     }
     Ok((zipped, Digest(stored.file)))
 }
@@ -126,14 +142,14 @@ fn compress(
 fn manifest(
     req: &Request,
     captured: &Captured,
-    proof: &CheckResult,
-    recency: Freshness,
+    structure: &CheckResult,
+    freshness: Freshness,
     stored: Digest,
 ) -> Manifest {
-    let facts = &proof.facts;
+    let facts = &structure.facts;
     Manifest {
         version: MANIFEST_VERSION,
-        // Name, folder, file and time are known only once it is published; the store fills them in.
+        // Name, directory, file and time are known only once it is published; the store fills them in.
         name: String::new(),
         directory: String::new(),
         file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
@@ -152,85 +168,88 @@ fn manifest(
         method_reason: None,
         members: facts.members.iter().map(|m| m.name.clone()).collect(),
         alarms: captured.alarms.clone(),
-        freshness: Some(recency),
+        freshness: Some(freshness),
         findings: vec![],
         saved_at: None,
         checked_at: req.now,
         verified_at: Some(req.now),
+        upload: None,
         other: Default::default(),
     }
 }
 
-/// A server that was restored, or started empty after a failed restore, looks healthy; its snapshots tell.
-fn another_cluster(report: &mut Report, before: &[Snapshot], now: &Snapshot) {
+/// A server that was restored, or that started empty after a failed restore, looks healthy; its snapshots show it.
+fn warn_if_cluster_changed(req: &Request, report: &mut Report, before: &[Snapshot], new: &Snapshot) {
     let newest = before
         .iter()
         .filter(|s| s.state == State::Verified && s.manifest.as_ref().is_some_and(|m| m.base.is_some()))
         .max_by_key(|s| s.created_at);
-    let (Some(old), Some(m)) = (newest, &now.manifest) else { return };
+    let (Some(old), Some(m)) = (newest, &new.manifest) else { return };
     let Some(o) = &old.manifest else { return };
     if o.cluster_id.is_some() && o.cluster_id != m.cluster_id {
-        report.warn(format!(
-            "this is another cluster than that of '{}': the id of kube-system differs",
-            old.file
-        ));
-    } else if m.revision < o.revision {
-        report.warn(format!(
-            "etcd is at revision {}, but was at {} when '{}' was saved: was it restored, or started anew?",
-            m.revision, o.revision, old.file
-        ));
+        report.warn(
+            WarningCode::ClusterChanged,
+            format!("this is another cluster than that of '{}': the id of kube-system differs", old.file),
+        );
+    } else if m.revision < o.revision && req.restored_to.is_none_or(|to| m.revision < to) {
+        report.warn(
+            WarningCode::RevisionWentBack,
+            format!(
+                "the revision of etcd went back from {} ('{}') to {}: etcd was restored or started on an empty database",
+                o.revision, old.file, m.revision
+            ),
+        );
     }
 }
 
-/// What an operator should know of a snapshot that was kept. Not all of it is a success.
-fn tell(report: &mut Report, captured: &Captured, recency: &Freshness, row: &Row) {
+/// What an operator must know of a snapshot that was kept. Not every snapshot that is kept is a success.
+fn add_warnings(report: &mut Report, captured: &Captured, freshness: &Freshness, row: &Row) {
     for alarm in &captured.alarms {
-        report.warn(match alarm.as_str() {
-            "NOSPACE" => "etcd's NOSPACE alarm is on: the cluster takes no writes until it is compacted, defragmented and disarmed".to_owned(),
-            other => format!("etcd's {other} alarm is on"),
-        });
+        let message = match alarm.as_str() {
+            "NOSPACE" => "etcd raises the NOSPACE alarm: the cluster takes no writes until it is compacted, defragmented and disarmed".to_owned(),
+            other => format!("etcd raises the {other} alarm"),
+        };
+        report.warn(WarningCode::AlarmRaised, message);
     }
-    if !captured.has_leader {
-        report.warn(format!("the etcd member at {} knows no leader", captured.endpoint));
-    }
-    if row.token == Some("other") {
-        report.warn(format!(
-            "this server's token does not open the snapshot, which needs the one with the hash {}",
-            row.token_hash.join(" or ")
-        ));
+    if row.token_matches == Some(false) {
+        report.warn(
+            WarningCode::TokenMismatch,
+            format!(
+                "the token of this server does not open the snapshot, which needs the token with the hash {}",
+                row.token_hash.join(" or ")
+            ),
+        );
     }
     if row.token_hash.is_empty() {
-        report.warn("the snapshot holds no bootstrap data: a restore needs this server's own tls folder, or is not of K3s");
-    }
-    log::info!(
-        "the server token is not in the snapshot: without it, it cannot be restored on another machine. Keep it elsewhere"
-    );
-    if captured.alarms.iter().any(|a| a == ALARM_CORRUPT) {
-        report.fail(
-            &Fault::new(
-                Code::CorruptAlarm,
-                format!("'{}' was kept but cannot be called proven: etcd says by its CORRUPT alarm that members differ", row.name),
-            )
-            .hint("Find the member that differs with 'etcdctl endpoint hashkv --cluster'; do not rely on this snapshot.")
-            .into(),
+        report.warn(
+            WarningCode::BootstrapDataMissing,
+            "the snapshot holds no bootstrap data: a restore needs the tls directory of this server, or this is not the etcd of K3s",
         );
+    }
+    if captured.alarms.iter().any(|a| a == ALARM_CORRUPT) {
+        let what = format!(
+            "'{}' was kept but is not verified: etcd raises the CORRUPT alarm, so its members differ",
+            row.name
+        );
+        let hint = "Find the member that differs with 'etcdctl endpoint hashkv --cluster'. Do not rely on this snapshot.";
+        report.fail(&Fault::new(Code::CorruptAlarm, what).hint(hint).into());
         return;
     }
-    match recency {
+    let not_current = |what: String| Fault::new(Code::SnapshotNotCurrent, what);
+    match freshness {
         Freshness::Current { .. } => {}
-        Freshness::Unknown { reason: why } => {
-            report.warn(format!("nobody could tell whether '{}' is up to date: {why}", row.name));
-        }
-        Freshness::Behind { cluster_revision: asked } => report.fail(
-            &Fault::new(
-                Code::SnapshotNotCurrent,
-                format!(
-                    "'{}' was kept but is not current: this member is at revision {}, the cluster at {asked} or later",
-                    row.name,
-                    row.revision.unwrap_or_default()
-                ),
-            )
-            .hint("This member lags or is cut off from the others. Save on another server.")
+        Freshness::Unknown { reason } => report.fail(
+            &not_current(format!("'{}' was kept, but it is not known whether it is current: {reason}", row.name))
+                .hint("Check that etcd has a quorum. Until then, save on a server that is not cut off from the others.")
+                .into(),
+        ),
+        Freshness::Behind { cluster_revision } => report.fail(
+            &not_current(format!(
+                "'{}' was kept, but it is not current: this member is at revision {}, the cluster at {cluster_revision} or later",
+                row.name,
+                row.revision.unwrap_or_default()
+            ))
+            .hint("This member lags behind or is cut off from the others. Save on another server.")
             .into(),
         ),
     }

@@ -1,186 +1,171 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The second half of save: sends what was kept here to the bucket, and after it what earlier saves could not send.
+//! The second half of save: uploads the new snapshot, then the snapshots whose upload is pending.
 //!
-//! What is still to be sent stands in the local manifest, so it ends with the local snapshot: what was pruned or
-//! deleted here is never sent again, and what was once sent is never sent twice. Who deletes in the bucket takes the
-//! debt away too.
-
-use std::collections::HashSet;
+//! What is uploaded must have the digest that verification found. A file that has another one by now is not uploaded:
+//! it is recorded as corrupt, and the other pending snapshots are uploaded all the same.
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
 
-use super::prune::Doomed;
-use crate::error::{Code, Fault, Kind, hint_of, kind_of};
+use super::pending::{pending_uploads, set_upload_state};
+use crate::error::{Code, Fault, Kind, code_of, hint_of, kind_of};
 use crate::host::Progress;
 use crate::model::name::SnapshotName;
 use crate::model::report::{Report, Row};
-use crate::model::snapshot::{Manifest, Snapshot, State};
-use crate::store::{Remote, Store};
+use crate::model::snapshot::{FindingRecord, Snapshot, State, Upload};
+use crate::model::warning::WarningCode;
+use crate::store::{RemoteStore, Store};
 
-/// The manifest's field about the bucket.
-const FIELD: &str = "s3";
-/// An unfinished upload this old is nobody's work in progress: K3s gives up after minutes.
-const ABANDONED: u64 = 24 * 60 * 60;
+/// An unfinished upload of this age belongs to no running process, in seconds: K3s gives up after minutes.
+const STALE_UPLOAD_AGE: u64 = 24 * 60 * 60;
 
-/// The bucket, to be opened when it is needed: a save is kept here first, whatever is wrong with the bucket.
+/// Opens the bucket when it is needed: a save is kept locally first, whatever is wrong with the bucket.
+pub type OpenRemote<'a> = &'a dyn Fn() -> Result<Box<dyn RemoteStore>>;
+
+/// The bucket that a save uploads to.
 pub struct Bucket<'a> {
     /// Opens it.
-    pub open: &'a dyn Fn() -> Result<Box<dyn Remote>>,
-    /// Whether to send what earlier saves could not send.
+    pub open: OpenRemote<'a>,
+    /// Whether pending uploads of earlier saves are made too.
     pub backlog: bool,
 }
 
-/// How it stands between a local snapshot and the bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    /// Begun, or failed.
-    Owed,
-    Done,
-}
-
-fn sent(manifest: &Manifest) -> Option<Sent> {
-    match manifest.other.get(FIELD)?.get("state")?.as_str()? {
-        "owed" => Some(Sent::Owed),
-        "sent" => Some(Sent::Done),
-        _ => None,
-    }
-}
-
-fn mark(home: &dyn Store, manifest: &mut Manifest, state: Sent, more: Value) {
-    let word = if state == Sent::Owed { "owed" } else { "sent" };
-    let mut value = json!({ "state": word });
-    if let (Some(all), Value::Object(more)) = (value.as_object_mut(), more) {
-        all.extend(more);
-    }
-    manifest.other.insert(FIELD.to_owned(), value);
-    if let Err(e) = home.write_manifest(manifest) {
-        log::warn!("{e:#}; a later save will not know whether '{}' is in the bucket", manifest.name);
-    }
-}
-
-/// Takes the debt from those that are about to be deleted from the bucket, where a save died before it could write
-/// down that they are there: they must not be sent again. Before the deed, so that a kill leaves no debt either.
-pub(super) fn forgive(home: &dyn Store, doomed: &[Doomed]) {
-    if doomed.is_empty() {
-        return;
-    }
-    let doomed: HashSet<&str> = doomed.iter().map(|(_, file)| file.as_str()).collect();
-    let here = match home.list() {
-        Ok(listing) => listing.snapshots,
-        Err(e) => return log::warn!("{e:#}; a later save may send again what is deleted now"),
-    };
-    for mut manifest in here.into_iter().filter_map(|s| s.manifest) {
-        if doomed.contains(manifest.name.as_str()) && sent(&manifest) == Some(Sent::Owed) {
-            mark(home, &mut manifest, Sent::Done, json!({}));
-        }
-    }
-}
-
-/// What a send goes by.
-pub(super) struct Send<'a> {
-    pub(super) home: &'a dyn Store,
+/// What an upload needs to know.
+pub(super) struct UploadRequest<'a> {
+    pub(super) local: &'a dyn Store,
     pub(super) bucket: &'a Bucket<'a>,
+    /// `<base>-<node>` of the new snapshot: its own unfinished uploads may be aborted.
     pub(super) stem: String,
+    /// Seconds since the epoch.
     pub(super) now: u64,
+    /// Hash of the token of this server, if it is known.
     pub(super) token: Option<&'a str>,
 }
 
-/// Sends the new snapshot, then the backlog. Trouble is reported, never returned: the snapshot is kept here.
-pub(super) fn send(req: &Send, saved: &Snapshot, progress: &dyn Progress, report: &mut Report) {
-    // Owed from now on: a kill in the middle leaves the debt, not a gap.
-    let mut manifest = saved.manifest.clone();
-    if let Some(manifest) = &mut manifest {
-        mark(req.home, manifest, Sent::Owed, json!({}));
-    }
+/// Uploads the new snapshot, then the backlog. Failures go into the report: the snapshot is kept locally.
+pub(super) fn upload_with_backlog(
+    req: &UploadRequest,
+    saved: &Snapshot,
+    progress: &dyn Progress,
+    report: &mut Report,
+) {
+    // Pending from now on: a kill in the middle leaves a pending upload, not a gap.
+    set_upload_state(req.local, &saved.file, Upload::Pending { reason: None, at: None });
     let remote = match (req.bucket.open)() {
         Ok(remote) => remote,
         Err(e) => return fail(report, &saved.file, "the bucket", &e),
     };
-    let owed = backlog(req, &saved.file);
-    let ours = |file: &str, began: u64| {
-        let known = file == saved.file || owed.iter().any(|s| s.file == file);
+    let backlog = pending_uploads(req.local, &saved.file);
+    let is_ours = |file: &str, began: u64| {
+        let known = file == saved.file || backlog.iter().any(|s| s.file == file);
         let of_this_node = || SnapshotName::parse(file).is_some_and(|name| name.stem == req.stem);
-        known || req.now.saturating_sub(began) > ABANDONED && of_this_node()
+        known || req.now.saturating_sub(began) > STALE_UPLOAD_AGE && of_this_node()
     };
-    let files: Vec<&str> = owed.iter().map(|s| s.file.as_str()).collect();
-    let swept = remote.abort_stale_uploads(&ours, &files);
-    if swept > 0 {
-        log::info!("{swept} unfinished upload(s) of earlier saves removed from {}", remote.url());
+    let pending: Vec<&str> = backlog.iter().map(|s| s.file.as_str()).collect();
+    let aborted = remote.abort_stale_uploads(&is_ours, &pending);
+    if aborted > 0 {
+        log::debug!("{aborted} unfinished upload(s) of earlier saves removed from {}", remote.url());
     }
-    if let Err(e) = one(req, &*remote, &saved.file, manifest, progress, report) {
-        return fail(report, &saved.file, &remote.url(), &e);
+    if let Err(e) = upload_one(req, &*remote, &saved.file, progress, report) {
+        fail(report, &saved.file, &remote.url(), &e);
+        if concerns_the_bucket(&e) {
+            return;
+        }
     }
     if !req.bucket.backlog {
         return;
     }
-    for snapshot in &owed {
-        log::info!("sending '{}', which an earlier save could not send", snapshot.file.escape_debug());
-        if let Err(e) = one(req, &*remote, &snapshot.file, snapshot.manifest.clone(), progress, report) {
-            // Another object has its name: no later save could change that.
-            if kind_of(&e) == Kind::Refused && remote.open(&snapshot.file).is_ok() {
-                report.warn(format!("'{}' was not sent: {e:#}", snapshot.file.escape_debug()));
-                continue;
-            }
-            return fail(report, &snapshot.file, &remote.url(), &e);
+    for snapshot in &backlog {
+        log::info!("uploading '{}', whose upload is pending", snapshot.file.escape_debug());
+        let Err(e) = upload_one(req, &*remote, &snapshot.file, progress, report) else { continue };
+        // Another object has its name: no later save could change that.
+        if code_of(&e) == Code::S3ObjectExists {
+            let message = format!("'{}' was not uploaded: {e:#}", snapshot.file.escape_debug());
+            report.warn(WarningCode::UploadSkipped, message);
+            continue;
+        }
+        fail(report, &snapshot.file, &remote.url(), &e);
+        if concerns_the_bucket(&e) {
+            return;
         }
     }
 }
 
-/// Earlier snapshots that are still here and not in the bucket, oldest first.
-fn backlog(req: &Send, new: &str) -> Vec<Snapshot> {
-    let mut all = match req.home.list() {
-        Ok(listing) => listing.snapshots,
-        Err(e) => {
-            log::warn!("looking for what earlier saves could not send: {e:#}");
-            return Vec::new();
-        }
-    };
-    all.retain(|s| {
-        let owed = s.manifest.as_ref().is_some_and(|m| sent(m) == Some(Sent::Owed));
-        owed && s.state != State::Corrupt && s.file != new
-    });
-    all.sort_by(|a, b| (a.created_at, &a.file).cmp(&(b.created_at, &b.file)));
-    all
+/// Whether the next upload would fail in the same way. What concerns one file does not stop the others.
+fn concerns_the_bucket(e: &anyhow::Error) -> bool {
+    !matches!(
+        code_of(e),
+        Code::SnapshotCorrupt
+            | Code::SnapshotNotFound
+            | Code::SnapshotChanged
+            | Code::Io
+            | Code::Unexpected
+            | Code::PermissionDenied
+            | Code::NotASnapshot
+            | Code::S3ObjectExists
+    )
 }
 
-fn one(
-    req: &Send,
-    remote: &dyn Remote,
+fn upload_one(
+    req: &UploadRequest,
+    remote: &dyn RemoteStore,
     file: &str,
-    manifest: Option<Manifest>,
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
-    let opened = req.home.open(file)?;
-    let mut manifest = manifest.or(opened.manifest).context("its manifest is gone")?;
-    let name = opened.snapshot.name.context("its name is not a snapshot's")?;
-    progress.step(&format!("sending {}", file.escape_debug()), Some(opened.data.size()));
-    let mut clean = manifest.clone();
-    clean.other.remove(FIELD);
-    match remote.upload(&name, &*opened.data, &clean, progress) {
-        Ok(there) => {
-            if there.state != State::Verified && manifest.state() == State::Verified {
-                report.warn(format!(
-                    "'{}' was sent, but the store reports no checksum: only its size is known to be right",
-                    there.location
-                ));
+    let opened = req.local.open(file)?;
+    let mut manifest = opened.manifest.context("the manifest of the snapshot is gone")?;
+    let name = opened.snapshot.name.context("the name is not that of a snapshot")?;
+    progress.step(&format!("uploading {}", file.escape_debug()), Some(opened.data.size()));
+    // The upload state is of the local file; it does not belong into the bucket.
+    manifest.upload = None;
+    match remote.upload(&name, &*opened.data, &manifest, progress) {
+        Ok(uploaded) => {
+            if uploaded.state != State::Verified && manifest.state() == State::Verified {
+                report.warn(
+                    WarningCode::UploadUnverified,
+                    format!(
+                        "'{}' was uploaded, but the store reports no checksum: only the size is verified",
+                        uploaded.location
+                    ),
+                );
             }
-            mark(req.home, &mut manifest, Sent::Done, json!({ "location": there.location, "at": req.now }));
-            report.snapshots.push(Row::from_snapshot(&there, req.token));
+            let state = Upload::Uploaded { location: Some(uploaded.location.clone()), at: Some(req.now) };
+            set_upload_state(req.local, file, state);
+            report.snapshots.push(Row::from_snapshot(&uploaded, req.token));
             Ok(())
         }
         Err(e) => {
-            mark(req.home, &mut manifest, Sent::Owed, json!({ "why": format!("{e:#}"), "at": req.now }));
+            if code_of(&e) == Code::SnapshotCorrupt {
+                record_corruption(req, file, &e);
+            } else {
+                let state = Upload::Pending { reason: Some(format!("{e:#}")), at: Some(req.now) };
+                set_upload_state(req.local, file, state);
+            }
             Err(e)
         }
     }
 }
 
-fn fail(report: &mut Report, file: &str, place: &str, cause: &anyhow::Error) {
-    let what = format!("'{}' was kept here, but not sent to {place}: {cause:#}", file.escape_debug());
-    let hint = hint_of(cause).unwrap_or_default();
-    let next = "The next save sends it too.";
-    let hint = if hint.is_empty() { next.to_owned() } else { format!("{hint} {next}") };
+/// The file no longer has the content that was verified: from now on it is known to be corrupt.
+fn record_corruption(req: &UploadRequest, file: &str, e: &anyhow::Error) {
+    let finding = FindingRecord::new("changed", format!("{e:#}"));
+    let amended = req.local.amend(file, &mut |m| {
+        m.expected_sha256 = m.verified_sha256();
+        m.checked_at = req.now;
+        m.findings.push(finding.clone());
+    });
+    if let Err(e) = amended {
+        log::warn!("{e:#}; the finding is not recorded");
+    }
+}
+
+fn fail(report: &mut Report, file: &str, location: &str, cause: &anyhow::Error) {
+    let what = format!("'{}' was kept here, but not uploaded to {location}: {cause:#}", file.escape_debug());
+    let hint = match (hint_of(cause), kind_of(cause)) {
+        // The next save would fail in the same way: say what to change, nothing else.
+        (Some(hint), Kind::Config | Kind::Refused | Kind::Corrupt) => hint.to_owned(),
+        (Some(hint), _) => format!("{hint} The next save uploads it too."),
+        (None, _) => "The next save uploads it too.".to_owned(),
+    };
     report.fail(&Fault::new(Code::UploadFailed, what).hint(hint).into());
 }

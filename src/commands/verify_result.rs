@@ -1,130 +1,124 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a verify makes of what it read: the verdict, and the manifest that keeps it.
+//! From what verification read to the state of a snapshot, its row and its manifest.
 //!
-//! A digest that was once proven stays what a snapshot of that name has to have: damage must not become the new truth.
+//! A file that passes every check is verified, even if it is another file than the one that was recorded under its name.
+//! A file that fails keeps the digest that it once had: damage must not become the new truth.
 
 use anyhow::Result;
 
-use super::check::Examined;
-use crate::error::{Code, Fault};
+use super::check::{Checked, not_a_snapshot};
+use crate::error::{Code, Fault, Kind, kind_of};
 use crate::model::report::{Report, Row, rfc3339};
-use crate::model::snapshot::{Digest, MANIFEST_VERSION, Manifest, Snapshot, State};
+use crate::model::snapshot::{Digest, FileId, FindingRecord, MANIFEST_VERSION, Manifest, Snapshot, State};
+use crate::model::warning::WarningCode;
 use crate::store::{Opened, Store};
 
 /// What was read of a snapshot.
-pub(super) struct Checked {
-    /// Findings, and the facts in it.
-    pub(super) examined: Examined,
-    /// SHA-256 of the bytes as stored.
+pub(super) struct Verified {
+    /// Findings and facts.
+    pub(super) checked: Checked,
+    /// SHA-256 of the file as stored.
     pub(super) stored: Digest,
-    /// SHA-256 and size of the plain snapshot.
+    /// SHA-256 and size of the plain snapshot, if it could be unpacked.
     pub(super) plain: Option<(Digest, u64)>,
-    /// Whether it is a snapshot at all.
+    /// Whether it looks like a database of bbolt at all.
     pub(super) is_snapshot: bool,
-    /// Whether only the checksum was looked at.
+    /// Whether only the checksum was compared.
     pub(super) quick: bool,
+    /// Notes for people.
+    pub(super) notes: Vec<String>,
 }
 
-/// The row of a snapshot that was read, with the verdict written down.
-pub(super) fn conclude(
+/// The row of a snapshot that was read; the result is recorded in its manifest.
+///
+/// # Errors
+/// [`Code::SnapshotChanged`] if the file was replaced while it was read, or if it cannot be opened again.
+pub(super) fn record_verification(
     store: &dyn Store,
     before: &Opened,
-    checked: Checked,
+    found: Verified,
     now: u64,
     token: Option<&str>,
     report: &mut Report,
 ) -> Result<Row> {
-    // Looked at again: a save may have recorded it meanwhile, and a file that changed has no verdict.
+    // Opened again: a save may have recorded it since, and a file that changed has no result.
     let Opened { snapshot, manifest: recorded, id, .. } = store.open(&before.snapshot.file)?;
     if id != before.id {
         return Err(Fault::new(
             Code::SnapshotChanged,
-            format!(
-                "'{}' changed while it was read, so nothing can be said of it",
-                snapshot.file.escape_debug()
-            ),
+            format!("'{}' changed while it was read", snapshot.file.escape_debug()),
         )
-        .hint("Verify it again when nobody writes to it.")
+        .hint("Verify it again when no program writes to it.")
         .into());
     }
-    let mut findings = checked.examined.findings.clone();
-    if !checked.is_snapshot {
-        findings = vec!["this is not an etcd snapshot at all".to_owned()];
+    let mut findings = found.checked.findings.clone();
+    if !found.is_snapshot {
+        findings = vec![not_a_snapshot()];
         if snapshot.name.is_none() {
             return Ok(Row { state: State::Foreign, ..Row::from_snapshot(&snapshot, token) });
         }
     }
-    let same = recorded.as_ref().filter(|m| m.stored_sha256 == checked.stored);
-    if let (true, Some(m)) = (checked.quick && findings.is_empty(), same) {
-        // The very bytes of which everything is known: a copy, a renamed folder, a new date.
-        let note = match m.findings.is_empty() {
-            true => format!("the checksum is that of the file that was proven on {}", rfc3339(m.checked_at)),
-            false => "found before; the checksum holds".to_owned(),
-        };
-        return Ok(keep(store, snapshot, Manifest { file: id, ..m.clone() }, token, report, Some(note)));
+    let mut notes = found.notes.clone();
+    let same = recorded.as_ref().filter(|m| m.stored_sha256 == found.stored);
+    if let (true, Some(m)) = (found.quick && findings.is_empty(), same) {
+        // The same bytes as recorded: a copy, a renamed directory, a new date.
+        notes.push(match m.findings.is_empty() {
+            true => {
+                format!("the checksum is that of the file that was verified on {}", rfc3339(m.checked_at))
+            }
+            false => "findings of an earlier verification; the checksum has not changed".to_owned(),
+        });
+        let manifest = Manifest { file: id, ..m.clone() };
+        return Ok(store_manifest(store, snapshot, manifest, token, report, notes));
     }
-    let mut notes = Vec::new();
-    let expected = expected(&recorded).filter(|e| *e != checked.stored);
-    // A path of any name may be used again and again; a snapshot's name means one snapshot.
-    let ours = recorded.as_ref().is_some_and(|m| m.saved_at.is_some()) || snapshot.name.is_some();
-    let exchanged = expected.filter(|_| ours);
-    match (expected, &recorded) {
-        (Some(was), Some(old)) if ours => findings.push(format!(
-            "it is not the file that was recorded on {}: its SHA-256 is {}, that one's was {was}",
-            rfc3339(old.checked_at),
-            checked.stored,
-        )),
-        (Some(_), Some(old)) => {
-            notes.push(format!("another file than the one of {}", rfc3339(old.checked_at)))
+    let expected = recorded.as_ref().and_then(Manifest::verified_sha256).filter(|e| *e != found.stored);
+    if let (Some(was), Some(old)) = (expected, &recorded) {
+        let since = rfc3339(old.checked_at);
+        match findings.is_empty() {
+            true => notes.push(format!("another file of this name than the one recorded on {since}")),
+            false => findings.push(FindingRecord::new(
+                "changed",
+                format!(
+                    "the content changed since {since}: its SHA-256 is {} (recorded: {was})",
+                    found.stored
+                ),
+            )),
         }
-        _ => {}
     }
-    if checked.quick && findings.is_empty() {
-        // Less than a proof, and not written down as one.
-        notes.push("the checksum holds; nothing else was looked at".to_owned());
-        let row = Row::from_snapshot(&snapshot, token);
-        return Ok(Row { sha256: Some(checked.stored.to_string()), notes, ..row });
+    if found.quick && findings.is_empty() {
+        // Less than a full verification, and not recorded as one.
+        notes.push("only the checksum was compared".to_owned());
+        let mut row = Row::from_snapshot(&snapshot, token);
+        row.sha256 = Some(found.stored.to_string());
+        row.notes.extend(notes);
+        return Ok(row);
     }
-    let manifest = manifest(
-        &snapshot,
-        id,
-        &checked,
-        recorded.filter(|_| ours || expected.is_none()),
-        exchanged,
-        findings,
-        now,
-    );
-    Ok(keep(store, snapshot, manifest, token, report, notes.pop()))
-}
-
-/// What the file has to be, where it was ever proven.
-fn expected(recorded: &Option<Manifest>) -> Option<Digest> {
-    recorded
-        .as_ref()
-        .filter(|m| m.verified_at.is_some())
-        .map(|m| m.expected_sha256.unwrap_or(m.stored_sha256))
+    // What was recorded of another file is not true of this one.
+    let old = recorded.filter(|_| expected.is_none() || !findings.is_empty());
+    let manifest = manifest(&snapshot, id, &found, old.as_ref(), expected, findings, now);
+    Ok(store_manifest(store, snapshot, manifest, token, report, notes))
 }
 
 fn manifest(
     snapshot: &Snapshot,
-    id: crate::model::snapshot::FileId,
-    checked: &Checked,
-    old: Option<Manifest>,
-    exchanged: Option<Digest>,
-    findings: Vec<String>,
+    id: FileId,
+    found: &Verified,
+    old: Option<&Manifest>,
+    expected: Option<Digest>,
+    findings: Vec<FindingRecord>,
     now: u64,
 ) -> Manifest {
-    let facts = checked.examined.proof.as_ref().map(|p| p.facts.clone()).unwrap_or_default();
-    let (plain_sha256, plain_size) = checked.plain.unwrap_or((checked.stored, 0));
-    let same = old.as_ref().is_some_and(|m| m.stored_sha256 == checked.stored);
-    let old = old.as_ref();
+    let facts = found.checked.structure.as_ref().map(|s| s.facts.clone()).unwrap_or_default();
+    let (plain_sha256, plain_size) = found.plain.unwrap_or((found.stored, 0));
+    // What was known at the save is true of those bytes only; who made the name is true of the name.
+    let same = old.filter(|m| m.stored_sha256 == found.stored);
     Manifest {
         version: MANIFEST_VERSION,
         name: snapshot.file.clone(),
         directory: String::new(),
         file: id,
-        stored_sha256: checked.stored,
-        expected_sha256: exchanged,
+        stored_sha256: found.stored,
+        expected_sha256: expected.filter(|_| !findings.is_empty()),
         plain_sha256,
         plain_size,
         revision: facts.revision,
@@ -133,15 +127,15 @@ fn manifest(
         cluster_id: facts.cluster_id,
         members: facts.members.into_iter().map(|m| m.name).collect(),
         // An alarm may have been known to the server and not yet to its database.
-        alarms: old.filter(|_| same).map_or(facts.alarms, |m| m.alarms.clone()),
-        // What was known at the save is of those bytes; who made the name is of the name.
-        freshness: old.filter(|_| same).and_then(|m| m.freshness.clone()),
-        method: old.filter(|_| same).and_then(|m| m.method.clone()),
-        method_reason: old.filter(|_| same).and_then(|m| m.method_reason.clone()),
-        etcd_version: old.filter(|_| same).and_then(|m| m.etcd_version.clone()),
+        alarms: same.map_or(facts.alarms, |m| m.alarms.clone()),
+        freshness: same.and_then(|m| m.freshness.clone()),
+        method: same.and_then(|m| m.method.clone()),
+        method_reason: same.and_then(|m| m.method_reason.clone()),
+        etcd_version: same.and_then(|m| m.etcd_version.clone()),
         node: old.and_then(|m| m.node.clone()),
         base: old.and_then(|m| m.base.clone()),
         saved_at: old.and_then(|m| m.saved_at),
+        upload: old.and_then(|m| m.upload.clone()),
         other: old.map(|m| m.other.clone()).unwrap_or_default(),
         checked_at: now,
         verified_at: if findings.is_empty() { Some(now) } else { old.and_then(|m| m.verified_at) },
@@ -149,25 +143,29 @@ fn manifest(
     }
 }
 
-fn keep(
+fn store_manifest(
     store: &dyn Store,
     snapshot: Snapshot,
     manifest: Manifest,
     token: Option<&str>,
     report: &mut Report,
-    note: Option<String>,
+    notes: Vec<String>,
 ) -> Row {
     if let Err(e) = store.write_manifest(&manifest) {
-        report.warn(format!("{e:#}; the verdict is not kept"));
+        // Who verifies a file of their own on a laptop may have no right to write there; nothing is wrong then.
+        match kind_of(&e) {
+            Kind::Refused => log::info!("the result is not recorded: {e:#}"),
+            _ => report.warn(WarningCode::ManifestNotWritten, format!("{e:#}; the result is not recorded")),
+        }
     }
-    let partial = snapshot.state == State::Incomplete;
+    let incomplete = snapshot.state == State::Incomplete;
     let state = manifest.state();
     let snapshot = Snapshot {
-        state: if partial && state == State::Verified { State::Incomplete } else { state },
+        state: if incomplete && state == State::Verified { State::Incomplete } else { state },
         manifest: Some(manifest),
         ..snapshot
     };
     let mut row = Row::from_snapshot(&snapshot, token);
-    row.notes.extend(note);
+    row.notes.extend(notes);
     row
 }

@@ -376,8 +376,8 @@ mod tests {
         type Row<'a> = (&'a str, &'a dyn Fn(&mut Content), &'a str);
         let rows: &[Row<'_>] = &[
             ("not compacted", &|_| (), "another one"),
-            ("compacted since", &|c| finished(c, 300), "Same"),
-            ("compacted to the very revision", &|c| finished(c, 337), "Same"),
+            ("compacted since", &|c| finished(c, 300), "Equal"),
+            ("compacted to the very revision", &|c| finished(c, 337), "Equal"),
             ("compacted past it", &|c| finished(c, 338), "Compacted"),
             ("and a key less", &|c| (finished(c, 300), c.live -= 1).0, "keys exist"),
             ("and another value", &|c| (finished(c, 300), c.state[3] ^= 1).0, "other values"),

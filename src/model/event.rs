@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the journal is told at the end of a run: one event with a fixed id, and the report's facts as fields.
+//! What the journal records at the end of a run: one event with a fixed id, and the facts of the report as fields.
 //!
 //! A new outcome gets a row in [`IDS`], a text in systemd/k3s-snapshot.catalog and a line in k3s-snapshot(7).
 
+use super::command::{Command, Outcome};
 use super::report::{Report, Row};
 use super::snapshot::State;
+use crate::error::Kind;
 
 /// Outcome and message id. An id never changes, and is never given to anything else.
 pub const IDS: &[(&str, &str)] = &[
@@ -12,34 +14,35 @@ pub const IDS: &[(&str, &str)] = &[
     ("skipped", "570ee2646996447faf611051050450e0"),
     ("failed", "59f66cf909f34b3396b3da08ac04f8fb"),
     ("usage", "bf39806ca3994933a7fb881528f82667"),
-    ("partial", "6912e4b7a91e4ab99ee76dd59396e20d"),
-    ("missing", "e5194c8799a24e0cab178156fe97ab44"),
+    ("degraded", "6912e4b7a91e4ab99ee76dd59396e20d"),
+    ("not-found", "e5194c8799a24e0cab178156fe97ab44"),
     ("rolled-back", "a2e5ee48473f4184ba6829009688277e"),
     ("not-ready", "48e5cc014fa543ef98e67ed45b8fc794"),
-    ("stuck", "19e685c43cb64d269dd75b36f5dd2525"),
+    ("rollback-failed", "19e685c43cb64d269dd75b36f5dd2525"),
     ("corrupt", "b412cbe7a60d433a98d67d4fff00b505"),
     ("busy", "101d7b574f5746cd8c2a42a1cb7baaa0"),
     ("refused", "da04e0cf39554f4dbf4ed36b40aa068b"),
     ("config", "a615c01eb4fc48b693c5b23e013ef4fe"),
 ];
 
-/// Every field an event may have beside those that the journal knows itself; the same word as in the report, or near it.
+/// Every field that an event may have in addition to the fields of the journal itself.
 pub const FIELDS: &[&str] = &[
-    "VERB",
-    "OUTCOME",
-    "EXIT_CODE",
-    "DURATION_MS",
-    "STEP",
-    "HINT",
-    "SNAPSHOT",
-    "PLACE",
-    "BYTES",
-    "REVISION",
-    "NODE",
-    "CLUSTER_ID",
+    "K3S_SNAPSHOT_COMMAND",
+    "K3S_SNAPSHOT_OUTCOME",
+    "K3S_SNAPSHOT_EXIT_CODE",
+    "K3S_SNAPSHOT_ERROR_CODE",
+    "K3S_SNAPSHOT_DURATION_MS",
+    "K3S_SNAPSHOT_STEP",
+    "K3S_SNAPSHOT_HINT",
+    "K3S_SNAPSHOT_SNAPSHOT",
+    "K3S_SNAPSHOT_LOCATION",
+    "K3S_SNAPSHOT_BYTES",
+    "K3S_SNAPSHOT_REVISION",
+    "K3S_SNAPSHOT_NODE",
+    "K3S_SNAPSHOT_CLUSTER_ID",
 ];
 
-/// So many snapshots are named in one event; the report has them all.
+/// At most this many snapshots are named in one event; the report has all of them.
 const MAX_NAMED: usize = 50;
 
 /// One entry of the journal.
@@ -51,75 +54,82 @@ pub struct Event {
     pub priority: u8,
     /// The sentence.
     pub text: String,
-    /// Names out of [`FIELDS`]; one may come more than once.
+    /// Names out of [`FIELDS`]; a name may occur more than once.
     pub fields: Vec<(&'static str, String)>,
 }
 
-/// The event of a run that is over.
-pub fn from_report(report: &Report) -> Event {
-    let rows: Vec<&Row> = report.snapshots.iter().filter(|r| concerned(report.command, r)).collect();
-    let mut fields = vec![
-        ("VERB", report.command.to_owned()),
-        ("OUTCOME", report.outcome.to_owned()),
-        ("EXIT_CODE", report.exit_code.to_string()),
-        ("DURATION_MS", report.duration_ms.to_string()),
-    ];
-    fields.extend(report.step.iter().map(|step| ("STEP", step.clone())));
-    fields.extend(report.error.iter().filter_map(|e| Some(("HINT", e.hint.clone()?))));
-    for row in rows.iter().take(MAX_NAMED) {
-        let told = [
-            ("SNAPSHOT", Some(row.name.clone())),
-            ("PLACE", Some(row.location.clone())),
-            ("BYTES", Some(row.size.to_string())),
-            ("REVISION", row.revision.map(|r| r.to_string())),
-            ("NODE", row.node.clone()),
-            ("CLUSTER_ID", row.cluster_id.clone()),
+impl Event {
+    /// The event of a finished run.
+    pub fn from_report(report: &Report) -> Event {
+        let rows: Vec<&Row> = report.snapshots.iter().filter(|r| is_affected(report.command, r)).collect();
+        let mut fields = vec![
+            ("K3S_SNAPSHOT_COMMAND", report.command.as_str().to_owned()),
+            ("K3S_SNAPSHOT_OUTCOME", report.outcome.as_str().to_owned()),
+            ("K3S_SNAPSHOT_EXIT_CODE", report.exit_code.to_string()),
+            ("K3S_SNAPSHOT_DURATION_MS", report.duration_ms.to_string()),
         ];
-        for (name, value) in told.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-            // One snapshot in two places is one snapshot.
-            if !fields.iter().any(|(n, v)| *n == name && *v == value) {
-                fields.push((name, value));
+        fields.extend(report.step.iter().map(|step| ("K3S_SNAPSHOT_STEP", step.clone())));
+        if let Some(error) = &report.error {
+            fields.push(("K3S_SNAPSHOT_ERROR_CODE", error.code.to_owned()));
+            fields.extend(error.hint.iter().map(|hint| ("K3S_SNAPSHOT_HINT", hint.clone())));
+        }
+        for row in rows.iter().take(MAX_NAMED) {
+            let values = [
+                ("K3S_SNAPSHOT_SNAPSHOT", Some(row.name.clone())),
+                ("K3S_SNAPSHOT_LOCATION", Some(row.location.clone())),
+                ("K3S_SNAPSHOT_BYTES", Some(row.size.to_string())),
+                ("K3S_SNAPSHOT_REVISION", row.revision.map(|r| r.to_string())),
+                ("K3S_SNAPSHOT_NODE", row.node.clone()),
+                ("K3S_SNAPSHOT_CLUSTER_ID", row.cluster_id.clone()),
+            ];
+            for (name, value) in values.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+                // A snapshot in two locations is one snapshot.
+                if !fields.iter().any(|(n, v)| *n == name && *v == value) {
+                    fields.push((name, value));
+                }
             }
         }
-    }
-    let (priority, text) = match (&report.error, &report.skipped) {
-        (Some(error), _) => {
-            (if report.outcome == "partial" { 4 } else { 3 }, format!("error: {}", error.message))
-        }
-        (None, Some(why)) => (6, format!("skipped: {why}")),
-        (None, None) => (6, done(report, &rows)),
-    };
-    let id = IDS.iter().find(|(outcome, _)| *outcome == report.outcome).map_or("", |(_, id)| id);
-    Event { id, priority, text, fields }
-}
-
-/// The snapshots that the run made, took away or found bad.
-fn concerned(verb: &str, row: &Row) -> bool {
-    match verb {
-        "list" => false,
-        "prune" | "delete" => row.deleted.is_some(),
-        "verify" => row.state == State::Corrupt,
-        _ => true,
+        let (priority, text) = match (&report.error, &report.skipped) {
+            (Some(error), _) => {
+                let degraded = report.outcome == Outcome::Failed(Kind::Degraded);
+                (if degraded { 4 } else { 3 }, format!("error: {}", error.message))
+            }
+            (None, Some(reason)) => (6, format!("skipped: {reason}")),
+            (None, None) => (6, success_text(report, &rows)),
+        };
+        let id = IDS.iter().find(|(outcome, _)| *outcome == report.outcome.as_str()).map_or("", |(_, id)| id);
+        Event { id, priority, text, fields }
     }
 }
 
-fn done(report: &Report, rows: &[&Row]) -> String {
+/// Whether the run made, deleted or found corrupt this snapshot.
+fn is_affected(command: Command, row: &Row) -> bool {
+    match command {
+        Command::List | Command::CheckS3 => false,
+        Command::Prune | Command::Delete => row.deleted.is_some(),
+        Command::Verify => row.state == State::Corrupt,
+        Command::Save | Command::Restore | Command::Fetch => true,
+    }
+}
+
+fn success_text(report: &Report, rows: &[&Row]) -> String {
     let time = match report.duration_ms {
         ms @ 0..1000 => format!("{ms} ms"),
         ms => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
     };
     let mut names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
     names.dedup();
+    let command = report.command.as_str();
     match names[..] {
-        [name] => format!("{} done in {time}: {name}", report.command),
-        _ => format!("{} done in {time}", report.command),
+        [name] => format!("{command} done in {time}: {name}"),
+        _ => format!("{command} done in {time}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Code, Fault, Kind};
+    use crate::error::{Code, Fault};
     use crate::model::snapshot::Snapshot;
 
     fn row(name: &str, place: &str) -> Row {
@@ -154,35 +164,38 @@ mod tests {
 
     #[test]
     fn a_save_to_two_places_is_one_snapshot() {
-        let mut report = Report::new("save", 0);
+        let mut report = Report::new(Command::Save, 0);
         report.duration_ms = 1234;
         report.snapshots = vec![row("s", "file:///s"), row("s", "s3://b/s")];
-        let event = from_report(&report);
+        let event = Event::from_report(&report);
         assert_eq!((event.priority, event.text.as_str()), (6, "save done in 1.2 s: s"));
-        assert_eq!(values(&event, "SNAPSHOT"), ["s"]);
-        assert_eq!(values(&event, "PLACE"), ["file:///s", "s3://b/s"]);
-        assert_eq!(values(&event, "BYTES"), ["544"]);
+        assert_eq!(values(&event, "K3S_SNAPSHOT_SNAPSHOT"), ["s"]);
+        assert_eq!(values(&event, "K3S_SNAPSHOT_LOCATION"), ["file:///s", "s3://b/s"]);
+        assert_eq!(values(&event, "K3S_SNAPSHOT_BYTES"), ["544"]);
         assert!(event.fields.iter().all(|(name, _)| FIELDS.contains(name)));
     }
 
     #[test]
     fn a_failure_tells_hint_and_step_and_only_what_was_touched() {
-        let mut report = Report::new("prune", 0);
+        let mut report = Report::new(Command::Prune, 0);
         report.snapshots =
             vec![row("kept", "file:///kept"), Row { deleted: Some(false), ..row("gone", "file:///gone") }];
         report.step = Some("deleting 1 file".into());
         report.fail(&Fault::new(Code::Locked, "locked").hint("Wait.").into());
-        let event = from_report(&report);
+        let event = Event::from_report(&report);
         assert_eq!((event.id, event.priority), (IDS[10].1, 3));
         assert_eq!(event.text, "error: locked");
-        for (field, value) in
-            [("HINT", "Wait."), ("STEP", "deleting 1 file"), ("SNAPSHOT", "gone"), ("EXIT_CODE", "75")]
-        {
+        for (field, value) in [
+            ("K3S_SNAPSHOT_HINT", "Wait."),
+            ("K3S_SNAPSHOT_STEP", "deleting 1 file"),
+            ("K3S_SNAPSHOT_SNAPSHOT", "gone"),
+            ("K3S_SNAPSHOT_EXIT_CODE", "75"),
+        ] {
             assert_eq!(values(&event, field), [value], "{field}");
         }
-        let mut report = Report::new("save", 0);
+        let mut report = Report::new(Command::Save, 0);
         report.skip("an agent");
-        let event = from_report(&report);
+        let event = Event::from_report(&report);
         assert_eq!((event.id, event.text.as_str()), (IDS[1].1, "skipped: an agent"));
     }
 }

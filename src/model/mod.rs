@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The judgement: names, snapshots, reports. Pure values and functions; no file, no clock, no environment, no socket.
+//! Values and decisions: names, snapshots, reports, retention. Pure: no file, no clock, no environment, no socket.
 
 pub mod bootstrap;
 pub mod calendar;
+pub mod command;
+pub mod digest;
 pub mod drop_in;
 pub mod event;
+pub mod manifest;
 pub mod method;
 pub mod name;
 pub mod report;
@@ -18,3 +21,4 @@ pub mod snapshot;
 pub mod token;
 pub mod unit;
 pub mod version;
+pub mod warning;

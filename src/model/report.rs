@@ -1,77 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a run has to say: the one interface outwards. Sinks print it, the exit code follows from it.
+//! The result of one run: the one interface outwards. The output layer prints it; the exit code follows from it.
 //!
-//! `"version": 1`; fields are only added.
+//! `"version": 1`; fields are only added. docs/report-format.md describes every field.
 
 use serde::Serialize;
 
+use super::command::{Command, Outcome};
 use super::restore_report::{OldDatabase, Restore};
-use super::snapshot::{Freshness, Snapshot, State};
-use crate::error::{self, Kind};
+use super::retention::Decision;
+use super::snapshot::{FindingRecord, Freshness, Snapshot, State};
+use super::warning::{Warning, WarningCode};
+use crate::error;
 
 /// The result of one run.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Version of this format: 1.
     pub version: u32,
-    /// Which command it was: `save`, `list`, `verify`, `prune`, `delete`, `restore`.
-    pub command: &'static str,
-    /// `done`, `skipped`, or the kind of failure.
-    pub outcome: &'static str,
+    /// The command.
+    pub command: Command,
+    /// `done`, `skipped`, or the kind of the error.
+    pub outcome: Outcome,
     /// The exit code of the process.
     pub exit_code: u8,
     /// When the run began, RFC 3339.
     pub started_at: String,
     /// How long it took, milliseconds.
     pub duration_ms: u64,
-    /// What went wrong.
+    /// The error that ended the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
-    /// The step that a run was at when something went wrong.
+    /// The step at which the error occurred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-    /// Why there was nothing to do here; the outcome is then `skipped`.
+    /// Why there was nothing to do; the outcome is then `skipped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
-    /// What an operator should know besides.
-    pub warnings: Vec<String>,
-    /// The snapshots it is about.
+    /// Warnings for the operator.
+    pub warnings: Vec<Warning>,
+    /// The snapshots of the run.
     pub snapshots: Vec<Row>,
-    /// What was looked at of the bucket, in order; only by `list --check-s3`.
+    /// The checks of the bucket, in order; only of `check-s3`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
-    /// The restore; only by `restore`.
+    /// The restore; only of `restore`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
-    /// The databases that restores have left; only by `restore --clean-old`.
+    /// The databases that restores have left; only of `restore --prune-old-databases`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub old_databases: Vec<OldDatabase>,
 }
 
-/// One thing that works or does not.
+/// One check of the bucket.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
     /// A stable word.
     pub name: &'static str,
-    /// Whether it works.
+    /// Whether it passed.
     pub ok: bool,
-    /// What was seen.
+    /// What was found.
     pub detail: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// Why a run did not come to a good end.
+/// The error that ended a run.
 #[derive(Debug, Serialize)]
 pub struct ErrorReport {
-    /// The kind, a stable word.
+    /// The kind, a stable word; the exit code follows from it.
     pub kind: &'static str,
-    /// The whole chain in one sentence.
+    /// The code, a stable word.
+    pub code: &'static str,
+    /// The whole chain of causes in one sentence.
     pub message: String,
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// What prune and delete do with a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It stays.
+    Keep,
+    /// It is deleted.
+    Remove,
+}
+
+impl Action {
+    /// The word for tables and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Keep => "keep",
+            Action::Remove => "remove",
+        }
+    }
 }
 
 /// One snapshot in a report or a list.
@@ -85,17 +110,17 @@ pub struct Row {
     pub size: u64,
     /// RFC 3339, UTC.
     pub created: String,
-    /// The node that saved it, where that is known.
+    /// The node that saved it, if that is known.
     pub node: Option<String>,
-    /// etcd's revision, where it was read.
+    /// The revision of etcd, if it was read.
     pub revision: Option<i64>,
-    /// Keys of etcd's bucket `key`.
+    /// Records of etcd's bucket `key`.
     pub key_revisions: Option<u64>,
     /// What is known of it.
     pub state: State,
-    /// `current` or `other`: whether it needs the token that this server has; `None` where that is not known.
-    pub token: Option<&'static str>,
-    /// First 12 hex digits of the SHA-256 of the token it needs.
+    /// Whether it needs the token that this server has; `None` if that is not known.
+    pub token_matches: Option<bool>,
+    /// First 12 hex digits of the SHA-256 of the token that it needs.
     pub token_hash: Vec<String>,
     /// UID of the namespace kube-system.
     pub cluster_id: Option<String>,
@@ -103,28 +128,28 @@ pub struct Row {
     pub sha256: Option<String>,
     /// When every byte was last read and checked, RFC 3339.
     pub checked_at: Option<String>,
-    /// How far it reaches, where this tool saved it.
+    /// Whether it was up to date, if this tool saved it.
     pub freshness: Option<Freshness>,
-    /// How it was taken, where this tool saved it: `stream` or `clone`.
+    /// How it was captured, if this tool saved it: `stream` or `clone`.
     pub method: Option<String>,
-    /// Why not by the other method, where that would have been preferred.
+    /// Why the preferred method was not used.
     pub method_reason: Option<String>,
-    /// etcd's alarms when it was saved.
+    /// Alarms of etcd at the time of the save.
     pub alarms: Vec<String>,
-    /// What is wrong with it.
-    pub findings: Vec<String>,
-    /// What else should be known of it.
+    /// What verification found wrong.
+    pub findings: Vec<FindingRecord>,
+    /// Notes for people.
     pub notes: Vec<String>,
-    /// What prune and delete make of it: `keep` or `remove`; `None` where it was not asked about.
-    pub action: Option<&'static str>,
+    /// What prune and delete do with it; `None` if it was not selected.
+    pub action: Option<Action>,
     /// Why.
     pub reasons: Vec<String>,
-    /// Whether it was deleted; `None` where that was not to be, and in a dry run.
+    /// Whether it was deleted; `None` if that was not planned, and in a dry run.
     pub deleted: Option<bool>,
 }
 
 impl Row {
-    /// The row of a snapshot. `token` is the hash of this server's token, where it is known.
+    /// The row of a snapshot. `token` is the hash of the token of this server, if it is known.
     pub fn from_snapshot(s: &Snapshot, token: Option<&str>) -> Row {
         let m = s.manifest.as_ref();
         let needs = m.map(|m| m.token_hash.clone()).unwrap_or_default();
@@ -134,13 +159,11 @@ impl Row {
             size: s.size,
             created: rfc3339(s.created_at),
             node: m.and_then(|m| m.node.clone()),
-            // Of a bad snapshot perhaps nothing could be read.
+            // Of a corrupt snapshot perhaps nothing could be read.
             revision: m.filter(|m| m.findings.is_empty() || m.revision > 0).map(|m| m.revision),
             key_revisions: s.key_revisions(),
             state: s.state,
-            token: token
-                .filter(|_| !needs.is_empty())
-                .map(|t| if needs.iter().any(|n| n == t) { "current" } else { "other" }),
+            token_matches: token.filter(|_| !needs.is_empty()).map(|t| needs.iter().any(|n| n == t)),
             token_hash: needs,
             cluster_id: m.and_then(|m| m.cluster_id.clone()),
             sha256: m.map(|m| m.stored_sha256.to_string()),
@@ -151,11 +174,9 @@ impl Row {
             alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
             findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
             notes: match s.state {
-                State::Incomplete => {
-                    vec!["left by a save that was cut off, or still being written".to_owned()]
-                }
+                State::Incomplete => vec!["left by an interrupted save, or still being written".to_owned()],
                 State::Unverified if m.is_some() => {
-                    vec!["saved while etcd's CORRUPT alarm was on, so it cannot be called proven".to_owned()]
+                    vec!["saved while etcd raised the CORRUPT alarm, so it is never verified".to_owned()]
                 }
                 _ => vec![],
             },
@@ -164,15 +185,30 @@ impl Row {
             deleted: None,
         }
     }
+
+    /// The row of a snapshot with the decision of the retention policy.
+    pub fn from_decision(s: &Snapshot, decision: &Decision, token: Option<&str>) -> Row {
+        let action = match decision {
+            Decision::Keep(_) => Some(Action::Keep),
+            Decision::Remove(_) => Some(Action::Remove),
+            Decision::Unmatched(_) => None,
+        };
+        Row { action, reasons: decision.reasons(), ..Row::from_snapshot(s, token) }
+    }
+
+    /// Whether it is stored in a bucket.
+    pub fn is_remote(&self) -> bool {
+        self.location.starts_with("s3:")
+    }
 }
 
 impl Report {
     /// An empty report of a run that began at `started_at` (seconds since the epoch).
-    pub fn new(verb: &'static str, started_at: u64) -> Report {
+    pub fn new(command: Command, started_at: u64) -> Report {
         Report {
             version: 1,
-            command: verb,
-            outcome: "done",
+            command,
+            outcome: Outcome::Done,
             exit_code: 0,
             started_at: rfc3339(started_at),
             duration_ms: 0,
@@ -187,30 +223,31 @@ impl Report {
         }
     }
 
-    /// Notes something the operator should know, and says it at once.
-    pub fn warn(&mut self, text: impl Into<String>) {
-        let text = text.into();
-        log::warn!("{text}");
-        self.warnings.push(text);
+    /// Adds a warning, and logs it at once.
+    pub fn warn(&mut self, code: WarningCode, message: impl Into<String>) {
+        let message = message.into();
+        log::warn!("{message}");
+        self.warnings.push(Warning { code, message });
     }
 
-    /// Ends the run with nothing done, and rightly so.
-    pub fn skip(&mut self, why: impl Into<String>) {
-        self.outcome = "skipped";
-        self.skipped = Some(why.into());
+    /// Ends the run as skipped: there is nothing to do on this machine.
+    pub fn skip(&mut self, reason: impl Into<String>) {
+        self.outcome = Outcome::Skipped;
+        self.skipped = Some(reason.into());
     }
 
-    /// Ends the run badly. The first error wins; a later one is only logged.
+    /// Ends the run with an error. The first error wins; a later one is only logged.
     pub fn fail(&mut self, error: &anyhow::Error) {
         if self.error.is_some() {
             log::error!("{error:#}");
             return;
         }
-        let kind: Kind = error::kind_of(error);
-        self.outcome = kind.as_str();
-        self.exit_code = kind.exit_code();
+        let kind = error::kind_of(error);
+        self.outcome = Outcome::Failed(kind);
+        self.exit_code = self.outcome.exit_code();
         self.error = Some(ErrorReport {
             kind: kind.as_str(),
+            code: error::code_of(error).as_str(),
             message: format!("{error:#}"),
             hint: error::hint_of(error).map(str::to_owned),
         });
@@ -238,10 +275,11 @@ mod tests {
 
     #[test]
     fn the_first_error_wins() {
-        let mut r = Report::new("save", 0);
+        let mut r = Report::new(Command::Save, 0);
         r.fail(&Fault::new(Code::Locked, "locked").hint("wait").into());
         r.fail(&anyhow::anyhow!("cleaning up"));
-        assert_eq!((r.exit_code, r.outcome), (75, "busy"));
-        assert_eq!(r.error.unwrap().hint.as_deref(), Some("wait"));
+        assert_eq!((r.exit_code, r.outcome.as_str()), (75, "busy"));
+        let error = r.error.unwrap();
+        assert_eq!((error.kind, error.code, error.hint.as_deref()), ("busy", "locked", Some("wait")));
     }
 }

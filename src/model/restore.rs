@@ -31,7 +31,7 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Operation::Restore => "restore",
-            Operation::ClusterReset => "reset-only",
+            Operation::ClusterReset => "cluster-reset",
             Operation::Rejoin => "rejoin",
         }
     }
@@ -133,8 +133,8 @@ impl PriorState {
     pub fn as_str(self) -> &'static str {
         match self {
             PriorState::Running => "running",
-            PriorState::Stopped => "down",
-            PriorState::Failing => "broken",
+            PriorState::Stopped => "stopped",
+            PriorState::Failing => "failing",
         }
     }
 }
@@ -250,11 +250,11 @@ pub struct Step {
 }
 
 // The steps that several have in common.
-const GATE: Step =
-    Step { name: "gate", description: "bar K3s's unit from starting", undo: "the bar is removed" };
-const STOP: Step = Step { name: "stop", description: "stop K3s", undo: "K3s is started, if it ran" };
+const BLOCK: Step =
+    Step { name: "block-start", description: "block the start of K3s", undo: "unblock the start" };
+const STOP: Step = Step { name: "stop", description: "stop K3s", undo: "start K3s, if it was running" };
 const KEEP: Step = Step {
-    name: "keep",
+    name: "backup",
     description: "copy the certificates, credentials and tokens that K3s rewrites",
     undo: "the copies are removed",
 };
@@ -263,12 +263,17 @@ const START: Step = Step {
     description: "remove the bar and start K3s",
     undo: "K3s is barred and stopped, then as for reset",
 };
-const READY: Step = Step { name: "ready", description: "wait until the API server is ready", undo: "none" };
+const READY: Step =
+    Step { name: "wait-ready", description: "wait until the API server is ready", undo: "none" };
 
 /// Every step of a restore, in order.
 pub const STEPS: &[Step] = &[
-    Step { name: "safety", description: "save what is live now as pre-restore", undo: "the snapshot stays" },
-    GATE,
+    Step {
+        name: "pre-restore-save",
+        description: "save what is live now as pre-restore",
+        undo: "the snapshot stays",
+    },
+    BLOCK,
     STOP,
     KEEP,
     Step {
@@ -283,7 +288,7 @@ pub const STEPS: &[Step] = &[
     },
     START,
     Step {
-        name: "prove",
+        name: "verify",
         description: "ask the running etcd for the snapshot's data; from here on nothing is undone",
         undo: "none",
     },
@@ -292,10 +297,10 @@ pub const STEPS: &[Step] = &[
 
 /// Every step of a reset without a snapshot.
 pub const RESET_STEPS: &[Step] = &[
-    GATE,
+    BLOCK,
     STOP,
     Step {
-        name: "safety",
+        name: "pre-restore-save",
         description: "save the database at rest as pre-restore",
         undo: "the snapshot stays",
     },
@@ -312,7 +317,7 @@ pub const RESET_STEPS: &[Step] = &[
     },
     START,
     Step {
-        name: "prove",
+        name: "verify",
         description: "ask the running etcd for its data, and that it is alone; from here on nothing is undone",
         undo: "none",
     },
@@ -321,11 +326,11 @@ pub const RESET_STEPS: &[Step] = &[
 
 /// Every step of joining again.
 pub const REJOIN_STEPS: &[Step] = &[
-    GATE,
+    BLOCK,
     STOP,
     KEEP,
     Step {
-        name: "move",
+        name: "move-database",
         description: "move the database to etcd-old-<time>, and nothing else",
         undo: "the database and the copies are moved back; what K3s made is kept as etcd-failed-<time>",
     },
@@ -335,7 +340,7 @@ pub const REJOIN_STEPS: &[Step] = &[
         undo: "K3s is barred and stopped, then as for move",
     },
     Step {
-        name: "prove",
+        name: "verify",
         description: "wait until the etcd here is a voting member; from here on nothing is undone",
         undo: "none",
     },

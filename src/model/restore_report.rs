@@ -128,12 +128,12 @@ impl Restore {
 
     /// Whether K3s serves the snapshot's data: then the other machines have to follow.
     pub fn is_restored(&self) -> bool {
-        self.steps.iter().any(|s| s.name == "prove" && s.state == "done")
+        self.steps.iter().any(|s| s.name == "verify" && s.state == "done")
     }
 
     /// Notes that what was done is undone.
     pub fn mark_rolled_back(&mut self) {
-        for step in self.steps.iter_mut().filter(|s| s.state == "done" && s.name != "safety") {
+        for step in self.steps.iter_mut().filter(|s| s.state == "done" && s.name != "pre-restore-save") {
             step.state = "undone";
         }
     }

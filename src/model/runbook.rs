@@ -6,6 +6,8 @@
 
 use serde::Serialize;
 
+use crate::util::shell_quote;
+
 /// What a machine is to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -115,7 +117,7 @@ pub fn merge(here: &str, said: Vec<Machine>) -> Vec<Machine> {
 
 /// The orders for these machines.
 pub fn runbook(place: &Place, others: &[Machine]) -> Vec<Task> {
-    let (unit, agent) = (quoted(place.unit), quoted(place.agent_unit));
+    let (unit, agent) = (shell_quote(place.unit), shell_quote(place.agent_unit));
     let order = |when, machine: &Machine, does, commands| Task {
         when,
         machine: machine.name.clone(),
@@ -136,7 +138,7 @@ pub fn runbook(place: &Place, others: &[Machine]) -> Vec<Task> {
              ends when it has joined; only then the next server",
             vec![
                 format!("systemctl stop {unit}"),
-                format!("mv {} {}$(date +%s)", quoted(place.etcd), quoted(place.old)),
+                format!("mv {} {}$(date +%s)", shell_quote(place.etcd), shell_quote(place.old)),
                 format!("systemctl start {unit}"),
             ],
         ),
@@ -154,15 +156,6 @@ pub fn runbook(place: &Place, others: &[Machine]) -> Vec<Task> {
         ),
     });
     before.chain(after).collect()
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]
@@ -241,14 +234,5 @@ mod tests {
             ]
         );
         assert_eq!(runbook(&PLACE, &[]), []);
-    }
-
-    #[test]
-    fn a_folder_of_any_name_is_one_word_for_a_shell() {
-        for (text, word) in
-            [("/a/b-c", "/a/b-c"), ("/the data", "'/the data'"), ("a'b", r"'a'\''b'"), ("", "''")]
-        {
-            assert_eq!(quoted(text), word);
-        }
     }
 }

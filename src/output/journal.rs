@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The journal by its own protocol: lines with priority and identifier, and one event with a message id at the end.
 //!
-//! Only where systemd connected stderr to the journal. Whatever goes wrong here, the caller prints to stderr instead.
+//! Only if systemd connected stderr to the journal. If anything fails here, the caller prints to stderr instead.
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -10,30 +10,30 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::log::printable;
+use super::escape::printable;
 use crate::model::event::Event;
 
-/// Where the journal takes entries.
+/// The socket for entries.
 const SOCKET: &str = "/run/systemd/journal/socket";
-/// Where it takes orders.
-const ORDERS: &str = "/run/systemd/journal/io.systemd.journal";
-/// How long an order may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// syslog's number for services.
+/// The socket for varlink calls.
+const VARLINK_SOCKET: &str = "/run/systemd/journal/io.systemd.journal";
+/// Time limit of a varlink call.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// The syslog facility of services.
 const DAEMON: &str = "3";
 
 static JOURNAL: OnceLock<Journal> = OnceLock::new();
 
-/// The way to the journal.
+/// The connection to the journal.
 #[derive(Debug)]
 struct Journal {
     socket: UnixDatagram,
     identifier: String,
 }
 
-/// Connects, if stderr leads to the journal. `identifier` is the name of this program.
+/// Connects, if stderr is connected to the journal. `identifier` is the name of this program.
 pub fn connect(identifier: &str) {
-    if leads_there() {
+    if stderr_is_journal() {
         let socket = UnixDatagram::unbound().and_then(|s| s.connect(SOCKET).map(|()| s));
         if let Ok(socket) = socket {
             let _ = JOURNAL.set(Journal { socket, identifier: identifier.to_owned() });
@@ -41,18 +41,18 @@ pub fn connect(identifier: &str) {
     }
 }
 
-/// Whether stderr is the stream that systemd connected: the variable is inherited by a shell and what it redirects.
-pub fn leads_there() -> bool {
+/// Whether stderr is the stream that systemd connected: the variable alone is inherited by every child of a shell.
+pub fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     std::fs::metadata("/proc/self/fd/2").is_ok_and(|m| stream == format!("{}:{}", m.dev(), m.ino()))
 }
 
-/// A line. False where it has to be printed instead.
+/// Sends a line. False if it must be printed instead.
 pub fn line(priority: u8, text: &str) -> bool {
     JOURNAL.get().is_some_and(|j| j.send(priority, text, &[]).is_ok())
 }
 
-/// The event that ends a run. False where its text has to be printed instead.
+/// Sends the event of a finished run. False if its text must be printed instead.
 pub fn event(event: &Event) -> bool {
     let Some(journal) = JOURNAL.get() else { return false };
     let mut fields = vec![("MESSAGE_ID", event.id.to_owned())];
@@ -60,18 +60,17 @@ pub fn event(event: &Event) -> bool {
     journal.send(event.priority, &event.text, &fields).is_ok()
 }
 
-/// Waits until the journal has read what was sent: it looks up whose entries they are, and nobody can be looked up who
-/// is gone.
-pub fn settle() {
+/// Waits until the journal has read the entries: it looks up the process that sent them, which must still exist.
+pub fn sync() {
     if JOURNAL.get().is_some() {
-        let _ = order(Path::new(ORDERS));
+        let _ = varlink_synchronize(Path::new(VARLINK_SOCKET));
     }
 }
 
-fn order(socket: &Path) -> io::Result<()> {
+fn varlink_synchronize(socket: &Path) -> io::Result<()> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(b"{\"method\":\"io.systemd.Journal.Synchronize\"}\0")?;
     let mut answer = [0; 256];
     while stream.read(&mut answer)? > 0 && !answer.contains(&0) {}
@@ -90,7 +89,7 @@ impl Journal {
     }
 }
 
-/// A field. A value without line breaks ends with its line.
+/// Adds a field. A value without line breaks ends with its line.
 fn put(entry: &mut Vec<u8>, name: &str, value: &str) {
     entry.extend_from_slice(name.as_bytes());
     entry.push(b'=');
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_fields_by_lines_and_no_value_can_forge_one() {
+    fn a_value_cannot_forge_a_field_of_an_entry() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         let journal = Journal { socket: ours, identifier: "k3s-snapshot-save".into() };
         journal.send(3, "a\nPRIORITY=0", &[("STEP", "x\ny".to_owned())]).unwrap();
@@ -116,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn an_order_ends_with_its_answer_and_with_a_journal_that_is_gone() {
+    fn a_varlink_call_ends_with_the_answer_and_fails_without_a_journal() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("orders");
-        assert!(order(&path).is_err());
+        let path = dir.path().join("varlink");
+        assert!(varlink_synchronize(&path).is_err());
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let journald = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -128,7 +127,7 @@ mod tests {
             stream.write_all(b"{}\0").unwrap();
             String::from_utf8_lossy(&got[..n]).into_owned()
         });
-        order(&path).unwrap();
+        varlink_synchronize(&path).unwrap();
         assert!(journald.join().unwrap().contains("Synchronize"));
     }
 }

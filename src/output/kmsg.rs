@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The log of those who run before there is a journal: warnings and errors go to the kernel's log, from where the journal
-//! takes them later. Else to stderr.
+//! The log of a program that runs before the journal: warnings and errors go to the kernel log, from which the journal
+//! takes them later, else to stderr.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,10 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use super::log::printable;
+use super::escape::printable;
 
 const KMSG: &str = "/dev/kmsg";
-/// syslog's number for services, in front of the three bits of the priority.
+/// The syslog facility of services, before the three bits of the priority.
 const DAEMON: u8 = 3 << 3;
 
 struct Kernel {
@@ -33,7 +33,7 @@ impl Log for Kernel {
         if self.enabled(record.metadata()) {
             let (priority, word) = if record.level() == Level::Error { (3, "error") } else { (4, "warning") };
             let text = format!("{word}: {}", printable(&record.args().to_string()));
-            // A container has a pipe there that perhaps nobody reads: never wait.
+            // In a container this may be a pipe without a reader: never wait.
             let kernel = OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(KMSG);
             // One write is one entry.
             let line = format!("<{}>{}[{}]: {text}\n", DAEMON | priority, self.program, std::process::id());

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The log: plain on stderr for people, to the journal where systemd listens.
+//! The log: plain lines on stderr, or entries of the journal if stderr is connected to it.
 
 use std::io::Write;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use super::escape::printable;
 use super::journal;
 
 struct Stderr {
     priorities: bool,
 }
 
-/// The target of a line that is no error of its own but belongs to the one before.
+/// The target of a line that belongs to the error before it.
 const HINT: &str = concat!(env!("CARGO_CRATE_NAME"), "::hint");
 
-/// What to do next, under an error.
+/// Logs the next step, after an error.
 pub fn hint(text: &str) {
     log::error!(target: HINT, "{text}");
 }
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        // What libraries have to say is for their developers.
+        // Messages of libraries are for their developers.
         metadata.target().starts_with(env!("CARGO_CRATE_NAME")) && metadata.level() <= log::max_level()
     }
 
@@ -36,7 +37,7 @@ impl Log for Stderr {
             Level::Info => (6, ""),
             Level::Debug | Level::Trace => (7, ""),
         };
-        // One record is one line, whatever a file name or a server's answer put into it.
+        // One record is one line, whatever a file name or the response of a server contains.
         let text = printable(&record.args().to_string());
         if journal::line(priority, &format!("{word}{text}")) {
             return;
@@ -55,8 +56,8 @@ impl Log for Stderr {
 /// Starts the log of a program. `quiet` leaves warnings and errors, `debug` shows everything.
 pub fn start(program: &str, quiet: bool, debug: bool) {
     journal::connect(program);
-    // For the journal's stream, where its own protocol fails.
-    let priorities = journal::leads_there();
+    // For the stream of the journal, if its own protocol fails.
+    let priorities = journal::stderr_is_journal();
     log::set_max_level(match (debug, quiet) {
         (true, _) => LevelFilter::Debug,
         (_, true) => LevelFilter::Warn,
@@ -64,24 +65,4 @@ pub fn start(program: &str, quiet: bool, debug: bool) {
     });
     // A second start keeps the first log.
     let _ = log::set_boxed_logger(Box::new(Stderr { priorities }));
-}
-
-/// A text without the characters that a terminal or a journal would obey.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() || turns_text(c) { c.escape_default().collect() } else { vec![c] })
-        .collect()
-}
-
-/// Characters that make a terminal show text in another order than it is.
-fn turns_text(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(super::printable("a\x1b[31m\nb ü"), "a\\u{1b}[31m\\nb ü");
-    }
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who hears what a run has to say. The only folder that prints.
+//! The only layer that prints: results on standard output, the log, the journal, progress and prompts.
 
+pub mod escape;
 pub mod journal;
 pub mod kmsg;
 pub mod log;
+pub mod plan;
 pub mod progress_bar;
 pub mod prompt;
 pub mod render;
 mod runbook;
+pub mod table;

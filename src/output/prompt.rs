@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Asks somebody at a terminal. Whoever is not at one is not asked.
+//! Asks for a confirmation at the terminal.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use super::log::printable;
+use super::escape::printable;
 
-/// Asks a question that is answered with yes or no; `None` where nobody is there to answer.
+/// Asks a yes-or-no question; `None` if standard input or standard error is not a terminal.
+///
+/// # Errors
+/// If the terminal cannot be read or written.
 pub fn confirm(question: &str) -> io::Result<Option<bool>> {
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
     if !stdin.is_terminal() || !stderr.is_terminal() {

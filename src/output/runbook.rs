@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::log::printable;
+use super::escape::printable;
 use crate::model::runbook::{Role, Task};
 
 /// More names than this in a line tell nobody anything.

@@ -43,6 +43,15 @@ pub trait Store {
     fn write_manifest(&self, manifest: &Manifest) -> Result<()>;
     /// An unnamed file in this place, for a snapshot to come or for scratch.
     fn draft(&self) -> Result<Draft>;
+    /// Changes the manifest of this file: reads it, applies `change` and writes it back. False if there is none.
+    ///
+    /// # Errors
+    /// If the manifest cannot be read or written.
+    fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
+        let Some(mut manifest) = self.open(file)?.manifest else { return Ok(false) };
+        change(&mut manifest);
+        self.write_manifest(&manifest).map(|()| true)
+    }
     /// Puts a snapshot here under this name, never over another. What comes back is proven as far as the place can
     /// prove it.
     fn upload(
@@ -79,7 +88,7 @@ pub trait LocalStore: Store {
 }
 
 /// A place that others share and that a transfer can leave unfinished.
-pub trait Remote: Store {
+pub trait RemoteStore: Store {
     /// Removes transfers that were left unfinished, where `ours` says so of a file name and when it began (seconds
     /// since the epoch), and those of the files `owed`. Returns how many; never fails, since it is done on the side.
     fn abort_stale_uploads(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize;

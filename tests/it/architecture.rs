@@ -50,7 +50,7 @@ const OURS: &[(&str, &[&str])] = &[
             "source::trailer_hasher",
             "store::Home",
             "store::Opened",
-            "store::Remote",
+            "store::RemoteStore",
             "store::Store",
         ],
     ),

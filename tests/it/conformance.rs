@@ -5,7 +5,7 @@ use k3s_snapshot::error::{Kind, kind_of};
 use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
-use k3s_snapshot::model::snapshot::{Digest, FileId, MANIFEST_VERSION, Manifest, State};
+use k3s_snapshot::model::snapshot::{Digest, FileId, FindingRecord, MANIFEST_VERSION, Manifest, State};
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::local::Local;
 use sha2::Digest as _;
@@ -28,7 +28,7 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         plain_size: bytes.len() as u64,
         revision: 7,
         key_revisions: 3,
-        token_hash: vec!["ba1d715a4f9b".into()],
+        token_hash: vec![FindingRecord::new("trailer", "ba1d715a4f9b")],
         cluster_id: Some("6f9c1f0e-3a52-4d0b-9d1e-5b7c6a8f2e11".into()),
         node: Some("server-1".into()),
         base: Some("on-demand".into()),
@@ -41,6 +41,7 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         findings: vec![],
         saved_at: Some(5),
         checked_at: 6,
+        upload: None,
         verified_at: Some(6),
         other: Default::default(),
     }
@@ -151,7 +152,7 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     store.write_manifest(&verdict).unwrap();
     assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Verified);
     assert!(states(store).contains(&(verdict.name.clone(), State::Verified)));
-    verdict.findings = vec!["page 3".into()];
+    verdict.findings = vec![FindingRecord::new("page-id", "page 3")];
     store.write_manifest(&verdict).unwrap();
     assert!(states(store).contains(&(verdict.name.clone(), State::Corrupt)));
     assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Corrupt);

@@ -224,7 +224,7 @@ fn manifest(recency: Value) -> Manifest {
 
 #[test]
 fn every_field_of_report_row_and_manifest_is_described() {
-    let mut report = Report::new("save", 0);
+    let mut report = Report::new(k3s_snapshot::model::command::Command::Save, 0);
     report.skip("w");
     report.step = Some("s".into());
     report.fail(&k3s_snapshot::error::Fault::new(k3s_snapshot::error::Code::Locked, "m").hint("h").into());

@@ -8,7 +8,7 @@ use k3s_snapshot::error::{Kind, kind_of};
 use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::snapshot::State;
 use k3s_snapshot::store::s3::S3;
-use k3s_snapshot::store::{Remote, Store};
+use k3s_snapshot::store::{RemoteStore, Store};
 
 use crate::conformance::{bytes, manifest, name};
 use crate::support::bucket::Bucket;

@@ -51,7 +51,7 @@ pub(super) fn save_live(
     machine.progress.step("saving what is live", None);
     let saved = (machine.save)(report).map_err(refusal)?;
     told(report).safety_snapshot = Some(saved.name.clone());
-    told(report).step("safety", "done", Some(ms(begun.elapsed())));
+    told(report).step("pre-restore-save", "done", Some(ms(begun.elapsed())));
     Ok(saved)
 }
 

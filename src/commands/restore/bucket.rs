@@ -90,7 +90,7 @@ impl Distant {
     ) -> Result<PathBuf> {
         let data = Until { data: &*self.data, asked: self.asked };
         let draft = machine.site.draft()?;
-        verify::fetch(&data, file, (self.ways, true), &draft, machine.progress, |_| Ok(()))
+        verify::download_while(&data, file, (self.ways, true), &draft, machine.progress, |_| Ok(()))
             .with_context(|| format!("fetching '{}'", file.escape_debug()))?;
         let near = draft.reader()?;
         match zipped {

@@ -16,6 +16,7 @@ use crate::model::restore::{EtcdBefore, PriorState};
 use crate::model::restore_report::Restore;
 use crate::model::snapshot::State;
 use crate::model::version::Version;
+use crate::model::warning::WarningCode;
 use crate::model::{bootstrap, token};
 
 /// etcd's log of a new database: two files of 64 MB.
@@ -59,7 +60,10 @@ pub(super) fn check(
         }
         Err(e) => {
             if was == PriorState::Running {
-                report.warn(format!("K3s runs, but its etcd does not answer: {e:#}"));
+                report.warn(
+                    WarningCode::SafetySnapshotSkipped,
+                    format!("K3s runs, but its etcd does not answer: {e:#}"),
+                );
             }
             others = others_on_disk(machine)?;
         }
@@ -73,11 +77,12 @@ pub(super) fn check(
     may_be_moved(machine)?;
     room(req, machine, proven, answers)?;
     if !req.safety {
-        told(report).step("safety", "skipped", None);
+        told(report).step("pre-restore-save", "skipped", None);
     } else if !answers {
-        told(report).step("safety", "skipped", None);
+        told(report).step("pre-restore-save", "skipped", None);
         if machine.site.database()?.is_some() {
             report.warn(
+                WarningCode::SafetySnapshotSkipped,
                 "what is live cannot be saved first, as etcd does not answer; K3s keeps it as etcd-old-<time>",
             );
         }
@@ -180,7 +185,7 @@ fn version(req: &Request, machine: &Machine, content: &Content, report: &mut Rep
                 .hint("Install that version or a later one first. --force tries it all the same.")
                 .into());
         }
-        report.warn(what);
+        report.warn(WarningCode::K3sTooOld, what);
     }
     Ok(())
 }
@@ -267,7 +272,7 @@ pub(super) fn stopped(
             ))
             .into());
     }
-    report.warn(what);
+    report.warn(WarningCode::OtherServersRunning, what);
     Ok(())
 }
 

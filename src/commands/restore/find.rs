@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::bucket::Distant;
 use super::{Machine, Request, told};
 use crate::archive::zip;
-use crate::commands::check::examine;
+use crate::commands::check::{check_snapshot, not_a_snapshot};
 use crate::error::{Code, Fault, Kind, kind_of};
 use crate::inspect::{self, Content};
 use crate::io::ReadAt;
@@ -16,6 +16,7 @@ use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::restore::SnapshotRef;
 use crate::model::snapshot::{Digest, FileId, Manifest, Snapshot, State};
+use crate::model::warning::WarningCode;
 use crate::store::{Opened, Store};
 
 /// A snapshot that exists.
@@ -138,8 +139,8 @@ pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mu
     let file = &found.snapshot.file;
     let zipped = match (&found.snapshot.name, &found.place) {
         (Some(name), _) => name.suffix == Suffix::Zip,
-        (None, Place::File(path, _)) => is_zip(&machine.site.open(path)?)?,
-        (None, Place::Bucket(distant)) => is_zip(distant.data())?,
+        (None, Place::File(path, _)) => zip::is_zip(&machine.site.open(path)?)?,
+        (None, Place::Bucket(distant)) => zip::is_zip(distant.data())?,
     };
     let plain_name = plain_name(file);
     let pinned = match &found.place {
@@ -149,11 +150,11 @@ pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mu
     };
     machine.progress.step(&format!("proving {}", file.escape_debug()), Some(found.snapshot.size));
     let data = machine.site.open(&pinned)?;
-    let examined = examine(&data, false, machine.progress)
+    let examined = check_snapshot(&data, false, machine.progress)
         .with_context(|| format!("proving '{}'", file.escape_debug()))?;
-    let mut findings = examined.findings.clone();
+    let mut findings: Vec<String> = examined.findings.iter().map(ToString::to_string).collect();
     if !inspect::has_magic(&data) {
-        findings = vec!["this is not an etcd snapshot at all".to_owned()];
+        findings = vec![not_a_snapshot().to_string()];
     }
     let digest = examined.digests.map(|d| Digest(d.file)).context("hashing the snapshot")?;
     if let Some(old) = found.recorded.as_ref().filter(|m| m.verified_at.is_some() && m.plain_sha256 != digest)
@@ -217,15 +218,6 @@ pub(super) fn unpack(data: &dyn ReadAt, file: &str, plain_name: &str, machine: &
     }
 }
 
-fn is_zip(data: &dyn ReadAt) -> Result<bool> {
-    let mut head = [0u8; 4];
-    if data.size() < 4 {
-        return Ok(false);
-    }
-    data.read_exact_at(&mut head, 0).context("reading the first bytes")?;
-    Ok(&head == b"PK\x03\x04")
-}
-
 fn damaged(file: &str, findings: &[String]) -> anyhow::Error {
     Fault::new(
         Code::SnapshotCorrupt,
@@ -245,7 +237,7 @@ impl Found {
     /// any more; it is the same file still, so that is recorded anew.
     pub(super) fn release(&self, machine: &Machine, report: &mut Report) {
         if let Err(e) = machine.site.clear_work() {
-            report.warn(format!("{e:#}"));
+            report.warn(WarningCode::TidyFailed, format!("{e:#}"));
         }
         let (Some(manifest), Place::File(_, elsewhere)) = (&self.snapshot.manifest, &self.place) else {
             return;

@@ -37,6 +37,7 @@ use crate::model::report::Report;
 use crate::model::restore::Operation;
 use crate::model::restore_report::Restore;
 use crate::model::secret::Secret;
+use crate::model::warning::WarningCode;
 use crate::source::EtcdProbe;
 use crate::store::Store;
 
@@ -174,7 +175,7 @@ fn tidy(machine: &Machine, report: &mut Report) {
     if machine.site.record().is_ok_and(|r| r.is_none())
         && let Err(e) = machine.site.clear_work()
     {
-        report.warn(format!("{e:#}"));
+        report.warn(WarningCode::TidyFailed, format!("{e:#}"));
     }
 }
 

@@ -35,7 +35,7 @@ impl Walk<'_> {
         let until_ready = since.map_or(begun.elapsed(), |(_, at)| at.duration_since(begun));
         self.k3s += until_ready;
         self.times(since.map(|(_, at)| at));
-        told(self.report).step("ready", if ready { "done" } else { "failed" }, Some(ms(until_ready)));
+        told(self.report).step("wait-ready", if ready { "done" } else { "failed" }, Some(ms(until_ready)));
         self.machine.site.forget()?;
         if ready {
             return Ok(());

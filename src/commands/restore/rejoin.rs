@@ -16,6 +16,7 @@ use crate::model::restore::{EtcdBefore, Operation, PriorState, Stage};
 use crate::model::restore_report::Restore;
 use crate::model::runbook::node_of;
 use crate::model::secret::Secret;
+use crate::model::warning::WarningCode;
 use crate::source::MemberStatus;
 
 /// Joins, or says why not.
@@ -33,7 +34,7 @@ fn join(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
     carry_out(req, machine, record, report, |walk| {
         walk.halt()?;
         walk.keep()?;
-        walk.step("move", "moving the database aside", Walk::set_aside)?;
+        walk.step("move-database", "moving the database aside", Walk::set_aside)?;
         Ok(Aim::Voter)
     })
 }
@@ -75,7 +76,10 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<(Prior
         None => {
             // K3s would believe it at first sight; a password is not sent to somebody like that.
             told(report).token = "not checked: nothing here tells the cluster's authority".to_owned();
-            report.warn("nothing on this server tells which certificate authority the other one has to have");
+            report.warn(
+                WarningCode::JoinServerUnverified,
+                "nothing on this server tells which certificate authority the other one has to have",
+            );
         }
     }
     let look = machine.live.look().ok();
@@ -116,8 +120,10 @@ fn no_member_yet(
     let members = match door.members(token) {
         Ok(members) => members,
         Err(e) => {
-            report
-                .warn(format!("whether this server is a member of that cluster already is not known: {e:#}"));
+            report.warn(
+                WarningCode::MembersUnknown,
+                format!("whether this server is a member of that cluster already is not known: {e:#}"),
+            );
             return Ok(());
         }
     };

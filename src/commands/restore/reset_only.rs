@@ -49,7 +49,7 @@ fn reset(req: &Request, machine: &Machine, report: &mut Report) -> Result<()> {
         walk.halt()?;
         let content = walk.look_at_rest(&plan.others)?;
         if req.safety && !plan.answers {
-            walk.step("safety", "saving the database at rest", |w| {
+            walk.step("pre-restore-save", "saving the database at rest", |w| {
                 let saved = (w.machine.save_at_rest)(w.report).context("saving the database at rest")?;
                 told(w.report).safety_snapshot = Some(saved.name);
                 Ok(())
@@ -141,7 +141,7 @@ fn check(req: &Request, machine: &Machine, report: &mut Report) -> Result<Plan> 
     let copies: u64 = if req.safety { 3 } else { 2 };
     room_for(machine, size.saturating_mul(copies).saturating_add(WAL.saturating_mul(2)))?;
     if !req.safety {
-        told(report).step("safety", "skipped", None);
+        told(report).step("pre-restore-save", "skipped", None);
     }
     Ok(Plan { was, before, others, answers })
 }

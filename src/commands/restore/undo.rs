@@ -12,6 +12,7 @@ use crate::error::{Code, Fault};
 use crate::host::Active;
 use crate::model::report::Report;
 use crate::model::restore::{Operation, PriorState, RestoreState, Stage, Way};
+use crate::model::warning::WarningCode;
 
 impl Walk<'_> {
     /// Puts everything back, and says in one error what happened and what K3s is now.
@@ -28,7 +29,7 @@ impl Walk<'_> {
         let back = bring_back(self.req, self.machine, &self.record, self.report);
         self.times(None);
         if let Err(e) = self.machine.site.forget() {
-            self.report.warn(format!("{e:#}"));
+            self.report.warn(WarningCode::TidyFailed, format!("{e:#}"));
         }
         rolled_back(&why, back, &self.record)
     }
@@ -80,7 +81,10 @@ pub(super) fn bring_back(
     match record.previous_state {
         PriorState::Stopped => return Ok(()),
         PriorState::Failing => {
-            report.warn("K3s did not run properly before the restore; it is left stopped");
+            report.warn(
+                WarningCode::PreviousStateKept,
+                "K3s did not run properly before the restore; it is left stopped",
+            );
             return Ok(());
         }
         PriorState::Running => {}

@@ -17,6 +17,7 @@ use crate::inspect::{self, Comparison, Content};
 use crate::io::ReadAt;
 use crate::model::report::Report;
 use crate::model::restore::{Operation, RestoreState, Stage};
+use crate::model::warning::WarningCode;
 
 /// So often systemd may start K3s anew before that is called a failure.
 pub(super) const RESTARTS: u32 = 3;
@@ -114,7 +115,7 @@ impl<'a> Walk<'a> {
     }
 
     fn bar(&mut self) -> Result<()> {
-        self.step("gate", "barring K3s from starting", |w| {
+        self.step("block-start", "barring K3s from starting", |w| {
             w.enter(Stage::Closing)?;
             w.machine.site.close()?;
             w.machine.service.reload()
@@ -132,7 +133,7 @@ impl<'a> Walk<'a> {
 
     /// Copies are there of everything that K3s rewrites.
     pub(super) fn keep(&mut self) -> Result<()> {
-        self.step("keep", "copying what K3s rewrites", |w| {
+        self.step("backup", "copying what K3s rewrites", |w| {
             // Who finds these copies unfinished has not to put anything back: nothing was rewritten.
             w.enter(Stage::Keeping)?;
             w.record.live_database = w.machine.site.live()?;
@@ -173,7 +174,7 @@ impl<'a> Walk<'a> {
             anyhow!("K3s's reset ended with {}, but {what}; the last it said: {said}", end.how)
         })?;
         if !end.announced {
-            self.report.warn("K3s did not say in words that are known here that the reset went well; what is on the disk says so");
+            self.report.warn(WarningCode::ResetNotConfirmed, "K3s did not say in words that are known here that the reset went well; what is on the disk says so");
         }
         told(self.report).old_database =
             self.machine.site.old_database(&self.record)?.map(|p| p.display().to_string());
@@ -213,10 +214,10 @@ impl<'a> Walk<'a> {
             w.machine.service.reset_failed()?;
             w.machine.service.start()
         })?;
-        self.theirs("prove", "asking the running etcd", |w| w.prove(aim))?;
+        self.theirs("verify", "asking the running etcd", |w| w.prove(aim))?;
         if let Err(e) = self.enter(Stage::Restored) {
             // There is no way back all the same; whoever finds the record proves once more.
-            self.report.warn(format!("{e:#}"));
+            self.report.warn(WarningCode::TidyFailed, format!("{e:#}"));
         }
         Ok(())
     }

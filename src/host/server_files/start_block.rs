@@ -15,7 +15,7 @@ use crate::error::{Code, Fault};
 use crate::host::fs::{make_folder, sync_folder};
 use crate::host::{Draft, file_tree};
 
-const GATE: &str = "gate";
+const GATE: &str = "start-blocked";
 const DROP_IN: &str = "90-k3s-snapshot-restore.conf";
 
 impl ServerFiles {

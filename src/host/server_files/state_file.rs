@@ -12,7 +12,7 @@ use crate::host::fs::{make_folder, sync_folder};
 use crate::host::{Draft, file_tree};
 use crate::model::restore::{RECORD_VERSION, RestoreState};
 
-const RECORD: &str = "progress.json";
+const RECORD: &str = "state.json";
 
 impl ServerFiles {
     /// Where the record is.

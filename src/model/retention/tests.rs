@@ -43,6 +43,7 @@ fn manifest(file: &str, entries: u64) -> Manifest {
         findings: vec![],
         saved_at: None,
         checked_at: 6,
+        upload: None,
         verified_at: Some(6),
         other: Default::default(),
     }

@@ -28,7 +28,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
-use super::{Opened, Remote, Store};
+use super::{Opened, RemoteStore, Store};
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::io::ReadAt;
@@ -272,7 +272,7 @@ impl Store for S3 {
     }
 }
 
-impl Remote for S3 {
+impl RemoteStore for S3 {
     fn abort_stale_uploads(&self, ours: &dyn Fn(&str, u64) -> bool, owed: &[&str]) -> usize {
         multipart::sweep(&self.wire, ours, owed)
     }

@@ -4,6 +4,8 @@
 
 use super::*;
 use crate::error::hint_of;
+use crate::model::command::Command;
+use crate::model::warning::WarningCode;
 
 impl JoinServer for World {
     fn url(&self) -> &str {
@@ -98,9 +100,9 @@ fn nothing_is_touched_where_it_could_not_join() {
 #[test]
 fn a_server_that_does_not_tell_its_members_is_joined_with_a_warning() {
     let world = World { closed: Some("silent"), ..world(Operation::Rejoin, true) };
-    let mut report = Report::new("restore", 0);
+    let mut report = Report::new(Command::Restore, 0);
     world.run_into(false, &mut report).unwrap();
-    assert!(report.warnings.iter().any(|w| w.contains("it answers 404")), "{:?}", report.warnings);
+    assert!(report.warnings.iter().any(|w| w.code == WarningCode::MembersUnknown), "{:?}", report.warnings);
 }
 
 #[test]
@@ -150,10 +152,10 @@ fn a_kill_at_any_stage_is_ended_by_whoever_comes_next() {
             let site = world.site();
             let kept = site.keep(site.to_keep()).unwrap();
             let text = serde_json::json!({
-                "version": 1, "id": 1, "deed": deed, "stage": stage, "unit": "k3s.service", "data_dir": world.data(),
+                "version": 1, "id": 1, "operation": deed, "stage": stage, "unit": "k3s.service", "data_dir": world.data(),
                 "snapshot": {"name": "", "location": "", "sha256": "00".repeat(32), "size": 0, "revision": 0, "created_at": 0},
-                "pinned": "", "was": "running", "before": {"member": 7, "revision": 348},
-                "live": site.live().unwrap(), "kept": kept, "reset": null,
+                "pinned": "", "previous_state": "running", "before": {"member": 7, "revision": 348},
+                "live_database": site.live().unwrap(), "backups": kept, "reset": null,
             });
             site.write(&serde_json::from_value(text).unwrap()).unwrap();
             site.close().unwrap();

@@ -117,7 +117,7 @@ impl World {
     }
 
     pub(super) fn run(&self, conclude_only: bool) -> Result<()> {
-        self.run_into(conclude_only, &mut Report::new("restore", 0))
+        self.run_into(conclude_only, &mut Report::new(crate::model::command::Command::Restore, 0))
     }
 
     pub(super) fn run_into(&self, conclude_only: bool, report: &mut Report) -> Result<()> {

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What every command of the program is to the run loop.
+//!
+//! A new command is a file in `commands/`, its arguments in `cli/`, its wiring here in `app/`, and a row in the table of
+//! `dispatch`.
+
+use anyhow::Result;
+
+use super::context::Context;
+use crate::cli::Common;
+use crate::distribution::Distribution;
+use crate::model::command;
+use crate::model::report::Report;
+use crate::output::render::Format;
+
+/// A command with its parsed arguments.
+pub(crate) trait Command: clap::CommandFactory + clap::FromArgMatches {
+    /// Its name.
+    const NAME: command::Command;
+
+    /// The common part of its arguments.
+    fn common(&self) -> &Common;
+
+    /// Whether it changes files, so that only one such run at a time is allowed.
+    fn locks(&self) -> bool {
+        false
+    }
+
+    /// The only distribution that its arguments can mean, whatever is installed.
+    fn distribution(&self) -> Option<&'static Distribution> {
+        None
+    }
+
+    /// How its rows are printed.
+    fn format(&self) -> Format {
+        Format::Text
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// The error that ends the run; what is worth keeping is in the report already.
+    fn run(&self, cx: &Context, report: &mut Report) -> Result<()>;
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a command is given, and the adapters that several commands build from it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::config::etcd;
+use crate::config::load::in_root;
+use crate::config::settings::Settings;
+use crate::distribution::{self, Distribution};
+use crate::error::{Code, Fault};
+use crate::host::datastore::{self, Said};
+use crate::host::fs::permission_context;
+use crate::host::{Draft, Progress};
+use crate::model::method::Method;
+use crate::model::report::Report;
+use crate::model::token;
+use crate::source::etcd::EtcdStream;
+use crate::source::reflink::ReflinkSource;
+use crate::store::RemoteStore;
+use crate::store::local::Local;
+use crate::store::s3::S3;
+
+/// The directory for large files that exist only during a run.
+const SCRATCH: &str = "/var/tmp";
+
+/// What a command is given in addition to its arguments.
+pub(crate) struct Context<'a> {
+    /// The settings in effect.
+    pub(crate) settings: &'a Settings,
+    /// The distribution.
+    pub(crate) distribution: &'static Distribution,
+    /// The one reading of the clock: seconds since the epoch.
+    pub(crate) now: u64,
+    /// Receives the progress.
+    pub(crate) progress: &'a dyn Progress,
+}
+
+impl Context<'_> {
+    /// The snapshot directory.
+    pub(super) fn local_store(&self) -> Local {
+        let s = self.settings;
+        Local::new(&s.dir, &s.state_dir, s.dir_is_default)
+    }
+
+    /// The store of any other directory.
+    pub(super) fn store_of(&self, dir: &Path) -> Local {
+        Local::new(dir, &self.settings.state_dir, false)
+    }
+
+    /// The bucket. Data that must be verified before it is used is kept in an unnamed file meanwhile.
+    ///
+    /// # Errors
+    /// If the settings of the bucket cannot be used.
+    pub(super) fn bucket(&self) -> Result<S3> {
+        let config = self.settings.bucket()?;
+        if let Some(why) = config.unreadable_for_k3s() {
+            log::info!("{why}");
+        }
+        S3::new(config, SCRATCH.into())
+    }
+
+    /// The bucket behind its trait.
+    ///
+    /// # Errors
+    /// As [`Context::bucket`].
+    pub(super) fn open_remote(&self) -> Result<Box<dyn RemoteStore>> {
+        Ok(Box::new(self.bucket()?))
+    }
+
+    /// An unnamed file for large data.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub(super) fn scratch(&self) -> Result<Draft> {
+        Draft::new(Path::new(SCRATCH))
+    }
+
+    /// Whether this machine has, or should have, snapshots of its own: a snapshot directory that was set or exists, or
+    /// the data-dir of a server. A laptop has neither.
+    pub(super) fn has_local_store(&self) -> bool {
+        let s = self.settings;
+        !s.dir_is_default
+            || s.dir.symlink_metadata().is_ok()
+            || s.data_dir.join(distribution::SERVER).is_dir()
+    }
+
+    /// Fails on a machine without K3s: an empty list would look like good news there.
+    ///
+    /// # Errors
+    /// [`Code::DataDirNotFound`].
+    pub(super) fn require_local_store(&self) -> Result<()> {
+        if self.has_local_store() {
+            return Ok(());
+        }
+        let s = self.settings;
+        Err(Fault::new(
+            Code::DataDirNotFound,
+            format!("'{}' is not the data directory of a {} server", s.data_dir.display(), s.distribution.name),
+        )
+        .hint(
+            "Set --data-dir, or the snapshot directory with --dir, or use --s3 for a bucket; or check that the disk is \
+             mounted.",
+        )
+        .into())
+    }
+
+    /// The hash of the token of this server: from the token file, else from the configuration of K3s.
+    ///
+    /// # Errors
+    /// If a token file that was set cannot be read.
+    pub(super) fn token_hash(&self) -> Result<Option<String>> {
+        let s = self.settings;
+        let text = match std::fs::read_to_string(&s.token_file) {
+            Ok(text) => Some(text),
+            // A token file that was set must be readable.
+            Err(e) if s.token_file_is_named => {
+                let context = format!("reading the token file '{}'", s.token_file.display());
+                return Err(anyhow::Error::from(e).context(Fault::new(Code::TokenFileUnreadable, context)));
+            }
+            Err(_) => s.token.as_ref().map(|t| t.expose().to_owned()),
+        };
+        Ok(text.filter(|t| !t.trim().is_empty()).map(|t| token::hash(&t)))
+    }
+
+    /// What the configuration of K3s tells about its datastore.
+    pub(super) fn datastore_config(&self) -> Said<'_> {
+        let s = self.settings;
+        Said {
+            external: s.datastore_scheme.as_deref(),
+            cluster_init: s.cluster_init,
+            joins: s.flags.last("server").is_some(),
+            disable_etcd: s.disable_etcd,
+        }
+    }
+
+    /// Whether the run ends here: `requested` by a timer, on a machine that is not expected to run embedded etcd. If etcd
+    /// should be there, or that is not known, the command goes on and fails with its own error.
+    ///
+    /// # Errors
+    /// If the data-dir cannot be examined.
+    pub(super) fn should_skip(&self, requested: bool, report: &mut Report) -> Result<bool> {
+        let s = self.settings;
+        if !requested || !s.etcd_endpoints.is_empty() {
+            return Ok(false);
+        }
+        match datastore::look(s.distribution, &s.data_dir, self.datastore_config())? {
+            Some(without) if without.rightly => {
+                report.skip(without.why);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The sources to save from: the file system's clone of the database file, and the stream of etcd. If endpoints are
+    /// set, that etcd is meant, whatever the data-dir looks like.
+    ///
+    /// # Errors
+    /// If this machine has no embedded etcd, or its configuration cannot be read.
+    pub(super) fn sources(&self) -> Result<(ReflinkSource, EtcdStream)> {
+        let s = self.settings;
+        if s.etcd_endpoints.is_empty() && s.root == Path::new("/") {
+            datastore::require_etcd(s.distribution, &s.data_dir, self.datastore_config())?;
+        }
+        let etcd = self.etcd()?;
+        let db = match s.etcd_endpoints.is_empty() {
+            true => Ok(self.database_file()?),
+            false => Err("etcd-endpoints is set, so the database file may be on another machine".to_owned()),
+        };
+        Ok((ReflinkSource { db, etcd: etcd.clone(), only: s.method == Method::Clone }, etcd))
+    }
+
+    /// The database file of the local etcd; etcd may be configured with another directory than the default of K3s.
+    fn database_file(&self) -> Result<PathBuf> {
+        let s = self.settings;
+        Ok(match self.etcd_config()?.data_dir {
+            Some(dir) => in_root(&s.root, Path::new(&dir)).join(distribution::ETCD_DB_FILE),
+            None => s.data_dir.join(distribution::ETCD_DB),
+        })
+    }
+
+    /// The etcd of this machine, or the one that is set.
+    ///
+    /// # Errors
+    /// If none is set below `--root`, or the configuration of etcd cannot be read.
+    pub(super) fn etcd(&self) -> Result<EtcdStream> {
+        let s = self.settings;
+        let mut endpoints = s.etcd_endpoints.clone();
+        if endpoints.is_empty() {
+            if s.root != Path::new("/") {
+                return Err(Fault::new(
+                    Code::EtcdEndpointRequired,
+                    "with --root, etcd is contacted only if its address is set",
+                )
+                .hint("Set it with --etcd-endpoints.")
+                .into());
+            }
+            endpoints = self.etcd_config()?.client_urls;
+            if endpoints.is_empty() {
+                endpoints = distribution::ETCD_ENDPOINTS.map(str::to_owned).to_vec();
+            }
+        }
+        Ok(EtcdStream {
+            endpoints,
+            cacert: s.etcd_cacert.clone(),
+            cert: s.etcd_cert.clone(),
+            key: s.etcd_key.clone(),
+            stall: s.stall_timeout,
+            unit: s.unit.clone().unwrap_or_else(|| s.distribution.unit.to_owned()),
+        })
+    }
+
+    /// What K3s wrote for its etcd. Only if there is no such file, defaults are used.
+    fn etcd_config(&self) -> Result<etcd::EtcdConfig> {
+        let path = self.settings.data_dir.join(distribution::ETCD_CONFIG);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => {
+                return Err(permission_context(
+                    e,
+                    format!("reading the configuration of etcd '{}'", path.display()),
+                ));
+            }
+        };
+        etcd::parse(&text).map_err(|why| {
+            Fault::new(
+                Code::EtcdConfigUnreadable,
+                format!("reading the configuration of etcd '{}': {why}", path.display()),
+            )
+            .hint("Set the address of etcd with --etcd-endpoints.")
+            .into()
+        })
+    }
+}

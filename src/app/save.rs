@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Builds a save from the settings.
+
+use anyhow::Result;
+
+use super::command::Command;
+use super::context::Context;
+use crate::cli::{self, Common};
+use crate::commands;
+use crate::model::command;
+use crate::model::method::Method;
+use crate::model::report::Report;
+use crate::model::warning::WarningCode;
+use crate::source::Source;
+
+/// The base name of the snapshots that the shipped timer saves.
+pub(super) const TIMER_BASE: &str = "timer";
+/// The base name of K3s's snapshots on demand, which K3s prunes by this prefix.
+const ON_DEMAND: &str = "on-demand";
+
+impl Command for cli::Save {
+    const NAME: command::Command = command::Command::Save;
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn locks(&self) -> bool {
+        true
+    }
+
+    fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
+        let s = cx.settings;
+        if cx.should_skip(self.skip_without_etcd, report)? {
+            return Ok(());
+        }
+        let (clone, stream) = cx.sources()?;
+        warn_if_k3s_also_schedules(cx, report);
+        let sources: &[&dyn Source] = match s.method {
+            Method::Auto => &[&clone, &stream],
+            Method::Clone => &[&clone],
+            Method::Stream => &[&stream],
+        };
+        let token = cx.token_hash()?;
+        let (base, node) = s.new_name()?;
+        let open = || cx.open_remote();
+        let bucket = commands::upload::Bucket { open: &open, backlog: s.s3_backlog && !self.no_backlog };
+        let request = commands::save::Request {
+            base,
+            node,
+            now: cx.now,
+            compress: s.compress,
+            bases_of_k3s: &[&s.scheduled_base, ON_DEMAND],
+            restored_to: None,
+            token: token.as_deref(),
+            bucket: s.s3.then_some(bucket),
+        };
+        commands::save::run(&request, sources, &cx.local_store(), cx.progress, report)
+    }
+}
+
+/// Two schedules make twice the snapshots, and neither of them reports it by itself.
+fn warn_if_k3s_also_schedules(cx: &Context, report: &mut Report) {
+    let (s, k3s) = (cx.settings, cx.distribution);
+    if s.name == TIMER_BASE && !s.disable_snapshots && s.etcd_endpoints.is_empty() {
+        report.warn(
+            WarningCode::AlsoScheduledByK3s,
+            format!(
+                "{} makes scheduled snapshots too: to use the timer alone, set 'etcd-disable-snapshots: true' in '{}' \
+                 and restart {}. 'kubectl get etcdsnapshotfiles' is then updated only by 'k3s etcd-snapshot' commands",
+                k3s.name, k3s.config, k3s.name
+            ),
+        );
+    }
+}

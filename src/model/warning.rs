@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Warnings: what an operator should know and can mend, each with a stable code.
+//!
+//! A new code is a row in `warnings!` and a row in docs/report-format.md; a test compares the two.
+
+use serde::Serialize;
+
+macro_rules! warnings {
+    ($($name:ident $word:literal $doc:literal)*) => {
+        /// What a warning is about. The words are part of the public interface: they are never renamed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum WarningCode { $(#[doc = $doc] $name),* }
+
+        impl WarningCode {
+            /// Every code, for tables and tests.
+            pub const ALL: &[WarningCode] = &[$(WarningCode::$name),*];
+
+            /// The stable word for reports.
+            pub fn as_str(self) -> &'static str {
+                match self { $(WarningCode::$name => $word),* }
+            }
+
+            /// What it means, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(WarningCode::$name => $doc),* }
+            }
+        }
+    };
+}
+
+warnings! {
+    AlarmRaised "alarm-raised" "etcd raises an alarm."
+    AlsoScheduledByK3s "also-scheduled-by-k3s" "K3s makes scheduled snapshots in addition to the timer."
+    BootstrapDataMissing "bootstrap-data-missing" "The snapshot holds no bootstrap data of K3s."
+    BucketNotPruned "bucket-not-pruned" "No program prunes the snapshots that are uploaded to the bucket."
+    CaptureRetried "capture-retried" "A captured snapshot failed verification and was discarded."
+    ClusterChanged "cluster-changed" "The snapshot is of another cluster than the newest snapshot before it."
+    ClockJump "clock-jump" "The times of the snapshots have a gap; no snapshot is removed by its age."
+    FutureDate "future-date" "Snapshots are dated in the future; they are kept and not counted."
+    KeyRevisionsDropped "key-revisions-dropped" "The number of key revisions dropped by more than half; older snapshots are kept."
+    JoinServerUnverified "join-server-unverified" "The certificate authority of the other server cannot be verified."
+    K3sFlagsUnknown "k3s-flags-unknown" "The flags of the K3s service could not be read."
+    K3sTooOld "k3s-too-old" "The installed K3s is older than the K3s of the snapshot."
+    ListingIncomplete "listing-incomplete" "Not everything in a location could be listed."
+    ManifestNotWritten "manifest-not-written" "What is known of a snapshot could not be written down."
+    MembersUnknown "members-unknown" "The members of the other cluster are not known."
+    NameOfK3s "name-of-k3s" "The base name is one that K3s prunes by itself."
+    NoLeader "no-leader" "The etcd member has no leader."
+    OtherServersRunning "other-servers-running" "Other servers of the cluster still run."
+    PolicyWarning "policy-warning" "The retention policy needs attention."
+    PreviousStateKept "previous-state-kept" "K3s did not run properly before the restore and is left stopped."
+    RestoreInterrupted "restore-interrupted" "An earlier restore was interrupted and has not been recovered."
+    ResetNotConfirmed "reset-not-confirmed" "K3s did not print its usual success message; the files show that the reset succeeded."
+    RevisionWentBack "revision-went-back" "etcd is at a lower revision than in the newest snapshot before this one."
+    SafetySnapshotDegraded "safety-snapshot-degraded" "The snapshot of the current state was saved, but it has a defect."
+    SafetySnapshotSkipped "safety-snapshot-skipped" "The current state could not be saved before the restore."
+    SecretOnCommandLine "secret-on-command-line" "A secret was given on the command line, where the process list shows it."
+    SnapshotGone "snapshot-gone" "A snapshot was deleted while the command ran."
+    TidyFailed "tidy-failed" "Files that are no longer needed could not be removed."
+    TokenMismatch "token-mismatch" "The server token does not open the snapshot."
+    UploadSkipped "upload-skipped" "A pending upload was skipped."
+    UploadUnverified "upload-unverified" "The store reports no checksum for an uploaded snapshot."
+}
+
+impl Serialize for WarningCode {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+/// One warning of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Warning {
+    /// What it is about.
+    pub code: WarningCode,
+    /// The sentence.
+    pub message: String,
+}

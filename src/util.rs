@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Small helpers that every layer may use.
+
+/// Bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// One word as a shell takes it.
+pub(crate) fn shell_quote(text: &str) -> String {
+    // A NUL byte cannot be in an argument at all; without it every text can be quoted.
+    let text = text.replace('\0', "");
+    shlex::try_quote(&text).map_or_else(|_| String::new(), |quoted| quoted.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_if_a_shell_would_read_more_into_them() {
+        for (text, word) in [
+            ("/var/lib/x/a-1.zip", "/var/lib/x/a-1.zip"),
+            ("/a b", "'/a b'"),
+            ("/$(x)", "'/$(x)'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_quote(text), word);
+        }
+        let hostile = "/a'; reboot '";
+        assert_eq!(shlex::split(&shell_quote(hostile)).unwrap(), [hostile]);
+    }
+
+    #[test]
+    fn hex_has_two_digits_per_byte() {
+        assert_eq!(hex([0u8, 0xab]), "00ab");
+    }
+}
