@@ -52,7 +52,7 @@ impl ServerFiles {
              [Unit]\n\
              Wants=k3s-snapshot-recover.service\n\
              After=k3s-snapshot-recover.service\n\
-             Before=k3s-snapshot-recovered.service\n\
+             Before=k3s-snapshot-recover-finish.service\n\
              RequiresMountsFor={state}\n\
              AssertPathExists=!{state}/{GATE}\n",
             unit = self.unit,
