@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine: files, locks, the service manager. The rest of the program sees the items of this file.
 
+pub mod aside;
 pub mod copy;
 pub mod datastore;
 pub mod file_tree;
