@@ -499,7 +499,7 @@ fn in_a_bucket_that_keeps_versions_a_prune_hides_and_says_so() {
     let moto = Moto::start(&[("x-amz-bucket-object-lock-enabled", "true")]);
     let folder = Folder::new();
     let scratch = tempfile::tempdir().unwrap();
-    let store = S3::new(moto.settings(), scratch.path().to_owned()).unwrap();
+    let store = S3::new(moto.settings()).unwrap();
     let data = Bytes(bytes(1, 4));
     let put = |days: u64| {
         let name = SnapshotName::new("on-demand", NODE, folder.newest - days * DAY, Suffix::Plain);

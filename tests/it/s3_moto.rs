@@ -22,7 +22,7 @@ use crate::support::require::{self, require};
 use crate::support::tool::Tool;
 
 fn store(moto: &Moto, scratch: &Path) -> S3 {
-    S3::new(moto.settings(), scratch.to_owned()).unwrap()
+    S3::new(moto.settings()).unwrap()
 }
 
 fn tool(verb: &str, root: &K3sRoot, url: &str) -> Tool {

@@ -100,7 +100,7 @@ impl Bucket {
     pub(crate) fn store_with(&self, change: impl FnOnce(&mut Settings)) -> S3 {
         let mut settings = self.settings();
         change(&mut settings);
-        S3::new(settings, self.scratch.path().to_owned()).unwrap()
+        S3::new(settings).unwrap()
     }
 
     /// An object's file on the server.
