@@ -18,9 +18,9 @@ use crate::model::report::Report;
 use crate::model::token;
 use crate::source::etcd::EtcdStream;
 use crate::source::reflink::ReflinkSource;
-use crate::store::{LocalStore, RemoteStore};
 use crate::store::local::Local;
 use crate::store::s3::S3;
+use crate::store::{LocalStore, RemoteStore};
 
 /// The directory for large files that exist only during a run.
 const SCRATCH: &str = "/var/tmp";

@@ -324,8 +324,7 @@ mod tests {
     /// A draft as on a file system without unnamed files.
     fn temporary(dir: &Path, content: &[u8]) -> Draft {
         let (file, name) = naming::create_temp_file(dir).unwrap();
-        let draft =
-            Draft { file, dir: File::open(dir).unwrap(), path: dir.into(), temp_name: Some(name) };
+        let draft = Draft { file, dir: File::open(dir).unwrap(), path: dir.into(), temp_name: Some(name) };
         (&draft).write_all(content).unwrap();
         draft
     }

@@ -179,7 +179,9 @@ pub(super) mod tests {
     fn a_file_gets_its_name_whatever_call_the_file_system_lacks_and_never_over_another() {
         let errors = [Errno::ENOSYS, Errno::EPERM, Errno::EINVAL, Errno::EOPNOTSUPP];
         let rows = [(None, None)].into_iter().chain(
-            errors.into_iter().flat_map(|e| [(Some(e), None), (Some(e), Some(Errno::EINVAL)), (Some(e), Some(e))]),
+            errors
+                .into_iter()
+                .flat_map(|e| [(Some(e), None), (Some(e), Some(Errno::EINVAL)), (Some(e), Some(e))]),
         );
         for (link, rename) in rows {
             let dir = tempfile::tempdir().unwrap();

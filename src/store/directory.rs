@@ -27,10 +27,9 @@ pub(super) fn unavailable(e: io::Error, dir: &Path) -> anyhow::Error {
     let fault = why_missing(dir).unwrap_or_else(|| {
         let what = format!("opening the snapshot directory '{}'", dir.display());
         let hint = match e.kind() {
-            io::ErrorKind::NotFound => format!(
-                "Create it with 'install -d -m 0700 {}', or mount its file system.",
-                dir.display()
-            ),
+            io::ErrorKind::NotFound => {
+                format!("Create it with 'install -d -m 0700 {}', or mount its file system.", dir.display())
+            }
             _ => format!("Check its file system with 'findmnt -T {}'.", dir.display()),
         };
         Fault::new(Code::DirectoryUnavailable, what).hint(hint)
@@ -119,7 +118,9 @@ mod tests {
         assert_eq!(found(info, "/mnt/my nas/k3s"), Some("/mnt/my nas".into()));
         assert_eq!(found(info, "/backups"), None);
         assert_eq!(found(info, "/var/lib"), None);
-        let mounted = format!("{info}30 21 8:2 / /backup rw - ext4 /dev/sdb1 rw\n31 21 0:9 / /mnt/my\\040nas rw - nfs x rw\n");
+        let mounted = format!(
+            "{info}30 21 8:2 / /backup rw - ext4 /dev/sdb1 rw\n31 21 0:9 / /mnt/my\\040nas rw - nfs x rw\n"
+        );
         assert_eq!(found(&mounted, "/backup/k3s"), None);
         assert_eq!(found(&mounted, "/mnt/my nas"), None);
     }

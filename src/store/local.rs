@@ -84,7 +84,12 @@ impl Local {
     }
 
     /// The row of an entry of the directory. `None` if it was deleted in the meantime.
-    fn listed(&self, entry: &DirEntry, has_manifest: &dyn Fn(&str) -> bool, listing: &mut Listing) -> Option<Snapshot> {
+    fn listed(
+        &self,
+        entry: &DirEntry,
+        has_manifest: &dyn Fn(&str) -> bool,
+        listing: &mut Listing,
+    ) -> Option<Snapshot> {
         let name = entry.file_name();
         let file = name.to_string_lossy().into_owned();
         // Follows links, as K3s does. A link without a target is foreign.

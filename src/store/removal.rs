@@ -64,7 +64,9 @@ fn delete_file(dir: &Path, file: &str) -> Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
         Err(e) => return Err(path_error(e, "deleting", &path)),
     };
-    let Some(metadata) = dir.parent().map(|parent| parent.join(METADATA).join(file)) else { return Ok(existed) };
+    let Some(metadata) = dir.parent().map(|parent| parent.join(METADATA).join(file)) else {
+        return Ok(existed);
+    };
     // Most snapshots have none. A sandbox may not let this process delete there, which is then of no concern.
     let exists = metadata.symlink_metadata().is_ok();
     if exists && let Err(e) = std::fs::remove_file(&metadata) {

@@ -261,7 +261,6 @@ fn a_bucket_conforms() {
     suite(&store, &put, &|file, bytes| bucket.plant(&format!("backups/k3s/{file}"), bytes));
     stays_inside(&store);
     assert!(bucket.front.uploads().is_empty());
-    let outside: Vec<String> =
-        bucket.keys().into_iter().filter(|k| !k.starts_with("backups/k3s/")).collect();
+    let outside: Vec<String> = bucket.keys().into_iter().filter(|k| !k.starts_with("backups/k3s/")).collect();
     assert!(outside.iter().all(|k| !k.ends_with(".json") || k.starts_with('.')), "{outside:?}");
 }

@@ -97,7 +97,8 @@ impl ServerFiles {
         };
         let mut evidence = None;
         if now.is_some() {
-            let aside = file_tree::unused_path(&db.join(format!("{}{}", distribution::ETCD_FAILED, record.id)))?;
+            let aside =
+                file_tree::unused_path(&db.join(format!("{}{}", distribution::ETCD_FAILED, record.id)))?;
             file_tree::rename_noreplace(&etcd, &aside)?;
             evidence = Some(aside);
         }

@@ -97,7 +97,9 @@ impl S3 {
 
     fn not_found(&self, file: &str) -> anyhow::Error {
         let what = format!("no snapshot '{}' in '{}'", file.escape_debug(), self.client.bucket.url());
-        Fault::new(Code::SnapshotNotFound, what).hint("Run 'k3s-snapshot list --s3' to see the snapshots.").into()
+        Fault::new(Code::SnapshotNotFound, what)
+            .hint("Run 'k3s-snapshot list --s3' to see the snapshots.")
+            .into()
     }
 
     /// Reads the manifests of the snapshots that have one, several at once.

@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn only_what_a_store_refuses_is_left_out_and_stays_left_out() {
         let all = Features { condition: true, checksum: true };
-        for (knows_condition, knows_checksum) in [(true, true), (true, false), (false, true), (false, false)] {
+        for (knows_condition, knows_checksum) in [(true, true), (true, false), (false, true), (false, false)]
+        {
             let store = |f: Features| {
                 let refuses = f.condition && !knows_condition || f.checksum && !knows_checksum;
                 if refuses { Err(S3Error::new(S3ErrorKind::Unsupported, "")) } else { Ok(f) }

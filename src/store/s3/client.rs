@@ -3,10 +3,10 @@
 //!
 //! Each attempt is signed again, so a signature is never old. Redirects are not followed: they become errors.
 
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::io::{self, Read};
 
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::{Agent, Body, SendBody};
@@ -168,7 +168,10 @@ impl S3Client {
             return Ok(S3Response { headers: parts.headers, body, status });
         }
         if status == 417 && !self.no_expect.swap(true, Relaxed) {
-            return Err(S3Error::new(S3ErrorKind::Broken, "the store does not understand Expect: 100-continue"));
+            return Err(S3Error::new(
+                S3ErrorKind::Broken,
+                "the store does not understand Expect: 100-continue",
+            ));
         }
         // A part of an error document still has a status.
         let mut head = Vec::new();
@@ -181,8 +184,8 @@ impl S3Client {
     pub(super) fn ping(&self) -> Result<HeaderMap, S3Error> {
         let request =
             Request::builder().method(Method::GET).uri(format!("{}/", self.bucket.endpoint)).body(());
-        let request =
-            request.map_err(|_| S3Error::new(S3ErrorKind::Config, "the endpoint is not the URL of a host"))?;
+        let request = request
+            .map_err(|_| S3Error::new(S3ErrorKind::Config, "the endpoint is not the URL of a host"))?;
         let response = self.agent.run(request).map_err(|e| error_from_transport(e, &self.peer))?;
         Ok(response.into_parts().0.headers)
     }
@@ -244,7 +247,11 @@ fn ensure_key_is_protected(bucket: &S3Config) -> Result<(), S3Error> {
     if !is_customer || proxy::is_loopback(&host) || bucket.is_tls() && !bucket.skip_verify {
         return Ok(());
     }
-    let why = if bucket.is_tls() { "the certificate of the store is not verified" } else { "plain HTTP is configured" };
+    let why = if bucket.is_tls() {
+        "the certificate of the store is not verified"
+    } else {
+        "plain HTTP is configured"
+    };
     let message = format!("the customer key would be sent to whoever is on the way: {why}");
     Err(S3Error::new(S3ErrorKind::KeyExposed, message))
 }

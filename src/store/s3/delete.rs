@@ -39,8 +39,9 @@ pub(super) fn delete(
     let mut results: Vec<(String, Result<(), S3Error>)> =
         names.iter().map(|name| (name.clone(), Ok(()))).collect();
     let snapshots = names.iter().enumerate();
-    let mut queue: VecDeque<PendingDelete> =
-        snapshots.map(|(i, name)| PendingDelete { key: client.bucket.key(name), snapshot: Some(i) }).collect();
+    let mut queue: VecDeque<PendingDelete> = snapshots
+        .map(|(i, name)| PendingDelete { key: client.bucket.key(name), snapshot: Some(i) })
+        .collect();
     let mut bulk = BulkDelete { client, is_supported: true, down: None };
     while !queue.is_empty() {
         let chunk: Vec<PendingDelete> = queue.drain(..queue.len().min(MAX_KEYS)).collect();
@@ -113,7 +114,11 @@ impl BulkDelete<'_> {
     }
 
     /// Deletes in one request. Returns the keys that need requests of their own.
-    fn delete_batch<'k>(&mut self, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, S3Error> {
+    fn delete_batch<'k>(
+        &mut self,
+        keys: &[&'k str],
+        failed: &mut Failed<'k>,
+    ) -> Result<Vec<&'k str>, S3Error> {
         if !self.is_supported || self.down.is_some() || keys.len() < 2 {
             return Ok(keys.to_vec());
         }
@@ -155,7 +160,11 @@ impl BulkDelete<'_> {
 }
 
 /// Deletes these keys in one request. Returns those that the store could not delete now.
-fn request<'k>(client: &S3Client, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, S3Error> {
+fn request<'k>(
+    client: &S3Client,
+    keys: &[&'k str],
+    failed: &mut Failed<'k>,
+) -> Result<Vec<&'k str>, S3Error> {
     let mut body = String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for key in keys {
         body.push_str(&format!("<Object><Key>{}</Key></Object>", escape(key)));

@@ -59,8 +59,8 @@ pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), S3Error> {
         return Err(error("the instance metadata service names no role"));
     }
     let answer = get(role).ok_or_else(no_service)?;
-    let found: Role = serde_json::from_str(&answer)
-        .map_err(|_| error("the instance metadata service gives no keys"))?;
+    let found: Role =
+        serde_json::from_str(&answer).map_err(|_| error("the instance metadata service gives no keys"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let expires = found.expiration.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
     let left = u64::try_from(expires).unwrap_or(0).saturating_sub(now).saturating_sub(RENEW_BEFORE);

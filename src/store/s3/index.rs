@@ -109,7 +109,8 @@ impl BucketIndex {
     /// The row of an object. Its state is that of the newest manifest, if that is not older than the object.
     fn row(&self, url: &str, file: &str, object: &ListedObject) -> Snapshot {
         let name = SnapshotName::parse(file);
-        let manifest = self.manifest(file).filter(|(m, _)| m.modified >= object.modified).map(|(_, facts)| facts);
+        let manifest =
+            self.manifest(file).filter(|(m, _)| m.modified >= object.modified).map(|(_, facts)| facts);
         let state = match &name {
             None => State::Foreign,
             Some(_) if object.size == 0 => State::Corrupt,
@@ -247,7 +248,11 @@ mod tests {
         ]);
         let row = |file: &str| {
             let object = ListedObject { key: file.into(), size: 544, modified: 2, etag: String::new() };
-            let row = index.row("s3://b", file, &ListedObject { modified: if file == "b-5" { 3 } else { 2 }, ..object });
+            let row = index.row(
+                "s3://b",
+                file,
+                &ListedObject { modified: if file == "b-5" { 3 } else { 2 }, ..object },
+            );
             (row.state, row.key_revisions, row.cluster_id)
         };
         assert_eq!(row("a-5"), (State::Verified, Some(7), Some("6f9c1f0e".into())));

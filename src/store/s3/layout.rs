@@ -45,7 +45,12 @@ pub(super) fn parse_manifest_name(file: &str) -> Option<ManifestName<'_>> {
 }
 
 /// The name of a manifest.
-pub(super) fn manifest_name(snapshot: &str, state: State, key_revisions: u64, cluster: Option<&str>) -> String {
+pub(super) fn manifest_name(
+    snapshot: &str,
+    state: State,
+    key_revisions: u64,
+    cluster: Option<&str>,
+) -> String {
     let word = match state {
         State::Verified => key_revisions.to_string(),
         State::Corrupt => "corrupt".to_owned(),
@@ -112,7 +117,8 @@ mod tests {
             for (state, count) in
                 [(State::Verified, Some(12_345_678)), (State::Corrupt, None), (State::Unverified, None)]
             {
-                for (cluster, want) in [(id, Some("6f9c1f0e")), (None, None), (Some("odd"), None), (Some("ü"), None)]
+                for (cluster, want) in
+                    [(id, Some("6f9c1f0e")), (None, None), (Some("odd"), None), (Some("ü"), None)]
                 {
                     let name = manifest_name(snapshot, state, count.unwrap_or(7), cluster);
                     let want = ManifestName { snapshot, state, key_revisions: count, cluster: want };

@@ -134,7 +134,8 @@ fn parse_object(node: &Node, is_encoded: bool) -> Result<ListedObject, &'static 
     if etag.len() > MAX_KEY {
         return Err("an object has an entity tag that is too long");
     }
-    let modified = node.text("LastModified").parse::<jiff::Timestamp>().map_err(|_| "an object has no date")?;
+    let modified =
+        node.text("LastModified").parse::<jiff::Timestamp>().map_err(|_| "an object has no date")?;
     Ok(ListedObject {
         key,
         size: node.text("Size").parse().map_err(|_| "an object has no size")?,

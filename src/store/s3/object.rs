@@ -85,10 +85,7 @@ pub(super) fn head_or_none(client: &S3Client, key: &str) -> Result<Option<Head>,
         // A store that does not know the question for checksums, or keys that may not ask it.
         Err(e)
             if e.code.is_empty()
-                && matches!(
-                    e.kind,
-                    S3ErrorKind::Failed | S3ErrorKind::Unsupported | S3ErrorKind::Denied
-                ) =>
+                && matches!(e.kind, S3ErrorKind::Failed | S3ErrorKind::Unsupported | S3ErrorKind::Denied) =>
         {
             client.send(&bare, Payload::None)
         }
@@ -175,8 +172,8 @@ impl Object {
     fn request(&self, at: u64) -> Result<OpenStream, S3Error> {
         let end = at.saturating_add(self.client.bucket.part_size).min(self.size);
         let range = format!("bytes={at}-{}", end.saturating_sub(1));
-        let mut request = customer_key(S3Request::new(Method::GET, &self.key), &self.client.bucket)
-            .header("range", range);
+        let mut request =
+            customer_key(S3Request::new(Method::GET, &self.key), &self.client.bucket).header("range", range);
         if !self.etag.is_empty() {
             request = request.header("if-match", format!("\"{}\"", self.etag));
         }
@@ -253,8 +250,8 @@ impl ReadAt for Object {
             let rest = buf.get_mut(filled..).unwrap_or_default();
             // The attempts begin again with each byte that arrives.
             let n = self.client.retry(|| self.read_some(at, rest, &mut stream));
-            filled = filled
-                .saturating_add(n.map_err(|e| io::Error::other(e.fault("reading from the bucket")))?);
+            filled =
+                filled.saturating_add(n.map_err(|e| io::Error::other(e.fault("reading from the bucket")))?);
         }
         if let Some(stream) = stream {
             self.park(stream);

@@ -127,7 +127,8 @@ fn connect(config: S3Config, checks: &mut Vec<Check>) -> Option<Probe> {
         .query("list-type", "2")
         .query("max-keys", "1")
         .query("prefix", client.bucket.key(""));
-    let listed = client.document(&request, Payload::None).and_then(|(_, page)| ensure_listing(&client, &page));
+    let listed =
+        client.document(&request, Payload::None).and_then(|(_, page)| ensure_listing(&client, &page));
     Some(Probe { client, headers, listed, key, content: format!("{{\"probe\":{nanos}}}\n") })
 }
 

@@ -77,12 +77,9 @@ impl<'a> Payload<'a> {
         match *self {
             Payload::None => PayloadReader::Bytes(&[]),
             Payload::Bytes(bytes) => PayloadReader::Bytes(bytes),
-            Payload::Range(data, at, len) => PayloadReader::Range(RangeReader {
-                data,
-                at,
-                end: at.saturating_add(len),
-                failed: None,
-            }),
+            Payload::Range(data, at, len) => {
+                PayloadReader::Range(RangeReader { data, at, end: at.saturating_add(len), failed: None })
+            }
         }
     }
 }

@@ -100,10 +100,7 @@ struct Refusal {
 pub(super) fn error_from_response(status: u16, headers: &HeaderMap, body: &[u8], region: &str) -> S3Error {
     let document = xml::parse(body).unwrap_or_default();
     // Go, nginx and Apache each have their own sentence for plain HTTP on a port for HTTPS.
-    if status == 400
-        && document.text("Code").is_empty()
-        && String::from_utf8_lossy(body).contains("HTTPS")
-    {
+    if status == 400 && document.text("Code").is_empty() && String::from_utf8_lossy(body).contains("HTTPS") {
         return S3Error::new(S3ErrorKind::Scheme, "the store requires HTTPS on this port");
     }
     let refusal = Refusal::new(status, headers, &document, region);
@@ -150,7 +147,9 @@ impl Refusal {
         match (self.code.is_empty(), self.text.is_empty()) {
             (true, _) => format!("the store answered with status {}", self.status),
             (false, true) => format!("the store answered {} (status {})", self.code, self.status),
-            (false, false) => format!("the store answered {} (status {}): {}", self.code, self.status, self.text),
+            (false, false) => {
+                format!("the store answered {} (status {}): {}", self.code, self.status, self.text)
+            }
         }
     }
 
@@ -176,7 +175,9 @@ impl Refusal {
             S3ErrorKind::AccessKeyUnknown if self.code.contains("Token") => {
                 format!("the store does not accept the session token ({})", self.code)
             }
-            S3ErrorKind::AccessKeyUnknown => format!("the store does not accept the access key ({})", self.code),
+            S3ErrorKind::AccessKeyUnknown => {
+                format!("the store does not accept the access key ({})", self.code)
+            }
             S3ErrorKind::NoBucket => "the bucket does not exist".to_owned(),
             S3ErrorKind::Denied => format!("access is denied; {answer}"),
             S3ErrorKind::Locked => format!("the object is locked; {answer}"),
@@ -257,9 +258,7 @@ pub(super) fn error_from_transport(error: ureq::Error, peer: &Peer) -> S3Error {
         E::Protocol(_) => {
             peer.error(S3ErrorKind::Broken, format!("the response of {} is not HTTP", peer.route()))
         }
-        E::Tls(why) => {
-            peer.error(S3ErrorKind::Untrusted, format!("TLS with {} failed: {why}", peer.route()))
-        }
+        E::Tls(why) => peer.error(S3ErrorKind::Untrusted, format!("TLS with {} failed: {why}", peer.route())),
         E::Rustls(e) => tls_error(&e, peer),
         E::LargeResponseHeader(..) => {
             peer.error(S3ErrorKind::Invalid, format!("the response of {} has too many headers", peer.route()))
@@ -275,7 +274,9 @@ fn tls_error(error: &rustls::Error, peer: &Peer) -> S3Error {
             let message = format!("{} does not speak HTTPS; it may require plain HTTP", peer.route());
             return S3Error::new(S3ErrorKind::Scheme, message);
         }
-        E::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => S3ErrorKind::OtherHost,
+        E::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+            S3ErrorKind::OtherHost
+        }
         E::InvalidCertificate(
             C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. },
         ) => S3ErrorKind::Expired,

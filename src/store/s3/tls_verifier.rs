@@ -205,7 +205,9 @@ mod tests {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(at));
         match verifier.verify_server_cert(der, &[], &name, &[], now) {
             Ok(_) => Outcome::Accepted,
-            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { .. })) => Outcome::NotYetValid,
+            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { .. })) => {
+                Outcome::NotYetValid
+            }
             Err(Error::InvalidCertificate(CertificateError::ExpiredContext { .. })) => Outcome::Expired,
             Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. })) => {
                 Outcome::OtherName

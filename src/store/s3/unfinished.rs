@@ -116,9 +116,7 @@ fn list(client: &S3Client, prefix: &str) -> Result<Vec<Unfinished>, S3Error> {
 /// Aborts the uploads of a key, except for one. The name of a snapshot is ours alone, so all of them are.
 pub(super) fn abort_others(client: &S3Client, key: &str, except: &str) -> usize {
     match list(client, key) {
-        Ok(all) => {
-            all.iter().filter(|u| u.key == key && u.id != except && abort(client, key, &u.id)).count()
-        }
+        Ok(all) => all.iter().filter(|u| u.key == key && u.id != except && abort(client, key, &u.id)).count(),
         Err(e) => {
             log::debug!("listing unfinished uploads: {e}");
             0
@@ -139,9 +137,9 @@ pub(super) fn abort_stale(client: &S3Client, is_ours: &dyn Fn(&str, u64) -> bool
             return 0;
         }
     };
-    let ours = all.iter().filter(|u| {
-        u.key.get(prefix.len()..).is_some_and(|file| is_plain(file) && is_ours(file, u.started))
-    });
+    let ours = all
+        .iter()
+        .filter(|u| u.key.get(prefix.len()..).is_some_and(|file| is_plain(file) && is_ours(file, u.started)));
     let aborted = ours.filter(|u| abort(client, &u.key, &u.id)).count();
     let of_pending = pending.iter().map(|file| abort_others(client, &client.bucket.key(file), ""));
     aborted + of_pending.sum::<usize>()

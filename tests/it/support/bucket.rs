@@ -50,7 +50,6 @@ pub(crate) fn settings(endpoint: &str) -> Settings {
 pub(crate) struct Bucket {
     pub(crate) front: Front,
     folder: tempfile::TempDir,
-    pub(crate) scratch: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -85,7 +84,7 @@ impl Bucket {
             }
         });
         let front = Front::to(port);
-        Bucket { front, folder, scratch: tempfile::tempdir().unwrap(), _runtime: runtime }
+        Bucket { front, folder, _runtime: runtime }
     }
 
     /// Settings that work.

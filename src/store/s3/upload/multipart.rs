@@ -87,8 +87,7 @@ struct State {
 /// Uploads all parts and completes the upload.
 pub(super) fn send(upload: &Upload<'_>) -> Sent {
     let (client, manifest) = (upload.client, upload.file.manifest());
-    let headers =
-        |request: S3Request| snapshot_headers(request, &client.bucket, upload.name, manifest);
+    let headers = |request: S3Request| snapshot_headers(request, &client.bucket, upload.name, manifest);
     let begun = unfinished::begin(client, upload.capabilities, upload.key, &headers).inspect_err(|_| {
         // The response to a request that did begin an upload may have been lost.
         let _ = unfinished::abort_others(client, upload.key, "");
