@@ -4,10 +4,13 @@
 pub mod aside;
 pub mod copy;
 pub mod datastore;
+mod draft;
 pub mod file_tree;
 pub mod fs;
 pub mod k3s;
+pub mod install;
 pub mod lock;
+mod naming;
 pub mod notify;
 pub mod open_files;
 pub mod ports;
@@ -23,7 +26,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub use fs::{Draft, FileAt, Published};
+pub use draft::{Draft, Published, PublishedFile};
+pub use fs::FileAt;
+pub(crate) use naming::is_temp_name;
 pub use ports::Listener;
 pub use readyz::Ready;
 pub use server_files::ServerFiles;

@@ -48,6 +48,7 @@ fn snapshots(in_bucket: bool) -> Vec<Snapshot> {
             state,
             manifest: (!in_bucket && state == State::Verified).then(|| manifest(1000 + i % 50)),
             key_revisions: (in_bucket && state == State::Verified).then_some(1000 + i % 50),
+            cluster_id: None,
             file,
         }
     };

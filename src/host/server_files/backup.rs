@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 
 use super::layout::{ServerFiles, WORK_DIR};
 use crate::distribution;
-use crate::host::file_tree;
-use crate::host::fs::{make_folder, sync_folder};
+use crate::host::{file_tree, install};
+use crate::host::fs::{create_dir, sync_dir};
 use crate::model::restore::{Backup, RestoreState};
 
 impl ServerFiles {
@@ -46,7 +46,7 @@ impl ServerFiles {
             let dir = self.backup_dir(&real);
             if touched.insert(dir.clone()) {
                 file_tree::remove(&dir)?;
-                make_folder(&dir)?;
+                create_dir(&dir)?;
             }
             let copy = dir.join(n.to_string());
             file_tree::copy(&real, &copy)?;
@@ -123,26 +123,26 @@ fn restore_one(backup: &Backup) -> Result<()> {
         // The file did not exist. A directory that does not exist holds no file either.
         if fs::symlink_metadata(&backup.path).is_ok_and(|m| !m.is_dir()) {
             file_tree::remove(&backup.path)?;
-            sync_folder(parent)?;
+            sync_dir(parent)?;
         }
         return Ok(());
     };
-    if file_tree::identity(copy)?.is_none() {
+    if file_tree::inode_id(copy)?.is_none() {
         // Restored already: the copy was renamed.
         return Ok(());
     }
     if !parent.is_dir() {
-        make_folder(parent)?;
+        create_dir(parent)?;
     }
     match fs::rename(copy, &backup.path) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
-            file_tree::install(copy, &backup.path)?;
+            install::file(copy, &backup.path)?;
             file_tree::remove(copy)?;
         }
         Err(e) => return Err(e).with_context(|| format!("renaming '{}'", copy.display())),
     }
-    sync_folder(parent)
+    sync_dir(parent)
 }
 
 /// Removes files and directories that K3s has added since.
@@ -165,5 +165,5 @@ fn remove_unknown(dir: &Path, files: &BTreeSet<&Path>, directories: &BTreeSet<&P
             changed = true;
         }
     }
-    if changed { sync_folder(dir) } else { Ok(()) }
+    if changed { sync_dir(dir) } else { Ok(()) }
 }

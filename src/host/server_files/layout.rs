@@ -149,7 +149,7 @@ impl ServerFiles {
 
 /// What the directory of a database is; `None` if there is none.
 pub(super) fn database(directory: &Path) -> Result<Option<Database>> {
-    let Some(identity) = file_tree::identity(directory)? else { return Ok(None) };
+    let Some(identity) = file_tree::inode_id(directory)? else { return Ok(None) };
     let path = directory.join(distribution::ETCD_DB_FILE);
     let file = match fs::metadata(&path) {
         Ok(meta) => {

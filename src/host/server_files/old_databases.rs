@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::layout::ServerFiles;
 use crate::distribution;
 use crate::host::file_tree;
-use crate::host::fs::sync_folder;
+use crate::host::fs::sync_dir;
 
 impl ServerFiles {
     /// The databases and certificates that restores have left: kind, path, bytes; the newest first.
@@ -50,6 +50,6 @@ impl ServerFiles {
     /// If it cannot be deleted completely.
     pub fn delete_old_database(&self, old: &Path) -> Result<()> {
         file_tree::remove(old)?;
-        sync_folder(old.parent().unwrap_or(old))
+        sync_dir(old.parent().unwrap_or(old))
     }
 }

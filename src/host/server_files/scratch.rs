@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use super::layout::{ServerFiles, database, member_name};
 use crate::distribution;
 use crate::host::aside::BindMount;
-use crate::host::fs::{make_folder, sync_folder};
-use crate::host::{Draft, FileAt, NoProgress, Published, file_tree};
+use crate::host::fs::{create_dir, sync_dir};
+use crate::host::{Draft, FileAt, NoProgress, Published, file_tree, install};
 use crate::io::ReadAt;
 use crate::model::restore::Database;
 use crate::model::secret::Secret;
@@ -59,15 +59,15 @@ impl ServerFiles {
             (PathBuf::from(distribution::RUNTIME), 0o711),
             (PathBuf::from(distribution::CONFIG_DIR), 0o755),
         ] {
-            create_dirs(&path, mode, &mut created)?;
+            create_missing_dirs(&path, mode, &mut created)?;
         }
         let scratch = self.scratch();
-        make_folder(&scratch.root)?;
+        create_dir(&scratch.root)?;
         for name in ["agent", "run", "etc"] {
-            make_folder(&scratch.root.join(name))?;
+            create_dir(&scratch.root.join(name))?;
         }
-        make_folder(&scratch.server().join("db"))?;
-        sync_folder(&self.db())?;
+        create_dir(&scratch.server().join("db"))?;
+        sync_dir(&self.db())?;
         Ok(created)
     }
 
@@ -87,10 +87,10 @@ impl ServerFiles {
                 continue;
             }
             if text == "logs" {
-                make_folder(&to.join(&name))?;
+                create_dir(&to.join(&name))?;
                 continue;
             }
-            file_tree::copy_following_links(&entry.path(), &to.join(&name), MAX_COPIED)?;
+            install::copy_following_links(&entry.path(), &to.join(&name), MAX_COPIED)?;
         }
         Ok(())
     }
@@ -275,7 +275,7 @@ impl Scratch {
             ("db/etcd/member/wal", "there is no new log of etcd"),
             ("db/reset-flag", "K3s has not marked the reset as done"),
         ] {
-            if file_tree::identity(&self.server().join(path))?.is_none() {
+            if file_tree::inode_id(&self.server().join(path))?.is_none() {
                 return Ok(Some(what));
             }
         }
@@ -306,7 +306,7 @@ impl Scratch {
     /// If it cannot be created.
     pub fn log_file(state: &Path, name: &str) -> Result<(PathBuf, File)> {
         use std::os::unix::fs::OpenOptionsExt;
-        make_folder(state)?;
+        create_dir(state)?;
         let path = state.join(name);
         let file = fs::OpenOptions::new()
             .write(true)
@@ -325,12 +325,12 @@ pub(super) fn is_certificate_backup(name: &str) -> bool {
 }
 
 /// Creates a directory with its parents, and records which of them did not exist.
-fn create_dirs(path: &Path, mode: u32, created: &mut Vec<PathBuf>) -> Result<()> {
+fn create_missing_dirs(path: &Path, mode: u32, created: &mut Vec<PathBuf>) -> Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.is_dir()).collect();
     for dir in missing.into_iter().rev() {
         DirBuilder::new().mode(mode).create(dir).with_context(|| format!("creating '{}'", dir.display()))?;
         created.push(dir.to_owned());
-        sync_folder(dir.parent().unwrap_or(dir))?;
+        sync_dir(dir.parent().unwrap_or(dir))?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::layout::ServerFiles;
 use crate::error::{Code, Fault};
-use crate::host::fs::{make_folder, sync_folder};
+use crate::host::fs::{create_dir, sync_dir};
 use crate::host::{Draft, file_tree};
 
 /// The marker file: as long as it exists, systemd refuses to start K3s.
@@ -45,7 +45,7 @@ impl ServerFiles {
     /// # Errors
     /// If the marker cannot be examined.
     pub fn is_start_blocked(&self) -> Result<bool> {
-        Ok(file_tree::identity(&self.marker())?.is_some())
+        Ok(file_tree::inode_id(&self.marker())?.is_some())
     }
 
     /// Blocks the start, durably. It holds once systemd has reloaded its units.
@@ -75,7 +75,7 @@ impl ServerFiles {
     /// # Errors
     /// If the marker cannot be written.
     pub fn block_again(&self, id: u64) -> Result<()> {
-        make_folder(&self.state)?;
+        create_dir(&self.state)?;
         let text = format!("{id}\nA restore is running or was interrupted: see k3s-snapshot-restore(8).\n");
         put(&self.state, MARKER, &text)
     }
@@ -87,7 +87,7 @@ impl ServerFiles {
     pub fn unblock_start(&self) -> Result<()> {
         file_tree::remove(&self.marker())?;
         file_tree::remove_temp_copies(&self.state, MARKER)?;
-        if self.state.is_dir() { sync_folder(&self.state) } else { Ok(()) }
+        if self.state.is_dir() { sync_dir(&self.state) } else { Ok(()) }
     }
 
     /// Removes the drop-ins. systemd must reload its units afterwards.
@@ -100,10 +100,10 @@ impl ServerFiles {
             file_tree::remove(&path)?;
             let Some(dir) = path.parent().filter(|d| d.is_dir()) else { continue };
             file_tree::remove_temp_copies(dir, name)?;
-            sync_folder(dir)?;
+            sync_dir(dir)?;
             // The directory is removed if this program made it; drop-ins of an administrator keep it.
             if std::fs::remove_dir(dir).is_ok() {
-                sync_folder(&self.units)?;
+                sync_dir(&self.units)?;
             }
         }
         Ok(())
@@ -133,7 +133,7 @@ impl ServerFiles {
                 .hint("Nothing was changed. Make that directory writable, then start again.")
         };
         std::fs::create_dir_all(dir).with_context(refuse)?;
-        sync_folder(&self.units).with_context(refuse)?;
+        sync_dir(&self.units).with_context(refuse)?;
         put(dir, name, text).with_context(refuse)
     }
 }

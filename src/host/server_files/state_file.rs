@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::layout::ServerFiles;
 use crate::error::{Code, Fault};
-use crate::host::fs::make_folder;
+use crate::host::fs::create_dir;
 use crate::host::{Draft, file_tree};
 use crate::model::restore::{RestoreState, STATE_VERSION};
 
@@ -51,7 +51,7 @@ impl ServerFiles {
     /// # Errors
     /// If it cannot be written.
     pub fn save_state(&self, state: &RestoreState) -> Result<()> {
-        make_folder(&self.state)?;
+        create_dir(&self.state)?;
         let context = || format!("writing '{}'", self.state_path().display());
         let mut text = serde_json::to_vec_pretty(state).with_context(context)?;
         text.push(b'\n');
@@ -67,6 +67,6 @@ impl ServerFiles {
     pub fn remove_state(&self) -> Result<()> {
         file_tree::remove(&self.state_path())?;
         file_tree::remove_temp_copies(&self.state, STATE)?;
-        if self.state.is_dir() { crate::host::fs::sync_folder(&self.state) } else { Ok(()) }
+        if self.state.is_dir() { crate::host::fs::sync_dir(&self.state) } else { Ok(()) }
     }
 }

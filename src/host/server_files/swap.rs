@@ -13,8 +13,8 @@ use super::layout::{ServerFiles, database};
 use super::scratch::is_certificate_backup;
 use crate::distribution;
 use crate::error::{Code, Fault};
-use crate::host::file_tree;
-use crate::host::fs::sync_folder;
+use crate::host::{file_tree, install};
+use crate::host::fs::sync_dir;
 use crate::model::restore::{Database, RestoreState};
 
 impl ServerFiles {
@@ -25,7 +25,7 @@ impl ServerFiles {
     pub fn free_old_name(&self, seconds: u64) -> Result<String> {
         for at in seconds.. {
             let name = format!("{}{at}", distribution::ETCD_OLD);
-            if file_tree::identity(&self.db().join(&name))?.is_none() {
+            if file_tree::inode_id(&self.db().join(&name))?.is_none() {
                 return Ok(name);
             }
         }
@@ -69,7 +69,7 @@ impl ServerFiles {
         }
         let flag = scratch.server_path("db/reset-flag");
         if flag.exists() {
-            file_tree::install(&flag, &self.data_dir.join(distribution::RESET_FLAG))?;
+            install::file(&flag, &self.data_dir.join(distribution::RESET_FLAG))?;
         }
         Ok(())
     }
@@ -164,15 +164,15 @@ fn install(from: &Path, to: &Path) -> Result<()> {
     let Ok(meta) = fs::symlink_metadata(from) else { return Ok(()) };
     if meta.is_symlink() {
         // `agent-token` is a link to `token`, if none is configured.
-        return file_tree::install_link(from, to);
+        return install::link(from, to);
     }
     if !meta.is_dir() {
         let real = to.canonicalize().unwrap_or(to.to_owned());
-        return if file_tree::has_same_content(from, &real)? { Ok(()) } else { file_tree::install(from, &real) };
+        return if install::has_same_content(from, &real)? { Ok(()) } else { install::file(from, &real) };
     }
     if !to.is_dir() {
         file_tree::copy(from, to)?;
-        return sync_folder(to.parent().unwrap_or(to));
+        return sync_dir(to.parent().unwrap_or(to));
     }
     let context = || format!("reading '{}'", from.display());
     for entry in fs::read_dir(from).with_context(context)? {

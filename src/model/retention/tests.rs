@@ -59,6 +59,7 @@ fn file_in(place: &str, file: &str, state: State, entries: u64) -> Snapshot {
         state,
         manifest: (state == State::Verified).then(|| manifest(file, entries)),
         key_revisions: None,
+        cluster_id: None,
         file: file.into(),
     }
 }
