@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod bolt_reader;
 mod bolt_writer;
 mod churn;
 mod clone;
@@ -23,6 +24,7 @@ mod packages;
 mod parts;
 mod prune;
 mod prune_s3;
+mod raise;
 mod ready;
 mod restore;
 mod restore_cluster;
