@@ -36,7 +36,10 @@ pub(crate) fn meta(file: &[u8]) -> Option<Meta> {
         let sum = record[..56]
             .iter()
             .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-        let good = number::<4>(record, 0) == 0xED0C_DAED && number::<8>(record, 56) == sum;
+        let sizes = [4096, 8192, 16384, 32768, 65536];
+        let good = number::<4>(record, 0) == 0xED0C_DAED
+            && sizes.contains(&number::<4>(record, 8))
+            && number::<8>(record, 56) == sum;
         good.then(|| Meta {
             slot,
             page_size: number::<4>(record, 8) as usize,
