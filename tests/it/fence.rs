@@ -12,7 +12,7 @@ use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
 
-use crate::support::cluster::Cluster;
+use crate::support::ctl;
 use crate::support::etcd::{Etcd, START};
 use crate::support::eventually;
 use crate::support::k3s_root::Layout;
@@ -327,6 +327,33 @@ fn count(etcd: &Etcd) -> i64 {
     etcd.client(async |c| c.get("", Some(options)).await).count()
 }
 
+/// Another member of the cluster of `first`, up and healthy.
+fn join(first: &Etcd, number: usize) -> Etcd {
+    let ports = Ports::free();
+    let (name, url) =
+        (format!("server-{number}-0000000{number}"), format!("https://127.0.0.1:{}", ports.peer));
+    let tls = || first.root.certs().mutual();
+    // Right after a change of members, etcd refuses another one until all have been seen for a while.
+    eventually("a member is added", Duration::from_secs(20), || {
+        first.try_client(tls(), async |c| c.member_add([&url], None).await).is_ok()
+    });
+    let members = first.client(async |c| c.member_list().await);
+    let mut peers = vec![format!("{name}={url}")];
+    let others = members.members().iter().filter(|m| !m.name().is_empty());
+    peers.extend(others.map(|m| format!("{}={}", m.name(), m.peer_urls()[0])));
+    let layout = Layout {
+        name,
+        ca_of: Some(first.root.data_dir()),
+        initial_cluster: peers.join(","),
+        joins: true,
+        ..Layout::default()
+    };
+    let mut member = Etcd::prepare(&layout, ports);
+    assert!(member.launch(&member.root.etcd_config()), "another process took a port");
+    member.wait_healthy();
+    member
+}
+
 #[test]
 fn a_fenced_etcd_has_its_data_goes_on_writing_and_takes_new_members() {
     require!(require::etcd_programs());
@@ -356,23 +383,7 @@ fn a_fenced_etcd_has_its_data_goes_on_writing_and_takes_new_members() {
     etcd.restart();
 
     // A member joins, and gets the id by itself.
-    let ports = Ports::free();
-    let url = format!("https://127.0.0.1:{}", ports.peer);
-    let own = format!("{}=https://127.0.0.1:{}", etcd.root.member_name(), etcd.root.ports.peer);
-    eventually("a member is added", Duration::from_secs(20), || {
-        let tls = etcd.root.certs().mutual();
-        etcd.try_client(tls, async |c| c.member_add([&url], None).await).is_ok()
-    });
-    let layout = Layout {
-        name: "server-2-00000002".into(),
-        ca_of: Some(etcd.root.data_dir()),
-        initial_cluster: format!("{own},server-2-00000002={url}"),
-        joins: true,
-        ..Layout::default()
-    };
-    let mut second = Etcd::prepare(&layout, ports);
-    assert!(second.launch(&second.root.etcd_config()), "another process took a port");
-    second.wait_healthy();
+    let second = join(&etcd, 2);
     etcd.wait_healthy();
     etcd.put("/both", "two");
     assert_eq!((cluster_id(&second), second.get("/both").as_deref()), (NEW, Some("two")));
@@ -401,42 +412,49 @@ fn a_log_of_several_files_is_fenced() {
     assert_eq!(cluster_id(&etcd), NEW);
 }
 
-/// Two of three members are started with the data of the lost cluster, while the third was restored: same addresses,
-/// same member ids.
+/// Two of three members are started with the data of the lost cluster, while the first was restored. As with K3s, the
+/// restored member has its address, and so its member id and cluster id, from before.
 #[test]
 fn members_of_the_lost_cluster_do_not_reach_a_fenced_one() {
     require!(require::etcd_programs());
-    let mut cluster = Cluster::start();
-    cluster.member(0).put("/before", "shared");
-    (0..3).for_each(|i| cluster.stop(i));
+    let mut first = Etcd::start();
+    first.fill(100, 500);
+    first.put("/both", "from before");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("snapshot");
+    first.snapshot_save(&file);
+    let mut lost = [join(&first, 2), join(&first, 3)];
+    lost[0].put("/both", "of the lost cluster");
+    let (old, member) = (cluster_id(&first), first.member_id());
+    lost.iter_mut().chain([&mut first]).for_each(Etcd::stop);
 
-    // What a reset of K3s makes: a cluster of this member alone, of the same id.
-    let root = |cluster: &Cluster| cluster.member(0).root.etcd_config();
-    cluster.member(0).root.set_config(&[("force-new-cluster", "true")]);
-    cluster.start_member(0);
-    let old = cluster_id(cluster.member(0));
-    cluster.member(0).put("/restored", "one");
-    cluster.stop(0);
-    cluster.member(0).root.set_config(&[("force-new-cluster", "false")]);
-    assert!(root(&cluster).exists());
-    fence(&wal_dir(cluster.member(0)), NEW).unwrap();
-    cluster.start_member(0);
-    assert_eq!(cluster_id(cluster.member(0)), NEW);
+    let restored = dir.path().join("data");
+    let peer = format!("https://127.0.0.1:{}", first.root.ports.peer);
+    ctl::snapshot_restore_as(&file, &restored, &first.root.member_name(), &peer).unwrap();
+    let live = first.root.server().join("db/etcd/member");
+    std::fs::rename(&live, dir.path().join("lost")).unwrap();
+    std::fs::rename(restored.join("member"), &live).unwrap();
+    let info = wal_info(&wal_dir(&first)).unwrap();
+    assert_eq!((info.cluster_id, info.node_id), (old, member), "the ids of the lost cluster");
+    fence(&wal_dir(&first), NEW).unwrap();
+    first.restart();
+    first.put("/new", "one");
 
     // The two are a majority of the lost cluster, and have a leader.
-    cluster.start_members(&[1, 2]);
-    assert_eq!(cluster_id(cluster.member(1)), old);
-    cluster.member(1).put("/lost", "two");
+    for member in &mut lost {
+        assert!(member.launch(&member.root.etcd_config()), "another process took a port");
+    }
+    lost.iter().for_each(Etcd::wait_healthy);
+    assert_eq!((cluster_id(&lost[0]), lost[1].get("/new")), (old, None));
     eventually("the id of the cluster keeps them apart", START, || {
-        let logs = [cluster.member(0).log(), cluster.member(1).log(), cluster.member(2).log()].concat();
-        logs.contains("cluster ID mismatch")
+        [first.log(), lost[0].log(), lost[1].log()].concat().contains("cluster ID mismatch")
     });
     std::thread::sleep(Duration::from_secs(3));
-    let restored = cluster.member(0);
-    assert!(restored.healthy(), "{}", restored.log());
-    restored.put("/restored", "still");
-    assert_eq!((restored.get("/restored").as_deref(), restored.get("/lost")), (Some("still"), None));
-    let members = restored.client(async |c| c.member_list().await);
-    assert_eq!((members.members().len(), cluster_id(restored)), (1, NEW));
-    assert_eq!(cluster.member(1).get("/before").as_deref(), Some("shared"));
+    lost[1].put("/both", "of the lost cluster, later");
+    assert!(first.healthy(), "{}", first.log());
+    first.put("/new", "two");
+    assert_eq!(first.get("/new").as_deref(), Some("two"));
+    assert_eq!(first.get("/both").as_deref(), Some("from before"));
+    assert_eq!((count(&first), cluster_id(&first), first.member_id()), (102, NEW, member));
+    assert_eq!(first.client(async |c| c.member_list().await).members().len(), 1);
 }

@@ -79,15 +79,6 @@ impl Cluster {
         self.members[i].restart();
     }
 
-    /// Starts several members that were stopped, of which none can be one of the others before the rest is there.
-    pub(crate) fn start_members(&mut self, which: &[usize]) {
-        for i in which {
-            let config = self.members[*i].root.etcd_config();
-            assert!(self.members[*i].launch(&config), "another process took a port");
-        }
-        which.iter().for_each(|i| self.members[*i].wait_healthy());
-    }
-
     /// Cuts a member off from the others while it goes on: its client port answers, with what it had, and it knows no
     /// leader. It gets a peer certificate of another authority, which etcd reads anew at each connection, and then all
     /// connections between peers are cut; the others find each other again. A restart would not do: a member that
