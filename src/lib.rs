@@ -6,6 +6,7 @@
 //! ```text
 //! bin -> app -> cli, config, commands -> model, inspect, and the traits of source, store, host, output
 //!               adapters that implement them: source/etcd, store/local, store/s3, host/*, output/*
+//! etcd_files:   changes etcd's files at rest; above inspect alone
 //! below all:    io, http, util, distribution, error
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod commands;
 pub mod config;
 pub mod distribution;
 pub mod error;
+pub mod etcd_files;
 pub mod host;
 mod http;
 pub mod inspect;

@@ -12,6 +12,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("distribution.rs", &[]),
     ("model", &["distribution", "error"]),
     ("inspect", &["error", "io"]),
+    ("etcd_files", &["error", "inspect", "io"]),
     ("cli", &["config::options"]),
     ("config", &["distribution", "error", "model"]),
     ("host", &["distribution", "error", "inspect", "io", "model"]),

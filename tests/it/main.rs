@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod bolt_reader;
 mod bolt_writer;
 mod churn;
 mod clone;
@@ -17,12 +18,14 @@ mod conformance;
 mod content;
 mod corruption;
 mod documents;
+mod fence;
 mod generator;
 mod machine;
 mod packages;
 mod parts;
 mod prune;
 mod prune_s3;
+mod raise;
 mod ready;
 mod restore;
 mod restore_cluster;
@@ -38,3 +41,4 @@ mod systemd;
 mod timer;
 mod trouble;
 mod verify;
+mod wal_writer;

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A restore at work: its state, its steps with their times, and the exchange. Each stage is written down before the actions
+//! that it describes: the order of the lines here is what `recover` relies on.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::context::{Context, ms};
+use super::identity::offline_revision;
+use super::peers::Peers;
+use super::preflight::Facts;
+use super::prepare::Prepared;
+use crate::error::{Code, Fault};
+use crate::model::report::Report;
+use crate::model::restore::{Operation, RestoreState, STATE_VERSION, SnapshotRef, Stage, StepId, StepState};
+use crate::model::snapshot::Digest;
+use crate::model::warning::WarningCode;
+
+/// A restore at work.
+pub(super) struct Transaction<'a> {
+    pub(super) cx: Context<'a>,
+    pub(super) state: RestoreState,
+    pub(super) report: &'a mut Report,
+    pub(super) peers: Peers,
+    /// The part of the downtime that is K3s's own.
+    pub(super) k3s_time: Duration,
+    /// Since when K3s is down.
+    pub(super) down_since: Option<Instant>,
+    /// Whether the start is blocked.
+    pub(super) blocked: bool,
+    started: Instant,
+}
+
+impl<'a> Transaction<'a> {
+    /// Begins: the state file says that something is being prepared.
+    ///
+    /// # Errors
+    /// If it cannot be written, or the live database cannot be examined.
+    pub(super) fn begin(
+        cx: Context<'a>,
+        operation: Operation,
+        facts: &Facts,
+        peers: Peers,
+        created: Vec<std::path::PathBuf>,
+        report: &'a mut Report,
+    ) -> Result<Transaction<'a>> {
+        let files = cx.deps.files;
+        let state = RestoreState {
+            version: STATE_VERSION,
+            id: cx.cluster.now,
+            operation,
+            stage: Stage::Preparing,
+            unit: files.unit.clone(),
+            data_dir: files.data_dir.clone(),
+            kubeconfig: files.kubeconfig.clone(),
+            previous_state: facts.previous_state,
+            snapshot: SnapshotRef {
+                name: String::new(),
+                location: String::new(),
+                sha256: Digest([0; 32]),
+                size: 0,
+                revision: facts.live.as_ref().map_or(0, |l| l.revision),
+                created_at: cx.cluster.now,
+            },
+            live_database: files.live_database()?,
+            old_name: files.free_old_name(cx.cluster.now)?,
+            new_database: None,
+            backups: vec![],
+            backed_up_directories: vec![],
+            created,
+            runbook: report.restore_mut().runbook.clone(),
+            rollback_reason: None,
+        };
+        files.save_state(&state)?;
+        Ok(Transaction {
+            cx,
+            state,
+            report,
+            peers,
+            k3s_time: Duration::ZERO,
+            down_since: None,
+            blocked: false,
+            started: Instant::now(),
+        })
+    }
+
+    /// Runs a step: its time and its end go into the report and, one line each, into the log.
+    pub(super) fn step(
+        &mut self,
+        id: StepId,
+        text: &str,
+        action: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        self.cx.deps.progress.step(text, None);
+        let result = self.cx.ensure_not_stopped(&format!("before: {text}")).and_then(|()| action(self));
+        let took = begun.elapsed();
+        let state = if result.is_ok() { StepState::Done } else { StepState::Failed };
+        self.report.restore_mut().set_step(id, state, Some(ms(took)));
+        log::info!(
+            "[{:7.3} s] {}: {} ({:.3} s)",
+            self.started.elapsed().as_secs_f64(),
+            id.as_str(),
+            state.as_str(),
+            took.as_secs_f64()
+        );
+        result
+    }
+
+    /// A step whose time is that of K3s itself.
+    pub(super) fn k3s_step(
+        &mut self,
+        id: StepId,
+        text: &str,
+        action: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        let result = self.step(id, text, action);
+        self.k3s_time += begun.elapsed();
+        result
+    }
+
+    /// Writes down how far the restore is, before the actions of that stage.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn set_stage(&mut self, stage: Stage) -> Result<()> {
+        self.state.stage = stage;
+        self.cx.deps.files.save_state(&self.state)
+    }
+
+    /// From here on systemd does not start K3s. If this process is killed from here on, the watching unit recovers.
+    pub(super) fn block_start(&mut self) -> Result<()> {
+        self.step(StepId::BlockStart, "blocking the start of K3s", |tx| {
+            let deps = tx.cx.deps;
+            tx.blocked = true;
+            deps.files.block_start(tx.state.id)?;
+            deps.unit.reload()?;
+            deps.unit.watch_restore();
+            Ok(())
+        })
+    }
+
+    /// K3s is down, and no process has its database open.
+    pub(super) fn stop_k3s(&mut self) -> Result<()> {
+        self.down_since = Some(Instant::now());
+        self.k3s_step(StepId::Stop, "stopping K3s", |tx| {
+            tx.cx.deps.unit.stop(tx.cx.timeouts.stop)?;
+            tx.wait_until_idle()
+        })
+    }
+
+    /// Waits until no process has the database open.
+    pub(super) fn wait_until_idle(&self) -> Result<()> {
+        let mut last = Ok(true);
+        let idle = self.cx.poll_until(self.cx.timeouts.idle, || {
+            last = self.cx.deps.files.is_database_open();
+            matches!(last, Ok(false))
+        });
+        if idle {
+            return Ok(());
+        }
+        last?;
+        let what = format!("a process has the database in '{}' open", self.cx.deps.files.etcd().display());
+        Err(Fault::new(Code::DatabaseInUse, what).hint("Find it with 'fuser -v'.").into())
+    }
+
+    /// What preflight saw is still true, and what could not be seen while K3s ran is seen now.
+    pub(super) fn look_again(&mut self) -> Result<()> {
+        let files = self.cx.deps.files;
+        let now = files.live_database()?;
+        let same = match (&now, &self.state.live_database) {
+            (Some(now), Some(was)) => now.directory.is_same(was.directory),
+            (None, None) => true,
+            _ => false,
+        };
+        anyhow::ensure!(same, "the database in '{}' was replaced in the meantime", files.etcd().display());
+        self.state.live_database = now;
+        let unknown = self.peers.unknown;
+        self.peers.look_again(&self.cx);
+        self.peers.ensure_stopped(&self.cx, self.report)?;
+        if unknown {
+            self.report.restore_mut().others = self.peers.describe();
+        }
+        Ok(())
+    }
+
+    /// A live cluster that went on writing must not have passed the raised revision.
+    pub(super) fn ensure_raised(&mut self, prepared: &mut Prepared) -> Result<()> {
+        let Some(to) = self.report.restore_mut().revision_after else { return Ok(()) };
+        let live = self.cx.deps.files.database_file()?.as_ref().and_then(offline_revision);
+        match live.filter(|live| *live >= to) {
+            None => Ok(()),
+            Some(live) => {
+                self.raise_to(live.saturating_add(1_000_000))?;
+                let scratch = self.cx.deps.files.scratch();
+                prepared.content = super::identity::read_offline(scratch.new_database_file()?, None)?;
+                prepared.database = scratch.new_database()?.context("the new database is gone")?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Saves the present state: the live etcd if it answers, else the database at rest once K3s is down. Without one, the
+    /// previous database is still kept under its other name.
+    pub(super) fn save_present_state(&mut self, offline: bool) -> Result<()> {
+        if !self.cx.options.safety_snapshot {
+            self.report.restore_mut().set_step(StepId::PreRestoreSave, StepState::Skipped, None);
+            return Ok(());
+        }
+        if self.report.restore_mut().step_state(StepId::PreRestoreSave) == Some(StepState::Done) {
+            return Ok(());
+        }
+        if offline && self.cx.deps.files.database_file()?.is_none() {
+            self.report.restore_mut().set_step(StepId::PreRestoreSave, StepState::Skipped, None);
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.cx.deps.progress.step("saving the present state", None);
+        let safety = self.cx.deps.safety;
+        let saved = if offline { safety.save_offline(self.report) } else { safety.save_live(self.report) };
+        match saved {
+            Ok(saved) => {
+                let restore = self.report.restore_mut();
+                restore.safety_snapshot = Some(saved.name);
+                restore.set_step(StepId::PreRestoreSave, StepState::Done, Some(ms(begun.elapsed())));
+                Ok(())
+            }
+            // It is tried once more when K3s is down.
+            Err(e) if !offline => {
+                log::info!("the live etcd cannot be saved: {e:#}");
+                Ok(())
+            }
+            Err(e) => {
+                self.report.restore_mut().set_step(StepId::PreRestoreSave, StepState::Skipped, None);
+                self.report.warn(
+                    WarningCode::SafetySnapshotSkipped,
+                    format!("the present state cannot be saved as a snapshot: {e:#}; its database is kept as {}", self.state.old_name),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Exchanges the files. Everything that is needed to reverse it is on the disk before the first rename.
+    pub(super) fn swap(&mut self, prepared: Option<&Prepared>) -> Result<()> {
+        self.step(StepId::Swap, "exchanging the databases", |tx| {
+            let files = tx.cx.deps.files;
+            let (backups, directories) = files.back_up().context("copying the files that K3s rewrites")?;
+            tx.state.backups = backups;
+            tx.state.backed_up_directories = directories;
+            tx.state.new_database = prepared.map(|p| p.database);
+            tx.set_stage(Stage::Swapping)?;
+            files.swap(&tx.state)?;
+            if tx.state.live_database.is_some() {
+                let old = files.old_database(&tx.state).display().to_string();
+                tx.report.restore_mut().old_database = Some(old);
+            }
+            files.sync()
+        })
+    }
+
+    /// Starts K3s on the new files. From here on, a later process never reverses the exchange.
+    pub(super) fn start_k3s(&mut self) -> Result<()> {
+        self.step(StepId::Start, "starting K3s", |tx| {
+            tx.set_stage(Stage::Starting)?;
+            let deps = tx.cx.deps;
+            deps.files.unblock_start()?;
+            tx.blocked = false;
+            deps.unit.reset_failed()?;
+            deps.unit.start()
+        })
+    }
+
+    /// Records how long K3s did not serve: until `end`, else until now.
+    pub(super) fn record_downtime(&mut self, end: Option<Instant>) {
+        let Some(down) = self.down_since else { return };
+        let all = ms(end.unwrap_or_else(Instant::now).saturating_duration_since(down));
+        let k3s = ms(self.k3s_time).min(all);
+        let restore = self.report.restore_mut();
+        restore.downtime_ms = Some(all);
+        restore.k3s_ms = Some(k3s);
+        restore.own_ms = Some(all.saturating_sub(k3s));
+    }
+
+    /// Ends: everything that the restore needed is removed. What cannot be removed is a warning, not an error.
+    pub(super) fn finish(&mut self) {
+        let files = self.cx.deps.files;
+        let mut errors = Vec::new();
+        errors.extend(files.scratch().remove().err());
+        errors.extend(files.remove_backups(&self.state).err());
+        errors.extend(files.remove_drop_ins().err());
+        errors.extend(self.cx.deps.unit.reload().err());
+        errors.extend(files.remove_state().err());
+        for e in errors {
+            self.report.warn(WarningCode::TidyFailed, format!("{e:#}"));
+        }
+    }
+
+    /// Gives up after `why`: deletes what was prepared, or reverses what was done, and returns the error of the run.
+    pub(super) fn give_up(mut self, why: anyhow::Error) -> anyhow::Error {
+        if self.state.stage != Stage::Preparing || self.down_since.is_some() {
+            return self.roll_back(why);
+        }
+        let files = self.cx.deps.files;
+        let released = if self.blocked {
+            files.unblock_start().and_then(|()| files.remove_drop_ins()).and_then(|()| self.cx.deps.unit.reload())
+        } else {
+            Ok(())
+        };
+        match released {
+            Ok(()) => {
+                self.finish();
+                files.remove_created(&self.state);
+                let fault = Fault::about(&why, format!("not {}; nothing was changed", self.state.operation.past_participle()));
+                let fault = match crate::error::hint_of(&why) {
+                    Some(hint) => fault.hint(hint.to_owned()),
+                    None => fault,
+                };
+                why.context(fault)
+            }
+            Err(e) => anyhow!("{why:#}; and unblocking the start of K3s failed: {e:#}"),
+        }
+    }
+}
