@@ -7,20 +7,21 @@ pub mod datastore;
 mod draft;
 pub mod file_tree;
 pub mod fs;
-pub mod k3s;
 pub mod install;
+pub mod k3s;
 pub mod lock;
+pub mod machine;
 mod naming;
 pub mod notify;
 pub mod open_files;
 pub mod ports;
-pub mod process;
 pub mod readyz;
 pub mod server_files;
+pub mod signals;
 pub mod supervisor;
 pub mod systemd;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -31,9 +32,8 @@ pub use fs::FileAt;
 pub(crate) use naming::is_temp_name;
 pub use ports::Listener;
 pub use readyz::Ready;
-pub use server_files::ServerFiles;
+pub use server_files::{Scratch, ServerFiles};
 
-use crate::model::restore::Process;
 use crate::model::secret::Secret;
 use crate::model::unit::Definition;
 
@@ -86,24 +86,48 @@ impl Progress for NoProgress {
 
 /// K3s's own program, as far as a restore needs it.
 pub trait K3s {
-    /// The first line that it prints of its version.
+    /// The first line of `k3s --version`.
+    ///
+    /// # Errors
+    /// If it cannot be run, or does not answer within 10 s.
     fn version(&self) -> Result<String>;
 
-    /// Lets it make a new database of this snapshot, or without one make the database that is there one of this server
-    /// alone, and waits for the end. `begun` hears of the process before it can do
-    /// anything; where it fails, nothing is done. An error where the reset had to be ended by us: it is gone then.
-    fn reset(
-        &self,
-        snapshot: Option<&Path>,
-        begun: &mut dyn FnMut(Process) -> Result<()>,
-        progress: &dyn Progress,
-    ) -> Result<ResetOutcome>;
+    /// Runs the cluster reset of K3s aside, in the scratch directory: on the pinned snapshot, else on the database that was
+    /// copied there. Returns when it has ended.
+    ///
+    /// # Errors
+    /// If it cannot be started, had to be ended because it made no progress, or the process was asked to stop.
+    fn reset_aside(&self, scratch: &Scratch, from_snapshot: bool, progress: &dyn Progress) -> Result<ResetOutcome>;
 
-    /// Ends a reset that an earlier run has left behind. Returns once it is gone.
-    fn end(&self, process: &Process) -> Result<()>;
+    /// Starts K3s aside on the rehearsal copy of the scratch directory and waits until its API server is ready; then ends it.
+    /// False if this server runs no API server that could be asked.
+    ///
+    /// # Errors
+    /// If it ends by itself, or is not ready within `limit`.
+    fn rehearse(&self, scratch: &Scratch, limit: Duration, progress: &dyn Progress) -> Result<bool>;
 
-    /// Whether the API server is ready.
+    /// Whether the live API server is ready.
     fn ready(&self) -> Ready;
+}
+
+/// The rest of the machine.
+pub trait Host: Send + Sync {
+    /// The processes that listen on one of these ports.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    fn listeners(&self, ports: &[u16]) -> Result<Vec<Listener>>;
+    /// Whether this process was asked to stop.
+    fn stop_requested(&self) -> bool;
+    /// Every address of this machine, without loopback; that of the default route first.
+    fn addresses(&self) -> Vec<String>;
+    /// Bytes of memory that are available without swapping.
+    fn available_memory(&self) -> u64;
+    /// A random number other than 0.
+    ///
+    /// # Errors
+    /// If the kernel gives none.
+    fn random_id(&self) -> Result<u64>;
 }
 
 /// A server that K3s is to join.
@@ -119,17 +143,17 @@ pub trait JoinServer {
     fn members(&self, token: &Secret) -> Result<Vec<String>>;
 }
 
-/// How K3s's reset has ended by itself.
+/// How the reset of K3s ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResetOutcome {
-    /// Whether its exit code was 0. Worth something only next to what is on the disk.
+    /// Whether its exit code was 0. K3s has been seen to exit with 0 after a failure.
     pub success: bool,
     /// The exit code or the signal, in words.
     pub how: String,
-    /// Its last words.
-    pub said: Option<String>,
-    /// Whether it said that all went well.
-    pub announced: bool,
+    /// Its first fatal message, else its last message.
+    pub reason: String,
+    /// Whether it printed that the reset succeeded.
+    pub confirmed: bool,
 }
 
 /// What systemd knows of a unit.
@@ -221,4 +245,12 @@ pub trait UnitControl {
     fn reload(&self) -> Result<()>;
     /// Makes it forget that the unit failed, and how often it was started.
     fn reset_failed(&self) -> Result<()>;
+    /// The last fatal message that the unit has logged since this time, seconds since the epoch; `None` if there is none, or
+    /// the journal cannot be read.
+    fn fatal_message(&self, since: u64) -> Option<String>;
+    /// Starts the unit that finishes a restore whose process was killed. It waits until no restore runs.
+    ///
+    /// # Errors
+    /// If that unit is not installed, or systemd does not answer.
+    fn watch_restore(&self) -> Result<()>;
 }

@@ -33,6 +33,17 @@ pub enum Ready {
     NoAnswer(String),
 }
 
+impl Ready {
+    /// The answer in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Ready::Yes => "it is ready".to_owned(),
+            Ready::No(status, line) => format!("it answers {status}: {line}"),
+            Ready::NoAnswer(why) => why.clone(),
+        }
+    }
+}
+
 /// Asks the API server at this address of this machine. An error is a certificate file of ours that cannot be used.
 pub fn readyz(at: SocketAddr, cert: &Path, key: &Path, ca: &Path, timeout: Duration) -> Result<Ready> {
     let roots = certificates(ca)?;

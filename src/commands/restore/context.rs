@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a restore is given: the machine behind traits, the options of the operator, and facts about the cluster.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::error::{Code, Fault};
 use crate::host::{Host, JoinServer, K3s, Progress, ServerFiles, UnitControl};
 use crate::model::report::Report;
 use crate::model::restore_report::Restore;
@@ -13,8 +15,9 @@ use crate::model::secret::Secret;
 use crate::source::EtcdProbe;
 use crate::store::Store;
 
-/// The machine, behind traits.
-pub struct Deps<'a> {
+/// The machine, behind traits: all that is needed to finish an interrupted restore.
+#[derive(Clone, Copy)]
+pub struct Machine<'a> {
     /// The files of the K3s server.
     pub files: &'a ServerFiles,
     /// The K3s unit.
@@ -23,14 +26,12 @@ pub struct Deps<'a> {
     pub k3s: &'a dyn K3s,
     /// The local etcd.
     pub etcd: &'a dyn EtcdProbe,
-    /// Where snapshots are stored.
-    pub stores: &'a dyn Stores,
-    /// Saves the present state.
-    pub safety: &'a dyn SafetySnapshots,
-    /// The rest of the machine: ports, memory, clock, signals.
+    /// The rest of the machine: ports, memory, signals.
     pub host: &'a dyn Host,
     /// Receives the progress.
     pub progress: &'a dyn Progress,
+    /// Time limits.
+    pub timeouts: Timeouts,
 }
 
 /// Where snapshots are stored.
@@ -139,6 +140,8 @@ pub struct Cluster<'a> {
     pub https_port: u16,
     /// The ports that K3s and its etcd need.
     pub ports: &'a [u16],
+    /// Where the API server is asked whether it is ready; empty if this server runs none.
+    pub api: &'a [SocketAddr],
     /// The unit of K3s on an agent.
     pub agent_unit: &'a str,
     /// The configuration file of K3s.
@@ -147,54 +150,64 @@ pub struct Cluster<'a> {
     pub safety_base: &'a str,
     /// The size limit of the etcd database, in bytes.
     pub quota: u64,
-    /// The server that the configuration of K3s joins.
-    pub join_server: Option<&'a dyn JoinServer>,
-    /// Opens any other server.
+    /// The URL of the server that the configuration of K3s joins.
+    pub configured_server: Option<&'a str>,
+    /// Opens a server at a URL.
     pub open_server: &'a dyn Fn(&str) -> Box<dyn JoinServer>,
 }
 
 /// Everything that an operation is given.
 #[derive(Clone, Copy)]
-pub(super) struct Context<'a> {
-    pub(super) deps: &'a Deps<'a>,
-    pub(super) options: &'a Options<'a>,
-    pub(super) timeouts: Timeouts,
-    pub(super) cluster: &'a Cluster<'a>,
+pub struct Context<'a> {
+    /// The machine.
+    pub machine: &'a Machine<'a>,
+    /// Where snapshots are stored.
+    pub stores: &'a dyn Stores,
+    /// Saves the present state.
+    pub safety: &'a dyn SafetySnapshots,
+    /// What the operator set.
+    pub options: &'a Options<'a>,
+    /// Facts about this server and its cluster.
+    pub cluster: &'a Cluster<'a>,
 }
 
-impl Context<'_> {
+impl Machine<'_> {
     /// Fails if the process was asked to stop.
-    pub(super) fn ensure_not_stopped(&self, what: &str) -> Result<()> {
-        ensure_not_stopped(self.deps, what)
+    pub(super) fn ensure_not_stopped(&self) -> Result<()> {
+        match self.host.stop_requested() {
+            true => Err(Fault::new(Code::Stopped, "asked to stop").into()),
+            false => Ok(()),
+        }
     }
 
     /// Waits until the answer is yes; false if it is not in time.
-    pub(super) fn poll_until(&self, limit: Duration, ask: impl FnMut() -> bool) -> bool {
-        poll_until(self.deps, limit, self.timeouts.poll, ask)
-    }
-}
-
-/// Fails if the process was asked to stop.
-pub(super) fn ensure_not_stopped(deps: &Deps, what: &str) -> Result<()> {
-    use crate::error::{Code, Fault};
-    match deps.host.stop_requested() {
-        true => Err(Fault::new(Code::Stopped, format!("asked to stop {what}")).into()),
-        false => Ok(()),
-    }
-}
-
-/// Waits until the answer is yes; false if it is not in time.
-pub(super) fn poll_until(deps: &Deps, limit: Duration, poll: Duration, mut ask: impl FnMut() -> bool) -> bool {
-    let started = Instant::now();
-    loop {
-        if ask() {
-            return true;
+    pub(super) fn poll_until(&self, limit: Duration, mut ask: impl FnMut() -> bool) -> bool {
+        let started = Instant::now();
+        loop {
+            if ask() {
+                return true;
+            }
+            if started.elapsed() >= limit {
+                return false;
+            }
+            self.progress.advance(0);
+            std::thread::sleep(self.timeouts.poll);
         }
-        if started.elapsed() >= limit {
-            return false;
+    }
+
+    /// Waits until no process has the database open.
+    pub(super) fn wait_until_idle(&self) -> Result<()> {
+        let mut last = Ok(true);
+        let idle = self.poll_until(self.timeouts.idle, || {
+            last = self.files.is_database_open();
+            matches!(last, Ok(false))
+        });
+        if idle {
+            return Ok(());
         }
-        deps.progress.advance(0);
-        std::thread::sleep(poll);
+        last?;
+        let what = format!("a process has the database in '{}' open", self.files.etcd().display());
+        Err(Fault::new(Code::DatabaseInUse, what).hint("Find it with 'fuser -v'.").into())
     }
 }
 

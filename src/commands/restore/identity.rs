@@ -28,12 +28,12 @@ pub(super) fn offline_revision(file: &FileAt) -> Option<i64> {
 
 /// The id of the live Kubernetes cluster: `Ok(None)` if the data has none, an error if it cannot be found out.
 pub(super) fn live_cluster_id(cx: &Context) -> Result<Option<String>> {
-    let asked = cx.deps.etcd.cluster_id();
+    let asked = cx.machine.etcd.cluster_id();
     let Err(e) = asked else { return asked };
-    if cx.deps.files.is_database_open()? {
+    if cx.machine.files.is_database_open()? {
         return Err(e.context("etcd has the database open and does not answer"));
     }
-    match cx.deps.files.database_file()? {
+    match cx.machine.files.database_file()? {
         None => Ok(None),
         Some(file) => Ok(read_offline(file, None)?.facts.cluster_id),
     }

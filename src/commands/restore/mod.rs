@@ -20,12 +20,12 @@ mod remote;
 mod restore;
 mod rollback;
 mod select;
-#[cfg(test)]
-mod tests;
 mod transaction;
 
 pub use cluster_reset::cluster_reset;
-pub use context::{Cluster, Deps, Options, Rehearsal, RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores, Timeouts};
+pub use context::{
+    Cluster, Context, Machine, Options, Rehearsal, RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores, Timeouts,
+};
 pub use old_databases::prune_old_databases;
 pub use recover::{recover, recover_files};
 pub use rejoin::rejoin;

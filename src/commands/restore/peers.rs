@@ -55,8 +55,8 @@ pub(super) struct Peers {
 /// This machine, by every name and address that a source may use for it.
 pub(super) fn own(cx: &Context) -> Own {
     let mut names = vec![cx.cluster.node.to_owned()];
-    names.extend(cx.deps.files.member_name());
-    Own { names, addresses: cx.deps.host.addresses() }
+    names.extend(cx.machine.files.member_name());
+    Own { names, addresses: cx.machine.host.addresses() }
 }
 
 /// The peers that the live etcd lists.
@@ -81,7 +81,7 @@ fn of_content(content: &Content) -> Vec<Peer> {
 
 /// The peers in the database at rest; `None` if a process has it open, or it cannot be read.
 fn of_disk(cx: &Context) -> Option<Vec<Peer>> {
-    let files = cx.deps.files;
+    let files = cx.machine.files;
     if files.is_database_open().unwrap_or(true) {
         return None;
     }
@@ -116,7 +116,7 @@ impl Peers {
                 *self = std::mem::take(self).without_own(cx);
             }
             // A database that cannot be read names no members. What the snapshot names was asked.
-            None => self.unknown = cx.deps.files.is_database_open().unwrap_or(true),
+            None => self.unknown = cx.machine.files.is_database_open().unwrap_or(true),
         }
     }
 
@@ -155,7 +155,7 @@ impl Peers {
         let answers: Vec<String> = match urls.is_empty() {
             true => vec![],
             false => {
-                let asked = cx.deps.etcd.answers(&urls);
+                let asked = cx.machine.etcd.answers(&urls);
                 asked.into_iter().filter(|(_, yes)| *yes).map(|(url, _)| url).collect()
             }
         };
@@ -182,7 +182,7 @@ impl Peers {
             .hint(format!(
                 "Run 'systemctl disable --now {}' on each of them first. After the restore they rejoin with an empty \
                  database. If they are stopped or gone for good, use --assume-others-stopped.",
-                cx.deps.files.unit
+                cx.machine.files.unit
             ))
             .into())
     }
@@ -203,14 +203,14 @@ impl Peers {
         }));
         let own = own(cx);
         let merged: Vec<Merged> = runbook::merge(&own, found);
-        let etcd = cx.deps.files.etcd().display().to_string();
-        let old = cx.deps.files.old_database_prefix();
+        let etcd = cx.machine.files.etcd().display().to_string();
+        let old = cx.machine.files.old_database_prefix();
         let url = own.addresses.first().map(|a| match a.contains(':') {
             true => format!("https://[{a}]:{}", cx.cluster.https_port),
             false => format!("https://{a}:{}", cx.cluster.https_port),
         });
         let place = Place {
-            unit: &cx.deps.files.unit,
+            unit: &cx.machine.files.unit,
             agent_unit: cx.cluster.agent_unit,
             etcd: &etcd,
             old: &old,

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use crate::error::{Code, Fault};
-use crate::host::{Active, Listener, Unit};
+use crate::host::{Active, Listener, Ready, Unit};
 use crate::inspect::Content;
 use crate::model::report::Report;
 use crate::model::restore::{Operation, PriorState};
@@ -24,6 +24,8 @@ const LISTENER_SAMPLES: u32 = 10;
 pub(super) struct Facts {
     pub(super) unit: Unit,
     pub(super) previous_state: PriorState,
+    /// Whether the API server was ready.
+    pub(super) was_ready: bool,
     /// What the live etcd answers; `None` if it does not.
     pub(super) live: Option<MemberStatus>,
 }
@@ -58,18 +60,18 @@ impl Refusals {
 /// # Errors
 /// If systemd does not know the unit.
 pub(super) fn gather(cx: &Context, operation: Operation, report: &mut Report) -> Result<Facts> {
-    cx.deps.progress.step("checking the preconditions", None);
-    let unit = cx.deps.unit.unit()?;
+    cx.machine.progress.step("checking the preconditions", None);
+    let unit = cx.machine.unit.unit()?;
     if !unit.loaded {
         return Err(Fault::new(Code::UnitNotFound, format!("systemd does not know the unit {}", unit.name))
             .hint("Set the unit of K3s with --unit.")
             .into());
     }
     let previous_state = previous_state(&unit);
-    let data_dir = cx.deps.files.data_dir.display().to_string();
+    let data_dir = cx.machine.files.data_dir.display().to_string();
     let mut plan = Restore::new(operation, &unit.name, data_dir, previous_state);
-    plan.k3s_version = Some(cx.deps.k3s.version()?);
-    let live = match cx.deps.etcd.look() {
+    plan.k3s_version = Some(cx.machine.k3s.version()?);
+    let live = match cx.machine.etcd.look() {
         Ok(live) => Some(live),
         Err(e) => {
             log::info!("etcd does not answer: {e:#}");
@@ -78,7 +80,8 @@ pub(super) fn gather(cx: &Context, operation: Operation, report: &mut Report) ->
     };
     plan.live_revision = live.as_ref().map(|l| l.revision);
     report.restore = Some(plan);
-    Ok(Facts { unit, previous_state, live })
+    let was_ready = previous_state == PriorState::Running && matches!(cx.machine.k3s.ready(), Ready::Yes);
+    Ok(Facts { unit, previous_state, was_ready, live })
 }
 
 fn previous_state(unit: &Unit) -> PriorState {
@@ -191,11 +194,11 @@ pub(super) fn check_exclusive(cx: &Context, unit: &Unit) -> Result<()> {
         .hint("Stop it first. If it is K3s under another unit, set that unit with --unit.")
         .into());
     }
-    if unit.active.is_down() && cx.deps.files.is_database_open()? {
+    if unit.active.is_down() && cx.machine.files.is_database_open()? {
         let what = format!(
             "{} is down, but a process has the database in '{}' open",
             unit.name,
-            cx.deps.files.etcd().display()
+            cx.machine.files.etcd().display()
         );
         return Err(Fault::new(Code::DatabaseInUse, what)
             .hint("Find it with 'fuser -v' and stop it first.")
@@ -208,15 +211,15 @@ pub(super) fn check_exclusive(cx: &Context, unit: &Unit) -> Result<()> {
 /// owner, and processes in a control group that did not exist a moment ago.
 fn find_foreign_listener(cx: &Context, unit: &Unit) -> Result<Option<Listener>> {
     let sample = |group: &str| -> Result<Option<Listener>> {
-        Ok(cx.deps.host.listeners(cx.cluster.ports)?.into_iter().find(|l| !l.is_in(group)))
+        Ok(cx.machine.host.listeners(cx.cluster.ports)?.into_iter().find(|l| !l.is_in(group)))
     };
     let mut foreign = sample(&unit.control_group)?;
     for _ in 1..LISTENER_SAMPLES {
         if foreign.is_none() {
             break;
         }
-        std::thread::sleep(cx.timeouts.poll);
-        foreign = sample(&cx.deps.unit.unit()?.control_group)?;
+        std::thread::sleep(cx.machine.timeouts.poll);
+        foreign = sample(&cx.machine.unit.unit()?.control_group)?;
     }
     Ok(foreign)
 }
@@ -226,7 +229,7 @@ fn find_foreign_listener(cx: &Context, unit: &Unit) -> Result<Option<Listener>> 
 /// # Errors
 /// [`Code::NoSpace`].
 pub(super) fn check_space(cx: &Context, bytes: u64) -> Result<()> {
-    cx.deps.files.ensure_free_space(bytes).map_err(|e| {
+    cx.machine.files.ensure_free_space(bytes).map_err(|e| {
         let hint = "Free some space there: 'k3s-snapshot restore --prune-old-databases 0' deletes what earlier restores left.";
         let fault = Fault::about(&e, "not enough space for the new database").hint(hint);
         e.context(fault)
@@ -245,6 +248,6 @@ pub(super) fn confirm(cx: &Context, operation: Operation, report: &mut Report) -
         let what = format!("canceled; nothing was {}", operation.past_participle());
         return Err(Fault::new(Code::NotConfirmed, what).into());
     }
-    cx.ensure_not_stopped("; nothing was touched")?;
+    cx.machine.ensure_not_stopped()?;
     Ok(true)
 }

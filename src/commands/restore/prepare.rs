@@ -67,7 +67,7 @@ impl Transaction<'_> {
         self.step(StepId::VerifyNew, "comparing the new database", |tx| tx.compare_new(content))?;
         self.raise(content, live_revision)?;
         self.step(StepId::Fence, "giving the new member a cluster id of its own", |tx| tx.fence())?;
-        let scratch = self.cx.deps.files.scratch();
+        let scratch = self.cx.machine.files.scratch();
         let database = scratch.new_database()?.context("the new database is gone")?;
         let member = scratch.new_member_name().context("the new member has no name")?;
         // Read as a whole once more: this is what etcd will serve, and what was written here must be sound.
@@ -76,15 +76,15 @@ impl Transaction<'_> {
         // The rehearsal ran on a copy.
         let after = scratch.new_database()?;
         anyhow::ensure!(after == Some(database), "the new database changed during the rehearsal");
-        self.cx.deps.files.sync()?;
+        self.cx.machine.files.sync()?;
         Ok(Prepared { content, database, member })
     }
 
     fn reset_aside(&mut self, from: &From) -> Result<()> {
-        let (deps, report) = (self.cx.deps, &mut *self.report);
-        let scratch = deps.files.scratch();
+        let (deps, report) = (self.cx.machine, &mut *self.report);
+        let scratch = machine.files.scratch();
         let from_snapshot = matches!(from, From::Snapshot(_));
-        let outcome = deps.k3s.reset_aside(&scratch, from_snapshot, deps.progress)?;
+        let outcome = machine.k3s.reset_aside(&scratch, from_snapshot, machine.progress)?;
         if !outcome.success {
             return Err(anyhow!("the reset of K3s ended with {}: {}", outcome.how, outcome.reason));
         }
@@ -103,7 +103,7 @@ impl Transaction<'_> {
 
     /// The new database holds what it was made from, and one member: this server.
     fn compare_new(&mut self, content: &Content) -> Result<()> {
-        let scratch = self.cx.deps.files.scratch();
+        let scratch = self.cx.machine.files.scratch();
         let new = read_offline(scratch.new_database_file()?, Some(content.facts.revision))
             .context("reading the new database")?;
         match content.compare(&new) {
@@ -118,7 +118,7 @@ impl Transaction<'_> {
         let [member] = new.facts.members.as_slice() else {
             return Err(anyhow!("the new database has {} members instead of one", new.facts.members.len()));
         };
-        let own = self.cx.deps.host.addresses();
+        let own = self.cx.machine.host.addresses();
         let hosts: Vec<&str> = member.peer_urls.iter().filter_map(|u| host_of(u)).collect();
         if hosts.is_empty() || !hosts.iter().all(|h| own.iter().any(|a| a == h)) {
             return Err(anyhow!(
@@ -144,9 +144,9 @@ impl Transaction<'_> {
 
     /// Raises the revision of the new database to `target`, and marks everything before as compacted.
     pub(super) fn raise_to(&mut self, target: i64) -> Result<()> {
-        let scratch = self.cx.deps.files.scratch();
+        let scratch = self.cx.machine.files.scratch();
         let path = scratch.new_database_dir().join(crate::distribution::ETCD_DB_FILE);
-        let raised = self.cx.deps.files.with_database(&path, |file| etcd_files::raise_revision(file, target))?;
+        let raised = self.cx.machine.files.with_database(&path, |file| etcd_files::raise_revision(file, target))?;
         let restore = self.report.restore_mut();
         restore.revision_before = restore.revision_before.or(Some(raised.from));
         restore.revision_after = Some(raised.to);
@@ -155,16 +155,16 @@ impl Transaction<'_> {
 
     /// Members of the lost cluster that start again have another cluster id, and are refused by etcd.
     fn fence(&mut self) -> Result<()> {
-        let wal = self.cx.deps.files.scratch().new_database_dir().join("member").join("wal");
-        let id = self.cx.deps.host.random_id()?;
+        let wal = self.cx.machine.files.scratch().new_database_dir().join("member").join("wal");
+        let id = self.cx.machine.host.random_id()?;
         etcd_files::fence(&wal, id).map(drop)
     }
 
     /// K3s is started on a copy, aside, and must become ready.
     fn rehearse(&mut self, content: &Content) -> Result<()> {
-        let deps = self.cx.deps;
+        let machine = self.cx.machine;
         let needed = REHEARSAL_MEMORY.saturating_add(size_of(content));
-        let fits = deps.host.available_memory() >= needed;
+        let fits = machine.host.available_memory() >= needed;
         let wanted = match self.cx.options.rehearsal {
             // A cluster reset is done while K3s is down: each second counts.
             Rehearsal::Auto => fits && self.state.operation == Operation::Restore,
@@ -181,9 +181,9 @@ impl Transaction<'_> {
             return Ok(());
         }
         self.step(StepId::Rehearse, "starting K3s aside on a copy of the new database", |tx| {
-            let scratch = tx.cx.deps.files.scratch();
+            let scratch = tx.cx.machine.files.scratch();
             scratch.copy_for_rehearsal().context("copying the new database for the rehearsal")?;
-            let ready = tx.cx.deps.k3s.rehearse(&scratch, tx.cx.timeouts.ready, tx.cx.deps.progress);
+            let ready = tx.cx.machine.k3s.rehearse(&scratch, tx.cx.machine.timeouts.ready, tx.cx.machine.progress);
             scratch.remove_rehearsal()?;
             ready.context("K3s does not become ready on the new database")
         })
@@ -200,5 +200,5 @@ fn size_of(content: &Content) -> u64 {
 /// # Errors
 /// If they cannot be copied.
 pub(super) fn lay_out(cx: &Context, _report: &mut Report) -> Result<()> {
-    cx.deps.files.copy_server_files().context("copying the files of the server")
+    cx.machine.files.copy_server_files().context("copying the files of the server")
 }

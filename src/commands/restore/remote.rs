@@ -65,9 +65,9 @@ impl RemoteSnapshot {
     /// # Errors
     /// If the download fails, or the process was asked to stop.
     pub(super) fn download(&self, file: &str, scratch: &Scratch, deps: &Deps) -> Result<Draft> {
-        let data = Cancellable { data: &*self.data, host: deps.host };
+        let data = Cancellable { data: &*self.data, host: machine.host };
         let draft = scratch.draft()?;
-        verify::download_while(&data, file, (self.parallel, true), &draft, deps.progress, |_| Ok(()))
+        verify::download_while(&data, file, (self.parallel, true), &draft, machine.progress, |_| Ok(()))
             .with_context(|| format!("downloading '{}'", file.escape_debug()))?;
         Ok(draft)
     }

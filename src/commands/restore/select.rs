@@ -67,7 +67,7 @@ pub(super) fn select(cx: &Context) -> Result<Selected> {
             None => by_name(cx, target),
             Some((dir, file)) => {
                 let dir = Path::new(if dir.is_empty() { "/" } else { dir });
-                local(cx.deps.stores.directory(dir).open(file)?)
+                local(cx.stores.directory(dir).open(file)?)
             }
         },
     }
@@ -81,7 +81,7 @@ fn local(opened: Opened) -> Result<Selected> {
 
 /// The snapshot of this name: in the snapshot directory, else in the bucket.
 fn by_name(cx: &Context, file: &str) -> Result<Selected> {
-    match (cx.deps.stores.local().open(file), cx.deps.stores.remote()) {
+    match (cx.stores.local().open(file), cx.stores.remote()) {
         (Err(e), Some(remote)) if kind_of(&e) == Kind::NotFound => remote_one(cx, remote, file, &e),
         (opened, _) => local(opened?),
     }
@@ -93,7 +93,7 @@ fn remote_one(
     file: &str,
     not_local: &anyhow::Error,
 ) -> Result<Selected> {
-    let (snapshot, recorded, remote) = RemoteSnapshot::open(cx.deps, remote?, file, not_local)?;
+    let (snapshot, recorded, remote) = RemoteSnapshot::open(cx.machine, remote?, file, not_local)?;
     Ok(Selected { snapshot, recorded, source: Source::Remote(remote) })
 }
 
@@ -107,8 +107,8 @@ fn latest(cx: &Context) -> Result<Selected> {
     };
     let good = |s: &Snapshot| matches!(s.state, State::Verified | State::Unverified);
     let mut all: Vec<(Snapshot, bool)> =
-        cx.deps.stores.local().list()?.snapshots.into_iter().map(|s| (s, false)).collect();
-    if let Some(remote) = cx.deps.stores.remote() {
+        cx.stores.local().list()?.snapshots.into_iter().map(|s| (s, false)).collect();
+    if let Some(remote) = cx.stores.remote() {
         let listed = super::remote::list(remote)?;
         // The same snapshot in both locations is taken from here, unless it is known to be corrupt.
         let more: Vec<_> =
@@ -136,9 +136,9 @@ fn latest(cx: &Context) -> Result<Selected> {
             .hint("Give the name of one of them.")
             .into());
     }
-    match (is_remote, cx.deps.stores.remote()) {
+    match (is_remote, cx.stores.remote()) {
         (true, Some(remote)) => remote_one(cx, remote, &newest.file, &anyhow::anyhow!("it was the newest")),
-        _ => local(cx.deps.stores.local().open(&newest.file)?),
+        _ => local(cx.stores.local().open(&newest.file)?),
     }
 }
 
@@ -148,7 +148,7 @@ impl Selected {
     /// # Errors
     /// [`Code::SnapshotCorrupt`], or if it cannot be read or copied.
     pub(super) fn pin_and_verify(&self, cx: &Context, report: &mut Report) -> Result<VerifiedSnapshot> {
-        let (file, scratch) = (&self.snapshot.file, cx.deps.files.scratch());
+        let (file, scratch) = (&self.snapshot.file, cx.machine.files.scratch());
         let zipped = match (&self.snapshot.name, &self.source) {
             (Some(name), _) => name.suffix == Suffix::Zip,
             (None, Source::Local(path)) => zip::is_zip(&scratch.open(path)?)?,
@@ -156,7 +156,7 @@ impl Selected {
         };
         let pinned = match &self.source {
             Source::Remote(remote) => {
-                let draft = remote.download(file, &scratch, cx.deps)?;
+                let draft = remote.download(file, &scratch, cx.machine)?;
                 let size = draft.reader()?.size();
                 match zipped {
                     true => unpack(&draft.reader()?, file, &scratch)?,
@@ -164,9 +164,9 @@ impl Selected {
                 }
             }
             Source::Local(path) if zipped => unpack(&scratch.open(path)?, file, &scratch)?,
-            Source::Local(path) => cx.deps.files.pin(path)?,
+            Source::Local(path) => cx.machine.files.pin(path)?,
         };
-        cx.deps.progress.step(&format!("verifying {}", file.escape_debug()), Some(self.snapshot.size));
+        cx.machine.progress.step(&format!("verifying {}", file.escape_debug()), Some(self.snapshot.size));
         let data = scratch.open(&pinned)?;
         let (content, digest) = self.verify(cx, &data)?;
         let row = Row::from_snapshot(&self.snapshot, None);
@@ -195,7 +195,7 @@ impl Selected {
     fn verify(&self, cx: &Context, data: &dyn ReadAt) -> Result<(Content, Digest)> {
         let file = &self.snapshot.file;
         let context = || format!("verifying '{}'", file.escape_debug());
-        let checked = check_snapshot(data, false, cx.deps.progress).with_context(context)?;
+        let checked = check_snapshot(data, false, cx.machine.progress).with_context(context)?;
         let mut findings = checked.findings.clone();
         if !inspect::has_magic(data) {
             findings = vec![not_a_snapshot()];

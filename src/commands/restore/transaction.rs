@@ -2,16 +2,17 @@
 //! A restore at work: its state, its steps with their times, and the exchange. Each stage is written down before the actions
 //! that it describes: the order of the lines here is what `recover` relies on.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 
-use super::context::{Context, ms};
+use super::context::{Context, Machine, ms};
 use super::identity::offline_revision;
 use super::peers::Peers;
 use super::preflight::Facts;
 use super::prepare::Prepared;
-use crate::error::{Code, Fault};
+use super::rollback::rollback_failed;
+use crate::error::{Fault, hint_of};
 use crate::model::report::Report;
 use crate::model::restore::{Operation, RestoreState, STATE_VERSION, SnapshotRef, Stage, StepId, StepState};
 use crate::model::snapshot::Digest;
@@ -29,6 +30,8 @@ pub(super) struct Transaction<'a> {
     pub(super) down_since: Option<Instant>,
     /// Whether the start is blocked.
     pub(super) blocked: bool,
+    /// When K3s was started, seconds since the epoch: for its log.
+    pub(super) started_at: u64,
     started: Instant,
 }
 
@@ -41,11 +44,9 @@ impl<'a> Transaction<'a> {
         cx: Context<'a>,
         operation: Operation,
         facts: &Facts,
-        peers: Peers,
-        created: Vec<std::path::PathBuf>,
         report: &'a mut Report,
     ) -> Result<Transaction<'a>> {
-        let files = cx.deps.files;
+        let files = cx.machine.files;
         let state = RestoreState {
             version: STATE_VERSION,
             id: cx.cluster.now,
@@ -55,6 +56,8 @@ impl<'a> Transaction<'a> {
             data_dir: files.data_dir.clone(),
             kubeconfig: files.kubeconfig.clone(),
             previous_state: facts.previous_state,
+            was_ready: facts.was_ready,
+            api: cx.cluster.api.to_vec(),
             snapshot: SnapshotRef {
                 name: String::new(),
                 location: String::new(),
@@ -68,8 +71,8 @@ impl<'a> Transaction<'a> {
             new_database: None,
             backups: vec![],
             backed_up_directories: vec![],
-            created,
-            runbook: report.restore_mut().runbook.clone(),
+            created: vec![],
+            runbook: vec![],
             rollback_reason: None,
         };
         files.save_state(&state)?;
@@ -77,10 +80,11 @@ impl<'a> Transaction<'a> {
             cx,
             state,
             report,
-            peers,
+            peers: Peers::default(),
             k3s_time: Duration::ZERO,
             down_since: None,
             blocked: false,
+            started_at: 0,
             started: Instant::now(),
         })
     }
@@ -93,8 +97,8 @@ impl<'a> Transaction<'a> {
         action: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
         let begun = Instant::now();
-        self.cx.deps.progress.step(text, None);
-        let result = self.cx.ensure_not_stopped(&format!("before: {text}")).and_then(|()| action(self));
+        self.cx.machine.progress.step(text, None);
+        let result = self.cx.machine.ensure_not_stopped().and_then(|()| action(self));
         let took = begun.elapsed();
         let state = if result.is_ok() { StepState::Done } else { StepState::Failed };
         self.report.restore_mut().set_step(id, state, Some(ms(took)));
@@ -127,17 +131,20 @@ impl<'a> Transaction<'a> {
     /// If it cannot be written.
     pub(super) fn set_stage(&mut self, stage: Stage) -> Result<()> {
         self.state.stage = stage;
-        self.cx.deps.files.save_state(&self.state)
+        self.cx.machine.files.save_state(&self.state)
     }
 
     /// From here on systemd does not start K3s. If this process is killed from here on, the watching unit recovers.
     pub(super) fn block_start(&mut self) -> Result<()> {
         self.step(StepId::BlockStart, "blocking the start of K3s", |tx| {
-            let deps = tx.cx.deps;
+            let machine = tx.cx.machine;
             tx.blocked = true;
-            deps.files.block_start(tx.state.id)?;
-            deps.unit.reload()?;
-            deps.unit.watch_restore();
+            machine.files.block_start(tx.state.id)?;
+            machine.unit.reload()?;
+            // Without it, an interrupted restore is recovered at the next boot, or by hand.
+            if let Err(e) = machine.unit.watch_restore() {
+                log::info!("{e:#}");
+            }
             Ok(())
         })
     }
@@ -146,29 +153,14 @@ impl<'a> Transaction<'a> {
     pub(super) fn stop_k3s(&mut self) -> Result<()> {
         self.down_since = Some(Instant::now());
         self.k3s_step(StepId::Stop, "stopping K3s", |tx| {
-            tx.cx.deps.unit.stop(tx.cx.timeouts.stop)?;
-            tx.wait_until_idle()
+            tx.cx.machine.unit.stop(tx.cx.machine.timeouts.stop)?;
+            tx.cx.machine.wait_until_idle()
         })
-    }
-
-    /// Waits until no process has the database open.
-    pub(super) fn wait_until_idle(&self) -> Result<()> {
-        let mut last = Ok(true);
-        let idle = self.cx.poll_until(self.cx.timeouts.idle, || {
-            last = self.cx.deps.files.is_database_open();
-            matches!(last, Ok(false))
-        });
-        if idle {
-            return Ok(());
-        }
-        last?;
-        let what = format!("a process has the database in '{}' open", self.cx.deps.files.etcd().display());
-        Err(Fault::new(Code::DatabaseInUse, what).hint("Find it with 'fuser -v'.").into())
     }
 
     /// What preflight saw is still true, and what could not be seen while K3s ran is seen now.
     pub(super) fn look_again(&mut self) -> Result<()> {
-        let files = self.cx.deps.files;
+        let files = self.cx.machine.files;
         let now = files.live_database()?;
         let same = match (&now, &self.state.live_database) {
             (Some(now), Some(was)) => now.directory.is_same(was.directory),
@@ -189,12 +181,12 @@ impl<'a> Transaction<'a> {
     /// A live cluster that went on writing must not have passed the raised revision.
     pub(super) fn ensure_raised(&mut self, prepared: &mut Prepared) -> Result<()> {
         let Some(to) = self.report.restore_mut().revision_after else { return Ok(()) };
-        let live = self.cx.deps.files.database_file()?.as_ref().and_then(offline_revision);
+        let live = self.cx.machine.files.database_file()?.as_ref().and_then(offline_revision);
         match live.filter(|live| *live >= to) {
             None => Ok(()),
             Some(live) => {
                 self.raise_to(live.saturating_add(1_000_000))?;
-                let scratch = self.cx.deps.files.scratch();
+                let scratch = self.cx.machine.files.scratch();
                 prepared.content = super::identity::read_offline(scratch.new_database_file()?, None)?;
                 prepared.database = scratch.new_database()?.context("the new database is gone")?;
                 Ok(())
@@ -212,13 +204,13 @@ impl<'a> Transaction<'a> {
         if self.report.restore_mut().step_state(StepId::PreRestoreSave) == Some(StepState::Done) {
             return Ok(());
         }
-        if offline && self.cx.deps.files.database_file()?.is_none() {
+        if offline && self.cx.machine.files.database_file()?.is_none() {
             self.report.restore_mut().set_step(StepId::PreRestoreSave, StepState::Skipped, None);
             return Ok(());
         }
         let begun = Instant::now();
-        self.cx.deps.progress.step("saving the present state", None);
-        let safety = self.cx.deps.safety;
+        self.cx.machine.progress.step("saving the present state", None);
+        let safety = self.cx.safety;
         let saved = if offline { safety.save_offline(self.report) } else { safety.save_live(self.report) };
         match saved {
             Ok(saved) => {
@@ -246,7 +238,7 @@ impl<'a> Transaction<'a> {
     /// Exchanges the files. Everything that is needed to reverse it is on the disk before the first rename.
     pub(super) fn swap(&mut self, prepared: Option<&Prepared>) -> Result<()> {
         self.step(StepId::Swap, "exchanging the databases", |tx| {
-            let files = tx.cx.deps.files;
+            let files = tx.cx.machine.files;
             let (backups, directories) = files.back_up().context("copying the files that K3s rewrites")?;
             tx.state.backups = backups;
             tx.state.backed_up_directories = directories;
@@ -265,11 +257,12 @@ impl<'a> Transaction<'a> {
     pub(super) fn start_k3s(&mut self) -> Result<()> {
         self.step(StepId::Start, "starting K3s", |tx| {
             tx.set_stage(Stage::Starting)?;
-            let deps = tx.cx.deps;
-            deps.files.unblock_start()?;
+            let machine = tx.cx.machine;
+            machine.files.unblock_start()?;
             tx.blocked = false;
-            deps.unit.reset_failed()?;
-            deps.unit.start()
+            tx.started_at = now();
+            machine.unit.reset_failed()?;
+            machine.unit.start()
         })
     }
 
@@ -284,18 +277,16 @@ impl<'a> Transaction<'a> {
         restore.own_ms = Some(all.saturating_sub(k3s));
     }
 
+    /// Creates the empty scratch directory.
+    pub(super) fn create_scratch(&mut self) -> Result<()> {
+        // Written down before: what is created is removed with the scratch directory.
+        self.state.created = self.cx.machine.files.create_scratch()?;
+        self.cx.machine.files.save_state(&self.state)
+    }
+
     /// Ends: everything that the restore needed is removed. What cannot be removed is a warning, not an error.
     pub(super) fn finish(&mut self) {
-        let files = self.cx.deps.files;
-        let mut errors = Vec::new();
-        errors.extend(files.scratch().remove().err());
-        errors.extend(files.remove_backups(&self.state).err());
-        errors.extend(files.remove_drop_ins().err());
-        errors.extend(self.cx.deps.unit.reload().err());
-        errors.extend(files.remove_state().err());
-        for e in errors {
-            self.report.warn(WarningCode::TidyFailed, format!("{e:#}"));
-        }
+        clean_up(self.cx.machine, &self.state, self.report);
     }
 
     /// Gives up after `why`: deletes what was prepared, or reverses what was done, and returns the error of the run.
@@ -303,24 +294,48 @@ impl<'a> Transaction<'a> {
         if self.state.stage != Stage::Preparing || self.down_since.is_some() {
             return self.roll_back(why);
         }
-        let files = self.cx.deps.files;
-        let released = if self.blocked {
-            files.unblock_start().and_then(|()| files.remove_drop_ins()).and_then(|()| self.cx.deps.unit.reload())
-        } else {
-            Ok(())
-        };
-        match released {
-            Ok(()) => {
-                self.finish();
-                files.remove_created(&self.state);
-                let fault = Fault::about(&why, format!("not {}; nothing was changed", self.state.operation.past_participle()));
-                let fault = match crate::error::hint_of(&why) {
-                    Some(hint) => fault.hint(hint.to_owned()),
-                    None => fault,
-                };
-                why.context(fault)
-            }
-            Err(e) => anyhow!("{why:#}; and unblocking the start of K3s failed: {e:#}"),
+        if self.blocked
+            && let Err(e) = self.cx.machine.files.unblock_start()
+        {
+            return rollback_failed(self.cx.machine, &self.state, &format!("{why:#}"), &e);
         }
+        self.finish();
+        self.cx.machine.files.remove_created(&self.state);
+        let what = format!("not {}, and nothing was changed", self.state.operation.past_participle());
+        let fault = Fault::about(&why, what);
+        let fault = match hint_of(&why) {
+            Some(hint) => fault.hint(hint.to_owned()),
+            None => fault,
+        };
+        why.context(fault)
+    }
+
+    /// Ends a dry run.
+    pub(super) fn abandon(mut self) {
+        self.finish();
+        self.cx.machine.files.remove_created(&self.state);
+    }
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// Removes everything that a restore needed, the state file last. What cannot be removed is a warning.
+pub(super) fn clean_up(machine: &Machine, state: &RestoreState, report: &mut Report) {
+    let files = machine.files;
+    let mut errors = Vec::new();
+    errors.extend(files.scratch().remove().err());
+    errors.extend(files.remove_backups(state).err());
+    match files.remove_drop_ins() {
+        Ok(false) => {}
+        Ok(true) => errors.extend(machine.unit.reload().err()),
+        Err(e) => errors.push(e),
+    }
+    // Without what it names, the state is of no more use: a file that is left is found by name.
+    errors.extend(files.remove_state().err());
+    for e in errors {
+        report.warn(WarningCode::TidyFailed, format!("{e:#}"));
     }
 }

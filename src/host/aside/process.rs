@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -41,15 +42,20 @@ pub struct RunningAside {
     reader: Option<JoinHandle<()>>,
 }
 
-/// Starts the program. Its output goes to the file `log` as well. `register` gets the process number before the program
+/// Starts the program by way of `helper`, which is a file of this program. Its output goes to the file `log` as well. `register` gets the process number before the program
 /// can do anything, to put it into a control group of its own.
 ///
 /// # Errors
 /// If the helper process cannot be started, or `register` fails.
-pub fn start(spec: &AsideSpec, log: Option<File>, register: &dyn Fn(u32) -> Result<()>) -> Result<RunningAside> {
+pub fn start(
+    helper: &Path,
+    spec: &AsideSpec,
+    log: Option<File>,
+    register: &dyn Fn(u32) -> Result<()>,
+) -> Result<RunningAside> {
     let context = || format!("starting '{}' aside", spec.program.display());
     let (reader, writer) = std::io::pipe().with_context(context)?;
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = Command::new(helper)
         .arg0("k3s-snapshot")
         .arg(OUTER)
         .env_clear()

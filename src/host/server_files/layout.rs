@@ -68,6 +68,15 @@ impl ServerFiles {
         }
     }
 
+    /// Opens the database file at `path` for reading and writing, for changes at rest.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or `change` fails.
+    pub fn with_database<T>(&self, path: &Path, change: impl FnOnce(&File) -> Result<T>) -> Result<T> {
+        let file = File::options().read(true).write(true).open(path);
+        change(&file.with_context(|| format!("opening '{}' for a change", path.display()))?)
+    }
+
     /// What the live database is; `None` if there is no directory of it.
     ///
     /// # Errors

@@ -12,3 +12,4 @@ mod swap;
 
 pub use layout::ServerFiles;
 pub use scratch::Scratch;
+pub use state_file::load_state;

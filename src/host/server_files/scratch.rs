@@ -219,6 +219,16 @@ impl Scratch {
         file_tree::copy(&self.server(), &to)
     }
 
+    /// Removes what is not needed after the preparation: the pinned snapshot and the copy of a rehearsal.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn free_space(&self) -> Result<()> {
+        file_tree::remove(&self.snapshot())?;
+        file_tree::remove(&self.server().join(SNAPSHOT))?;
+        self.remove_rehearsal()
+    }
+
     /// Removes the copy of a rehearsal.
     ///
     /// # Errors
@@ -282,9 +292,9 @@ impl Scratch {
         Ok(None)
     }
 
-    /// A file below the directory of certificates that K3s wrote aside.
-    pub fn tls_file(&self, name: &str, rehearsal: bool) -> PathBuf {
-        self.server_dir(rehearsal).join("tls").join(name)
+    /// The directory of certificates that K3s wrote aside.
+    pub fn tls(&self, rehearsal: bool) -> PathBuf {
+        self.server_dir(rehearsal).join("tls")
     }
 
     /// The files of the server that K3s wrote aside, as paths relative to `server/`.

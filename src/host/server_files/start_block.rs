@@ -20,7 +20,8 @@ const DROP_IN: &str = "60-k3s-snapshot-restore.conf";
 const REJOIN: &str = "60-k3s-snapshot-rejoin.conf";
 
 impl ServerFiles {
-    fn marker(&self) -> PathBuf {
+    /// The path of the marker file.
+    pub fn marker(&self) -> PathBuf {
         self.state.join(MARKER)
     }
 
@@ -90,13 +91,15 @@ impl ServerFiles {
         if self.state.is_dir() { sync_dir(&self.state) } else { Ok(()) }
     }
 
-    /// Removes the drop-ins. systemd must reload its units afterwards.
+    /// Removes the drop-ins. True if there was one: then systemd must reload its units.
     ///
     /// # Errors
     /// If a drop-in cannot be removed.
-    pub fn remove_drop_ins(&self) -> Result<()> {
+    pub fn remove_drop_ins(&self) -> Result<bool> {
+        let mut removed = false;
         for name in [DROP_IN, REJOIN] {
             let path = self.drop_in(name);
+            removed |= file_tree::inode_id(&path)?.is_some();
             file_tree::remove(&path)?;
             let Some(dir) = path.parent().filter(|d| d.is_dir()) else { continue };
             file_tree::remove_temp_copies(dir, name)?;
@@ -106,7 +109,7 @@ impl ServerFiles {
                 sync_dir(&self.units)?;
             }
         }
-        Ok(())
+        Ok(removed)
     }
 
     /// Makes the next start of K3s join the server at `url`, whatever its configuration file says. systemd must reload its

@@ -3,7 +3,7 @@
 //! restore at boot reads this file and nothing else.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -16,34 +16,53 @@ use crate::model::restore::{RestoreState, STATE_VERSION};
 /// The name of the state file.
 const STATE: &str = "state.json";
 
+/// What an interrupted restore left in the state directory; `None` if there is none.
+///
+/// # Errors
+/// [`Code::RestoreStateUnreadable`] if it exists and cannot be understood.
+pub fn load_state(directory: &Path) -> Result<Option<RestoreState>> {
+    let path = directory.join(STATE);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) => return Err(e).with_context(|| format!("reading '{}'", path.display())),
+    };
+    let invalid = |why: String| {
+        Fault::new(Code::RestoreStateUnreadable, format!("reading '{}': {why}", path.display())).hint(
+            "An interrupted restore left this file. Nothing was changed, and the start of K3s stays blocked. Follow \
+             'INTERRUPTED RESTORES' in k3s-snapshot-restore(8).",
+        )
+    };
+    let state: RestoreState = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
+    if state.version != STATE_VERSION {
+        return Err(invalid(format!("version {} is unknown", state.version)).into());
+    }
+    Ok(Some(state))
+}
+
 impl ServerFiles {
-    /// The path of the state file.
-    pub fn state_path(&self) -> PathBuf {
-        self.state.join(STATE)
+    /// The files of the server whose restore was interrupted: everything is taken from its state.
+    pub fn from_state(directory: &Path, units: &Path, state: &RestoreState) -> ServerFiles {
+        ServerFiles {
+            state: directory.to_owned(),
+            data_dir: state.data_dir.clone(),
+            units: units.to_owned(),
+            unit: state.unit.clone(),
+            kubeconfig: state.kubeconfig.clone(),
+        }
     }
 
     /// What an interrupted restore left; `None` if there is none.
     ///
     /// # Errors
-    /// [`Code::RestoreStateUnreadable`] if it exists and cannot be understood.
+    /// As [`load_state`].
     pub fn load_state(&self) -> Result<Option<RestoreState>> {
-        let path = self.state_path();
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e).with_context(|| format!("reading '{}'", path.display())),
-        };
-        let invalid = |why: String| {
-            Fault::new(Code::RestoreStateUnreadable, format!("reading '{}': {why}", path.display())).hint(
-                "An interrupted restore left this file. Nothing was changed, and the start of K3s stays blocked. Follow \
-                 'INTERRUPTED RESTORES' in k3s-snapshot-restore(8).",
-            )
-        };
-        let state: RestoreState = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
-        if state.version != STATE_VERSION {
-            return Err(invalid(format!("version {} is unknown", state.version)).into());
-        }
-        Ok(Some(state))
+        load_state(&self.state)
+    }
+
+    /// The path of the state file.
+    pub fn state_path(&self) -> PathBuf {
+        self.state.join(STATE)
     }
 
     /// Writes the state file, in place of the one before; it is on the disk when this returns.

@@ -4,11 +4,12 @@
 
 mod bus;
 mod error;
+mod journal;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use zbus::OwnedObjectPath;
+use zbus::{OwnedObjectPath, Variant};
 
 use super::{Unit, UnitControl};
 use crate::distribution::Distribution;
@@ -23,6 +24,8 @@ const QUICK: Duration = Duration::from_secs(2);
 const RELOAD: Duration = Duration::from_secs(90);
 /// How systemd is to treat other jobs of the unit: as `systemctl` does.
 const MODE: &str = "replace";
+/// The unit that finishes a restore whose process was killed.
+const RECOVER_FINISH: &str = "k3s-snapshot-recover-finish.service";
 
 /// A unit of the system's service manager.
 #[derive(Debug, Clone)]
@@ -175,4 +178,32 @@ impl UnitControl for Systemd {
             }
         })
     }
+
+    fn fatal_message(&self, since: u64) -> Option<String> {
+        journal::fatal_message(&self.unit, since)
+    }
+
+    fn watch_restore(&self) -> Result<()> {
+        bus::run("the start of a unit", ANSWER, async {
+            let bus = Bus::open().await?;
+            let started = bus.manager::<_, OwnedObjectPath>("StartUnit", &(RECOVER_FINISH, MODE)).await;
+            started.map(drop).map_err(|e| error::explain(RECOVER_FINISH, "starting", &e))
+        })
+    }
+}
+
+/// Moves a process into a scope of its own: a control group that `systemctl status` shows.
+///
+/// # Errors
+/// If systemd cannot be asked, or refuses.
+pub fn move_to_scope(pid: u32) -> Result<()> {
+    let name = format!("k3s-snapshot-aside-{pid}.scope");
+    let properties = [("PIDs", Variant::from(vec![pid])), ("Description", Variant::from("K3s, run aside by k3s-snapshot"))];
+    let auxiliary: [(&str, Vec<(&str, Variant)>); 0] = [];
+    bus::run("the request for a scope", ANSWER, async {
+        let bus = Bus::open().await?;
+        let body = (name.as_str(), "fail", &properties[..], &auxiliary[..]);
+        let started = bus.manager::<_, OwnedObjectPath>("StartTransientUnit", &body).await;
+        started.map(drop).map_err(|e| error::explain(&name, "creating", &e))
+    })
 }

@@ -5,6 +5,7 @@
 //! process that finds it knows the worst that can have happened. People read it in an emergency: see
 //! k3s-snapshot-restore(8), INTERRUPTED RESTORES.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -178,6 +179,12 @@ pub struct RestoreState {
     pub kubeconfig: PathBuf,
     /// What K3s was doing.
     pub previous_state: PriorState,
+    /// Whether its API server was ready.
+    #[serde(default)]
+    pub was_ready: bool,
+    /// Where the API server is asked whether it is ready.
+    #[serde(default)]
+    pub api: Vec<SocketAddr>,
     /// What is restored.
     pub snapshot: SnapshotRef,
     /// The database that is live before the exchange; `None` if there is none.

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Restores a snapshot.
+
+use anyhow::Result;
+
+use super::context::Context;
+use super::identity::ensure_same_cluster;
+use super::peers::Peers;
+use super::preflight::{self, Facts, Refusals, WAL_RESERVE};
+use super::prepare::{From, Prepared, fits_beside};
+use super::prove::{Goal, not_ready};
+use super::recover::clear_left_over;
+use super::select::{self, Selected, VerifiedSnapshot};
+use super::transaction::Transaction;
+use crate::model::report::Report;
+use crate::model::restore::Operation;
+
+/// Restores the snapshot that the options name; a dry run ends with the plan.
+///
+/// # Errors
+/// If it was not restored: before K3s was stopped, nothing was changed; after that, everything was rolled back.
+pub fn restore(cx: Context, report: &mut Report) -> Result<()> {
+    clear_left_over(cx.machine, report)?;
+    let selected = select::select(&cx)?;
+    let facts = preflight::gather(&cx, Operation::Restore, report)?;
+    let mut tx = Transaction::begin(cx, Operation::Restore, &facts, report)?;
+    match tx.plan_restore(&selected, &facts) {
+        Err(e) => Err(tx.give_up(e)),
+        Ok(None) => {
+            tx.abandon();
+            Ok(())
+        }
+        Ok(Some(snapshot)) => match tx.prepare_restore(&snapshot, &facts) {
+            Err(e) => Err(tx.give_up(e)),
+            Ok(prepared) => {
+                let goal = Goal::Serves(&prepared);
+                tx.exchange(Some(&prepared), &goal)
+            }
+        },
+    }
+}
+
+impl Transaction<'_> {
+    /// Verifies the snapshot and checks everything that could be in the way, while K3s runs. `None` ends a dry run.
+    fn plan_restore(&mut self, selected: &Selected, facts: &Facts) -> Result<Option<VerifiedSnapshot>> {
+        let cx = self.cx;
+        self.create_scratch()?;
+        let snapshot = selected.pin_and_verify(&cx, self.report)?;
+        let content = &snapshot.content;
+        self.peers = Peers::gather(&cx, facts.live.as_ref(), Some(content));
+        let restore = self.report.restore_mut();
+        restore.age_s = snapshot.age;
+        restore.lost_revisions = facts.live.as_ref().map(|l| l.revision - snapshot.reference.revision);
+        restore.others = self.peers.describe();
+        restore.runbook = self.peers.tasks(&cx, Some(content));
+        let mut refusals = Refusals::default();
+        let token = preflight::check_token(&cx, content).map(|token| self.report.restore_mut().token = token);
+        refusals.add(token);
+        refusals.add(preflight::check_version(&cx, content, self.report));
+        refusals.add(preflight::check_quota(&cx, snapshot.reference.size));
+        refusals.add(ensure_same_cluster(&cx, content));
+        refusals.add(self.peers.ensure_stopped(&cx, self.report));
+        refusals.add(preflight::check_exclusive(&cx, &facts.unit));
+        refusals.add(cx.machine.files.ensure_renamable());
+        // What K3s downloads into is the new database; then there is its log.
+        let size = snapshot.reference.size;
+        refusals.add(preflight::check_space(&cx, size.saturating_mul(2).saturating_add(WAL_RESERVE)));
+        refusals.check(&cx, self.report)?;
+        self.state.snapshot = snapshot.reference.clone();
+        self.state.runbook.clone_from(&self.report.restore_mut().runbook);
+        Ok(preflight::confirm(&cx, Operation::Restore, self.report)?.then_some(snapshot))
+    }
+
+    /// Prepares the new database, with K3s up as long as memory allows, and brings K3s down.
+    fn prepare_restore(&mut self, snapshot: &VerifiedSnapshot, facts: &Facts) -> Result<Prepared> {
+        let machine = self.cx.machine;
+        let is_up = !facts.unit.active.is_down();
+        let beside = !is_up || fits_beside(machine.host, snapshot.reference.size);
+        let from = From::Snapshot(&snapshot.content);
+        machine.files.copy_server_files()?;
+        if !beside {
+            log::info!("there is not enough memory for a second K3s: K3s is stopped while the new database is prepared");
+            self.save_present_state(false)?;
+            self.bring_down()?;
+        }
+        let live_revision = facts.live.as_ref().map(|l| l.revision);
+        let mut prepared = self.prepare(&from, live_revision)?;
+        if beside {
+            if is_up {
+                self.save_present_state(false)?;
+            }
+            self.bring_down()?;
+        }
+        self.ensure_raised(&mut prepared)?;
+        Ok(prepared)
+    }
+
+    /// Blocks the start of K3s, stops it, and looks again: from here on its database is at rest.
+    pub(super) fn bring_down(&mut self) -> Result<()> {
+        self.block_start()?;
+        self.stop_k3s()?;
+        self.look_again()?;
+        self.save_present_state(true)
+    }
+
+    /// Exchanges the files, starts K3s and proves that it serves. If it does not, everything is reversed.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::RolledBack`], or [`crate::error::Code::NotReady`] if only the API server is not ready in time.
+    pub(super) fn exchange(mut self, prepared: Option<&Prepared>, goal: &Goal) -> Result<()> {
+        let proved = self
+            .swap(prepared)
+            .and_then(|()| self.start_k3s())
+            .and_then(|()| self.verify_served(goal))
+            .and_then(|()| self.wait_until_ready());
+        match proved {
+            Err(e) => Err(self.give_up(e)),
+            Ok(unready) => {
+                self.finish();
+                unready.map_or(Ok(()), |why| Err(not_ready(&self, &why)))
+            }
+        }
+    }
+}
