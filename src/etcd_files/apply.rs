@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The changes to the files of an etcd member, made durably: each function has written and synced all of its changes
-//! when it returns, and may be called again after an interruption.
+//! Changes the files of an etcd member durably. All changes are synced when a function returns, and every function can be
+//! called again after an interruption.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
@@ -16,36 +16,36 @@ use super::{bolt_write, wal_name};
 use crate::error::{Code, Fault};
 use crate::io::ReadAt;
 
-/// What the new files are called until they are complete. etcd passes over the names that end in `.tmp`.
+/// The suffix of a new file until it replaces the old one. etcd ignores names that end in `.tmp`.
 const NEW: &str = ".k3s-snapshot.tmp";
-/// The log is written in pieces of this size.
+/// Bytes of the log that are written at once.
 const BUFFER: usize = 256 * 1024;
 
 /// The cluster id of a write-ahead log before and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fenced {
-    /// The id it had.
+    /// The id before.
     pub old: u64,
-    /// The id it has.
+    /// The id after.
     pub new: u64,
 }
 
-/// Raises the revision of the database in `file`, opened for reading and writing, to `target` and marks all revisions
-/// before as compacted; see [`plan_raise`]. Some pages are written and synced, then the meta page that makes them count:
-/// after an interruption the database is either as it was or as it has to be.
+/// Raises the revision of the database `member/snap/db` to `target`, and marks all earlier revisions as compacted; see
+/// [`plan_raise`]. `file` must be open for reading and writing.
 ///
-/// The second call with the same `target` changes nothing and returns the same.
+/// New pages are written and synced before the meta page is written. After an interruption the database has either its
+/// old content or all changes. A second call with the same `target` changes nothing and returns the same.
 ///
 /// # Errors
 ///
-/// As [`plan_raise`]; `database-in-use` if another process, or another handle of this one, has the database locked; an
-/// error of the file.
+/// As [`plan_raise`]. `database-in-use` if the database is locked: by another process, or by this process through another
+/// open of the file. An error of the file system.
 pub fn raise_revision(file: &File, target: i64) -> anyhow::Result<Raised> {
-    // bbolt has this lock for as long as it has the file open.
+    // bbolt holds this lock while it has the file open.
     file.try_lock().map_err(|e| match e {
         TryLockError::WouldBlock => anyhow::Error::from(Fault::new(
             Code::DatabaseInUse,
-            "changing the database: a process has it open",
+            "changing the database: a process has the file locked",
         )),
         TryLockError::Error(e) => anyhow::Error::from(e).context("locking the database"),
     })?;
@@ -75,21 +75,23 @@ fn raise_locked(file: &File, target: i64) -> anyhow::Result<Raised> {
 }
 
 fn corrupt_after(target: i64) -> anyhow::Error {
-    let text = format!("changing the database: it does not read back as raised to revision {target}");
+    let text =
+        format!("raising the revision of the database to {target}: the file does not have it afterwards");
     Fault::new(Code::DatabaseCorrupt, text).into()
 }
 
-/// Gives the write-ahead log in `dir` (`member/wal` of an etcd that does not run) the cluster id `cluster_id`.
+/// Sets the cluster id in the write-ahead log in `dir`: the directory `member/wal` of an etcd that does not run. The caller
+/// makes sure that etcd does not run.
 ///
-/// New files are written next to the old ones, synced and read back; then each replaces the old one. A log of one file,
-/// as after a reset of K3s, is either as it was or as it has to be after an interruption. An interruption while several
-/// files are replaced leaves a log that neither etcd nor this function accepts.
+/// New files are written next to the old ones, synced and read back. Then each new file replaces the old one. After a
+/// reset of K3s the log has one file: then an interruption leaves either the old log or the new one. If the log has
+/// several files, an interruption between two of them leaves a log that both etcd and this function refuse.
 ///
-/// A log that has the id already is not changed.
+/// If the log has the id, nothing changes.
 ///
 /// # Errors
 ///
-/// `database-corrupt` if the log is not whole; as [`Fence::new`]; an error of the file system.
+/// `database-corrupt` if the log is not complete and valid. As [`Fence::new`]. An error of the file system.
 pub fn fence(dir: &Path, cluster_id: u64) -> anyhow::Result<Fenced> {
     let fence = Fence::new(cluster_id)?;
     let names = log_files(dir)?;
@@ -97,7 +99,7 @@ pub fn fence(dir: &Path, cluster_id: u64) -> anyhow::Result<Fenced> {
     let before = scan(dir, &names, "")?;
     if before.cluster_id != cluster_id {
         replace(dir, &names, fence, &before).inspect_err(|_| {
-            // The first error counts; what stays is removed by the next call.
+            // The first error counts. The next call removes a file that is left.
             let _ = remove_new(dir, &names);
         })?;
     }
@@ -105,11 +107,11 @@ pub fn fence(dir: &Path, cluster_id: u64) -> anyhow::Result<Fenced> {
     Ok(Fenced { old: before.cluster_id, new: cluster_id })
 }
 
-/// Reads the write-ahead log in `dir` from its first to its last record, and verifies every checksum.
+/// Reads all of the write-ahead log in `dir` and verifies every record.
 ///
 /// # Errors
 ///
-/// `database-corrupt` if the log is not whole; an error of the file system.
+/// `database-corrupt` if the log is not complete and valid. An error of the file system.
 pub fn wal_info(dir: &Path) -> anyhow::Result<WalInfo> {
     scan(dir, &log_files(dir)?, "")
 }
@@ -121,7 +123,7 @@ fn replace(dir: &Path, names: &[String], mut fence: Fence, before: &WalInfo) -> 
     }
     let wanted = WalInfo { cluster_id, ..before.clone() };
     if scan(dir, names, NEW)? != wanted {
-        return Err(corrupt("the new files do not read back as they have to be".into()));
+        return Err(corrupt("the new files do not have the expected content".into()));
     }
     for name in names {
         let (from, to) = (new_path(dir, name), dir.join(name));
@@ -130,14 +132,17 @@ fn replace(dir: &Path, names: &[String], mut fence: Fence, before: &WalInfo) -> 
     Ok(())
 }
 
-/// Writes one new file, as long as the old one at least: etcd allocates a file in advance.
+/// Writes one new file. The file has at least the size of the old one, because etcd allocates files in advance: at its
+/// start, etcd allocates the space after the last record again.
 fn rewrite(from: &Path, to: &Path, fence: &mut Fence) -> anyhow::Result<()> {
     let old = open(from)?;
     let metadata = old.metadata().with_context(|| format!("reading '{}'", from.display()))?;
     let writing = || format!("writing '{}'", to.display());
     let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).with_context(writing)?;
     let mut out = BufWriter::with_capacity(BUFFER, &new);
-    let written = fence.file(&FileBytes::new(&old)?, &mut out).with_context(|| from.display().to_string())?;
+    let written = fence
+        .file(&FileBytes::new(&old)?, &mut out)
+        .with_context(|| format!("reading '{}'", from.display()))?;
     out.flush().with_context(writing)?;
     drop(out);
     new.set_len(metadata.len().max(written)).with_context(writing)?;
@@ -154,7 +159,8 @@ fn scan(dir: &Path, names: &[String], suffix: &str) -> anyhow::Result<WalInfo> {
     let mut scan = WalScan::new();
     for name in names {
         let path = dir.join(format!("{name}{suffix}"));
-        scan.file(&FileBytes::new(&open(&path)?)?).with_context(|| path.display().to_string())?;
+        scan.file(&FileBytes::new(&open(&path)?)?)
+            .with_context(|| format!("reading '{}'", path.display()))?;
     }
     scan.finish()
 }
@@ -165,10 +171,10 @@ fn log_files(dir: &Path) -> anyhow::Result<Vec<String>> {
     for entry in fs::read_dir(dir).with_context(reading)? {
         names.extend(entry.with_context(reading)?.file_name().into_string());
     }
-    wal_name::in_order(names.into_iter()).with_context(|| dir.display().to_string())
+    wal_name::in_order(names.into_iter()).with_context(reading)
 }
 
-/// Removes what an interrupted run has left.
+/// Removes the new files that an interrupted call has left.
 fn remove_new(dir: &Path, names: &[String]) -> anyhow::Result<()> {
     for path in names.iter().map(|name| new_path(dir, name)) {
         match fs::remove_file(&path) {

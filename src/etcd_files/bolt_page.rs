@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Branch and leaf pages of a bbolt file: read with every length checked, and laid out as bbolt lays them out.
+//! Branch and leaf pages of a bbolt file: reading them with every length checked, and their layout.
 //!
-//! Only the pages that a change goes through are read, so a file is not verified here.
+//! Only the pages on the path of a change are read. This is not a verification of the file.
 
 use anyhow::Context;
 
@@ -9,25 +9,25 @@ use super::bolt_format::{BRANCH, HEADER, LEAF, corrupt, header, u16_at, u32_at, 
 use super::bolt_meta::Meta;
 use crate::io::ReadAt;
 
-/// A page that is rewritten is read as a whole. The pages of etcd that are rewritten have a few kilobytes; only leaves
-/// of the bucket `key` are larger, and those are not rewritten.
+/// The largest page that is read as a whole, in bytes, with its overflow. A page is read as a whole only to rewrite it.
+/// etcd's branches and its leaves outside of the bucket `key` have a few kilobytes.
 pub(super) const MAX_PAGE: u64 = 1 << 20;
 
-/// An element with its key, and what the key leads to.
+/// An element of a page: a key and its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) key: Vec<u8>,
     pub(super) target: Target,
 }
 
-/// What a key leads to.
+/// The target of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     /// In a leaf: a value.
     Value(Vec<u8>),
-    /// In a leaf: the header of a bucket, with the page behind it if the bucket is inlined.
+    /// In a leaf: the header of a bucket. If the bucket is inlined, its page follows the header.
     Bucket(Vec<u8>),
-    /// In a branch: the number of a page.
+    /// In a branch: the number of the child page.
     Child(u64),
 }
 
@@ -39,16 +39,16 @@ impl Item {
         }
     }
 
-    /// The bytes that it takes in a page.
+    /// The number of bytes of this item in a page.
     pub(super) fn size(&self) -> usize {
         HEADER + self.key.len() + self.value().len()
     }
 }
 
-/// The raw element in the table of a page.
+/// An element in the table of a page.
 struct Element {
     flags: u32,
-    /// Where key and value are, counted from the beginning of the page.
+    /// The offset of the key in the page. The value follows the key.
     at: u64,
     key: u64,
     value: u64,
@@ -86,7 +86,7 @@ impl Element {
     }
 }
 
-/// The items of a whole page, header included; `None` if it is not a branch or leaf from its first to its last item.
+/// The items of a page, given with its header. `None` if the page is not a well-formed branch or leaf.
 pub(super) fn parse(page: &[u8]) -> Option<Vec<Item>> {
     let (flags, count) = (u16_at(page, 8), u16_at(page, 10));
     let leaf = flags == LEAF;
@@ -98,14 +98,14 @@ pub(super) fn parse(page: &[u8]) -> Option<Vec<Item>> {
     let mut expected = HEADER as u64 * (u64::from(count) + 1);
     for i in 0..u64::from(count) {
         let element = Element::parse(slice(HEADER as u64 * (i + 1), HEADER as u64)?, i, leaf);
-        // Data without gaps and overlaps: what is copied is never more than the page has.
+        // The data has no gaps and no overlaps, so the items together are not larger than the page.
         if element.at != expected {
             return None;
         }
         expected += element.key + element.value;
         let key = slice(element.at, element.key)?;
         let value = slice(element.at + element.key, element.value)?;
-        // A page whose keys do not ascend has no place for a new one.
+        // A new key has no defined place among keys that do not ascend.
         if items.last().is_some_and(|last| last.key.as_slice() >= key) {
             return None;
         }
@@ -114,7 +114,7 @@ pub(super) fn parse(page: &[u8]) -> Option<Vec<Item>> {
     Some(items)
 }
 
-/// The bytes of a page with these items: its header, its table, its data.
+/// The bytes of a page with these items: header, table, data.
 pub(super) fn layout(id: u64, leaf: bool, overflow: u32, items: &[Item]) -> anyhow::Result<Vec<u8>> {
     let too_large = || corrupt("a page that is too large".into());
     let count = u16::try_from(items.len()).map_err(|_| too_large())?;
@@ -143,20 +143,20 @@ pub(super) fn layout(id: u64, leaf: bool, overflow: u32, items: &[Item]) -> anyh
     Ok(page)
 }
 
-/// A page in the file whose header is sound.
+/// A page in the file. Its header was checked.
 #[derive(Clone, Copy)]
 pub(super) struct Page<'a> {
     data: &'a dyn ReadAt,
     id: u64,
     base: u64,
-    /// Bytes with all overflow.
+    /// Bytes of the page with its overflow.
     pub(super) len: u64,
     pub(super) leaf: bool,
     pub(super) count: u64,
 }
 
 impl<'a> Page<'a> {
-    /// Opens page `id`.
+    /// Opens page `id` and checks its header.
     pub(super) fn open(data: &'a dyn ReadAt, meta: &Meta, id: u64) -> anyhow::Result<Page<'a>> {
         let wrong = |text: &str| Err(corrupt(format!("page {id}: {text}")));
         if id < 2 || id >= meta.pages {
@@ -183,7 +183,7 @@ impl<'a> Page<'a> {
         Ok(page)
     }
 
-    /// The `len` bytes at `at` of the page, which may be no more than [`MAX_PAGE`].
+    /// Reads `len` bytes at offset `at` of the page, at most [`MAX_PAGE`].
     fn read(&self, at: u64, len: u64) -> anyhow::Result<Vec<u8>> {
         let size = usize::try_from(len).ok().filter(|_| len <= MAX_PAGE);
         let size = size.ok_or_else(|| corrupt(format!("page {}: {len} bytes in one piece", self.id)))?;
@@ -199,7 +199,7 @@ impl<'a> Page<'a> {
         items.ok_or_else(|| corrupt(format!("page {}: its elements are malformed", self.id)))
     }
 
-    /// Item `i` alone; the value of it only if `whole`.
+    /// Item `i`. Its value is empty unless `whole` is set.
     pub(super) fn item(&self, i: u64, whole: bool) -> anyhow::Result<Item> {
         let malformed = || corrupt(format!("page {}: element {i} is malformed", self.id));
         let raw = self.read(HEADER as u64 * (i + 1), HEADER as u64)?;
@@ -214,7 +214,7 @@ impl<'a> Page<'a> {
         Ok(Item { key, target })
     }
 
-    /// Where the data of the last item ends.
+    /// The offset in the page at which the data of the last item ends.
     pub(super) fn end(&self) -> anyhow::Result<u64> {
         let Some(last) = self.count.checked_sub(1) else { return Ok(HEADER as u64) };
         let raw = self.read(HEADER as u64 * (last + 1), HEADER as u64)?;
@@ -222,7 +222,7 @@ impl<'a> Page<'a> {
         Ok(element.at + element.key + element.value)
     }
 
-    /// Where `key` is: the item with it, or else the item that it would be before.
+    /// The index of the item with this key. `Err` has the index at which the key would be inserted.
     pub(super) fn search(&self, key: &[u8]) -> anyhow::Result<Result<u64, u64>> {
         let (mut low, mut high) = (0, self.count);
         while low < high {

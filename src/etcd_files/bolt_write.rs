@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One transaction on a bbolt file: which bytes to write where, so that some keys have new values.
+//! One transaction on a bbolt file: computes the bytes to write, and their offsets, to set the values of some keys.
 //!
-//! Copy on write, as bbolt does it: every page from a changed leaf up to the root is written again behind the pages in
-//! use, then the meta page that is not in use is overwritten. Until then the file is what it was before. Replaced pages
-//! become free. The freelist of an older file is given up; etcd does the same at its first commit.
+//! The transaction is copy on write, as in bbolt. New versions of all pages from a changed leaf up to the root are
+//! written after the last page in use. Then the meta page that is not in use is overwritten. Before that, the content of
+//! the file does not change. Replaced pages become free. A freelist in the file is dropped: etcd does the same at its
+//! first commit, because it uses `NoFreelistSync`.
 
 use std::collections::BTreeMap;
 
@@ -12,28 +13,28 @@ use super::bolt_meta::Meta;
 use super::bolt_page::{Item, Page, Target, layout, parse};
 use crate::io::ReadAt;
 
-/// Pages one above the other; real files have about five.
+/// The largest number of levels of a tree. Real files have about five.
 const MAX_DEPTH: usize = 64;
-/// The header of a bucket: its root page and its sequence number.
+/// Bytes of the header of a bucket: root page and sequence number.
 const BUCKET: usize = 16;
-/// Elements of one page: the count of 16 bits, and one value of it is for the freelist alone.
+/// The largest number of elements of a page. The count has 16 bits, and bbolt uses its highest value for freelists only.
 const MAX_COUNT: usize = 0xFFFE;
 
 /// Bytes to write at an offset of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageWrite {
-    /// Where.
+    /// The offset in the file, in bytes.
     pub offset: u64,
-    /// What.
+    /// The bytes, a multiple of the page size.
     pub bytes: Vec<u8>,
 }
 
-/// What a transaction writes. The order is part of it: all of `pages`, sync, `meta`, sync.
+/// The writes of a transaction. The caller must write all of `pages`, sync the file, write `meta`, and sync the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// New pages. They are behind all pages in use: without `meta` they change nothing.
+    /// New pages, after the last page in use. They have no effect without `meta`.
     pub pages: Vec<PageWrite>,
-    /// The meta page that makes the new pages count.
+    /// The meta page that refers to the new pages.
     pub meta: PageWrite,
 }
 
@@ -48,12 +49,12 @@ pub(super) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// A transaction after the one of `meta`.
+    /// Begins the transaction that follows the one of `meta`.
     pub(super) fn new(data: &'a dyn ReadAt, meta: Meta) -> Transaction<'a> {
         Transaction { data, next: meta.pages, meta, pages: Vec::new(), changes: BTreeMap::new() }
     }
 
-    /// The value of a key in a top-level bucket, as the file has it.
+    /// The value of a key in a top-level bucket, without the changes of this transaction.
     pub(super) fn get(&self, bucket: &[u8], key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         let header = self.bucket(bucket)?;
         let found = match u64_at(&header, 0) {
@@ -63,7 +64,9 @@ impl<'a> Transaction<'a> {
         match found.map(|item| item.target) {
             None => Ok(None),
             Some(Target::Value(value)) => Ok(Some(value)),
-            Some(_) => Err(corrupt(format!("bucket '{}': a bucket where a value is", name(bucket)))),
+            Some(_) => {
+                Err(corrupt(format!("bucket '{}': a key has a bucket instead of a value", name(bucket))))
+            }
         }
     }
 
@@ -73,7 +76,7 @@ impl<'a> Transaction<'a> {
         set(changes, Item { key: key.to_vec(), target: Target::Value(value) });
     }
 
-    /// Computes what to write.
+    /// Computes the writes.
     pub(super) fn commit(mut self) -> anyhow::Result<Commit> {
         let mut headers = Vec::new();
         for (bucket, changes) in std::mem::take(&mut self.changes) {
@@ -89,7 +92,7 @@ impl<'a> Transaction<'a> {
         Ok(Commit { pages: self.pages, meta: PageWrite { offset: slot * self.meta.page_size, bytes } })
     }
 
-    /// The header of a top-level bucket, with the page behind it if that is inlined.
+    /// The header of a top-level bucket. If the bucket is inlined, its page follows the header.
     fn bucket(&self, bucket: &[u8]) -> anyhow::Result<Vec<u8>> {
         let wrong = |text: &str| corrupt(format!("bucket '{}': {text}", name(bucket)));
         match self.seek(self.meta.root, bucket)?.map(|item| item.target) {
@@ -121,13 +124,13 @@ impl<'a> Transaction<'a> {
         Err(corrupt(format!("the tree below page {root} is too deep")))
     }
 
-    /// Makes changes in a tree; the new root page.
+    /// Makes changes in a tree. Returns the new root page.
     fn change_tree(&mut self, root: u64, changes: &[Item]) -> anyhow::Result<u64> {
         let level = self.change_page(root, changes, MAX_DEPTH)?;
         self.join(level)
     }
 
-    /// Makes changes in page `id` and below it; the elements for the branch above.
+    /// Makes changes in the subtree of page `id`. Returns the elements for the parent.
     fn change_page(&mut self, id: u64, changes: &[Item], depth: usize) -> anyhow::Result<Vec<Item>> {
         let page = Page::open(self.data, &self.meta, id)?;
         let depth = depth.checked_sub(1).ok_or_else(|| corrupt("the tree is too deep".into()))?;
@@ -138,7 +141,7 @@ impl<'a> Transaction<'a> {
         let mut level = Vec::new();
         let mut children = page.items()?.into_iter().peekable();
         while let Some(child) = children.next() {
-            // A child has the keys up to that of the child after it; the first one also those before its own.
+            // A child has all keys below the key of the next child. The first child also has all keys below its own.
             let end = children.peek().map(|after| changes.partition_point(|change| change.key < after.key));
             let (of_child, rest) = changes.split_at(end.unwrap_or(changes.len()));
             changes = rest;
@@ -161,7 +164,7 @@ impl<'a> Transaction<'a> {
             (Some(last), Some(first)) => page.item(last, false)?.key < first.key,
             _ => false,
         };
-        // Large values are not copied for a small one behind them: it gets a page of its own.
+        // The last leaf of the bucket `key` may have megabytes of values. A new key after them gets a new leaf.
         if appends && page.end()? + size > self.meta.page_size {
             let kept = Item { key: page.item(0, false)?.key, target: Target::Child(id) };
             let added = self.write_level(changes.to_vec(), true)?;
@@ -172,12 +175,12 @@ impl<'a> Transaction<'a> {
         self.write_level(items, true)
     }
 
-    /// Makes changes in an inlined bucket; its header, with the page behind it if that still fits.
+    /// Makes changes in an inlined bucket. Returns its header, and its page if the bucket can still be inlined.
     fn change_inlined(&mut self, bucket: &[u8], header: &[u8], changes: &[Item]) -> anyhow::Result<Vec<u8>> {
         let mut items = inlined(bucket, header)?;
         apply(&mut items, changes)?;
         let page = layout(0, true, 0, &items)?;
-        // The limit of bbolt.
+        // bbolt has the same limit.
         if page.len() as u64 <= self.meta.page_size / 4 {
             return Ok([with_root(0, header), page].concat());
         }
@@ -185,7 +188,7 @@ impl<'a> Transaction<'a> {
         Ok(with_root(self.join(level)?, header))
     }
 
-    /// Puts branches above pages until there is one root.
+    /// Adds branches above these pages until there is one root. Returns the root page.
     fn join(&mut self, mut level: Vec<Item>) -> anyhow::Result<u64> {
         while level.len() > 1 {
             level = self.write_level(level, false)?;
@@ -196,7 +199,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Writes items to as many new pages as they need; the elements for the branch above.
+    /// Writes items to new pages. Returns the elements for the parent.
     fn write_level(&mut self, items: Vec<Item>, leaf: bool) -> anyhow::Result<Vec<Item>> {
         let mut above = Vec::new();
         for items in self.split(items, leaf) {
@@ -219,7 +222,7 @@ impl<'a> Transaction<'a> {
         Ok(above)
     }
 
-    /// Divides items among pages, each as full as it gets. A branch has two children at least, as in bbolt.
+    /// Divides items among pages and fills each page. A branch has at least two children, as in bbolt.
     fn split(&self, items: Vec<Item>, leaf: bool) -> Vec<Vec<Item>> {
         let least = if leaf { 1 } else { 2 };
         let (mut pages, mut page, mut size) = (Vec::new(), Vec::<Item>::new(), HEADER);
@@ -235,7 +238,7 @@ impl<'a> Transaction<'a> {
         if page.len() < least
             && let Some(mut before) = pages.pop()
         {
-            // The last page takes one from the page before, or goes into it if that has none to spare.
+            // The last branch has one child. It takes one of the page before, or joins it if that would leave one there.
             let spare = usize::from(before.len() > least);
             let taken = before.split_off(before.len() - spare);
             match taken.is_empty() {
@@ -251,7 +254,7 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// Inserts an item into ascending ones, or replaces the one with its key.
+/// Inserts an item into sorted items, or replaces the item with the same key.
 fn set(items: &mut Vec<Item>, item: Item) {
     match items.binary_search_by(|before| before.key.cmp(&item.key)) {
         Ok(i) => items.splice(i..=i, [item]),
@@ -259,26 +262,28 @@ fn set(items: &mut Vec<Item>, item: Item) {
     };
 }
 
-/// Makes changes in the items of a leaf. A value does not replace a bucket.
+/// Makes changes in the items of a leaf. A value cannot replace a bucket, nor a bucket a value.
 fn apply(items: &mut Vec<Item>, changes: &[Item]) -> anyhow::Result<()> {
     for change in changes {
         let before = items.iter().find(|item| item.key == change.key);
         let same_kind =
             |item: &Item| std::mem::discriminant(&item.target) == std::mem::discriminant(&change.target);
         if !before.is_none_or(same_kind) {
-            return Err(corrupt("a bucket where a value is, or a value where a bucket is".into()));
+            return Err(corrupt(
+                "a key has a value instead of a bucket, or a bucket instead of a value".into(),
+            ));
         }
         set(items, change.clone());
     }
     Ok(())
 }
 
-/// The header of a bucket with another root page.
+/// The header of a bucket, with another root page.
 fn with_root(root: u64, header: &[u8]) -> Vec<u8> {
     [root, u64_at(header, 8)].iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// The items of a bucket that is inlined.
+/// The items of an inlined bucket.
 fn inlined(bucket: &[u8], header: &[u8]) -> anyhow::Result<Vec<Item>> {
     let page = header.get(BUCKET..).filter(|page| u16_at(page, 8) == LEAF);
     page.and_then(parse)

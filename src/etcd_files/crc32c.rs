@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! CRC-32C (Castagnoli), the checksum of etcd's write-ahead log. The crates of this program have only other CRCs.
+//! CRC-32C (Castagnoli), the checksum of the write-ahead log of etcd. Eight bytes at a time, in safe code.
 
-/// The polynomial, its bits reversed.
+/// The polynomial, with its bits reversed.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
 
-/// `TABLES[k][b]`: what byte `b` does to the sum if `k` more bytes follow.
+/// `TABLES[k][b]` is the effect of byte `b` on the checksum if `k` more bytes follow.
 static TABLES: [[u32; 256]; 8] = tables();
 
 #[allow(
@@ -37,7 +37,7 @@ const fn tables() -> [[u32; 256]; 8] {
     tables
 }
 
-/// The checksum of what `sum` is the checksum of, followed by `bytes`. Of nothing it is 0.
+/// Continues the checksum `sum` with `bytes`. The checksum of no bytes is 0.
 pub(super) fn update(sum: u32, bytes: &[u8]) -> u32 {
     let (eights, rest) = bytes.as_chunks::<8>();
     let mut sum = eights.iter().fold(!sum, |sum, eight| {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Gives the write-ahead log of an etcd member another cluster id.
 //!
-//! etcd takes its cluster id from the metadata in its log alone, and refuses messages of members with another id. K3s
-//! gives every restored database on a server the same id: members of the lost cluster that start with their old data
-//! are taken for members of the restored one. With an id of its own the restored member is fenced from them.
+//! etcd reads its cluster id from the metadata in its log only, and refuses messages of members with another id. Two
+//! restores on the same K3s server make clusters of the same id and the same member id. If members of the lost cluster
+//! start with their old data, they take the restored member over: it serves the data of the lost cluster. A new cluster
+//! id fences the restored member.
 //!
-//! The metadata is in every file, and the checksum of each record covers all data before it: every file is written
-//! again. Records change their length with their checksum, so nothing can be patched in place.
+//! Every file has the metadata, and the checksum of a record covers all data before it, so all files are rewritten. The
+//! length of a record changes with its checksum, so a file cannot be patched in place.
 
 use std::io::Write;
 
@@ -18,21 +19,21 @@ use super::wal::{Kind, Reader, Record, WalInfo, WalScan, corrupt, frame_length};
 use crate::error::{self, Code, Fault};
 use crate::io::ReadAt;
 
-/// Writes the files of a log one after the other, with another cluster id.
+/// Rewrites the files of a log, one after the other, with another cluster id.
 #[derive(Debug)]
 pub struct Fence {
     cluster_id: u64,
     scan: WalScan,
-    /// The sum over the new data so far; `None` before the first record.
+    /// The checksum of all new data so far. `None` before the first record.
     crc: Option<u32>,
 }
 
 impl Fence {
-    /// A rewriter before the first file.
+    /// Begins a rewrite.
     ///
     /// # Errors
     ///
-    /// `unexpected`, of the kind refused, if the id is 0: etcd takes 0 for no id.
+    /// `unexpected`, of the kind refused, if the id is 0: etcd uses 0 for an unknown id.
     pub fn new(cluster_id: u64) -> anyhow::Result<Fence> {
         if cluster_id == 0 {
             let text = "setting the cluster id in the write-ahead log: 0 is not an id";
@@ -41,17 +42,17 @@ impl Fence {
         Ok(Fence { cluster_id, scan: WalScan::new(), crc: None })
     }
 
-    /// The id that the files get.
+    /// The new cluster id.
     pub fn cluster_id(&self) -> u64 {
         self.cluster_id
     }
 
-    /// Writes the next file to `out`, without the zeros behind its records; how many bytes it wrote.
+    /// Writes the next file to `out`, without the zeros after the last record. Returns the number of bytes written.
     ///
     /// # Errors
     ///
-    /// As [`WalScan::file`]; an error of the writer. Then `out` has a part of the records, and the rewriter cannot be
-    /// used any more.
+    /// As [`WalScan::file`], and an error of the writer. After an error, `out` has a part of the records, and the rewrite
+    /// cannot be continued.
     pub fn file(&mut self, data: &dyn ReadAt, out: &mut dyn Write) -> anyhow::Result<u64> {
         let Fence { cluster_id, scan, crc } = self;
         let mut written = 0;
@@ -69,7 +70,7 @@ impl Fence {
         Ok(written)
     }
 
-    /// What the files said before.
+    /// Ends the rewrite and returns the facts of the old files.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Fence {
     }
 }
 
-/// Copies a record with its new checksum, which comes before the data: the data is read twice.
+/// Copies a record with its new checksum. The checksum comes before the data, so the data is read twice.
 fn copy(
     out: &mut dyn Write,
     crc: &mut Option<u32>,
@@ -108,7 +109,8 @@ fn write_data(out: &mut dyn Write, crc: &mut Option<u32>, metadata: &[u8]) -> an
     pad(out, head, len)
 }
 
-/// Writes a record up to its data, of which there are `data` bytes to come; how many bytes it wrote.
+/// Writes the length and the head of a record with `data` bytes of data; all of the record if it has no data field.
+/// Returns the number of bytes written.
 fn write(out: &mut dyn Write, kind: Kind, crc: u32, data: Option<u64>) -> anyhow::Result<u64> {
     let mut head = Vec::new();
     put_number(&mut head, 1, kind as u64);
@@ -126,7 +128,7 @@ fn write(out: &mut dyn Write, kind: Kind, crc: u32, data: Option<u64>) -> anyhow
     Ok(frame.len() as u64)
 }
 
-/// Ends a record whose length and head took `head` bytes; how long the whole record is.
+/// Writes the padding of a record whose length and head have `head` bytes. Returns the bytes of the whole record.
 fn pad(out: &mut dyn Write, head: u64, data: Option<u64>) -> anyhow::Result<u64> {
     let len = head + data.unwrap_or(0);
     let zeros = [0; 7];
@@ -135,7 +137,7 @@ fn pad(out: &mut dyn Write, head: u64, data: Option<u64>) -> anyhow::Result<u64>
     Ok(len + padding as u64)
 }
 
-/// The metadata with another cluster id; all other fields as they are.
+/// The metadata with another cluster id. Other fields do not change.
 fn with_cluster_id(metadata: &[u8], cluster_id: u64) -> anyhow::Result<Vec<u8>> {
     let mut out = Vec::new();
     for field in fields(metadata).ok_or_else(|| corrupt("malformed metadata".into()))? {

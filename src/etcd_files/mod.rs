@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Changes to the files of an etcd member that no process has open: its revision, and the id of its cluster.
+//! Changes to the files of an etcd member that does not run: the revision of its database, and the id of its cluster.
 //!
-//! A restore makes these changes to the database that it has prepared, before that database is served. The functions
-//! on bytes ([`plan_raise`], [`Fence`]) compute what to write and write nothing; [`raise_revision`], [`fence`] and
-//! [`wal_info`] work on files. Nothing here starts etcd or asks it anything.
+//! A restore makes these changes to the database that it has prepared, before etcd serves the database.
+//! [`plan_raise`], [`Fence`] and [`WalScan`] are pure: they read through `ReadAt`. [`raise_revision`], [`fence`] and
+//! [`wal_info`] work on files. Nothing here starts etcd or connects to it.
 
 mod apply;
 mod bolt_format;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! As much of protobuf as the records of etcd need that are read or made here: varints, and fields in their order.
+//! The part of protobuf that the records of etcd need: varints, numbers and byte fields.
 
-/// The number of a field and its content.
+/// A field: its number and its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field<'a> {
     Number(u64, u64),
     Bytes(u64, &'a [u8]),
 }
 
-/// A varint at the head of `bytes`, and its length.
+/// The varint at the beginning of `bytes`, and its length.
 pub(super) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut number = 0_u64;
     for (i, byte) in bytes.iter().take(10).enumerate() {
@@ -45,7 +45,7 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// The fields of a message in their order; `None` if it has others than numbers and bytes, or ends early.
+/// The fields of a message, in order. `None` if the message is malformed or has fields of other types.
 pub(super) fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut fields = Vec::new();
     while !message.is_empty() {
@@ -65,7 +65,7 @@ pub(super) fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
     Some(fields)
 }
 
-/// The number of the first such field of a message; `None` as [`fields`], and if there is no such field.
+/// The value of the first field with this number, if it is a number.
 pub(super) fn number(message: &[u8], wanted: u64) -> Option<u64> {
     fields(message)?.into_iter().find_map(|field| match field {
         Field::Number(name, number) if name == wanted => Some(number),

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Raises the revision of an etcd database and marks all revisions before as compacted.
+//! Raises the revision of an etcd database and marks all earlier revisions as compacted.
 //!
-//! After a restore the revision of etcd is lower than what clients have seen. A client that goes on watching from a
-//! revision that etcd has not reached gets no event and no error for hours. From a compacted revision it gets an error
-//! at once, and lists again. `etcdutl snapshot restore --bump-revision --mark-compacted` changes the same two places.
+//! After a restore, the revision of etcd is lower than the revisions that clients have seen. A client that watches from a
+//! revision that etcd has not reached yet gets no event and no error, possibly for hours. A client that watches from a
+//! compacted revision gets an error at once and lists again. `etcdutl snapshot restore --bump-revision --mark-compacted`
+//! changes the same two places: a record in the bucket `key`, and `scheduledCompactRev` in the bucket `meta`.
 //!
-//! One record is added, a key of its own. Tried with etcd 3.4.23, 3.5.1, 3.5.16, 3.5.30 and 3.6.16: such a key is the
-//! same to all of them. etcdutl's record without a value stays for ever as a key of no name that no client can read or
-//! delete. The record of a deletion is removed by the compaction: if etcd ends at the wrong moment of the compaction,
+//! The record is that of an ordinary key. Three forms were tried with etcd 3.4.23, 3.5.1, 3.5.16, 3.5.30 and 3.6.16. All
+//! versions treat an ordinary key alike. The record without a value, which etcdutl writes, stays forever as a key
+//! without a name that no client can read or delete. The record of a deletion is removed by the compaction, before the
+//! compaction is recorded as finished if the batches of the compaction end there: if etcd is killed at that moment,
 //! 3.4.23 and 3.5.1 start at the old revision.
 
 use super::bolt_meta::Meta;
@@ -16,17 +18,17 @@ use super::proto::{Field, fields, put_bytes, put_number};
 use crate::error::{Code, Fault, Kind};
 use crate::io::ReadAt;
 
-/// The key that is added is this and the revision: no earlier restore can have added the same one.
+/// The name of the added key, followed by the new revision: so each raise has a key of its own.
 const KEY: &str = "k3s-snapshot/revision-raised/";
-/// Its value is this and the revision before.
+/// The value of the added key, followed by the old revision.
 const VALUE: &str = "from ";
 
 /// The revision of a database before and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Raised {
-    /// The revision it was at.
+    /// The revision before.
     pub from: i64,
-    /// The revision it is at.
+    /// The revision after.
     pub to: i64,
 }
 
@@ -35,19 +37,19 @@ pub struct Raised {
 pub struct RaisePlan {
     /// The revision before and after.
     pub raised: Raised,
-    /// What to write; `None` if the revision was raised to the same number before.
+    /// The writes. `None` if the database was raised to this revision before.
     pub commit: Option<Commit>,
 }
 
-/// Computes how to raise the revision of the database file `data` to `target`: a few pages, whatever the size of the
-/// file. All revisions before `target` are marked compacted; etcd removes them when it starts.
+/// Computes how to raise the revision of the database file `data` to `target`. All revisions before `target` are marked
+/// as compacted; etcd removes them after its start. A few pages are read and written, for a file of any size.
 ///
-/// The same call on a database that was raised to `target`, and has not changed since, plans to write nothing.
+/// If the newest change of the database is a raise to the same `target`, there is nothing to write.
 ///
 /// # Errors
 ///
-/// `database-corrupt` if the file is not a database of etcd; `unexpected`, of the kind refused, if the revision of the
-/// database is not below `target`; an error of the reader.
+/// `database-corrupt` if the file is not a database of etcd. `unexpected`, of the kind refused, if the revision of the
+/// database is not below `target`. An error of the reader.
 pub fn plan_raise(data: &dyn ReadAt, target: i64) -> anyhow::Result<RaisePlan> {
     let (meta, from) = Meta::read(data)?;
     let mut transaction = Transaction::new(data, meta);
@@ -59,7 +61,7 @@ pub fn plan_raise(data: &dyn ReadAt, target: i64) -> anyhow::Result<RaisePlan> {
         return Ok(RaisePlan { raised: Raised { from, to: target }, commit: None });
     }
     if target <= from {
-        let text = format!("raising the revision of the database to {target}: it is at {from}");
+        let text = format!("raising the revision of the database to {target}: the revision is {from}");
         return Err(Fault::new(Code::Unexpected, text).of_kind(Kind::Refused).into());
     }
     let record = record(key.as_bytes(), target, format!("{VALUE}{from}").as_bytes());
@@ -68,7 +70,7 @@ pub fn plan_raise(data: &dyn ReadAt, target: i64) -> anyhow::Result<RaisePlan> {
     Ok(RaisePlan { raised: Raised { from, to: target }, commit: Some(transaction.commit()?) })
 }
 
-/// A revision as etcd writes it: the number, an underscore, and the number in its transaction, both big-endian.
+/// A revision in the form of etcd: the number, an underscore, and the number in the transaction, both big-endian.
 fn revision(main: i64) -> [u8; 17] {
     let mut bytes = [0; 17];
     let (first, rest) = bytes.split_at_mut(8);
@@ -80,7 +82,7 @@ fn revision(main: i64) -> [u8; 17] {
     bytes
 }
 
-/// The record of a key that is written for the first time: etcd's `mvccpb.KeyValue`.
+/// The record of a new key: `mvccpb.KeyValue` of etcd.
 fn record(key: &[u8], revision: i64, value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put_bytes(&mut out, 1, key);
@@ -92,7 +94,7 @@ fn record(key: &[u8], revision: i64, value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The revision before, of a record with this key that was made by [`record`].
+/// The old revision in a record that [`plan_raise`] has made for this key. `None` for any other record.
 fn raised_from(record: &[u8], key: &[u8]) -> Option<i64> {
     let fields = fields(record)?;
     let value = fields.iter().find_map(|field| match field {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The write-ahead log of etcd's raft: reads its files record by record, and verifies them on the way.
+//! The write-ahead log of etcd: reads its files record by record and verifies each record.
 //!
-//! A file is a sequence of frames: 8 bytes of length, the message `Record { type, crc, data }`, zeros up to a multiple
-//! of 8 bytes; then zeros up to the size it was created with. `crc` is the CRC-32C of all data in all files up to and
-//! with this record. Every file begins with a record of the sum so far and a record of the metadata.
+//! A file is a sequence of records, followed by zeros up to the size that was allocated. A record has 8 bytes of length,
+//! the protobuf message `Record { type, crc, data }`, and zeros up to a multiple of 8 bytes. `crc` is the CRC-32C of the
+//! data of all records in all files up to this record. The first record of a file has the checksum of all data before
+//! the file, the second record has the metadata.
 //!
-//! Read strictly: what etcd repairs when it starts (a last record that was not written completely) is an error here,
-//! as the log of an etcd that was stopped does not have it.
+//! An incomplete last record is an error. etcd repairs it at its start, but a log of an etcd that was stopped in order
+//! does not have it.
 
 use anyhow::Context;
 
@@ -15,16 +16,16 @@ use super::proto::{fields, number, varint};
 use crate::error::{Code, Fault};
 use crate::io::ReadAt;
 
-/// The length in front of a record.
+/// Bytes of the length before a record.
 const LENGTH: u64 = 8;
-/// What is read at once, and the most that is held in memory.
+/// Bytes that are read at once. No more of a file is in memory.
 const WINDOW: u64 = 256 * 1024;
-/// Type and checksum of a record, and the length of its data: never more.
+/// Type, checksum and length of the data of a record have at most so many bytes.
 const MAX_HEAD: u64 = 32;
-/// A record other than an entry is never longer than this.
+/// The data of a record that is not an entry has at most so many bytes.
 const MAX_SMALL: u64 = 64 * 1024;
 
-/// What kind of data a record has.
+/// The type of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Metadata = 1,
@@ -41,23 +42,23 @@ impl Kind {
     }
 }
 
-/// A record in its file.
+/// A record in a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
     pub(super) kind: Kind,
     pub(super) crc: u32,
-    /// Where the data is, and how long it is; `None` for a record without the field.
+    /// Offset and length of the data in the file. `None` if the record has no data field.
     data: Option<(u64, u64)>,
 }
 
 impl Record {
-    /// How long its data is; `None` for a record without the field.
+    /// The length of the data. `None` if the record has no data field.
     pub(super) fn data_len(&self) -> Option<u64> {
         self.data.map(|(_, len)| len)
     }
 }
 
-/// What a write-ahead log says.
+/// The facts of a write-ahead log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WalInfo {
     /// The id of the member.
@@ -66,17 +67,17 @@ pub struct WalInfo {
     pub cluster_id: u64,
     /// The raft index of the last entry, or of the last raft snapshot if that is later.
     pub last_index: u64,
-    /// The raft term.
+    /// The highest raft term.
     pub term: u64,
-    /// How many records there are, in all files.
+    /// The number of records in all files.
     pub records: u64,
 }
 
-/// Reads the files of a log one after the other.
+/// Reads and verifies the files of a log, one after the other.
 #[derive(Debug, Default)]
 pub struct WalScan {
     info: WalInfo,
-    /// The sum over the data so far; `None` before the first record.
+    /// The checksum of all data so far. `None` before the first record.
     crc: Option<u32>,
     /// The index of the last raft snapshot.
     snapshot: u64,
@@ -84,22 +85,22 @@ pub struct WalScan {
 }
 
 impl WalScan {
-    /// A scan before the first file.
+    /// Begins a scan.
     pub fn new() -> WalScan {
         WalScan::default()
     }
 
-    /// Reads the next file, to its end.
+    /// Reads the next file.
     ///
     /// # Errors
     ///
-    /// `database-corrupt` if the file is not a whole log file that goes on where the file before ends; an error of the
+    /// `database-corrupt` if the file is not a complete log file, or does not continue the file before. An error of the
     /// reader.
     pub fn file(&mut self, data: &dyn ReadAt) -> anyhow::Result<()> {
         self.records(data, &mut |_, _| Ok(())).map(|_| ())
     }
 
-    /// What the files say.
+    /// Ends the scan and returns the facts of all files.
     ///
     /// # Errors
     ///
@@ -111,7 +112,7 @@ impl WalScan {
         }
     }
 
-    /// Reads the next file and shows each record after it was verified; how many bytes the records take.
+    /// Reads the next file and calls `show` with each verified record. Returns the number of bytes of all records.
     pub(super) fn records(
         &mut self,
         data: &dyn ReadAt,
@@ -124,22 +125,22 @@ impl WalScan {
             match (count, record.kind) {
                 (0, Kind::Crc) | (1, Kind::Metadata) => {}
                 (0 | 1, _) | (_, Kind::Crc | Kind::Metadata) => {
-                    return Err(place("it is not of the type that belongs here"));
+                    return Err(place("unexpected type"));
                 }
                 _ => {}
             }
             self.sum(record, &mut reader).and_then(|good| match good {
                 true => Ok(()),
-                false => Err(place("its checksum does not fit")),
+                false => Err(place("wrong checksum")),
             })?;
             if !self.content(record, &mut reader)? {
-                return Err(place("its data is malformed, or contradicts an earlier record"));
+                return Err(place("malformed data, or other metadata than in the file before"));
             }
             show(record, &mut reader)?;
             count += 1;
         }
         if count < 2 {
-            return Err(corrupt("a file without records".into()));
+            return Err(corrupt("a file has no records".into()));
         }
         self.info.records += count;
         let end = reader.at;
@@ -147,10 +148,10 @@ impl WalScan {
         Ok(end)
     }
 
-    /// Takes the data of a record into the sum; whether the record has that sum.
+    /// Adds the data of a record to the checksum. Returns whether the record has the same checksum.
     fn sum(&mut self, record: Record, reader: &mut Reader<'_>) -> anyhow::Result<bool> {
         if record.kind == Kind::Crc {
-            // The files before the first one may have been deleted.
+            // etcd deletes old files. The first file that is left begins with the checksum of the deleted ones.
             let expected = *self.crc.get_or_insert(record.crc);
             return Ok(record.crc == expected && record.data.is_none());
         }
@@ -163,12 +164,12 @@ impl WalScan {
         Ok(record.crc == crc)
     }
 
-    /// Takes down what a record says; no if it is malformed.
+    /// Reads the facts of a record. Returns false if its data is malformed.
     fn content(&mut self, record: Record, reader: &mut Reader<'_>) -> anyhow::Result<bool> {
         Ok(match record.kind {
             Kind::Crc => true,
             Kind::Entry => {
-                // Type, term and index come before the data of an entry, which may be long.
+                // Type, term and index come first. The data of an entry after them can have megabytes.
                 let Some((term, index)) = entry(&reader.head(record)?) else { return Ok(false) };
                 (self.info.term, self.info.last_index) = (self.info.term.max(term), index);
                 true
@@ -196,7 +197,7 @@ impl WalScan {
     }
 }
 
-/// Term and index of a raft entry, of which `head` is the beginning.
+/// Term and index of a raft entry. `head` has its first bytes.
 fn entry(head: &[u8]) -> Option<(u64, u64)> {
     let (mut at, mut found) = (0, [0; 2]);
     for (tag, place) in [(0x08, None), (0x10, Some(0)), (0x18, Some(1))] {
@@ -213,19 +214,19 @@ fn entry(head: &[u8]) -> Option<(u64, u64)> {
     Some((term, index))
 }
 
-/// One file of a log, read from its beginning to its end.
+/// One file of a log, and the position in it.
 pub(super) struct Reader<'a> {
     data: &'a dyn ReadAt,
     size: u64,
-    /// Where the next record begins.
+    /// The offset of the next record.
     at: u64,
-    /// Bytes of the file from `from` on.
+    /// The offset of the bytes in `held`.
     from: u64,
     held: Vec<u8>,
 }
 
 impl Reader<'_> {
-    /// The next record; `None` where the records end.
+    /// The next record. `None` after the last one.
     fn next(&mut self) -> anyhow::Result<Option<Record>> {
         let place = self.at;
         let wrong = |text: &str| corrupt(format!("offset {place}: {text}"));
@@ -234,7 +235,7 @@ impl Reader<'_> {
             return Ok(None);
         }
         if left < LENGTH {
-            return Err(wrong("a record that was not written completely"));
+            return Err(wrong("incomplete record"));
         }
         let length = self.bytes(self.at, LENGTH)?.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
         if length == 0 {
@@ -242,19 +243,17 @@ impl Reader<'_> {
         }
         let (len, padding) = (length & (u64::MAX >> 8), (length >> 56) & 7);
         if length != frame_length(len) || len > left - LENGTH || len + padding > left - LENGTH {
-            return Err(wrong(
-                "the length of a record is malformed, or the record was not written completely",
-            ));
+            return Err(wrong("malformed length or incomplete record"));
         }
         let start = self.at + LENGTH;
         let head = self.bytes(start, len.min(MAX_HEAD))?;
-        let record = head_of(head, len).ok_or_else(|| wrong("a malformed record"))?;
+        let record = head_of(head, len).ok_or_else(|| wrong("malformed record"))?;
         self.at = start + len + padding;
         let data = record.data.map(|(at, len)| (start + at, len));
         Ok(Some(Record { data, ..record }))
     }
 
-    /// The data of a record, piece by piece.
+    /// Calls `take` with the data of a record, in pieces.
     pub(super) fn data(
         &mut self,
         record: Record,
@@ -270,35 +269,37 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The beginning of the data.
+    /// The first bytes of the data.
     fn head(&mut self, record: Record) -> anyhow::Result<Vec<u8>> {
         let (at, len) = record.data.unwrap_or_default();
         Ok(self.bytes(at, len.min(MAX_HEAD + MAX_HEAD))?.to_vec())
     }
 
-    /// All of the data.
+    /// The data of a record that is not an entry.
     pub(super) fn small(&mut self, record: Record) -> anyhow::Result<Vec<u8>> {
         let (at, len) = record.data.unwrap_or_default();
         if len > MAX_SMALL {
-            return Err(corrupt(format!("offset {at}: {len} bytes in a record that is no entry")));
+            return Err(corrupt(format!(
+                "offset {at}: {len} bytes of data in a record that is not an entry"
+            )));
         }
         Ok(self.bytes(at, len)?.to_vec())
     }
 
-    /// Behind the last record there is nothing but zeros: anything else was written and then lost.
+    /// Checks that only zeros follow the last record. Anything else is the rest of a record that was lost.
     fn ends_with_zeros(&mut self) -> anyhow::Result<()> {
         let mut at = self.at;
         while at < self.size {
             let piece = self.bytes(at, WINDOW.min(self.size - at))?;
             if piece.iter().any(|byte| *byte != 0) {
-                return Err(corrupt(format!("there are bytes behind the last record, from offset {at} on")));
+                return Err(corrupt(format!("offset {at}: bytes other than zero after the last record")));
             }
             at += piece.len() as u64;
         }
         Ok(())
     }
 
-    /// The `len` bytes at `at`, no more than a window.
+    /// The `len` bytes at offset `at`, at most [`WINDOW`].
     fn bytes(&mut self, at: u64, len: u64) -> anyhow::Result<&[u8]> {
         let end = at.saturating_add(len);
         if at < self.from || end > self.from.saturating_add(self.held.len() as u64) {
@@ -310,11 +311,11 @@ impl Reader<'_> {
         }
         let skip = usize::try_from(at - self.from)?;
         let held = self.held.get(skip..).and_then(|held| held.get(..usize::try_from(len).ok()?));
-        held.ok_or_else(|| corrupt("bytes outside of the file".into()))
+        held.ok_or_else(|| corrupt("a record passes the end of the file".into()))
     }
 }
 
-/// The length in front of a record of `len` bytes: the padding is in its highest byte, if there is any.
+/// The length field of a record of `len` bytes. If the record has padding, the highest byte has its size.
 pub(super) fn frame_length(len: u64) -> u64 {
     match len.wrapping_neg() & 7 {
         0 => len,
@@ -322,7 +323,7 @@ pub(super) fn frame_length(len: u64) -> u64 {
     }
 }
 
-/// A record of `len` bytes, of which `head` is the beginning; where its data is counts from there.
+/// Parses a record of `len` bytes. `head` has its first bytes; the offset of the data counts from them.
 fn head_of(head: &[u8], len: u64) -> Option<Record> {
     let field = |at: usize, tag: u8| {
         let (number, used) =
@@ -341,7 +342,7 @@ fn head_of(head: &[u8], len: u64) -> Option<Record> {
     Some(Record { kind: Kind::parse(kind)?, crc: u32::try_from(crc).ok()?, data })
 }
 
-/// An error about the log.
+/// An error about the content of the log.
 pub(super) fn corrupt(cause: String) -> anyhow::Error {
-    Fault::new(Code::DatabaseCorrupt, format!("reading the write-ahead log: {cause}")).into()
+    Fault::new(Code::DatabaseCorrupt, format!("write-ahead log: {cause}")).into()
 }

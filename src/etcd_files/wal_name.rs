@@ -3,12 +3,12 @@
 
 use super::wal::corrupt;
 
-/// The log files among the names in a directory, in their order. Other names are left out, as etcd leaves them out: it
-/// keeps files for later use there.
+/// The names of log files among the names in a directory, in order. Other names are ignored, as etcd ignores them: the
+/// directory also has preallocated files.
 ///
 /// # Errors
 ///
-/// `database-corrupt` if there is none, or if one is missing between others.
+/// `database-corrupt` if there is no log file, if a number is missing, or if two files have the same number.
 pub(super) fn in_order(names: impl Iterator<Item = String>) -> anyhow::Result<Vec<String>> {
     let mut files: Vec<(u64, String)> =
         names.filter_map(|name| sequence(&name).map(|sequence| (sequence, name))).collect();
@@ -17,7 +17,7 @@ pub(super) fn in_order(names: impl Iterator<Item = String>) -> anyhow::Result<Ve
     for (sequence, name) in &files {
         if before.is_some_and(|before| before.checked_add(1) != Some(*sequence)) {
             return Err(corrupt(format!(
-                "the file before '{name}' does not exist, or two files have its number"
+                "the number of '{name}' does not follow the number of the file before"
             )));
         }
         before = Some(*sequence);

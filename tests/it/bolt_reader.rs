@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reads all of a well-formed bbolt file into memory: what the tests compare before and after a change.
+//! Reads all of a bbolt file into memory, so that tests can compare its content before and after a change.
 //!
-//! It shares no code with the reader of the program and panics on anything malformed.
+//! Shares no code with the program. Panics if the file is malformed.
 
 use std::collections::BTreeMap;
 
-/// Everything that a file says.
+/// The content of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Dump {
-    /// By the names of the buckets on the way and the key: the value.
+    /// The value of each key. A key has the names of its buckets before it.
     pub(crate) values: BTreeMap<Vec<Vec<u8>>, Vec<u8>>,
-    /// By the names of the buckets: the sequence number; that of the bucket of buckets has no name.
+    /// The sequence number of each bucket. The root bucket has no name.
     pub(crate) sequences: BTreeMap<Vec<Vec<u8>>, u64>,
 }
 
-/// The meta page that counts.
+/// The meta page that bbolt uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Meta {
     pub(crate) slot: usize,
@@ -29,7 +29,7 @@ fn number<const N: usize>(file: &[u8], at: usize) -> u64 {
     file[at..at + N].iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))
 }
 
-/// The newest valid meta page, if there is one.
+/// The newest valid meta page.
 pub(crate) fn meta(file: &[u8]) -> Option<Meta> {
     let at = |slot: usize, base: usize| {
         let record = file.get(base + 16..base + 80)?;
@@ -53,7 +53,7 @@ pub(crate) fn meta(file: &[u8]) -> Option<Meta> {
     at(0, 0).into_iter().chain(second).max_by_key(|meta| meta.txid)
 }
 
-/// All that can be reached from the newest meta page.
+/// The content of a file, from its newest meta page.
 pub(crate) fn dump(file: &[u8]) -> Dump {
     let meta = meta(file).expect("a valid meta page");
     let mut dump = Dump::default();

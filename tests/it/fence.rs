@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Another cluster id in the write-ahead log of a member at rest: on logs of every shape, damaged ones, and under a real
-//! etcd with members of the lost cluster around it. `LONG=1` tries many more logs.
+//! Another cluster id in the write-ahead log of an etcd that does not run: logs of every layout, corrupt logs, and a real
+//! etcd with running members of the lost cluster. `LONG=1` tries many more logs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,18 +20,18 @@ use crate::support::ports::Ports;
 use crate::support::require::{self, require};
 use crate::wal_writer::{self, ENTRY, METADATA, SNAPSHOT, STATE, Writer, entry, numbers};
 
-// --- Logs of every shape
+// --- Logs of every layout
 
 #[derive(Debug, Clone)]
 struct Case {
     node: u64,
     cluster: u64,
     new: u64,
-    /// The sum that the first file begins with: not 0 if files before it were deleted.
+    /// The checksum at the beginning of the first file. It is not 0 if etcd has deleted earlier files.
     crc: u32,
-    /// Of each file: the lengths of the data of its entries.
+    /// For each file, the lengths of the data of its entries.
     files: Vec<Vec<usize>>,
-    /// Zeros behind the records of the last file.
+    /// Zeros after the last record of the last file.
     behind: usize,
 }
 
@@ -48,7 +48,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    /// The files, and what they say.
+    /// The files and their facts.
     fn log(&self) -> (Vec<Vec<u8>>, WalInfo) {
         let metadata = numbers(&[self.node, self.cluster]);
         let (mut files, mut crc, mut index, mut records) = (Vec::new(), self.crc, 0, 0);
@@ -78,7 +78,7 @@ impl Case {
     }
 }
 
-/// The whole log with another cluster id, without the zeros behind it; what it said before.
+/// The log with another cluster id, without the zeros at its end, and its facts before.
 fn fenced(files: &[Vec<u8>], id: u64) -> anyhow::Result<(Vec<Vec<u8>>, WalInfo)> {
     let mut fence = Fence::new(id)?;
     let mut new = Vec::new();
@@ -97,8 +97,8 @@ fn info(files: &[Vec<u8>]) -> anyhow::Result<WalInfo> {
     scan.finish()
 }
 
-/// What the checksums cover. They do not cover the type of a record, and the bytes that fill it up mean nothing; etcd
-/// does not find a change there either.
+/// The part of records that checksums cover. They cover neither the type of a record nor its padding; etcd does not find
+/// a change there either.
 fn data_of(records: &[wal_writer::Entry]) -> Vec<Option<&[u8]>> {
     records.iter().map(|(_, data)| data.as_deref()).collect()
 }
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn any_change_or_cut_is_an_error_or_changes_nothing(
+    fn a_changed_or_truncated_log_is_refused(
         case in cases(), at in any::<usize>(), change in 1..=255_u8, cut in any::<usize>(),
     ) {
         let (files, before) = case.log();
@@ -147,13 +147,13 @@ proptest! {
         let mut short = files.clone();
         short[file].truncate(cut);
         if let Ok(found) = info(&short) {
-            // Cut between two records, at the end of the log.
+            // Cut between two records at the end of the log.
             prop_assert!(file + 1 == files.len() && found.records <= before.records, "{cut} of file {file}");
         }
         for gone in 0..files.len() {
             let mut fewer = files.clone();
             fewer.remove(gone);
-            // The first and the last one are not missed by their content.
+            // Nothing shows that the first or the last file is missing.
             prop_assert!(info(&fewer).is_err() || gone == 0 || gone + 1 == files.len());
         }
     }
@@ -161,7 +161,7 @@ proptest! {
 
 /// Every byte and every length of a small log.
 #[test]
-fn a_damaged_log_never_panics() {
+fn a_corrupt_log_gives_an_error_and_no_panic() {
     let case =
         Case { node: 1 << 60, cluster: 7, new: 9, crc: 0, files: vec![vec![3, 90, 0], vec![40]], behind: 24 };
     let (files, before) = case.log();
@@ -196,7 +196,7 @@ fn a_damaged_log_never_panics() {
 }
 
 #[test]
-fn what_is_no_log_is_refused() {
+fn malformed_logs_are_refused() {
     let metadata = numbers(&[1, 2]);
     let whole = |records: &[(u8, &[u8])]| {
         let mut writer = Writer::new(0, &metadata);
@@ -237,9 +237,9 @@ fn what_is_no_log_is_refused() {
     assert_eq!(kind_of(&Fence::new(0).unwrap_err()), Kind::Refused);
 }
 
-/// What a newer etcd adds to the metadata is kept.
+/// A newer etcd can have more fields in the metadata.
 #[test]
-fn further_fields_of_the_metadata_are_kept() {
+fn unknown_fields_of_the_metadata_are_kept() {
     let metadata = [numbers(&[1, 2]), b"\x1a\x03abc\x20\x09".to_vec()].concat();
     let (new, _) = fenced(&[Writer::new(0, &metadata).end().0], 300).unwrap();
     let wanted = [numbers(&[1, 300]), b"\x1a\x03abc\x20\x09".to_vec()].concat();
@@ -267,7 +267,7 @@ fn a_directory_is_rewritten_keeps_its_sizes_and_a_second_call_changes_nothing() 
         Case { node: 5, cluster: 6, new: 1 << 63, crc: 0, files: vec![vec![30; 9], vec![7]], behind: 64_000 };
     let (files, before) = case.log();
     write_log(dir.path(), &files);
-    // etcd keeps a file for later; ours is of a run that was killed.
+    // A preallocated file of etcd, and a new file of an interrupted call.
     let first = "0000000000000000-0000000000000000.wal";
     std::fs::write(dir.path().join("1.tmp"), [0; 512]).unwrap();
     std::fs::write(dir.path().join(format!("{first}.k3s-snapshot.tmp")), b"half").unwrap();
@@ -294,7 +294,7 @@ fn a_directory_is_rewritten_keeps_its_sizes_and_a_second_call_changes_nothing() 
 }
 
 #[test]
-fn a_log_that_is_not_whole_is_left_as_it_is() {
+fn an_incomplete_log_is_not_changed() {
     let case = Case { node: 5, cluster: 6, new: 7, crc: 0, files: vec![vec![30; 9], vec![7, 90]], behind: 0 };
     let (mut files, _) = case.log();
     let len = files[1].len();
@@ -309,7 +309,7 @@ fn a_log_that_is_not_whole_is_left_as_it_is() {
     assert_eq!(code_of(&wal_info(empty.path()).unwrap_err()), Code::DatabaseCorrupt);
 }
 
-// --- Under a real etcd
+// --- A real etcd
 
 const NEW: u64 = 0xA1B2_C3D4_E5F6_0718;
 
@@ -333,7 +333,7 @@ fn join(first: &Etcd, number: usize) -> Etcd {
     let (name, url) =
         (format!("server-{number}-0000000{number}"), format!("https://127.0.0.1:{}", ports.peer));
     let tls = || first.root.certs().mutual();
-    // Right after a change of members, etcd refuses another one until all have been seen for a while.
+    // For some seconds after a change of members, etcd refuses the next change.
     eventually("a member is added", Duration::from_secs(20), || {
         first.try_client(tls(), async |c| c.member_add([&url], None).await).is_ok()
     });
@@ -355,7 +355,7 @@ fn join(first: &Etcd, number: usize) -> Etcd {
 }
 
 #[test]
-fn a_fenced_etcd_has_its_data_goes_on_writing_and_takes_new_members() {
+fn a_fenced_etcd_keeps_its_data_and_accepts_writes_and_members() {
     require!(require::etcd_programs());
     let mut etcd = Etcd::start();
     etcd.fill(500, 2000);
@@ -382,7 +382,7 @@ fn a_fenced_etcd_has_its_data_goes_on_writing_and_takes_new_members() {
     assert_eq!(later.cluster_id, NEW);
     etcd.restart();
 
-    // A member joins, and gets the id by itself.
+    // A member that joins gets the new id.
     let second = join(&etcd, 2);
     etcd.wait_healthy();
     etcd.put("/both", "two");
@@ -390,7 +390,7 @@ fn a_fenced_etcd_has_its_data_goes_on_writing_and_takes_new_members() {
     assert_eq!(count(&second), 502);
 }
 
-/// A log of several files: 64 MB each is full after some 70 MB of writes.
+/// etcd begins a new file after 64 MB.
 #[test]
 fn a_log_of_several_files_is_fenced() {
     require!(require::etcd_programs());
@@ -412,8 +412,8 @@ fn a_log_of_several_files_is_fenced() {
     assert_eq!(cluster_id(&etcd), NEW);
 }
 
-/// Two of three members are started with the data of the lost cluster, while the first was restored. As with K3s, the
-/// restored member has its address, and so its member id and cluster id, from before.
+/// The first of three members is restored. As with K3s, it has the same address as before, and so the same member id and
+/// cluster id. The other two start with the data of the lost cluster.
 #[test]
 fn members_of_the_lost_cluster_do_not_reach_a_fenced_one() {
     require!(require::etcd_programs());
@@ -440,7 +440,7 @@ fn members_of_the_lost_cluster_do_not_reach_a_fenced_one() {
     first.restart();
     first.put("/new", "one");
 
-    // The two are a majority of the lost cluster, and have a leader.
+    // The two members are a majority of the lost cluster and elect a leader.
     for member in &mut lost {
         assert!(member.launch(&member.root.etcd_config()), "another process took a port");
     }

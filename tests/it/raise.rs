@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Raising the revision of a database at rest: on files of every shape, cut off at every write, damaged, and under a
-//! real etcd. `LONG=1` tries many more files.
+//! Raising the revision of a database of an etcd that does not run: files of every layout, interruptions, corrupt files,
+//! and a real etcd. `LONG=1` tries many more files.
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ use crate::support::etcd::Etcd;
 use crate::support::objects::filler;
 use crate::support::require::{self, require};
 
-// --- Files of every shape
+// --- Files of every layout
 
-/// A database to be raised.
+/// A database.
 #[derive(Debug, Clone)]
 struct Case {
     page_size: usize,
@@ -33,14 +33,14 @@ struct Case {
     hole_every: usize,
     freelist: bool,
     spare: bool,
-    /// The sizes of the values in the bucket `key`, in their order.
+    /// The sizes of the values in the bucket `key`, in order.
     values: Vec<usize>,
-    /// Further keys of the bucket `meta`, and whether it is written into the bucket of buckets.
+    /// The number of further keys of the bucket `meta`, and whether the bucket is inlined.
     meta_keys: usize,
     meta_inline: bool,
     key_inline: bool,
     sequence: u64,
-    /// Bytes in the file behind the pages in use.
+    /// Bytes in the file after the last page in use.
     behind: usize,
     step: i64,
 }
@@ -140,18 +140,18 @@ fn applied(file: &[u8], commit: &Commit) -> Vec<u8> {
     file
 }
 
-/// What our own verification says, of the file as it is and as bbolt would copy it; nothing may be wrong.
+/// The facts of a file. Both the file as it is and its copy by bbolt must be clean.
 fn verified(file: &[u8]) -> Facts {
     let (db, len) = open_offline(file).unwrap().unwrap();
     let result = inspect::verify(&db, len).unwrap();
     assert!(result.is_clean(), "{:?}", result.findings);
     let raw = inspect::verify(&file, len).unwrap();
     assert!(raw.is_clean(), "{:?}", raw.findings);
-    // A store that nothing was ever written to is at revision 1.
+    // etcd counts an empty store as revision 1.
     Facts { revision: result.facts.revision.max(1), ..result.facts }
 }
 
-/// What the file has to hold after it was raised.
+/// The expected content after a raise.
 fn wanted(before: &Dump, raised: Raised) -> Dump {
     let mut after = before.clone();
     let name = format!("k3s-snapshot/revision-raised/{}", raised.to);
@@ -165,7 +165,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_raised_database_is_clean_and_holds_what_it_held_and_the_new_record(case in cases()) {
+    fn a_raised_database_is_clean_and_has_its_content_and_the_new_record(case in cases()) {
         let file = case.file();
         let (old, before) = (verified(&file), dump(&file));
         let target = old.revision + case.step;
@@ -178,7 +178,7 @@ proptest! {
         prop_assert_eq!(&facts.members, &old.members);
         prop_assert_eq!(dump(&raised), wanted(&before, plan.raised));
 
-        // The other meta page, and only pages that were not in use: a few of them.
+        // Only the other meta page and a few pages after the last one in use are written.
         let (a, b) = (bolt_reader::meta(&file).unwrap(), bolt_reader::meta(&raised).unwrap());
         prop_assert_eq!(commit.meta.offset, ((1 - a.slot) * a.page_size) as u64);
         prop_assert_eq!((b.slot, b.page_size, b.freelist), (1 - a.slot, a.page_size, u64::MAX));
@@ -192,7 +192,7 @@ proptest! {
         prop_assert!(commit.pages.iter().all(|p| p.bytes.len() <= (64 << 10) + a.page_size), "a large page was copied");
         prop_assert!(commit.pages.len() < 40, "{} pages", commit.pages.len());
 
-        // What a restore compares afterwards: the content up to the revision before.
+        // A restore compares the content up to the old revision.
         let (db, len) = open_offline(&raised[..]).unwrap().unwrap();
         let (was, was_len) = open_offline(&file[..]).unwrap().unwrap();
         let was = content(&was, was_len, None).unwrap().unwrap();
@@ -200,7 +200,7 @@ proptest! {
         prop_assert_eq!(was.compare(&now), Comparison::Equal);
         prop_assert_eq!((was.digest, was.live, was.state), (now.digest, now.live, now.state));
 
-        // Again: nothing to do, or one more record.
+        // A second raise: nothing to do for the same target, one more record for another one.
         let again = plan_raise(&&raised[..], target).unwrap();
         prop_assert_eq!((again.raised, again.commit), (plan.raised, None));
         let more = plan_raise(&&raised[..], target + 7).unwrap();
@@ -210,13 +210,13 @@ proptest! {
     }
 
     #[test]
-    fn a_raise_that_is_cut_off_leaves_the_old_database_or_the_new_one(case in cases(), cut in any::<u64>()) {
+    fn an_interrupted_raise_leaves_the_old_database_or_the_new_one(case in cases(), cut in any::<u64>()) {
         let file = case.file();
         let before = dump(&file);
         let target = verified(&file).revision + case.step;
         let plan = plan_raise(&&file[..], target).unwrap();
         let commit = plan.commit.unwrap();
-        // Before the sync any of the pages may have reached the disk, or a part of each.
+        // Before the first sync, any part of any page can be on the disk.
         let mut pages = file.clone();
         for (i, page) in commit.pages.iter().enumerate() {
             let part = match cut >> (i % 32 * 2) & 3 {
@@ -229,7 +229,7 @@ proptest! {
         prop_assert_eq!(&dump(&pages), &before);
         prop_assert_eq!(plan_raise(&&pages[..], target).unwrap().raised, plan.raised);
         verified(&pages);
-        // After the sync, any part of the meta page.
+        // After the first sync, any part of the meta page can be on the disk.
         let all = Commit { meta: PageWrite { offset: 0, bytes: Vec::new() }, ..commit.clone() };
         let after = wanted(&before, plan.raised);
         for part in 0..=80 {
@@ -243,14 +243,14 @@ proptest! {
 }
 
 #[test]
-fn a_revision_that_is_not_above_is_refused() {
+fn a_target_not_above_the_current_revision_is_refused() {
     let file = database(&Shape::default(), &synthetic(30, 40));
     let revision = verified(&file).revision;
     for target in [revision, revision - 1, 0, -5, i64::MIN] {
         let e = plan_raise(&&file[..], target).unwrap_err();
         assert_eq!((code_of(&e), kind_of(&e)), (Code::Unexpected, Kind::Refused), "{target}");
     }
-    // What was compacted counts as well, if it is later than all that is left.
+    // The compacted revision counts too, if it is higher than the revisions of all records.
     let meta = Bucket::inline().put("scheduledCompactRev", self::revision(900, 0));
     let file = database(&Shape::default(), &synthetic(30, 40).nest("meta", meta));
     assert!(plan_raise(&&file[..], 900).is_err());
@@ -258,7 +258,7 @@ fn a_revision_that_is_not_above_is_refused() {
 }
 
 #[test]
-fn what_is_no_database_of_etcd_is_refused() {
+fn a_file_that_is_not_an_etcd_database_is_refused() {
     let shape = Shape::default();
     let key = || Bucket::default().put(revision(2, 0), record(b"k", 2, 2, 1, b"v"));
     let nested = Bucket::default().nest("scheduledCompactRev", Bucket::inline().put("a", "b"));
@@ -277,9 +277,9 @@ fn what_is_no_database_of_etcd_is_refused() {
     }
 }
 
-/// Any byte, and any number of the meta page with its checksum: an answer or an error, and no page in use is written to.
+/// Changes any byte, and any number of a meta page together with the checksum. No page in use is written to.
 #[test]
-fn a_damaged_database_never_panics() {
+fn a_corrupt_database_gives_an_error_and_no_panic() {
     let shape = Shape { per_page: 6, freelist: true, ..Shape::default() };
     let file = database(&shape, &synthetic(120, 60));
     let (mut refused, mut planned) = (0, 0);
@@ -317,7 +317,7 @@ fn a_damaged_database_never_panics() {
     assert!(refused > 300 && planned > 300, "{refused} {planned}");
 }
 
-/// A page that leads to itself, and one with elements over each other: an error, in little time and memory.
+/// A page that is its own child, and a page with overlapping elements, take little time and memory.
 #[test]
 fn a_hostile_tree_is_refused() {
     let shape = Shape { per_page: 4, hole_every: 0, ..Shape::default() };
@@ -331,12 +331,12 @@ fn a_hostile_tree_is_refused() {
         for i in 0..count {
             circle[at + 24 + 16 * i..at + 32 + 16 * i].copy_from_slice(&(at as u64 / 4096).to_le_bytes());
         }
-        // Either on the way, or not at all.
+        // The page may be outside of the path of the change.
         if let Err(e) = plan_raise(&&circle[..], 1_000_000) {
             assert_eq!(code_of(&e), Code::DatabaseCorrupt, "{e:#}");
         }
     }
-    // 65,535 elements in the bucket of buckets, each as large as the page.
+    // 65,535 elements in the root bucket.
     let mut huge = database(&Shape { hole_every: 0, ..Shape::default() }, &synthetic(60, 60));
     let root = bolt_reader::meta(&huge).unwrap().root as usize * 4096;
     let len = huge.len() - root;
@@ -363,11 +363,11 @@ fn a_database_that_is_open_is_refused_and_a_second_call_changes_nothing() {
     assert_eq!(raise_revision(&file, 5000).unwrap(), raised);
     assert_eq!(std::fs::read(&path).unwrap(), written);
     assert!(raise_revision(&file, 4999).is_err());
-    // The lock is given back while the file stays open.
+    // The lock is released although the file is open.
     open().try_lock().unwrap();
 }
 
-// --- Under a real etcd
+// --- A real etcd
 
 fn db_path(etcd: &Etcd) -> PathBuf {
     etcd.root.server().join("db/etcd/member/snap/db")
@@ -379,7 +379,7 @@ fn raise(etcd: &Etcd, target: i64) -> Raised {
     raise_revision(&file, target).unwrap()
 }
 
-/// Every key: name, value, revisions and version.
+/// A key: name, value, create revision, mod revision, version.
 type Row = (Vec<u8>, Vec<u8>, i64, i64, i64);
 
 fn rows(etcd: &Etcd) -> Vec<Row> {
@@ -390,7 +390,7 @@ fn rows(etcd: &Etcd) -> Vec<Row> {
     found.kvs().iter().map(row).collect()
 }
 
-/// The revision that etcd names as compacted to a watch from this one; 0 if the watch goes on.
+/// The compacted revision with which etcd cancels a watch from this revision; 0 if etcd does not cancel the watch.
 fn watch_from(etcd: &Etcd, revision: i64) -> i64 {
     etcd.client(async |c| {
         let options = WatchOptions::new().with_all_keys().with_start_revision(revision);
@@ -411,7 +411,7 @@ fn succeeds(etcd: &Etcd, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A store with history, deletions, large values and an end that is not a put.
+/// Fills the store with history, a large value, and deletions at the end.
 fn fill(etcd: &Etcd) {
     etcd.bootstrap("labtoken");
     etcd.fill(700, 900);
@@ -426,7 +426,7 @@ fn fill(etcd: &Etcd) {
 }
 
 #[test]
-fn etcd_goes_on_at_the_raised_revision_and_tells_old_watches() {
+fn etcd_continues_at_the_raised_revision_and_cancels_older_watches() {
     require!(require::etcd_programs());
     let mut etcd = Etcd::start();
     fill(&etcd);
@@ -453,7 +453,7 @@ fn etcd_goes_on_at_the_raised_revision_and_tells_old_watches() {
     }
     assert_eq!(watch_from(&etcd, target + 1), 0);
 
-    // It goes on counting, compacts, defragments, hashes, and is saved.
+    // Writes, hash, defragmentation, snapshot and compaction work.
     etcd.put("/after", "one");
     assert_eq!(etcd.revision(), target + 1);
     succeeds(&etcd, &["endpoint", "hashkv"]);
@@ -469,7 +469,7 @@ fn etcd_goes_on_at_the_raised_revision_and_tells_old_watches() {
     etcd.stop();
     verified(&std::fs::read(db_path(&etcd)).unwrap());
 
-    // A second restore raises it again; the first record is a key like any other by then.
+    // After a second restore, the record of the first one is a key like any other.
     let again = target + 1_000_000;
     assert_eq!(raise(&etcd, again), Raised { from: target + 1, to: again });
     etcd.restart();
@@ -482,9 +482,9 @@ fn etcd_goes_on_at_the_raised_revision_and_tells_old_watches() {
     assert!(!etcd.log().contains("panic"), "{}", etcd.log());
 }
 
-/// bbolt writes the record of a transaction into the room that ours has left, and does not lose a page of it.
+/// bbolt uses the pages that a raise has freed, and no page is lost.
 #[test]
-fn etcd_writes_much_after_a_raise_and_the_file_stays_clean() {
+fn the_file_stays_clean_when_etcd_writes_after_a_raise() {
     require!(require::etcd_programs());
     let mut etcd = Etcd::start();
     for round in 1..=4_i64 {
@@ -504,7 +504,7 @@ fn etcd_writes_much_after_a_raise_and_the_file_stays_clean() {
 }
 
 #[test]
-fn an_etcd_without_a_key_is_raised() {
+fn an_empty_database_is_raised() {
     require!(require::etcd_programs());
     let mut etcd = Etcd::start();
     etcd.stop();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Write-ahead logs as etcd writes them, and what is in one. It shares no code with the reader of the program.
+//! Writes and reads write-ahead logs in the format of etcd. Shares no code with the program.
 
-/// Type and data of a record; a record of the sum has no data.
+/// Type and data of a record. A record with the checksum so far has no data.
 pub(crate) type Entry = (u8, Option<Vec<u8>>);
 
 pub(crate) const METADATA: u8 = 1;
@@ -27,7 +27,7 @@ pub(crate) fn varint(mut n: u64) -> Vec<u8> {
     out
 }
 
-/// A message of numbers, fields 1, 2, 3 and so on.
+/// A message of numbers in the fields 1, 2, 3 and so on.
 pub(crate) fn numbers(all: &[u64]) -> Vec<u8> {
     all.iter().enumerate().flat_map(|(i, n)| [varint((i as u64 + 1) << 3), varint(*n)].concat()).collect()
 }
@@ -38,7 +38,7 @@ pub(crate) fn entry(term: u64, index: u64, data: &[u8]) -> Vec<u8> {
     [&head[..], &[0x22], &varint(data.len() as u64), data].concat()
 }
 
-/// Writes logs.
+/// Writes the files of a log.
 pub(crate) struct Writer {
     crc: u32,
     /// The bytes of the file.
@@ -46,7 +46,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Begins a file after data with this sum.
+    /// Begins a file after data with this checksum.
     pub(crate) fn new(crc: u32, metadata: &[u8]) -> Writer {
         let mut writer = Writer { crc, file: Vec::new() };
         writer.record(CRC, None);
@@ -67,7 +67,7 @@ impl Writer {
         self.file.resize(self.file.len() + padding, 0);
     }
 
-    /// Ends the file; the sum for the next one.
+    /// Ends the file. Returns its bytes and the checksum for the next file.
     pub(crate) fn end(self) -> (Vec<u8>, u32) {
         (self.file, self.crc)
     }
@@ -86,7 +86,7 @@ fn take_varint(bytes: &mut &[u8]) -> u64 {
     n
 }
 
-/// The records of the files of a log; panics if one is not as etcd writes it.
+/// The records of all files of a log. Panics if a file is malformed.
 pub(crate) fn read(files: &[Vec<u8>]) -> Vec<Entry> {
     let mut all = Vec::new();
     let mut sum = None;

@@ -99,7 +99,7 @@ pub(crate) fn snapshot_restore(file: &Path, data_dir: &Path) -> Result<PathBuf, 
     restore(file, data_dir, &[])
 }
 
-/// The same for a member with this name and this address for peers, as a reset of K3s does it.
+/// The same for a member with this name and this peer URL. A reset of K3s restores a snapshot in this way.
 pub(crate) fn snapshot_restore_as(
     file: &Path,
     data_dir: &Path,
