@@ -114,7 +114,7 @@ fn certificates(pem: &str) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inspect::{TRAILER, content};
+    use crate::inspect::{TRAILER, read_content};
 
     const SNAPSHOT: &[u8] = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
 
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_a_real_k3s_sealed_opens_with_its_token_and_no_other() {
-        let data = content(&SNAPSHOT, SNAPSHOT.len() as u64 - TRAILER, None).unwrap().unwrap();
+        let data = read_content(&SNAPSHOT, SNAPSHOT.len() as u64 - TRAILER, None).unwrap().unwrap();
         let value = &data.bootstrap[0].value;
         let found = open(value, &Secret::new("labtoken")).unwrap();
         assert_eq!(found.names.len(), 13);

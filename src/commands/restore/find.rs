@@ -169,7 +169,7 @@ pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mu
         return Err(damaged(file, &findings));
     }
     let db_len = inspect::database_len(data.size()).map_err(|f| damaged(file, &[f.to_string()]))?;
-    let content = inspect::content(&data, db_len, None)
+    let content = inspect::read_content(&data, db_len, None)
         .with_context(|| format!("reading '{}'", file.escape_debug()))?
         .map_err(|all| damaged(file, &all.iter().map(ToString::to_string).collect::<Vec<_>>()))?;
     let row = Row::from_snapshot(&found.snapshot, None);
