@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
-use k3s_snapshot::model::retention::{Policies, Policy, PruneInput, Selection, judge};
+use k3s_snapshot::model::retention::{Policies, Policy, PruneInput, Selection, apply_policy};
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use serde_json::json;
 
@@ -75,14 +75,20 @@ fn main() {
         ..Selection::default()
     };
     for (what, all) in [("folder", snapshots(false)), ("bucket", snapshots(true))] {
-        let ask = PruneInput { selection: &selection, policies: &policies, now: NOW, accept_drop: false };
+        let ask = PruneInput {
+            selection: &selection,
+            policies: &policies,
+            cluster_id: Some("0f9c2b6e-5c0d-4a87-9a55-6f3b7c1d2e4f"),
+            now: NOW,
+            accept_drop: false,
+        };
         let mut times: Vec<Duration> = Vec::new();
         let mut kept = 0;
         for _ in 0..RUNS {
             let began = Instant::now();
-            let judgement = judge(&all, &[], &ask);
+            let plan = apply_policy(&all, &[], &ask);
             times.push(began.elapsed());
-            kept = judgement.verdicts.iter().filter(|v| v.decision.as_str() == Some("keep")).count();
+            kept = plan.actions.iter().filter(|v| v.decision.as_str() == Some("keep")).count();
         }
         times.sort();
         let ms = |i: usize| times.get(i).map_or(0.0, |t| t.as_secs_f64() * 1000.0);
