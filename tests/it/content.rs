@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use k3s_snapshot::error::{Code, code_of};
@@ -19,12 +20,12 @@ use sha2::{Digest, Sha256};
 
 use crate::bolt_writer::{Bucket, Shape, database, etcd as synthetic, field, record, revision, tombstone};
 use crate::support::cluster::Cluster;
-use crate::support::ctl;
 use crate::support::etcd::Etcd;
 use crate::support::k3s_root::{K3sRoot, Layout};
 use crate::support::ports::{Ports, free_port};
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::require::{self, require};
+use crate::support::{ctl, eventually};
 
 fn content_of_bytes(db: &[u8], max_revision: Option<i64>) -> Content {
     read_content(&db, db.len() as u64, max_revision).unwrap().unwrap()
@@ -434,4 +435,88 @@ fn the_status_of_a_cluster_is_read_from_one_member_at_any_state_of_the_others() 
     let e = asked.look().unwrap_err();
     assert_eq!(code_of(&e), Code::EtcdUnreachable);
     assert!(before.elapsed() < Duration::from_secs(2));
+}
+
+/// Gives etcd a server certificate that is valid between these times, as `YYYYMMDDHHMMSSZ`.
+fn set_validity(etcd: &Etcd, start: &str, end: &str) {
+    let tls = etcd.root.certs().file("");
+    let script = r#"
+        set -e
+        cd "$1"
+        d=$(mktemp -d)
+        mkdir "$d/new"
+        : > "$d/index"
+        echo 1000 > "$d/serial"
+        cat > "$d/cnf" <<END
+[ca]
+default_ca = own
+[own]
+new_certs_dir = $d/new
+database = $d/index
+serial = $d/serial
+default_md = sha256
+policy = any
+copy_extensions = copy
+[any]
+commonName = supplied
+[req]
+distinguished_name = subject
+[subject]
+END
+        openssl req -new -config "$d/cnf" -key server-client.key -subj /CN=etcd-server \
+            -addext "subjectAltName = DNS:localhost, IP:127.0.0.1" -addext "extendedKeyUsage = serverAuth, clientAuth" \
+            -out "$d/csr"
+        openssl ca -batch -notext -config "$d/cnf" -cert server-ca.crt -keyfile server-ca.key \
+            -startdate "$2" -enddate "$3" -in "$d/csr" -out server-client.crt
+        cat server-ca.crt >> server-client.crt
+        rm -r "$d"
+    "#;
+    let out = Command::new("sh").args(["-c", script, "sh"]).arg(tls).args([start, end]).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+}
+
+#[test]
+fn a_certificate_of_etcd_that_is_not_valid_now_has_its_own_code() {
+    require!(require::etcd_programs());
+    for (start, end) in [("20200101000000Z", "20210101000000Z"), ("20900101000000Z", "20910101000000Z")] {
+        let mut etcd = Etcd::prepare(&Layout::default(), Ports::free());
+        set_validity(&etcd, start, end);
+        assert!(etcd.launch(&etcd.root.etcd_config()));
+        let mut e = source(&etcd).look().unwrap_err();
+        // The client port is open a moment after that of the peers.
+        eventually("etcd answers", Duration::from_secs(20), || {
+            e = source(&etcd).look().unwrap_err();
+            code_of(&e) != Code::EtcdUnreachable
+        });
+        assert_eq!(code_of(&e), Code::EtcdCertificateExpired, "{e:#}");
+    }
+}
+
+/// A server that is stopped during a request.
+#[test]
+fn a_connection_that_is_closed_during_a_request_is_reported_without_the_text_of_a_library() {
+    require!(require::etcd_programs());
+    let etcd = Etcd::start();
+    let proxy = Proxy::to(etcd.root.ports.client, Mode::Forward);
+    let probe =
+        EtcdStream { endpoints: vec![format!("https://127.0.0.1:{}", proxy.port())], ..source(&etcd) };
+    probe.look().unwrap();
+    let whole = proxy.from_server();
+    let mut broken = 0;
+    // Cut at many points of the answers: during the handshake, before an answer, within one.
+    for bytes in (0..whole).step_by(usize::try_from(whole / 40 + 1).unwrap()) {
+        proxy.set(Mode::CutAfter(bytes));
+        if let Err(e) = probe.look() {
+            let text = format!("{e:#}");
+            assert!(
+                !["http", "://docs", "Error", "{", "hyper", "h2", "grpc"]
+                    .iter()
+                    .any(|t| text.replace(&probe.endpoints[0], "").contains(t)),
+                "{text}"
+            );
+            assert!(matches!(code_of(&e), Code::EtcdConnectionBroken | Code::EtcdNoAnswer), "{text}");
+            broken += u32::from(code_of(&e) == Code::EtcdConnectionBroken);
+        }
+    }
+    assert!(broken > 5, "{broken}");
 }

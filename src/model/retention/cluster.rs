@@ -6,7 +6,7 @@ use crate::model::snapshot::Snapshot;
 /// Digits of a cluster id that distinguish clusters. A listing of a bucket shows no more of it.
 const DIGITS: usize = 8;
 
-/// How a snapshot and a cluster belong together.
+/// Whether a snapshot is of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
     /// It is of this cluster.
@@ -23,9 +23,9 @@ pub(super) fn cluster_of(snapshot: &Snapshot) -> Option<&str> {
     prefix(id)
 }
 
-/// Whether a snapshot is of the cluster with this id.
-pub(super) fn relation(snapshot: &Snapshot, own: &str) -> Relation {
-    match (cluster_of(snapshot), prefix(own)) {
+/// Whether a snapshot of `cluster`, as [`cluster_of`] gives it, is of the cluster with the id `own`.
+pub(super) fn relation(cluster: Option<&str>, own: &str) -> Relation {
+    match (cluster, prefix(own)) {
         (Some(id), Some(own)) if id == own => Relation::Same,
         (Some(_), Some(_)) => Relation::Other,
         _ => Relation::Unknown,

@@ -24,8 +24,8 @@ pub(super) struct Item {
     pub(super) state: State,
     /// The index in the listing.
     pub(super) index: usize,
-    /// Its stem, if a policy is applied to it.
-    pub(super) stem: Option<usize>,
+    /// Its group, if a policy is applied to it.
+    pub(super) group: Option<usize>,
     key_revisions: Option<u64>,
     /// The revision of etcd in it, if it is verified.
     revision: Option<i64>,
@@ -33,13 +33,13 @@ pub(super) struct Item {
 
 impl Item {
     /// The item for a snapshot.
-    pub(super) fn new(snapshot: &Snapshot, index: usize, stem: Option<usize>) -> Item {
+    pub(super) fn new(snapshot: &Snapshot, index: usize, group: Option<usize>) -> Item {
         let verified = snapshot.manifest.as_ref().filter(|_| snapshot.state == State::Verified);
         Item {
             at: snapshot.created_at,
             state: snapshot.state,
             index,
-            stem,
+            group,
             key_revisions: snapshot.key_revisions(),
             revision: verified.map(|m| m.revision),
         }
@@ -70,13 +70,14 @@ struct Candidate {
     keep: Vec<Keep>,
 }
 
-/// Decides about the items of a group, newest first and none incomplete. Returns one decision for each.
+/// Decides about the items of a group, newest first and none incomplete, and calls `set` for each.
 pub(super) fn decide(
     stem: &str,
     items: &[Item],
     rules: &Rules,
+    set: &mut dyn FnMut(&Item, Decision),
     warnings: &mut Vec<Warning>,
-) -> Vec<Decision> {
+) {
     let mut candidates = candidates(items);
     let stem = stem.escape_debug().to_string();
     let newest_verified = newest_verified(items, rules.now);
@@ -93,13 +94,13 @@ pub(super) fn decide(
     if !rules.accept_drop {
         guard_key_revision_drop(&mut counted, &stem, warnings);
     }
-    let mut decisions = vec![Decision::Remove(Remove::NoRule); items.len()];
     for candidate in candidates {
-        let files = candidate.files.clone();
+        let files = items.get(candidate.files.clone()).unwrap_or_default();
         let decision = explain(candidate, rules.policy, newest_verified);
-        decisions.get_mut(files).into_iter().flatten().for_each(|d| *d = decision.clone());
+        let Some((last, others)) = files.split_last() else { continue };
+        others.iter().for_each(|item| set(item, decision.clone()));
+        set(last, decision);
     }
-    decisions
 }
 
 /// The decision about a candidate whose reasons to keep it are complete.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The plan of a prune: a decision for every file of some locations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::mem;
 
 use super::cluster::{Relation, cluster_of, relation};
@@ -50,19 +50,23 @@ pub struct Plan<'a> {
 pub fn apply_policy<'a>(all: &'a [Snapshot], leftovers: &[Leftover], input: &PruneInput) -> Plan<'a> {
     let leftovers: HashMap<&str, &Leftover> = leftovers.iter().map(|l| (l.file.as_str(), l)).collect();
     let selected = input.selection.resolve(all);
-    let Classified { mut decisions, items, mut stems } = classify(all, &leftovers, &selected, input);
+    let Classified { mut decisions, items, stems } = classify(all, &leftovers, &selected, input);
+    let Stems { mut stems, mut groups, .. } = stems;
     for item in items.iter().rev() {
-        let stem = item.stem.and_then(|stem| stems.get_mut(stem));
-        stem.into_iter().for_each(|stem| stem.add(*item, all));
+        if let Some(group) = item.group.and_then(|group| groups.get_mut(group)) {
+            group.push(*item);
+        }
     }
     stems.sort_unstable_by_key(|stem| (stem.location, stem.name));
     let mut warnings = Vec::new();
-    for stem in &stems {
-        for (item, decision) in stem.decide(all, &leftovers, input, &mut warnings) {
+    for stem in &mut stems {
+        stem.clusters.sort_unstable();
+        let mut set = |item: &Item, decision| {
             if let Some(entry) = decisions.get_mut(item.index) {
                 *entry = decision;
             }
-        }
+        };
+        stem.decide(all, &leftovers, &groups, input, &mut set, &mut warnings);
     }
     let action = |item: Item| {
         let decision = decisions.get_mut(item.index).map(|d| mem::replace(d, UNDECIDED))?;
@@ -74,118 +78,141 @@ pub fn apply_policy<'a>(all: &'a [Snapshot], leftovers: &[Leftover], input: &Pru
 /// The decision about a file until its group is decided. A file without a group keeps another one.
 const UNDECIDED: Decision = Decision::Unmatched(Unmatched::OtherName);
 
-/// The files, sorted by age, and the stems that the policies are applied to.
+/// The files, and the groups that the policies are applied to.
 struct Classified<'a> {
     /// By the index in the listing.
     decisions: Vec<Decision>,
     /// The oldest first.
     items: Vec<Item>,
-    stems: Vec<Stem<'a>>,
+    stems: Stems<'a>,
 }
 
-/// Decides about the files that no policy is applied to, and finds the stem of the others.
+/// Decides about the files that no policy is applied to, and finds the group of the others.
 fn classify<'a>(
     all: &'a [Snapshot],
     leftovers: &HashMap<&str, &Leftover>,
     selected: &'a Selected<'_>,
     input: &'a PruneInput,
 ) -> Classified<'a> {
-    let mut by_name: HashMap<(&str, &str), Result<usize, Unmatched>> = HashMap::new();
-    let mut stems: Vec<Stem> = Vec::new();
+    let mut stems = Stems::default();
     let mut items: Vec<Item> = Vec::with_capacity(all.len());
     let mut decisions: Vec<Decision> = Vec::with_capacity(all.len());
     for (index, snapshot) in all.iter().enumerate() {
-        let named = snapshot.name.as_ref().filter(|_| snapshot.state != State::Foreign);
-        let (stem, decision) = match named {
-            None => match leftovers.get(snapshot.file.as_str()) {
-                Some(left) if left.ours => (None, group::decide_leftover(Some(left), 0, None, input.now)),
-                _ => (None, Decision::Unmatched(Unmatched::Foreign)),
-            },
-            Some(name) => {
-                let location = location_of(snapshot);
-                let stem = by_name.entry((location, &name.stem)).or_insert_with(|| {
-                    let base = selected.base_of(&name.stem)?;
-                    stems.push(Stem::new(location, &name.stem, input.policies.for_base(base)));
-                    Ok(stems.len() - 1)
-                });
-                match (*stem, foreign_cluster(snapshot, input)) {
-                    (Err(unmatched), _) => (None, Decision::Unmatched(unmatched)),
-                    (Ok(stem), Some(keep)) => {
-                        stems.get_mut(stem).into_iter().for_each(|s| s.count_foreign(keep));
-                        (None, Decision::Keep(vec![keep]))
-                    }
-                    (Ok(stem), None) => (Some(stem), UNDECIDED),
-                }
-            }
+        let group = match snapshot.name.as_ref().filter(|_| snapshot.state != State::Foreign) {
+            Some(name) => stems.group_of(snapshot, &name.stem, selected, input),
+            None => Err(match leftovers.get(snapshot.file.as_str()) {
+                Some(left) if left.ours => group::decide_leftover(Some(left), 0, None, input.now),
+                _ => Decision::Unmatched(Unmatched::Foreign),
+            }),
         };
-        items.push(Item::new(snapshot, index, stem));
-        decisions.push(decision);
+        items.push(Item::new(snapshot, index, group.as_ref().ok().copied()));
+        decisions.push(group.err().unwrap_or(UNDECIDED));
     }
     let file = |item: &Item| all.get(item.index).map(|s| s.file.as_str());
     items.sort_unstable_by(|a, b| a.at.cmp(&b.at).then_with(|| file(a).cmp(&file(b))));
     Classified { decisions, items, stems }
 }
 
-/// Why a snapshot is kept because of its cluster. An incomplete file has no content that could tell a cluster.
-fn foreign_cluster(snapshot: &Snapshot, input: &PruneInput) -> Option<Keep> {
-    let own = input.cluster_id.filter(|_| snapshot.state != State::Incomplete)?;
-    match relation(snapshot, own) {
-        Relation::Same => None,
-        Relation::Other => Some(Keep::OtherCluster),
-        Relation::Unknown => Some(Keep::UnknownCluster),
+/// The selected stems in all locations.
+#[derive(Default)]
+struct Stems<'a> {
+    by_name: HashMap<(&'a str, &'a str), Result<usize, Unmatched>>,
+    stems: Vec<Stem<'a>>,
+    /// The items of each group of a stem.
+    groups: Vec<Vec<Item>>,
+}
+
+impl<'a> Stems<'a> {
+    /// The group of a snapshot; an error is the decision about a snapshot without a group.
+    fn group_of(
+        &mut self,
+        snapshot: &'a Snapshot,
+        name: &'a str,
+        selected: &'a Selected<'_>,
+        input: &'a PruneInput,
+    ) -> Result<usize, Decision> {
+        let location = location_of(snapshot);
+        let stem = self.by_name.entry((location, name)).or_insert_with(|| {
+            let base = selected.base_of(name)?;
+            self.stems.push(Stem::new(location, name, input.policies.for_base(base)));
+            Ok(self.stems.len() - 1)
+        });
+        let stem = stem.map_err(Decision::Unmatched)?;
+        let stem = self.stems.get_mut(stem).ok_or(UNDECIDED)?;
+        stem.group_of(snapshot, input, &mut self.groups).map_err(|keep| Decision::Keep(vec![keep]))
     }
 }
 
-/// The files of one stem in one location, by cluster.
+/// The files of one stem in one location.
 struct Stem<'a> {
     location: &'a str,
     name: &'a str,
     policy: &'a Policy,
-    /// Newest first.
-    clusters: BTreeMap<Option<&'a str>, Vec<Item>>,
-    /// Newest first.
-    incomplete: Vec<Item>,
+    /// The group of each cluster.
+    clusters: Vec<(Option<&'a str>, usize)>,
+    /// The group of the incomplete files.
+    incomplete: Option<usize>,
     /// How many snapshots are of an unknown cluster, if the own one is known.
     unknown: usize,
 }
 
 impl<'a> Stem<'a> {
     fn new(location: &'a str, name: &'a str, policy: &'a Policy) -> Stem<'a> {
-        Stem { location, name, policy, clusters: BTreeMap::new(), incomplete: Vec::new(), unknown: 0 }
+        Stem { location, name, policy, clusters: Vec::new(), incomplete: None, unknown: 0 }
     }
 
-    fn count_foreign(&mut self, keep: Keep) {
-        self.unknown += usize::from(keep == Keep::UnknownCluster);
-    }
-
-    fn add(&mut self, item: Item, all: &'a [Snapshot]) {
-        if item.state == State::Incomplete {
-            self.incomplete.push(item);
-        } else {
-            let cluster = all.get(item.index).and_then(cluster_of);
-            self.clusters.entry(cluster).or_default().push(item);
+    /// The group of a snapshot of this stem. An error is the reason to keep it without a group.
+    fn group_of(
+        &mut self,
+        snapshot: &'a Snapshot,
+        input: &PruneInput,
+        groups: &mut Vec<Vec<Item>>,
+    ) -> Result<usize, Keep> {
+        let mut new_group = || {
+            groups.push(Vec::new());
+            groups.len() - 1
+        };
+        // An incomplete file has no content that could tell a cluster.
+        if snapshot.state == State::Incomplete {
+            return Ok(*self.incomplete.get_or_insert_with(new_group));
         }
+        let cluster = cluster_of(snapshot);
+        match input.cluster_id.map(|own| relation(cluster, own)) {
+            Some(Relation::Other) => return Err(Keep::OtherCluster),
+            Some(Relation::Unknown) => {
+                self.unknown += 1;
+                return Err(Keep::UnknownCluster);
+            }
+            Some(Relation::Same) | None => {}
+        }
+        if let Some((_, group)) = self.clusters.iter().find(|(of, _)| *of == cluster) {
+            return Ok(*group);
+        }
+        let group = new_group();
+        self.clusters.push((cluster, group));
+        Ok(group)
     }
 
-    /// The decision about each file.
+    /// Decides about each file in the groups of the stem.
     fn decide(
         &self,
         all: &[Snapshot],
         leftovers: &HashMap<&str, &Leftover>,
+        groups: &[Vec<Item>],
         input: &PruneInput,
+        set: &mut dyn FnMut(&Item, Decision),
         warnings: &mut Vec<Warning>,
-    ) -> Vec<(Item, Decision)> {
+    ) {
         let rules = group::Rules { policy: self.policy, now: input.now, accept_drop: input.accept_drop };
-        let mut decided = Vec::new();
-        for items in self.clusters.values() {
-            decided.extend(items.iter().copied().zip(group::decide(self.name, items, &rules, warnings)));
+        let of_clusters = || self.clusters.iter().filter_map(|(_, group)| groups.get(*group));
+        for items in of_clusters() {
+            group::decide(self.name, items, &rules, set, warnings);
         }
-        let newest =
-            self.clusters.values().filter_map(|items| group::newest_verified(items, input.now)).max();
-        for item in &self.incomplete {
+        let newest = of_clusters().filter_map(|items| group::newest_verified(items, input.now)).max();
+        for item in self.incomplete.and_then(|group| groups.get(group)).into_iter().flatten() {
             let left = all.get(item.index).and_then(|s| leftovers.get(s.file.as_str())).copied();
-            let decision = group::decide_leftover(left, item.at, Some((self.policy, newest)), input.now);
-            decided.push((*item, decision));
+            let group = Some((self.policy, newest));
+            set(item, group::decide_leftover(left, item.at, group, input.now));
         }
         if self.unknown > 0 {
             let message = format!(
@@ -196,7 +223,6 @@ impl<'a> Stem<'a> {
             );
             warnings.push(Warning { code: WarningCode::UnknownCluster, message });
         }
-        decided
     }
 }
 
