@@ -167,6 +167,7 @@ codes! {
     EtcdNoAnswer "etcd-no-answer" Failed "etcd does not answer in time."
     EtcdStalled "etcd-stalled" Failed "etcd stopped sending the snapshot."
     EtcdStreamBroken "etcd-stream-broken" Failed "The stream from etcd ended early."
+    EtcdConnectionBroken "etcd-connection-broken" Failed "The connection to etcd was closed during a request."
     EtcdChecksumMismatch "etcd-checksum-mismatch" Corrupt "The snapshot that arrived does not match the checksum of etcd."
     EtcdNoQuorum "etcd-no-quorum" Failed "etcd has no quorum."
     EtcdLearner "etcd-learner" Refused "The member is a learner and cannot give a snapshot."

@@ -13,7 +13,7 @@ use super::removal::{Deletion, LOCAL_DIR, count, delete_all, ensure_complete_lis
 use super::upload::OpenRemote;
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
-use crate::model::retention::{Decision, Policies, PruneInput, Selection, judge};
+use crate::model::retention::{Decision, Policies, PruneInput, Selection, apply_policy};
 use crate::model::snapshot::{Leftover, Listing};
 use crate::model::warning::WarningCode;
 use crate::store::{LocalStore, RemoteStore, Store};
@@ -95,7 +95,7 @@ fn prune_bucket(
         list_bucket(bucket).context("listing the bucket; nothing was deleted there")?;
     let location = format!("'{}'", remote.url());
     ensure_complete_listing(&listing, &location)?;
-    let selection = Selection { told: Some(owners), ..bucket.selection.clone() };
+    let selection = Selection { owners: Some(owners), ..bucket.selection.clone() };
     let deletions = plan(req, &selection, &listing, &[], bucket.policies, report);
     if req.dry_run {
         log::info!("{} would be deleted from {location}", count(deletions.len()));
@@ -117,7 +117,7 @@ fn list_bucket(bucket: &Bucket) -> Result<(Box<dyn RemoteStore>, Listing, NodeOw
     let remote = (bucket.open)()?;
     let listing = remote.list()?;
     let mut owners = NodeOwners::new();
-    for (stem, file) in bucket.selection.asks(&listing.snapshots) {
+    for (stem, file) in bucket.selection.ambiguous_stems(&listing.snapshots) {
         if let Some(node) = remote.node_of(file)? {
             owners.insert(stem.to_owned(), node);
         }
@@ -134,11 +134,12 @@ fn plan(
     policies: &Policies,
     report: &mut Report,
 ) -> Vec<Deletion> {
-    let input = PruneInput { selection, policies, now: req.now, accept_drop: req.accept_drop };
-    let plan = judge(&listing.snapshots, leftovers, &input);
-    plan.warnings.iter().for_each(|text| report.warn(WarningCode::PolicyWarning, text));
+    let input =
+        PruneInput { selection, policies, cluster_id: None, now: req.now, accept_drop: req.accept_drop };
+    let plan = apply_policy(&listing.snapshots, leftovers, &input);
+    plan.warnings.iter().for_each(|w| report.warn(w.code, &w.message));
     let mut deletions = Vec::new();
-    for action in &plan.verdicts {
+    for action in &plan.actions {
         if matches!(action.decision, Decision::Remove(_)) {
             deletions.push(Deletion { row: report.snapshots.len(), file: action.snapshot.file.clone() });
         }

@@ -17,7 +17,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("config", &["distribution", "error", "model"]),
     ("host", &["distribution", "error", "inspect", "io", "model"]),
     ("archive", &["error", "host::Progress", "host::Silent", "inspect", "io"]),
-    ("source", &["error", "host::Draft", "host::Progress", "inspect", "io", "model"]),
+    ("source", &["error", "host::Draft", "host::FileAt", "host::Progress", "inspect", "io", "model"]),
     ("store", &["distribution", "error", "host", "inspect", "io", "model"]),
     // Verbs see traits and values, never a concrete source or store.
     (

@@ -12,13 +12,13 @@
 mod architecture;
 mod bolt_reader;
 mod bolt_writer;
-mod churn;
 mod clone;
 mod conformance;
 mod content;
 mod corruption;
 mod documents;
 mod fence;
+mod false_positives;
 mod generator;
 mod machine;
 mod packages;
