@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use super::command::Command;
-use super::{restore, run};
+use super::run;
 use crate::cli;
 use crate::error::Kind;
+use crate::host::aside;
 use crate::output::render;
 
 /// The name of the program, and the beginning of the names that link to it.
@@ -56,8 +57,8 @@ pub fn command_line() -> clap::Command {
 /// Runs the command that the arguments, or the name of the program, select.
 pub fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
-    // The process that is to become K3s starts as one of ours.
-    if let Some(code) = restore::exec_helper(&args) {
+    // The helper processes of a run of K3s aside are this program.
+    if let Some(code) = aside::exec_helper(&args) {
         return code;
     }
     if let Some(name) = args.first().and_then(|called| linked_command(called.as_ref())) {

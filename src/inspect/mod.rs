@@ -30,7 +30,7 @@ mod verify;
 pub(crate) use canonical::{CanonicalImage, canonicalize};
 pub use content::{Bootstrap, Comparison, Content, read_content};
 pub use digest::{Digests, TRAILER, check_trailer, database_len, hash, hash_with_trailer, trailer};
-pub use facts::{Facts, Member};
+pub use facts::{Facts, KUBE_SYSTEM, Member, uid};
 pub use finding::{Check, Finding};
 pub use meta::has_magic;
 pub use nodes::{Address, AddressKind, Node};

@@ -13,6 +13,12 @@ pub trait EtcdProbe {
     /// If the member does not answer.
     fn look(&self) -> Result<MemberStatus>;
 
+    /// The id of the live Kubernetes cluster: the UID of its namespace kube-system. `None` if it has no such namespace.
+    ///
+    /// # Errors
+    /// If etcd does not answer.
+    fn cluster_id(&self) -> Result<Option<String>>;
+
     /// For each of these URLs, in their order, whether an etcd answers there. All are asked at the same time, within 3 s. An etcd
     /// that refuses our certificates does answer; a port that accepts the connection and then says nothing does not.
     fn answers(&self, urls: &[String]) -> Vec<(String, bool)>;

@@ -15,7 +15,7 @@ use crate::io::ReadAt;
 /// If it cannot be read, or is corrupt.
 pub(super) fn read_offline(file: FileAt, max_revision: Option<i64>) -> Result<Content> {
     let (data, db_len) = inspect::open_offline(file)?.map_err(|f| anyhow!("the database is corrupt: {f}"))?;
-    inspect::content(&data as &dyn ReadAt, db_len, max_revision)?.map_err(|all| {
+    inspect::read_content(&data as &dyn ReadAt, db_len, max_revision)?.map_err(|all| {
         let all: Vec<String> = all.iter().map(ToString::to_string).collect();
         anyhow!("the database is corrupt: {}", all.join("; "))
     })
@@ -77,6 +77,6 @@ fn has_own_authority(cx: &Context, content: &Content) -> bool {
     let Some(own) = cx.cluster.ca_hash else { return false };
     let Some(token) = cx.cluster.token.and_then(|t| crate::model::token::parse(t).ok()) else { return false };
     content.bootstrap.iter().any(|sealed| {
-        crate::model::bootstrap::open(&sealed.value, &token.password).is_ok_and(|c| c.fits(own) == Some(true))
+        crate::model::bootstrap::open(&sealed.value, &token.password).is_ok_and(|c| c.matches_ca(own) == Some(true))
     })
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use crate::error::{Code, Fault};
-use crate::inspect::{self, Content};
+use crate::inspect::{self, AddressKind, Content};
 use crate::io::ReadAt;
 use crate::model::report::Report;
 use crate::model::runbook::{self, Machine, Merged, Own, Place, Role, Source, Task, host_of, node_of};
@@ -193,7 +193,7 @@ impl Peers {
         found.extend(content.into_iter().flat_map(|c| &c.nodes).map(|n| Machine {
             name: n.name.clone(),
             addresses:
-                n.addresses.iter().filter(|a| a.kind != "Hostname").map(|a| a.address.clone()).collect(),
+                n.addresses.iter().filter(|a| a.kind != AddressKind::Hostname).map(|a| a.address.clone()).collect(),
             role: match (n.etcd, n.control_plane) {
                 (true, _) => Role::Server,
                 (_, true) => Role::ControlPlane,

@@ -128,7 +128,7 @@ pub(super) fn check_token(cx: &Context, content: &Content) -> Result<TokenCheck>
         Fault::new(Code::BootstrapDataUnreadable, format!("opening the bootstrap data of the snapshot: {why}"))
             .hint("K3s could not start on it. Restore another snapshot.")
     })?;
-    if parsed.ca_hash.as_ref().is_some_and(|own| opened.fits(own) == Some(false)) {
+    if parsed.ca_hash.as_ref().is_some_and(|own| opened.matches_ca(own) == Some(false)) {
         let what = "the server token names another certificate authority than the snapshot".to_owned();
         return Err(refuse(Code::TokenMismatch, what).into());
     }

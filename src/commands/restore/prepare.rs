@@ -3,14 +3,13 @@
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::context::{Context, Rehearsal};
+use super::context::Rehearsal;
 use super::identity::read_offline;
 use super::transaction::Transaction;
 use crate::error::{Code, Fault};
 use crate::etcd_files;
 use crate::host::Host;
 use crate::inspect::{Comparison, Content};
-use crate::model::report::Report;
 use crate::model::restore::{Database, Operation, StepId, StepState};
 use crate::model::runbook::host_of;
 use crate::model::warning::WarningCode;
@@ -72,7 +71,7 @@ impl Transaction<'_> {
         let member = scratch.new_member_name().context("the new member has no name")?;
         // Read as a whole once more: this is what etcd will serve, and what was written here must be sound.
         let content = read_offline(scratch.new_database_file()?, None).context("reading the new database")?;
-        self.rehearse(&content)?;
+        self.rehearse(database.file.map_or(0, |f| f.size))?;
         // The rehearsal ran on a copy.
         let after = scratch.new_database()?;
         anyhow::ensure!(after == Some(database), "the new database changed during the rehearsal");
@@ -81,7 +80,7 @@ impl Transaction<'_> {
     }
 
     fn reset_aside(&mut self, from: &From) -> Result<()> {
-        let (deps, report) = (self.cx.machine, &mut *self.report);
+        let (machine, report) = (self.cx.machine, &mut *self.report);
         let scratch = machine.files.scratch();
         let from_snapshot = matches!(from, From::Snapshot(_));
         let outcome = machine.k3s.reset_aside(&scratch, from_snapshot, machine.progress)?;
@@ -161,9 +160,9 @@ impl Transaction<'_> {
     }
 
     /// K3s is started on a copy, aside, and must become ready.
-    fn rehearse(&mut self, content: &Content) -> Result<()> {
+    fn rehearse(&mut self, size: u64) -> Result<()> {
         let machine = self.cx.machine;
-        let needed = REHEARSAL_MEMORY.saturating_add(size_of(content));
+        let needed = REHEARSAL_MEMORY.saturating_add(size);
         let fits = machine.host.available_memory() >= needed;
         let wanted = match self.cx.options.rehearsal {
             // A cluster reset is done while K3s is down: each second counts.
@@ -185,20 +184,10 @@ impl Transaction<'_> {
             scratch.copy_for_rehearsal().context("copying the new database for the rehearsal")?;
             let ready = tx.cx.machine.k3s.rehearse(&scratch, tx.cx.machine.timeouts.ready, tx.cx.machine.progress);
             scratch.remove_rehearsal()?;
-            ready.context("K3s does not become ready on the new database")
+            if !ready.context("K3s does not become ready on the new database")? {
+                log::info!("this server runs no API server, so nothing was rehearsed");
+            }
+            Ok(())
         })
     }
-}
-
-/// The size of a database in bytes, from what was read of it.
-fn size_of(content: &Content) -> u64 {
-    content.facts.pages.saturating_mul(u64::from(content.facts.page_size))
-}
-
-/// Puts the small files of the server and the configuration of K3s into the scratch directory.
-///
-/// # Errors
-/// If they cannot be copied.
-pub(super) fn lay_out(cx: &Context, _report: &mut Report) -> Result<()> {
-    cx.machine.files.copy_server_files().context("copying the files of the server")
 }

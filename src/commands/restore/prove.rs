@@ -139,7 +139,7 @@ impl Transaction<'_> {
             anyhow::bail!("the etcd that answers is '{}', not '{}'", member.name.escape_debug(), prepared.member);
         }
         let content = &prepared.content;
-        Ok(match machine.etcd.holds(content.facts.revision, content.live, &content.sample)? {
+        Ok(match machine.etcd.holds(content.facts.revision, content.live_keys, &content.sample)? {
             // It was compared at rest.
             Comparison::Equal | Comparison::Compacted => Answer::Reached,
             Comparison::Differs(what) => {

@@ -6,7 +6,7 @@ use std::io;
 
 use anyhow::{Context as _, Result};
 
-use super::context::{Deps, RemoteSnapshots};
+use super::context::{Machine, RemoteSnapshots};
 use crate::commands::verify;
 use crate::error::{Code, Fault, Kind, hint_of, kind_of};
 use crate::host::{Draft, Host, Scratch};
@@ -45,7 +45,6 @@ impl RemoteSnapshot {
     /// # Errors
     /// If it does not exist or cannot be opened.
     pub(super) fn open(
-        _: &Deps,
         remote: RemoteSnapshots,
         file: &str,
         not_local: &anyhow::Error,
@@ -64,7 +63,7 @@ impl RemoteSnapshot {
     ///
     /// # Errors
     /// If the download fails, or the process was asked to stop.
-    pub(super) fn download(&self, file: &str, scratch: &Scratch, deps: &Deps) -> Result<Draft> {
+    pub(super) fn download(&self, file: &str, scratch: &Scratch, machine: &Machine) -> Result<Draft> {
         let data = Cancellable { data: &*self.data, host: machine.host };
         let draft = scratch.draft()?;
         verify::download_while(&data, file, (self.parallel, true), &draft, machine.progress, |_| Ok(()))

@@ -82,18 +82,17 @@ fn local(opened: Opened) -> Result<Selected> {
 /// The snapshot of this name: in the snapshot directory, else in the bucket.
 fn by_name(cx: &Context, file: &str) -> Result<Selected> {
     match (cx.stores.local().open(file), cx.stores.remote()) {
-        (Err(e), Some(remote)) if kind_of(&e) == Kind::NotFound => remote_one(cx, remote, file, &e),
+        (Err(e), Some(remote)) if kind_of(&e) == Kind::NotFound => remote_one(remote, file, &e),
         (opened, _) => local(opened?),
     }
 }
 
 fn remote_one(
-    cx: &Context,
     remote: Result<super::context::RemoteSnapshots>,
     file: &str,
     not_local: &anyhow::Error,
 ) -> Result<Selected> {
-    let (snapshot, recorded, remote) = RemoteSnapshot::open(cx.machine, remote?, file, not_local)?;
+    let (snapshot, recorded, remote) = RemoteSnapshot::open(remote?, file, not_local)?;
     Ok(Selected { snapshot, recorded, source: Source::Remote(remote) })
 }
 
@@ -137,7 +136,7 @@ fn latest(cx: &Context) -> Result<Selected> {
             .into());
     }
     match (is_remote, cx.stores.remote()) {
-        (true, Some(remote)) => remote_one(cx, remote, &newest.file, &anyhow::anyhow!("it was the newest")),
+        (true, Some(remote)) => remote_one(remote, &newest.file, &anyhow::anyhow!("it was the newest")),
         _ => local(cx.stores.local().open(&newest.file)?),
     }
 }
@@ -198,7 +197,7 @@ impl Selected {
         let checked = check_snapshot(data, false, cx.machine.progress).with_context(context)?;
         let mut findings = checked.findings.clone();
         if !inspect::has_magic(data) {
-            findings = vec![not_a_snapshot()];
+            findings = vec![not_a_snapshot(data)];
         }
         let digest = checked.digests.map(|d| Digest(d.file)).context("hashing the snapshot")?;
         if !findings.is_empty() {
@@ -216,7 +215,7 @@ impl Selected {
         }
         let finding = |f: String| corrupt(file, &[FindingRecord::new("content", f)]);
         let db_len = inspect::database_len(data.size()).map_err(|f| finding(f.to_string()))?;
-        let content = inspect::content(data, db_len, None).with_context(context)?.map_err(|all| {
+        let content = inspect::read_content(data, db_len, None).with_context(context)?.map_err(|all| {
             finding(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         Ok((content, digest))

@@ -15,7 +15,7 @@ use tonic::transport::{ClientTlsConfig, Uri};
 use super::connection::{EtcdStream, QUORUM_TIMEOUT, STATUS_TIMEOUT, alarms, connect, runtime};
 use super::error::{self, describe};
 use crate::error::{Code, Fault};
-use crate::inspect::{Comparison, Sample};
+use crate::inspect::{self, Comparison, Sample};
 use crate::source::{EtcdProbe, LiveMember, MemberStatus};
 
 /// For an answer that a healthy member gives at once.
@@ -79,6 +79,20 @@ impl EtcdProbe for EtcdStream {
         });
         // If nothing can be asked, every etcd counts as running.
         urls.iter().cloned().zip(reachable.unwrap_or_else(|_| vec![true; urls.len()])).collect()
+    }
+
+    fn cluster_id(&self) -> Result<Option<String>> {
+        let tls = self.tls()?;
+        runtime()?.block_on(async {
+            let (mut client, endpoint) = self.connect_any(&tls).await?;
+            // The id never changes, so a member without a quorum knows it as well.
+            let options = GetOptions::new().with_serializable();
+            let answer = timeout(STATUS_TIMEOUT, client.get(inspect::KUBE_SYSTEM, Some(options)))
+                .await
+                .map_err(|_| self.no_answer(&endpoint))?
+                .map_err(|e| self.explain(&endpoint, &e))?;
+            Ok(answer.kvs().first().and_then(|kv| inspect::uid(kv.value())))
+        })
     }
 
     fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison> {
