@@ -117,7 +117,7 @@ impl K3s for Program {
                 return Err(anyhow!("K3s ended with {}: {}", exit.how, running.tail().reason()));
             }
             let ready = running.in_network(|| ask_all(&self.api, &tls))?;
-            match ready {
+            match ready.unwrap_or_else(|| Ready::NoAnswer("it has not started yet".to_owned())) {
                 Ready::Yes => return Ok(true),
                 _ if started.elapsed() < limit => std::thread::sleep(POLL),
                 other => {

@@ -48,6 +48,9 @@ pub struct Restore {
     pub old_database: Option<String>,
     /// Where a new database is kept that was discarded.
     pub failed_database: Option<String>,
+    /// What was done with the files of an interrupted restore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<Recovered>,
     /// What K3s does now: `ready`, `etcd-only`, `not-running`.
     pub k3s_state: Option<K3sState>,
     /// The steps, in order.
@@ -93,6 +96,29 @@ pub enum K3sState {
     EtcdOnly,
     /// It does not serve.
     NotRunning,
+}
+
+/// What was done with the files of an interrupted restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recovered {
+    /// The files of K3s are those from before the restore. What it had prepared is deleted.
+    CleanedUp,
+    /// The exchange was reversed.
+    RolledBack,
+    /// K3s may have served the restored data: its files are left as they are.
+    Kept,
+}
+
+impl Recovered {
+    /// What it means, for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Recovered::CleanedUp => "the files of K3s are as they were; what was prepared is deleted",
+            Recovered::RolledBack => "its exchange of files was reversed; K3s starts as it was",
+            Recovered::Kept => "K3s was started since, so its files are left as they are",
+        }
+    }
 }
 
 /// One step of a restore.
@@ -153,6 +179,7 @@ impl Restore {
             safety_snapshot: None,
             old_database: None,
             failed_database: None,
+            recovered: None,
             k3s_state: None,
             steps: operation.steps().iter().map(planned).collect(),
             downtime_ms: None,
@@ -176,12 +203,12 @@ impl Restore {
 
     /// Whether nothing was done yet.
     pub fn is_plan(&self) -> bool {
-        self.steps.iter().all(|s| matches!(s.state, StepState::Planned | StepState::Skipped))
+        self.recovered.is_none() && self.steps.iter().all(|s| matches!(s.state, StepState::Planned | StepState::Skipped))
     }
 
     /// Whether etcd serves the new data: then the other machines must follow.
     pub fn is_restored(&self) -> bool {
-        self.step_state(StepId::Verify) == Some(StepState::Done)
+        self.recovered == Some(Recovered::Kept) || self.step_state(StepId::Verify) == Some(StepState::Done)
     }
 
     /// Records that what was done was rolled back.

@@ -88,6 +88,9 @@ pub(super) fn result(report: &Report) -> String {
         return plan(report);
     }
     let mut out = String::new();
+    if let Some(recovered) = restore.recovered {
+        let _ = writeln!(out, "An interrupted restore was found: {}.", recovered.describe());
+    }
     for step in restore.steps.iter().filter(|s| s.state != StepState::Planned) {
         let time = step.ms.map(|ms| format!(" ({}.{:03} s)", ms / 1000, ms % 1000)).unwrap_or_default();
         let _ = writeln!(out, "{:11} {}{time}", step.state.as_str(), step.description);

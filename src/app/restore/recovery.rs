@@ -72,9 +72,10 @@ pub(super) fn timeouts(args: &cli::Restore) -> Result<Timeouts> {
 /// If it cannot be finished, or had to be rolled back.
 pub(super) fn run(args: &cli::Restore, progress: &dyn Progress, report: &mut Report) -> Result<()> {
     require_root()?;
-    signals::listen()?;
     let wait = if args.recover_files_only { BOOT_WAIT } else { LONGEST_RESTORE };
+    // A signal ends the wait for the lock, and nothing more.
     let _lock = lock(wait, progress)?;
+    signals::listen()?;
     let (directory, units) = (Path::new(STATE_DIR), Path::new(UNITS));
     let state = load_state(directory)?;
     let files = match &state {

@@ -13,33 +13,29 @@ use crate::error::{Code, Fault};
 use crate::host::{Active, Ready};
 use crate::model::report::Report;
 use crate::model::restore::{Database, Recovery, RestoreState};
-use crate::model::restore_report::{K3sState, Restore};
+use crate::model::restore_report::{K3sState, Recovered, Restore};
 use crate::model::warning::WarningCode;
 
 const INTERRUPTED: &str = "the restore was interrupted";
 
-/// What was done with the files of an interrupted restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Recovered {
-    /// The files of K3s are those from before the restore. What it had prepared is deleted.
-    CleanedUp,
-    /// The exchange was reversed.
-    RolledBack,
-    /// K3s may have served the restored data: its files are left as they are.
-    Kept,
-}
-
 /// Recovers the files of an interrupted restore and unblocks the start of K3s. Starts nothing.
 ///
 /// # Errors
-/// [`Code::RollbackFailed`] if the files cannot be recovered: the start stays blocked.
+/// [`Code::RolledBack`] if the exchange was reversed, so that this is heard; [`Code::RollbackFailed`] if the files cannot be
+/// recovered: the start stays blocked.
 pub fn recover_files(machine: &Machine, report: &mut Report) -> Result<()> {
     let Some(state) = machine.files.load_state()? else { return ensure_not_blocked(machine) };
     let recovered = recover_state(machine, &state, report)?;
     let found = format!("an interrupted {} of stage '{}' was found", state.operation.as_str(), state.stage.as_str());
     log::warn!("{found}: {}", recovered.describe());
     clean_up(machine, &state, report);
-    Ok(())
+    if recovered != Recovered::RolledBack {
+        return Ok(());
+    }
+    // At boot: systemd starts K3s, not this program.
+    let what = format!("not {}, and rolled back: {INTERRUPTED}", state.operation.past_participle());
+    let hint = "No data is lost. Run 'k3s-snapshot list' to see the snapshots, and restore again.";
+    Err(Fault::new(Code::RolledBack, what).hint(hint).into())
 }
 
 /// Recovers the files of an interrupted restore, brings K3s to what it was doing, and waits for it.
@@ -51,7 +47,6 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
     let was_blocked = machine.files.is_start_blocked_by(state.id)?;
     let recovered = recover_state(machine, &state, report)?;
     log::warn!("an interrupted {} was found: {}", state.operation.as_str(), recovered.describe());
-    report.restore_mut().runbook.clone_from(&state.runbook);
     clean_up(machine, &state, report);
     machine.files.remove_created(&state);
     match recovered {
@@ -59,20 +54,9 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
         // Interrupted before K3s was stopped, or long ago.
         Recovered::CleanedUp if !was_blocked || is_up(machine) => Ok(()),
         Recovered::CleanedUp | Recovered::RolledBack => {
-            report.restore_mut().mark_rolled_back();
-            let k3s = restart_previous(machine, &state, report);
+                    let k3s = restart_previous(machine, &state, report);
             let why = state.rollback_reason.as_deref().unwrap_or(INTERRUPTED);
             Err(rolled_back(&state, why, k3s))
-        }
-    }
-}
-
-impl Recovered {
-    fn describe(self) -> &'static str {
-        match self {
-            Recovered::CleanedUp => "the files of K3s are as they were; what was prepared is deleted",
-            Recovered::RolledBack => "its exchange of files was reversed; K3s starts as it was",
-            Recovered::Kept => "K3s was started since, so its files are left as they are",
         }
     }
 }
@@ -98,15 +82,17 @@ fn ensure_not_blocked(machine: &Machine) -> Result<()> {
 /// # Errors
 /// [`Code::RollbackFailed`].
 pub(super) fn recover_state(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<Recovered> {
-    report.restore = Some(Restore::new(
-        state.operation,
-        &state.unit,
-        state.data_dir.display().to_string(),
-        state.previous_state,
-    ));
-    recover_by_stage(machine, state, report).map_err(|e| {
+    let data_dir = state.data_dir.display().to_string();
+    let mut restore = Restore::new(state.operation, &state.unit, data_dir, state.previous_state);
+    // How far each step came is not written down.
+    restore.steps.clear();
+    restore.runbook.clone_from(&state.runbook);
+    report.restore = Some(restore);
+    let recovered = recover_by_stage(machine, state, report).map_err(|e| {
         rollback_failed(machine, state, state.rollback_reason.as_deref().unwrap_or(INTERRUPTED), &e)
-    })
+    })?;
+    report.restore_mut().recovered = Some(recovered);
+    Ok(recovered)
 }
 
 fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<Recovered> {

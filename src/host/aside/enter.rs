@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -17,8 +18,9 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
+use rustix::fs::{Mode, OFlags};
 
-use super::spec::AsideSpec;
+use super::spec::{AsideSpec, BindMount};
 
 /// The first argument of the outer helper.
 pub(super) const OUTER: &str = "--exec-aside";
@@ -91,10 +93,16 @@ fn mount_all(spec: &AsideSpec) -> Result<()> {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("making mounts private")?;
     let mut writable: Vec<&Path> = Vec::new();
+    // A source may be below another target: all are opened before the first mount hides one of them.
+    let context = |bind: &BindMount| format!("mounting '{}' over '{}'", bind.source.display(), bind.target.display());
+    let mut sources = Vec::new();
     for bind in &spec.binds {
-        mount(Some(&bind.source), &bind.target, none, MsFlags::MS_BIND, none).with_context(|| {
-            format!("mounting '{}' over '{}'", bind.source.display(), bind.target.display())
-        })?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        sources.push(rustix::fs::open(&bind.source, flags, Mode::empty()).with_context(|| context(bind))?);
+    }
+    for (bind, source) in spec.binds.iter().zip(&sources) {
+        let source = format!("/proc/self/fd/{}", source.as_raw_fd());
+        mount(Some(source.as_str()), &bind.target, none, MsFlags::MS_BIND, none).with_context(|| context(bind))?;
         writable.push(&bind.target);
     }
     for path in spec.tmpfs.iter().filter(|p| p.is_dir()) {

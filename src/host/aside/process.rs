@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -113,17 +114,21 @@ impl RunningAside {
         self.tail.lock().map(|tail| tail.clone()).unwrap_or_default()
     }
 
-    /// Runs `work` in a thread that sees the network of the program.
+    /// Runs `work` in a thread that sees the network of the program; `None` as long as the program has no network of its own.
     ///
     /// # Errors
     /// If the network namespace cannot be entered.
-    pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+    pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<Option<T>> {
         let path = format!("/proc/{}/ns/net", self.child.id());
         let namespace = File::open(&path).with_context(|| format!("opening '{path}'"))?;
+        let inode = |file: std::io::Result<std::fs::Metadata>| file.map(|m| m.ino()).context("examining a network namespace");
+        if inode(namespace.metadata())? == inode(std::fs::metadata("/proc/self/ns/net"))? {
+            return Ok(None);
+        }
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
                 setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).context("entering the network namespace")?;
-                Ok(work())
+                Ok(Some(work()))
             });
             thread.join().map_err(|_| anyhow::anyhow!("a thread failed"))?
         })
