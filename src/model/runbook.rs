@@ -47,8 +47,10 @@ pub enum When {
 pub enum Source {
     /// The members that the live etcd lists.
     LiveMember,
-    /// The members in a database at rest, or in the snapshot.
+    /// The members in the database at rest.
     StoredMember,
+    /// The members in the snapshot. Since then, members may have been removed on purpose.
+    SnapshotMember,
     /// A Node object in the snapshot.
     Node,
 }

@@ -85,15 +85,13 @@ pub(super) fn result(report: &Report) -> String {
         return old_databases(report);
     };
     if restore.is_plan() {
-        return plan(report);
+        // A run that failed before anything was done has its error; a dry run has its plan, whatever is against it.
+        let is_shown = report.error.is_none() || !restore.refusals.is_empty();
+        return if is_shown { plan(report) } else { String::new() };
     }
     let mut out = String::new();
     if let Some(recovered) = restore.recovered {
         let _ = writeln!(out, "An interrupted restore was found: {}.", recovered.describe());
-    }
-    for step in restore.steps.iter().filter(|s| s.state != StepState::Planned) {
-        let time = step.ms.map(|ms| format!(" ({}.{:03} s)", ms / 1000, ms % 1000)).unwrap_or_default();
-        let _ = writeln!(out, "{:11} {}{time}", step.state.as_str(), step.description);
     }
     for (what, path) in [
         ("Previous database", &restore.old_database),

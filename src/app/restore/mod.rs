@@ -8,4 +8,5 @@ mod server;
 mod snapshots;
 mod token;
 
+pub(super) use recovery::STATE_DIR;
 pub(super) use snapshots::SAFETY_BASE;

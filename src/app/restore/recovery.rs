@@ -23,7 +23,7 @@ use crate::source::etcd::EtcdStream;
 use super::arguments::duration;
 
 /// The directory of the state file and of the marker that blocks the start of K3s, whatever other settings are.
-pub(super) const STATE_DIR: &str = "/var/lib/k3s-snapshot/restore";
+pub(in crate::app) const STATE_DIR: &str = "/var/lib/k3s-snapshot/restore";
 /// The directory of the lock, whatever other settings are.
 const LOCK_DIR: &str = "/run/k3s-snapshot";
 /// The directory of an administrator's units and drop-ins.

@@ -73,7 +73,7 @@ impl Snapshots<'_> {
             now: self.cx.now,
             compress: false,
             bases_of_k3s: &[],
-            restored_to: None,
+            last_restore: None,
             token: None,
             bucket: None,
         };

@@ -32,7 +32,12 @@ impl Peer {
         Peer { name, urls, source }
     }
 
-    fn addresses(&self) -> Vec<String> {
+    /// The name of its node.
+    pub(super) fn node(&self) -> &str {
+        node_of(&self.name)
+    }
+
+    pub(super) fn addresses(&self) -> Vec<String> {
         let hosts: BTreeSet<&str> = self.urls.iter().filter_map(|u| host_of(u)).collect();
         hosts.into_iter().map(str::to_owned).collect()
     }
@@ -50,6 +55,8 @@ pub(super) struct Peers {
     pub(super) list: Vec<Peer>,
     /// Whether the list of the live cluster could not be had: then the members are not known yet.
     pub(super) unknown: bool,
+    /// Whether a list of the present cluster was seen. Then the members of the snapshot are only asked, not told to rejoin.
+    present: bool,
 }
 
 /// This machine, by every name and address that a source may use for it.
@@ -69,12 +76,12 @@ pub(super) fn of_live(status: &MemberStatus) -> Vec<Peer> {
         .collect()
 }
 
-/// The peers in the content of a snapshot or a database.
+/// The peers in the content of the snapshot.
 fn of_content(content: &Content) -> Vec<Peer> {
     let members = content.facts.members.iter();
     members
         .map(|m| {
-            Peer::new(m.id, m.name.clone(), m.client_urls.clone(), m.peer_urls.clone(), Source::StoredMember)
+            Peer::new(m.id, m.name.clone(), m.client_urls.clone(), m.peer_urls.clone(), Source::SnapshotMember)
         })
         .collect()
 }
@@ -102,7 +109,8 @@ impl Peers {
             Some(status) => Some(of_live(status)),
             None => of_disk(cx),
         };
-        let mut peers = Peers { unknown: known.is_none(), list: known.unwrap_or_default() };
+        let present = live.is_some() || known.as_ref().is_some_and(|list| !list.is_empty());
+        let mut peers = Peers { unknown: known.is_none(), present, list: known.unwrap_or_default() };
         peers.list.extend(content.map(of_content).unwrap_or_default());
         peers.without_own(cx)
     }
@@ -112,6 +120,7 @@ impl Peers {
         match of_disk(cx) {
             Some(more) => {
                 self.unknown = false;
+                self.present |= !more.is_empty();
                 self.list.extend(more);
                 *self = std::mem::take(self).without_own(cx);
             }
@@ -141,9 +150,14 @@ impl Peers {
         self
     }
 
+    /// The members that have to rejoin: those of the present cluster; if it is not known, those of the snapshot.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Peer> {
+        self.list.iter().filter(|p| !self.present || p.source != Source::SnapshotMember)
+    }
+
     /// Names and addresses, for the report.
     pub(super) fn describe(&self) -> Vec<String> {
-        self.list.iter().map(Peer::describe).collect()
+        self.members().map(Peer::describe).collect()
     }
 
     /// Fails unless it is known that no other member runs: a member that runs would go on with its own, diverging data.
@@ -189,7 +203,7 @@ impl Peers {
 
     /// What is to be done on the other machines.
     pub(super) fn tasks(&self, cx: &Context, content: Option<&Content>) -> Vec<Task> {
-        let mut found: Vec<Machine> = self.list.iter().map(Peer::machine).collect();
+        let mut found: Vec<Machine> = self.members().map(Peer::machine).collect();
         found.extend(content.into_iter().flat_map(|c| &c.nodes).map(|n| Machine {
             name: n.name.clone(),
             addresses:
@@ -224,7 +238,7 @@ impl Peers {
 impl Peer {
     fn machine(&self) -> Machine {
         Machine {
-            name: node_of(&self.name).to_owned(),
+            name: self.node().to_owned(),
             addresses: self.addresses(),
             role: Role::Server,
             source: self.source,

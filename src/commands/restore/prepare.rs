@@ -131,7 +131,7 @@ impl Transaction<'_> {
     /// Every client of the cluster must list again: a revision that it knows must not come again with other data.
     fn raise(&mut self, content: &Content, live_revision: Option<i64>) -> Result<()> {
         if self.cx.options.keep_revisions {
-            self.report.restore_mut().set_step(StepId::RaiseRevisions, StepState::Skipped, None);
+            self.end_step(StepId::RaiseRevisions, StepState::Skipped, None);
             return Ok(());
         }
         let target = match live_revision {
@@ -176,7 +176,7 @@ impl Transaction<'_> {
             Rehearsal::Never => false,
         };
         if !wanted {
-            self.report.restore_mut().set_step(StepId::Rehearse, StepState::Skipped, None);
+            self.end_step(StepId::Rehearse, StepState::Skipped, None);
             return Ok(());
         }
         self.step(StepId::Rehearse, "starting K3s aside on a copy of the new database", |tx| {

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 
-use super::context::ms;
 use super::prepare::Prepared;
 use super::transaction::Transaction;
 use crate::error::{Code, Fault};
@@ -94,7 +93,7 @@ impl Transaction<'_> {
         let took = since.map_or(begun.elapsed(), |(_, at)| at.duration_since(begun));
         self.k3s_time += took;
         let state = if ready { StepState::Done } else { StepState::Failed };
-        self.report.restore_mut().set_step(StepId::WaitReady, state, Some(ms(took)));
+        self.end_step(StepId::WaitReady, state, Some(took));
         failed?;
         if ready {
             self.record_downtime(since.map(|(_, at)| at));

@@ -12,8 +12,11 @@ use super::prove::{Goal, not_ready};
 use super::recover::clear_left_over;
 use super::select::{self, Selected, VerifiedSnapshot};
 use super::transaction::Transaction;
+use crate::host::server_files::save_last_restore;
 use crate::model::report::Report;
-use crate::model::restore::Operation;
+use crate::model::restore::{LAST_VERSION, LastRestore, MissingServer, Operation};
+use crate::model::token;
+use crate::model::warning::WarningCode;
 
 /// Restores the snapshot that the options name; a dry run ends with the plan.
 ///
@@ -92,7 +95,24 @@ impl Transaction<'_> {
             self.bring_down()?;
         }
         self.ensure_raised(&mut prepared)?;
+        self.warn_if_token_changes();
         Ok(prepared)
+    }
+
+    /// A snapshot from before a token rotation brings its token back.
+    fn warn_if_token_changes(&mut self) {
+        let files = self.cx.machine.files;
+        let (Some(live), Some(new)) = (files.token(), files.scratch().token()) else { return };
+        let (live, new) = (token::hash(live.expose()), token::hash(new.expose()));
+        if live != new {
+            self.report.warn(
+                WarningCode::TokenChanged,
+                format!(
+                    "the server token in force is the one with the hash {new} again, not the one with the hash {live}: set it \
+                     on the other servers and agents"
+                ),
+            );
+        }
     }
 
     /// Blocks the start of K3s, stops it, and looks again: from here on its database is at rest.
@@ -116,9 +136,30 @@ impl Transaction<'_> {
         match proved {
             Err(e) => Err(self.give_up(e)),
             Ok(unready) => {
+                if let Some(prepared) = prepared {
+                    self.record_last_restore(prepared);
+                }
                 self.finish();
                 unready.map_or(Ok(()), |why| Err(not_ready(&self, &why)))
             }
+        }
+    }
+
+    /// Leaves for later runs that the revision went back on purpose, and which servers have to rejoin.
+    fn record_last_restore(&mut self, prepared: &Prepared) {
+        let files = self.cx.machine.files;
+        let last = LastRestore {
+            version: LAST_VERSION,
+            at: self.state.id,
+            revision: prepared.content.facts.revision,
+            missing: self
+                .peers
+                .members()
+                .map(|peer| MissingServer { name: peer.node().to_owned(), addresses: peer.addresses() })
+                .collect(),
+        };
+        if let Err(e) = save_last_restore(&files.state, &last) {
+            self.report.warn(WarningCode::TidyFailed, format!("{e:#}"));
         }
     }
 }

@@ -39,7 +39,6 @@ enum Source {
 
 /// A pinned file that is a whole snapshot.
 pub(super) struct VerifiedSnapshot {
-    pub(super) pinned: PathBuf,
     pub(super) reference: SnapshotRef,
     pub(super) content: Content,
     /// Seconds; `None` if it is dated in the future.
@@ -188,7 +187,7 @@ impl Selected {
             created_at: self.snapshot.created_at,
         };
         let age = cx.cluster.now.checked_sub(self.snapshot.created_at);
-        Ok(VerifiedSnapshot { pinned, reference, content, age })
+        Ok(VerifiedSnapshot { reference, content, age })
     }
 
     fn verify(&self, cx: &Context, data: &dyn ReadAt) -> Result<(Content, Digest)> {

@@ -99,17 +99,17 @@ impl<'a> Transaction<'a> {
         let begun = Instant::now();
         self.cx.machine.progress.step(text, None);
         let result = self.cx.machine.ensure_not_stopped().and_then(|()| action(self));
-        let took = begun.elapsed();
         let state = if result.is_ok() { StepState::Done } else { StepState::Failed };
-        self.report.restore_mut().set_step(id, state, Some(ms(took)));
-        log::info!(
-            "[{:7.3} s] {}: {} ({:.3} s)",
-            self.started.elapsed().as_secs_f64(),
-            id.as_str(),
-            state.as_str(),
-            took.as_secs_f64()
-        );
+        self.end_step(id, state, Some(begun.elapsed()));
         result
+    }
+
+    /// Records how a step ended, and logs it in one line.
+    pub(super) fn end_step(&mut self, id: StepId, state: StepState, took: Option<Duration>) {
+        self.report.restore_mut().set_step(id, state, took.map(ms));
+        let took = took.map(|t| format!(" ({:.1} s)", t.as_secs_f64())).unwrap_or_default();
+        let what = id.description(self.state.operation);
+        log::info!("[{:5.1} s] {}: {what}{took}", self.started.elapsed().as_secs_f64(), state.as_str());
     }
 
     /// A step whose time is that of K3s itself.
@@ -198,14 +198,14 @@ impl<'a> Transaction<'a> {
     /// previous database is still kept under its other name.
     pub(super) fn save_present_state(&mut self, offline: bool) -> Result<()> {
         if !self.cx.options.safety_snapshot {
-            self.report.restore_mut().set_step(StepId::PreRestoreSave, StepState::Skipped, None);
+            self.end_step(StepId::PreRestoreSave, StepState::Skipped, None);
             return Ok(());
         }
         if self.report.restore_mut().step_state(StepId::PreRestoreSave) == Some(StepState::Done) {
             return Ok(());
         }
         if offline && self.cx.machine.files.database_file()?.is_none() {
-            self.report.restore_mut().set_step(StepId::PreRestoreSave, StepState::Skipped, None);
+            self.end_step(StepId::PreRestoreSave, StepState::Skipped, None);
             return Ok(());
         }
         let begun = Instant::now();
@@ -214,9 +214,8 @@ impl<'a> Transaction<'a> {
         let saved = if offline { safety.save_offline(self.report) } else { safety.save_live(self.report) };
         match saved {
             Ok(saved) => {
-                let restore = self.report.restore_mut();
-                restore.safety_snapshot = Some(saved.name);
-                restore.set_step(StepId::PreRestoreSave, StepState::Done, Some(ms(begun.elapsed())));
+                self.report.restore_mut().safety_snapshot = Some(saved.name);
+                self.end_step(StepId::PreRestoreSave, StepState::Done, Some(begun.elapsed()));
                 Ok(())
             }
             // It is tried once more when K3s is down.
@@ -225,7 +224,7 @@ impl<'a> Transaction<'a> {
                 Ok(())
             }
             Err(e) => {
-                self.report.restore_mut().set_step(StepId::PreRestoreSave, StepState::Skipped, None);
+                self.end_step(StepId::PreRestoreSave, StepState::Failed, Some(begun.elapsed()));
                 self.report.warn(
                     WarningCode::SafetySnapshotSkipped,
                     format!("the present state cannot be saved as a snapshot: {e:#}; its database is kept as {}", self.state.old_name),

@@ -13,6 +13,7 @@ use crate::error::{Code, Fault};
 use crate::host::fs::id_of;
 use crate::host::{Draft, FileAt, file_tree};
 use crate::model::restore::{Database, Fingerprint};
+use crate::model::secret::Secret;
 
 /// The hidden directory of a restore next to the databases; only root can read it.
 pub(super) const WORK_DIR: &str = ".k3s-snapshot-restore";
@@ -101,6 +102,11 @@ impl ServerFiles {
     /// The name of the etcd member of this server, as K3s wrote it.
     pub fn member_name(&self) -> Option<String> {
         member_name(&self.etcd())
+    }
+
+    /// The token in the directory of the live server; `None` if there is none.
+    pub fn token(&self) -> Option<Secret> {
+        fs::read_to_string(self.server().join("token")).ok().map(|t| Secret::new(t.trim()))
     }
 
     /// Fails if files cannot be exchanged by renaming: a mount point or a link where the database is.

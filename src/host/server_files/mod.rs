@@ -3,6 +3,7 @@
 //! process is started here and no unit is asked. Each action can be repeated by the process that finds it half done.
 
 mod backup;
+mod last_restore;
 mod layout;
 mod old_databases;
 mod scratch;
@@ -10,6 +11,7 @@ mod start_block;
 mod state_file;
 mod swap;
 
+pub use last_restore::{load_last_restore, save_last_restore};
 pub use layout::ServerFiles;
 pub use scratch::Scratch;
 pub use state_file::load_state;

@@ -276,6 +276,11 @@ impl Scratch {
         member_name(&self.new_database_dir())
     }
 
+    /// The token that K3s wrote aside; `None` if it wrote none.
+    pub fn token(&self) -> Option<Secret> {
+        std::fs::read_to_string(self.server().join("token")).ok().map(|t| Secret::new(t.trim()))
+    }
+
     /// Whether K3s marked its reset as done, and made a log of etcd.
     ///
     /// # Errors
