@@ -29,6 +29,8 @@ mod raise;
 mod ready;
 mod restore;
 mod restore_cluster;
+mod restore_steps;
+mod restore_world;
 mod rke2;
 mod s3;
 mod s3_faults;
