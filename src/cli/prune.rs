@@ -17,7 +17,7 @@ use super::{Common, S3};
 Examples:
   k3s-snapshot prune --dry-run                        show what would be deleted, and why
   k3s-snapshot prune                                  keep 5, or as configured in K3s
-  k3s-snapshot prune --keep-daily 7 --keep-weekly 4   keep one per day for 7 days and one per week for 4
+  k3s-snapshot prune --keep-daily 7 --keep-weekly 4   keep 7 daily and 4 weekly snapshots
   k3s-snapshot prune --name etcd-snapshot             prune the scheduled snapshots of K3s
   k3s-snapshot prune --s3 --s3-retention 30           prune the directory, and keep 30 in the bucket
 

@@ -28,7 +28,7 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         plain_size: bytes.len() as u64,
         revision: 7,
         key_revisions: 3,
-        token_hash: vec![FindingRecord::new("trailer", "ba1d715a4f9b")],
+        token_hash: vec!["ba1d715a4f9b".into()],
         cluster_id: Some("6f9c1f0e-3a52-4d0b-9d1e-5b7c6a8f2e11".into()),
         node: Some("server-1".into()),
         base: Some("on-demand".into()),

@@ -24,6 +24,7 @@ mod parts;
 mod prune;
 mod prune_s3;
 mod ready;
+mod report_format;
 mod restore;
 mod restore_cluster;
 mod rke2;

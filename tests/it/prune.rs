@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::support::cli::{Run, Tool};
 use crate::support::require;
-use crate::support::tool::{Run, Tool};
 
 pub(crate) const NODE: &str = "server-1";
 pub(crate) const DAY: u64 = 86_400;

@@ -15,6 +15,7 @@ use k3s_snapshot::store::s3::S3;
 use crate::conformance::{bytes, manifest};
 use crate::prune::{DAY, Folder, NODE, sorted, verdicts};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
 use crate::support::eventually;
 use crate::support::front::{Fault, Seen};
@@ -23,7 +24,6 @@ use crate::support::memory::Bytes;
 use crate::support::moto::{self, Moto};
 use crate::support::ports::free_port;
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
 
 /// Where the snapshots lie in the bucket.
 const HOME: &str = "backups/k3s/";

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use crate::s3;
 use crate::support::bucket::Bucket;
+use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
 use crate::support::host::Host;
 use crate::support::k3s_root::{K3sRoot, Layout};
 use crate::support::objects::CLUSTER_UID;
 use crate::support::ports::Ports;
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
 
 fn layout() -> Layout {
     Layout { distribution: "rke2".into(), token: "labtoken".into(), ..Layout::default() }

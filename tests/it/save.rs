@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
+use crate::support::cli::Tool;
 use crate::support::etcd::Etcd;
 use crate::support::objects::CLUSTER_UID;
 use crate::support::require::{self, require};
-use crate::support::tool::Tool;
 use crate::support::{ctl, k3s_root::Layout};
 
 fn etcd() -> Etcd {

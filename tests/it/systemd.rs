@@ -18,8 +18,8 @@ use k3s_snapshot::host::systemd::{self, Systemd};
 use k3s_snapshot::host::{Active, Unit, UnitControl};
 use k3s_snapshot::model::unit::Definition;
 
+use crate::support::cli::{Tool, programs};
 use crate::support::require::{self, require};
-use crate::support::tool::{Tool, programs};
 
 /// Says to this program that it runs in the host that it has booted, and as whom.
 const INSIDE: &str = "INSIDE_A_BOOTED_HOST";

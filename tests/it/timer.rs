@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
 
 /// A data-dir with these folders and files, and K3s's configuration.
 fn machine(holds: &[&str], config: &str) -> tempfile::TempDir {

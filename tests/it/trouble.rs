@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::support::cli::{Run, Tool};
 use crate::support::cluster::Cluster;
 use crate::support::disk::Disk;
 use crate::support::etcd::Etcd;
@@ -13,7 +14,6 @@ use crate::support::k3s_root::{K3sRoot, Layout};
 use crate::support::ports::{Ports, free_port};
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
 
 /// No answer may be waited for longer than this; one that needs a quorum may take its time-out twice.
 const SECONDS: Duration = Duration::from_secs(20);
