@@ -262,7 +262,8 @@ fn what_is_installed_is_what_the_list_says() {
     fs::hard_link(&list, &other).unwrap();
     let call =
         |path: &Path, called: &str, arg: &str| Command::new(path).arg0(called).arg(arg).output().unwrap();
-    let (links, programs) = (["k3s-snapshot-save", "/x/k3s-snapshot-list"], ["k3s-snapshot", "other", "-"]);
+    let (links, programs) =
+        (["k3s-snapshot-save", "/x/k3s-snapshot-list"], ["k3s-snapshot", "/x/k3s-snapshot"]);
     let help = |called: &str| {
         let shown = call(&other, called, "--help");
         assert!(shown.status.success(), "{shown:?}");

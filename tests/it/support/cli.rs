@@ -204,6 +204,16 @@ impl Run {
         self
     }
 
+    /// Panics unless the report has an error with one of these codes.
+    #[track_caller]
+    pub(crate) fn fails_with(self, codes: &[Code]) -> Run {
+        let found = self.json()["error"]["code"].as_str().map(str::to_owned);
+        match codes.iter().find(|code| found.as_deref() == Some(code.as_str())) {
+            Some(code) => self.fails(*code),
+            None => panic!("wanted one of {codes:?}: {self:#?}"),
+        }
+    }
+
     /// Panics unless the error has a hint.
     #[track_caller]
     pub(crate) fn with_hint(self) -> Run {
