@@ -299,7 +299,7 @@ fn auto_streams_with_a_reason_if_it_cannot_clone_and_clone_is_refused() {
     for (etcd, args, word, code) in [
         (&on_ext4, vec![], "EOPNOTSUPP", Code::CloneUnsupported),
         (&on_xfs, vec!["--dir", elsewhere], "EXDEV", Code::CloneUnsupported),
-        (&on_xfs, vec!["--etcd-endpoints", &endpoint], "etcd-endpoints", Code::DatabaseUnavailable),
+        (&on_xfs, vec!["--etcd-endpoints", &endpoint], "etcd-endpoints", Code::CloneUnsupported),
     ] {
         let streamed = save(etcd, &args).expect(0).row();
         assert_eq!((&streamed["method"], &streamed["state"]), (&"stream".into(), &"verified".into()));

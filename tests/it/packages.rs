@@ -15,6 +15,7 @@ use clap_complete::Shell;
 use k3s_snapshot::app::dispatch::command_line;
 use k3s_snapshot::config::options::OPTIONS;
 
+use crate::documents::files_below;
 use crate::support::bucket::{self, Bucket};
 use crate::support::cli::{Tool, programs};
 use crate::support::host::Host;
@@ -74,6 +75,7 @@ fn everything_that_belongs_to_the_product_is_installed() {
             wanted.insert(format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap()));
         }
     }
+    wanted.extend(files_below("docs", ""));
     for path in &wanted {
         assert!(from.contains(path.as_str()), "packaging/install.list lacks {path}");
     }

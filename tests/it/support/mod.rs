@@ -22,6 +22,7 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod require;
+pub(crate) mod rust_source;
 pub(crate) mod schema;
 pub(crate) mod tunnel;
 pub(crate) mod volume;
