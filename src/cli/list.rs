@@ -4,7 +4,8 @@
 
 use clap::{Parser, ValueEnum};
 
-use super::{Common, S3};
+use super::common::Common;
+use super::s3::S3;
 
 /// Values of `list -o`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

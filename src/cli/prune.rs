@@ -4,7 +4,8 @@
 
 use clap::{ArgAction, Parser};
 
-use super::{Common, S3};
+use super::common::Common;
+use super::s3::S3;
 
 /// Apply the retention policy: delete snapshots that no rule keeps
 ///

@@ -18,6 +18,7 @@ mod content;
 mod corruption;
 mod documents;
 mod generator;
+mod import_circles;
 mod language;
 mod machine;
 mod packages;
