@@ -164,12 +164,11 @@ mod tests {
     use crate::error::Kind;
     use crate::error::{Code, code_of, kind_of};
     use crate::host::{Draft, NoProgress};
-    use crate::io::ReadAt;
     use crate::model::command::Command;
     use crate::model::name::SnapshotName;
     use crate::model::retention::Policy;
     use crate::model::snapshot::{Manifest, Snapshot, State};
-    use crate::store::{Opened, PublishedSnapshot};
+    use crate::store::{Opened, Owner, PublishedSnapshot, VerifiedFile};
 
     /// Two snapshots, of a list that may be incomplete. Whoever deletes is wrong.
     struct Doubtful(bool, bool);
@@ -185,6 +184,7 @@ mod tests {
                 state: State::Unverified,
                 manifest: None,
                 key_revisions: None,
+                cluster_id: None,
             };
             let snapshots = vec![row("on-demand-n-1"), row("on-demand-n-2")];
             Ok(Listing { snapshots, complete: self.0, manifests_readable: self.1 })
@@ -195,17 +195,8 @@ mod tests {
         fn write_manifest(&self, _: &Manifest) -> Result<()> {
             panic!("records")
         }
-        fn draft(&self) -> Result<Draft> {
-            panic!("drafts")
-        }
-        fn upload(
-            &self,
-            _: &SnapshotName,
-            _: &dyn ReadAt,
-            _: &Manifest,
-            _: &dyn Progress,
-        ) -> Result<Snapshot> {
-            panic!("puts")
+        fn amend(&self, _: &str, _: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
+            panic!("amends")
         }
         fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
             panic!("deletes {files:?}")
@@ -216,6 +207,9 @@ mod tests {
     }
 
     impl LocalStore for Doubtful {
+        fn draft(&self) -> Result<Draft> {
+            panic!("drafts")
+        }
         fn unused_name(&self, _: &SnapshotName) -> Result<SnapshotName> {
             panic!("looks for a name")
         }
@@ -228,13 +222,16 @@ mod tests {
     }
 
     impl RemoteStore for Doubtful {
+        fn upload(&self, _: &SnapshotName, _: &VerifiedFile<'_>, _: &dyn Progress) -> Result<Snapshot> {
+            panic!("puts")
+        }
         fn abort_stale_uploads(&self, _: &dyn Fn(&str, u64) -> bool, _: &[&str]) -> usize {
             panic!("sweeps")
         }
         fn url(&self) -> String {
             "s3://b".to_owned()
         }
-        fn node_of(&self, _: &str) -> Result<Option<String>> {
+        fn owner_of(&self, _: &str) -> Result<Option<Owner>> {
             Ok(None)
         }
     }

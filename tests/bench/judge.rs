@@ -50,6 +50,7 @@ fn snapshots(location: &str, in_bucket: bool) -> Vec<Snapshot> {
             manifest: (!in_bucket && state == State::Verified)
                 .then(|| manifest((COUNT - i).cast_signed(), 1000 + i % 50)),
             key_revisions: (in_bucket && state == State::Verified).then_some(1000 + i % 50),
+            cluster_id: None,
             file,
         }
     };

@@ -245,6 +245,7 @@ fn every_field_of_report_row_and_manifest_is_described() {
             state: State::Verified,
             manifest: Some(manifest),
             key_revisions: None,
+            cluster_id: None,
         };
         fields(&serde_json::to_value(Row::from_snapshot(&snapshot, None)).unwrap(), "", &mut program[1]);
     }

@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
 use k3s_snapshot::model::snapshot::Manifest;
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
 
-use crate::conformance::{bytes, manifest};
+use crate::conformance::{bytes, manifest, upload};
 use crate::prune::{DAY, Folder, NODE, sorted, verdicts};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
 use crate::support::etcd::Etcd;
@@ -268,7 +267,7 @@ fn the_guards_hold_in_a_bucket() {
     assert_eq!(reasons(&run, &bad).1, ["no newer one is proven"]);
     assert_eq!(reasons(&run, &cut), ("bad".into(), vec!["bad, and a newer one is proven".into()]));
     assert_eq!(two.objects(), sorted(vec![unproven[0].clone(), bad.clone(), proven[0].clone()]));
-    assert!(two.all().contains(&format!(".metadata/{bad}.bad.json")));
+    assert!(two.all().contains(&format!(".metadata/{bad}.corrupt.6f9c1f0e.json")));
 
     // The names of the manifests tell of a fall of the entries: nothing has to be read for it.
     let two = Two::new();
@@ -387,9 +386,9 @@ fn three_nodes_share_a_bucket() {
     let put = |base: &str, node: &str, days: u64| {
         let name = SnapshotName::new(base, node, newest - days * DAY, Suffix::Plain);
         let known = Manifest { node: Some(node.into()), base: None, ..manifest(&data.0) };
-        store.upload(&name, &data, &known, &NoProgress).unwrap();
+        upload(&store, &name, &data, &known).unwrap();
         if days % 2 == 1 {
-            let own = format!("{HOME}.metadata/{name}.3.json");
+            let own = format!("{HOME}.metadata/{name}.3.6f9c1f0e.json");
             fs::remove_file(two.bucket.object(&own)).unwrap();
         }
         name.to_string()
@@ -498,12 +497,11 @@ fn in_a_bucket_that_keeps_versions_a_prune_hides_and_says_so() {
     require!(moto::program());
     let moto = Moto::start(&[("x-amz-bucket-object-lock-enabled", "true")]);
     let folder = Folder::new();
-    let scratch = tempfile::tempdir().unwrap();
-    let store = S3::new(moto.settings(), scratch.path().to_owned()).unwrap();
+    let store = S3::new(moto.settings()).unwrap();
     let data = Bytes(bytes(1, 4));
     let put = |days: u64| {
         let name = SnapshotName::new("on-demand", NODE, folder.newest - days * DAY, Suffix::Plain);
-        store.upload(&name, &data, &manifest(&data.0), &NoProgress).unwrap();
+        upload(&store, &name, &data, &manifest(&data.0)).unwrap();
         name.to_string()
     };
     let all: Vec<String> = (0..4).map(put).collect();

@@ -63,6 +63,7 @@ fn file_in(location: &str, file: &str, state: State, key_revisions: u64) -> Snap
         state,
         manifest: (state == State::Verified).then(|| manifest(file, key_revisions)),
         key_revisions: None,
+        cluster_id: None,
         file: file.into(),
     }
 }
