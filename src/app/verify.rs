@@ -47,7 +47,7 @@ impl Command for cli::Verify {
             token: token.as_deref(),
             store: bucket.as_ref().map_or(&local as &dyn Store, |b| b),
             open_dir: &|dir| Box::new(cx.store_of(dir)),
-            scratch: &|| cx.scratch(),
+            scratch: &|size| cx.scratch(size),
         };
         commands::verify::run(&request, cx.progress, report)
     }

@@ -83,8 +83,8 @@ fn policy(merged: &Layer, zone: TimeZone, place: Location) -> Result<Policy> {
     let (last, last_s3) = (count(LAST)?, count(LAST_S3)?);
     let policy = Policy {
         last: match place {
-            Location::Folder => last,
-            Location::Bucket => last_s3.or(last),
+            Location::Local => last,
+            Location::S3 => last_s3.or(last),
         },
         hourly: or_none("keep-hourly")?,
         daily: or_none("keep-daily")?,
@@ -164,12 +164,12 @@ mod tests {
             ("0 for the bucket keeps all of it", vec![flag(LAST_S3, "0")], Some(5), Some(0), 0),
         ];
         for (what, said, here, there, daily) in rows {
-            for (place, last) in [(Location::Folder, here), (Location::Bucket, there)] {
+            for (place, last) in [(Location::Local, here), (Location::S3, there)] {
                 let policy = in_place(said, place).unwrap();
                 assert_eq!((policy.last, policy.daily), (*last, *daily), "{what}, {place:?}");
             }
         }
-        let policy = in_place(&[flag("keep-within", "2d")], Location::Folder).unwrap();
+        let policy = in_place(&[flag("keep-within", "2d")], Location::Local).unwrap();
         assert_eq!(policy.within, Some(172_800));
     }
 
@@ -196,15 +196,19 @@ mod tests {
                 (*key, OptionValue { values: vec![(*value).to_owned()], origin: origin.clone() })
             };
             all.set_base("timer".into(), own.iter().map(entry).collect());
-            let policies = policies(&all, &TimeZone::UTC, Location::Folder).unwrap();
-            let of = policies.of("timer");
+            let policies = policies(&all, &TimeZone::UTC, Location::Local).unwrap();
+            let of = policies.for_base("timer");
             assert_eq!((of.last, of.daily, of.weekly), (*last, *daily, *weekly), "{what}");
-            assert_eq!(policies.of("other").daily, in_place(said, Location::Folder).unwrap().daily, "{what}");
+            assert_eq!(
+                policies.for_base("other").daily,
+                in_place(said, Location::Local).unwrap().daily,
+                "{what}"
+            );
         }
         let mut all = merged(&[]);
         let entry = OptionValue { values: vec!["0".into()], origin: ours("", "").2 };
         all.set_base("timer".into(), [("keep-daily", entry)].into());
-        let e = policies(&all, &TimeZone::UTC, Location::Bucket).unwrap_err();
+        let e = policies(&all, &TimeZone::UTC, Location::S3).unwrap_err();
         assert_eq!(kind_of(&e), Kind::Config);
         assert!(format!("{e:#}").contains("'timer'"), "{e:#}");
     }
@@ -221,7 +225,7 @@ mod tests {
             (flag("keep-within", "0s"), Kind::Usage),
             (ours("keep-within", "soon"), Kind::Config),
         ] {
-            let e = in_place(std::slice::from_ref(&said), Location::Folder).unwrap_err();
+            let e = in_place(std::slice::from_ref(&said), Location::Local).unwrap_err();
             assert_eq!(kind_of(&e), kind, "{said:?}");
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::Progress;
-use super::fs::{make_folder, permission_context};
+use super::fs::{create_dir, permission_context};
 use crate::error::{Code, Fault};
 
 /// Between two tries. The kernel has no lock that is waited for with a limit.
@@ -28,7 +28,7 @@ impl Lock {
         patience: Duration,
         progress: &dyn Progress,
     ) -> Result<Lock> {
-        make_folder(run_dir)?;
+        create_dir(run_dir)?;
         let real = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
         let hash = Sha256::digest(real.as_os_str().as_encoded_bytes());
         let hash: String = hash.iter().take(6).map(|b| format!("{b:02x}")).collect();

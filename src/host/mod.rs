@@ -3,10 +3,12 @@
 
 pub mod copy;
 pub mod datastore;
+mod draft;
 pub mod file_tree;
 pub mod fs;
 pub mod k3s;
 pub mod lock;
+mod naming;
 pub mod notify;
 pub mod open_files;
 pub mod ports;
@@ -22,7 +24,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub use fs::{Draft, FileAt, Published};
+pub use draft::{Draft, Published, PublishedFile};
+pub use fs::FileAt;
+pub(crate) use naming::is_temp_name;
 pub use ports::Listener;
 pub use readyz::Ready;
 pub use server_files::ServerFiles;

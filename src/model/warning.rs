@@ -58,6 +58,7 @@ warnings! {
     SnapshotGone "snapshot-gone" "A snapshot was deleted while the command ran."
     TidyFailed "tidy-failed" "Files that are no longer needed could not be removed."
     TokenMismatch "token-mismatch" "The server token does not open the snapshot."
+    UnknownCluster "unknown-cluster" "Snapshots of an unknown cluster are kept and not counted by the retention policy."
     UploadSkipped "upload-skipped" "A pending upload was skipped."
     UploadUnverified "upload-unverified" "The store reports no checksum for an uploaded snapshot."
 }

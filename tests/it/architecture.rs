@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["distribution", "error", "model", "util"]),
     ("host", &["distribution", "error", "inspect", "io", "model", "util"]),
     ("archive", &["error", "host::NoProgress", "host::Progress", "inspect", "io"]),
-    ("source", &["error", "host::Draft", "host::Progress", "inspect", "io", "model", "util"]),
+    ("source", &["error", "host::Draft", "host::FileAt", "host::Progress", "inspect", "io", "model", "util"]),
     ("store", &["distribution", "error", "host", "inspect", "io", "model", "util"]),
     // Commands use traits and values, never a concrete source or store.
     (

@@ -11,12 +11,12 @@
 
 mod architecture;
 mod bolt_writer;
-mod churn;
 mod clone;
 mod conformance;
 mod content;
 mod corruption;
 mod documents;
+mod false_positives;
 mod generator;
 mod import_circles;
 mod language;

@@ -7,14 +7,13 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use k3s_snapshot::error::{Code, Kind};
-use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
 use k3s_snapshot::model::snapshot::Manifest;
 use k3s_snapshot::model::warning::WarningCode;
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
 
-use crate::conformance::{bytes, manifest};
+use crate::conformance::{bytes, manifest, upload};
 use crate::prune::{DAY, Folder, NODE, actions, sorted};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
 use crate::support::cli::{Run, Tool, text};
@@ -296,7 +295,7 @@ fn guards_apply_in_a_bucket() {
     assert_eq!(reasons(&run, &corrupt), ("corrupt".into(), 1));
     assert_eq!(reasons(&run, &cut), ("corrupt".into(), 1));
     assert_eq!(two.objects(), sorted(vec![unverified[0].clone(), corrupt.clone(), verified[0].clone()]));
-    assert!(two.all().contains(&format!(".metadata/{corrupt}.corrupt.json")));
+    assert!(two.all().contains(&format!(".metadata/{corrupt}.corrupt.6f9c1f0e.json")));
 
     // The names of the manifests have the number of key revisions: nothing is read to see that it dropped.
     let two = Two::new();
@@ -413,9 +412,9 @@ fn nodes_that_share_a_bucket_prune_their_own_snapshots() {
     let put = |base: &str, node: &str, days: u64| {
         let name = SnapshotName::new(base, node, newest - days * DAY, Suffix::Plain);
         let known = Manifest { node: Some(node.into()), base: None, ..manifest(&data.0) };
-        store.upload(&name, &data, &known, &NoProgress).unwrap();
+        upload(&store, &name, &data, &known).unwrap();
         if days % 2 == 1 {
-            let own = format!("{HOME}.metadata/{name}.3.json");
+            let own = format!("{HOME}.metadata/{name}.3.6f9c1f0e.json");
             fs::remove_file(two.bucket.object(&own)).unwrap();
         }
         name.to_string()
@@ -522,12 +521,11 @@ fn prune_in_a_bucket_that_keeps_versions_hides_the_objects() {
     require!(moto::program());
     let moto = Moto::start(&[("x-amz-bucket-object-lock-enabled", "true")]);
     let folder = Folder::new();
-    let scratch = tempfile::tempdir().unwrap();
-    let store = S3::new(moto.settings(), scratch.path().to_owned()).unwrap();
+    let store = S3::new(moto.settings()).unwrap();
     let data = Bytes(bytes(1, 4));
     let put = |days: u64| {
         let name = SnapshotName::new("manual", NODE, folder.newest - days * DAY, Suffix::Plain);
-        store.upload(&name, &data, &manifest(&data.0), &NoProgress).unwrap();
+        upload(&store, &name, &data, &manifest(&data.0)).unwrap();
         name.to_string()
     };
     let all: Vec<String> = (0..4).map(put).collect();

@@ -169,6 +169,7 @@ fn full_report() -> Report {
             state: State::Verified,
             manifest: Some(manifest),
             key_revisions: None,
+            cluster_id: None,
         };
         report.snapshots.push(Row::from_snapshot(&snapshot, None));
     }

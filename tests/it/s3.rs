@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::conformance::{bytes, manifest, name};
+use crate::conformance::{bytes, manifest, name, upload};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
 use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
@@ -17,7 +17,6 @@ use crate::support::memory::Bytes;
 use crate::support::ports::{Ports, free_port};
 use crate::support::process;
 use crate::support::require::{self, require};
-use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::store::Store;
 
 pub(crate) fn root() -> K3sRoot {
@@ -216,10 +215,7 @@ fn list_shows_folder_and_bucket_and_details_on_demand() {
     let (bucket, root) = (Bucket::start(), root());
     fs::create_dir_all(root.snapshots()).unwrap();
     let data = Bytes(bytes(1, 4));
-    bucket
-        .store()
-        .upload(&name("on-demand-server-1", 1_795_339_215), &data, &manifest(&data.0), &NoProgress)
-        .unwrap();
+    upload(&bucket.store(), &name("on-demand-server-1", 1_795_339_215), &data, &manifest(&data.0)).unwrap();
     bucket.plant("backups/k3s/etcd-snapshot-server-2-1795339216", &data.0);
     bucket.plant("backups/k3s-other/etcd-snapshot-server-2-1795339217", &data.0);
     bucket.plant("backups/k3s/.metadata/etcd-snapshot-server-2-1795339216", b"{}");

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k3s_snapshot::error::{Kind, hint_of, kind_of};
-use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::snapshot::State;
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
 
-use crate::conformance::{bytes, manifest, name};
+use crate::conformance::{bytes, manifest, name, upload};
 use crate::s3::{plain, root, says};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
 use crate::support::cli::Tool;
@@ -21,8 +20,8 @@ use crate::support::memory::Bytes;
 use crate::support::moto::{self, Moto};
 use crate::support::require::{self, require};
 
-fn store(moto: &Moto, scratch: &Path) -> S3 {
-    S3::new(moto.settings(), scratch.to_owned()).unwrap()
+fn store(moto: &Moto) -> S3 {
+    S3::new(moto.settings()).unwrap()
 }
 
 fn tool(verb: &str, root: &K3sRoot, url: &str) -> Tool {
@@ -57,20 +56,18 @@ fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
     let moto = Moto::start(&[("x-amz-bucket-object-lock-enabled", "true")]);
     let rule = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
     assert_eq!(moto.ask("PUT", "?object-lock", &[], rule).0, 200);
-    let scratch = tempfile::tempdir().unwrap();
-    let store = store(&moto, scratch.path());
+    let store = store(&moto);
     // In one piece and in parts.
     for (at, blocks) in [(5, 4), (6, 25_000)] {
         let data = Bytes(bytes(at, blocks));
-        let put = store.upload(&name("on-demand-n", at), &data, &manifest(&data.0), &NoProgress).unwrap();
+        let put = upload(&store, &name("on-demand-n", at), &data, &manifest(&data.0)).unwrap();
         assert_eq!(put.state, State::Verified);
         let (_, headers, _) = moto.ask("HEAD", &format!("/backups/k3s/on-demand-n-{at}"), &[], "");
         // moto does not lock by default what came in parts; that a part needs a checksum, `front.rs` sees to.
         let mode = headers.get("x-amz-object-lock-mode").map(|m| m.to_str().unwrap());
         assert_eq!(mode, (at == 5).then_some("COMPLIANCE"), "{headers:?}");
         let other = Bytes(bytes(at + 10, blocks));
-        let again =
-            store.upload(&name("on-demand-n", at), &other, &manifest(&other.0), &NoProgress).err().unwrap();
+        let again = upload(&store, &name("on-demand-n", at), &other, &manifest(&other.0)).err().unwrap();
         assert_eq!(kind_of(&again), Kind::Refused, "{again:#}");
     }
     // A verdict is written over an older one: the old version stays, the new one counts.
@@ -102,7 +99,7 @@ fn a_locked_snapshot_that_the_store_does_not_let_go_is_told_one_by_one() {
     let store = bucket.store();
     let data = Bytes(bytes(1, 4));
     for at in [5, 6] {
-        store.upload(&name("a", at), &data, &manifest(&data.0), &NoProgress).unwrap();
+        upload(&store, &name("a", at), &data, &manifest(&data.0)).unwrap();
     }
     store.list().unwrap();
     let answer = "<DeleteResult><Deleted><Key>backups/k3s/a-6</Key></Deleted><Error><Key>backups/k3s/a-5</Key><Code>AccessDenied</Code><Message>Object is WORM protected and cannot be overwritten</Message></Error></DeleteResult>";
@@ -117,7 +114,7 @@ fn a_locked_snapshot_that_the_store_does_not_let_go_is_told_one_by_one() {
     assert!(results[1].1.is_ok());
     // What stays keeps its manifest.
     let keys = bucket.keys();
-    let there = |file: &str| keys.contains(&format!("backups/k3s/.metadata/{file}.3.json"));
+    let there = |file: &str| keys.contains(&format!("backups/k3s/.metadata/{file}.3.6f9c1f0e.json"));
     assert!(there("a-5") && !there("a-6"), "{keys:?}");
     bucket.front.plan(&[(0, Fault::Refuse(403, "ObjectLocked"))]);
     let results = store.delete(&["a-5"]);
@@ -130,8 +127,7 @@ fn of_several_versions_the_newest_counts() {
     let moto = Moto::start(&[]);
     let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
     assert_eq!(moto.ask("PUT", "?versioning", &[], on).0, 200);
-    let scratch = tempfile::tempdir().unwrap();
-    let store = store(&moto, scratch.path());
+    let store = store(&moto);
     let (old, new) = (bytes(1, 4), bytes(2, 6));
     for text in [&old, &new] {
         let text = std::str::from_utf8(text).unwrap();

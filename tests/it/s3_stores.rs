@@ -10,14 +10,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k3s_snapshot::error::{Kind, kind_of};
-use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::model::s3_config::{CustomerKey, Encryption, Objects};
 use k3s_snapshot::model::snapshot::{Snapshot, State};
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
 use serde_json::Value;
 
-use crate::conformance::{bytes, manifest, name};
+use crate::conformance::{bytes, manifest, name, upload};
 use crate::s3::{plain, root, says};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
 use crate::support::front::Fault;
@@ -29,7 +28,7 @@ const BLOCKS: [usize; 2] = [4, 11_000];
 
 fn put(store: &S3, at: u64, blocks: usize) -> anyhow::Result<Snapshot> {
     let data = Bytes(bytes(at, blocks));
-    store.upload(&name("a", at), &data, &manifest(&data.0), &NoProgress)
+    upload(store, &name("a", at), &data, &manifest(&data.0))
 }
 
 /// What the manifest says that the object was proven by.
@@ -110,8 +109,7 @@ fn keys_that_may_not_do_everything_still_save() {
             assert_eq!(there.state, State::Verified, "{who}");
             // Never over another, although nobody can look.
             let other = Bytes(bytes(at + 1000, blocks));
-            let e =
-                bucket.store().upload(&name("a", at), &other, &manifest(&other.0), &NoProgress).unwrap_err();
+            let e = upload(&bucket.store(), &name("a", at), &other, &manifest(&other.0)).unwrap_err();
             assert_eq!(kind_of(&e), Kind::Refused, "{who}: {e:#}");
             bucket.front.deny(&[]);
             assert_eq!(state_of(&bucket.store(), &there.file), State::Verified, "{who}");

@@ -152,7 +152,7 @@ pub(super) fn fits(req: &Request, content: &Content) -> Result<String> {
         )
         .hint("K3s could not start on it. Restore another snapshot.")
     })?;
-    if parsed.ca_hash.as_ref().is_some_and(|own| opened.fits(own) == Some(false)) {
+    if parsed.ca_hash.as_ref().is_some_and(|own| opened.matches_ca(own) == Some(false)) {
         return Err(refuse(
             "the server token names another certificate authority than the snapshot's".to_owned(),
         )

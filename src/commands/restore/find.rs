@@ -154,7 +154,7 @@ pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mu
         .with_context(|| format!("proving '{}'", file.escape_debug()))?;
     let mut findings: Vec<String> = examined.findings.iter().map(ToString::to_string).collect();
     if !inspect::has_magic(&data) {
-        findings = vec![not_a_snapshot().to_string()];
+        findings = vec![not_a_snapshot(&data).to_string()];
     }
     let digest = examined.digests.map(|d| Digest(d.file)).context("hashing the snapshot")?;
     if let Some(old) = found.recorded.as_ref().filter(|m| m.verified_at.is_some() && m.plain_sha256 != digest)
@@ -169,7 +169,7 @@ pub(super) fn prove(found: &Found, req: &Request, machine: &Machine, report: &mu
         return Err(damaged(file, &findings));
     }
     let db_len = inspect::database_len(data.size()).map_err(|f| damaged(file, &[f.to_string()]))?;
-    let content = inspect::content(&data, db_len, None)
+    let content = inspect::read_content(&data, db_len, None)
         .with_context(|| format!("reading '{}'", file.escape_debug()))?
         .map_err(|all| damaged(file, &all.iter().map(ToString::to_string).collect::<Vec<_>>()))?;
     let row = Row::from_snapshot(&found.snapshot, None);

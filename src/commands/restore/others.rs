@@ -3,7 +3,7 @@
 
 use super::check::other;
 use super::{Machine, Request};
-use crate::inspect::Content;
+use crate::inspect::{AddressKind, Content};
 use crate::model::runbook::{self, Place, Role, Task, host_of, node_of};
 
 /// Another member of etcd: its name, and where clients reach it.
@@ -23,15 +23,21 @@ pub(super) fn orders(
     };
     let mut said: Vec<runbook::Machine> = Vec::new();
     if let Some(content) = content {
-        said.extend(content.nodes.iter().map(|n| runbook::Machine {
-            name: n.name.clone(),
-            addresses:
-                n.addresses.iter().filter(|a| a.kind != "Hostname").map(|a| a.address.clone()).collect(),
-            role: match (n.etcd, n.control_plane) {
-                (true, _) => Role::Server,
-                (_, true) => Role::ControlPlane,
-                _ => Role::Agent,
-            },
+        said.extend(content.nodes.iter().map(|n| {
+            runbook::Machine {
+                name: n.name.clone(),
+                addresses: n
+                    .addresses
+                    .iter()
+                    .filter(|a| a.kind != AddressKind::Hostname)
+                    .map(|a| a.address.clone())
+                    .collect(),
+                role: match (n.etcd, n.control_plane) {
+                    (true, _) => Role::Server,
+                    (_, true) => Role::ControlPlane,
+                    _ => Role::Agent,
+                },
+            }
         }));
         let members = content.facts.members.iter();
         said.extend(

@@ -130,7 +130,7 @@ fn aim(machine: &Machine, record: &RestoreState) -> Result<Aim> {
 fn read(machine: &Machine, record: &RestoreState) -> Result<inspect::Content> {
     let data = machine.site.open(&record.pinned)?;
     let db_len = inspect::database_len(crate::io::ReadAt::size(&data)).map_err(|f| anyhow!("{f}"))?;
-    inspect::content(&data, db_len, None).context("reading the snapshot again")?.map_err(|all| {
+    inspect::read_content(&data, db_len, None).context("reading the snapshot again")?.map_err(|all| {
         anyhow!(
             "the pinned snapshot is damaged: {}",
             all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")

@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
         if let Some(name) = self.machine.site.member_name().filter(|n| *n != member.name) {
             anyhow::bail!("the etcd that answers is '{}', not '{name}'", member.name.escape_debug());
         }
-        Ok(match self.machine.live.holds(content.facts.revision, content.live, &content.sample)? {
+        Ok(match self.machine.live.holds(content.facts.revision, content.live_keys, &content.sample)? {
             // It was compared while it was at rest.
             Comparison::Equal | Comparison::Compacted => None,
             Comparison::Differs(what) => {
@@ -372,7 +372,7 @@ pub(super) fn ms(d: Duration) -> u64 {
 /// The content of a database that nobody has open, up to a revision.
 pub(super) fn at_rest(file: FileAt, upto: Option<i64>) -> Result<Content> {
     let (data, db_len) = inspect::open_offline(file)?.map_err(|f| anyhow!("it is damaged: {f}"))?;
-    inspect::content(&data as &dyn ReadAt, db_len, upto)?.map_err(|all| {
+    inspect::read_content(&data as &dyn ReadAt, db_len, upto)?.map_err(|all| {
         anyhow!("it is damaged: {}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     })
 }

@@ -10,13 +10,13 @@ use super::{ServerFiles, WORK};
 use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::file_tree;
-use crate::host::fs::{make_folder, sync_folder};
+use crate::host::fs::{create_dir, sync_dir};
 use crate::model::restore::{BackupEntry, Identity, RestoreState};
 
 impl ServerFiles {
     /// Which folder etcd's database is.
     pub fn live(&self) -> Result<Option<Identity>> {
-        file_tree::identity(&self.etcd())
+        file_tree::inode_id(&self.etcd())
     }
 
     /// What is to be kept, in the order in which it goes back, and where the copies are to lie. Nothing is copied yet.
@@ -59,13 +59,13 @@ impl ServerFiles {
             file_tree::remove(folder)?;
             // Nothing is made where K3s has nothing: a new machine.
             if folder.ancestors().nth(2).is_some_and(Path::is_dir) {
-                make_folder(folder)?;
+                create_dir(folder)?;
             }
         }
         for kept in &mut all {
-            if file_tree::identity(&kept.path)?.is_some() {
+            if file_tree::inode_id(&kept.path)?.is_some() {
                 file_tree::copy(&kept.path, &kept.copy)?;
-                kept.identity = file_tree::identity(&kept.copy)?;
+                kept.identity = file_tree::inode_id(&kept.copy)?;
             }
         }
         for folder in folders.iter().filter(|f| f.is_dir()) {
@@ -88,7 +88,7 @@ impl ServerFiles {
 
     fn database_back(&self, record: &RestoreState) -> Result<Option<PathBuf>> {
         let (db, etcd) = (self.db(), self.etcd());
-        let now = file_tree::identity(&etcd)?;
+        let now = file_tree::inode_id(&etcd)?;
         let was = match (record.live_database, now) {
             (Some(live), Some(now)) if now.is(live) => return Ok(None),
             (Some(live), _) => Some(self.find(live)?),
@@ -97,12 +97,13 @@ impl ServerFiles {
         };
         let mut evidence = None;
         if now.is_some() {
-            let aside = file_tree::free(&db.join(format!("{}{}", distribution::ETCD_FAILED, record.id)))?;
-            file_tree::shift(&etcd, &aside)?;
+            let aside =
+                file_tree::unused_path(&db.join(format!("{}{}", distribution::ETCD_FAILED, record.id)))?;
+            file_tree::rename_noreplace(&etcd, &aside)?;
             evidence = Some(aside);
         }
         if let Some(was) = was {
-            file_tree::shift(&was, &etcd)?;
+            file_tree::rename_noreplace(&was, &etcd)?;
         }
         Ok(evidence)
     }
@@ -113,7 +114,7 @@ impl ServerFiles {
         let context = || format!("looking for the database that was live in '{}'", db.display());
         for entry in std::fs::read_dir(&db).with_context(context)? {
             let path = entry.with_context(context)?.path();
-            if path.is_dir() && file_tree::identity(&path)?.is_some_and(|i| i.is(live)) {
+            if path.is_dir() && file_tree::inode_id(&path)?.is_some_and(|i| i.is(live)) {
                 return Ok(path);
             }
         }
@@ -156,26 +157,26 @@ impl ServerFiles {
     /// Deletes one of them.
     pub fn discard(&self, old: &Path) -> Result<()> {
         file_tree::remove(old)?;
-        sync_folder(&self.db())
+        sync_dir(&self.db())
     }
 }
 
 /// Puts one thing back, unless it is as it was. Which of the two is the copy is told by its inode, so that this can be done
 /// again at any point.
 fn back(kept: &BackupEntry) -> Result<()> {
-    let now = file_tree::identity(&kept.path)?;
+    let now = file_tree::inode_id(&kept.path)?;
     let Some(copy) = kept.identity else {
         // There was nothing.
         if now.is_some() {
             file_tree::remove(&kept.path)?;
-            sync_folder(kept.path.parent().unwrap_or(&kept.path))?;
+            sync_dir(kept.path.parent().unwrap_or(&kept.path))?;
         }
         return Ok(());
     };
     if now.is_some_and(|n| n.is(copy)) || now.is_some() && is_as_it_was(kept)? {
         return Ok(());
     }
-    if file_tree::identity(&kept.copy)?.is_none_or(|c| !c.is(copy)) {
+    if file_tree::inode_id(&kept.copy)?.is_none_or(|c| !c.is(copy)) {
         return Err(
             Fault::new(Code::RollbackFailed, format!("the copy '{}' is gone", kept.copy.display())).into()
         );
@@ -184,11 +185,11 @@ fn back(kept: &BackupEntry) -> Result<()> {
         let mut aside = kept.copy.clone().into_os_string();
         aside.push(".rewritten");
         file_tree::remove(Path::new(&aside))?;
-        file_tree::shift(&kept.path, Path::new(&aside))?;
+        file_tree::rename_noreplace(&kept.path, Path::new(&aside))?;
     }
-    file_tree::shift(&kept.copy, &kept.path)
+    file_tree::rename_noreplace(&kept.copy, &kept.path)
 }
 
 fn is_as_it_was(kept: &BackupEntry) -> Result<bool> {
-    Ok(file_tree::identity(&kept.copy)?.is_some() && file_tree::same(&kept.path, &kept.copy)?)
+    Ok(file_tree::inode_id(&kept.copy)?.is_some() && file_tree::is_identical(&kept.path, &kept.copy)?)
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::fs::{make_folder, sync_folder};
+use super::fs::{create_dir, sync_dir};
 use super::{Draft, FileAt, Published, file_tree};
 use crate::distribution;
 use crate::error::{Code, Fault};
@@ -64,12 +64,12 @@ impl ServerFiles {
         for (folder, mode) in [(self.data_dir.clone(), 0o755), (self.server(), 0o700), (self.db(), 0o700)] {
             match fs::DirBuilder::new().recursive(true).mode(mode).create(&folder) {
                 Err(e) => Err(e).with_context(|| format!("creating '{}'", folder.display()))?,
-                Ok(()) => sync_folder(folder.parent().unwrap_or(&folder))?,
+                Ok(()) => sync_dir(folder.parent().unwrap_or(&folder))?,
             }
         }
         let work = self.db().join(WORK);
-        make_folder(&work)?;
-        sync_folder(&self.db())?;
+        create_dir(&work)?;
+        sync_dir(&self.db())?;
         Ok(work)
     }
 
@@ -82,7 +82,7 @@ impl ServerFiles {
         // A link in the folder leads to another file, which may be exchanged: the file itself is meant.
         let file = snapshot.canonicalize().with_context(context)?;
         match fs::hard_link(&file, &pinned) {
-            Ok(()) => sync_folder(&self.db().join(WORK))?,
+            Ok(()) => sync_dir(&self.db().join(WORK))?,
             Err(e) => {
                 log::debug!("no second name for '{}' ({e}); it is copied", file.display());
                 let data = FileAt::new(File::open(&file).with_context(context)?)?;
@@ -149,14 +149,14 @@ impl ServerFiles {
     /// Whether a reset without a fault has left what it has to: a database with its log, the mark of a reset, and the one
     /// that was live moved aside. Says what is missing.
     pub fn after_reset(&self, record: &RestoreState) -> Result<Result<(), String>> {
-        let missing = |path: &Path| Ok::<bool, anyhow::Error>(file_tree::identity(path)?.is_none());
+        let missing = |path: &Path| Ok::<bool, anyhow::Error>(file_tree::inode_id(path)?.is_none());
         if missing(&self.data_dir.join(distribution::ETCD_WAL))? {
             return Ok(Err("there is no new log of etcd".to_owned()));
         }
         if missing(&self.data_dir.join(distribution::RESET_FLAG))? {
             return Ok(Err("K3s has not marked the reset as done".to_owned()));
         }
-        let live = file_tree::identity(&self.etcd())?;
+        let live = file_tree::inode_id(&self.etcd())?;
         if record.live_database.is_some_and(|was| live.is_some_and(|now| now.is(was))) {
             return Ok(Err("the database is still the one that was live".to_owned()));
         }
@@ -183,10 +183,10 @@ impl ServerFiles {
     /// rewrites it where it lies.
     pub fn set_aside(&self, now: u64, copy: bool) -> Result<()> {
         let (etcd, old) = (self.etcd(), self.db().join(format!("{}{now}", distribution::ETCD_OLD)));
-        if file_tree::identity(&etcd)?.is_none() {
+        if file_tree::inode_id(&etcd)?.is_none() {
             return Ok(());
         }
-        file_tree::shift(&etcd, &old)?;
+        file_tree::rename_noreplace(&etcd, &old)?;
         if copy {
             file_tree::copy(&old, &etcd)?;
             self.settle()?;
@@ -222,14 +222,14 @@ impl ServerFiles {
     pub fn unmark(&self) -> Result<()> {
         let flag = self.data_dir.join(distribution::RESET_FLAG);
         file_tree::remove(&flag)?;
-        sync_folder(&self.db())
+        sync_dir(&self.db())
     }
 
     /// Waits until K3s cannot meet a folder of its own: it names what it moves aside by the second.
     pub fn wait_for_a_free_second(&self, now: &dyn Fn() -> u64, pause: &dyn Fn()) -> Result<()> {
         for _ in 0..50 {
             let name = format!("{}{}", distribution::ETCD_OLD, now());
-            if file_tree::identity(&self.db().join(name))?.is_none() {
+            if file_tree::inode_id(&self.db().join(name))?.is_none() {
                 return Ok(());
             }
             pause();

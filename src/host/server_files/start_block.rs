@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::ServerFiles;
 use crate::error::{Code, Fault};
-use crate::host::fs::{make_folder, sync_folder};
+use crate::host::fs::{create_dir, sync_dir};
 use crate::host::{Draft, file_tree};
 
 const GATE: &str = "start-blocked";
@@ -29,12 +29,12 @@ impl ServerFiles {
 
     /// Whether the gate is closed, as far as files tell.
     pub fn is_closed(&self) -> Result<bool> {
-        Ok(file_tree::identity(&self.gate())?.is_some())
+        Ok(file_tree::inode_id(&self.gate())?.is_some())
     }
 
     /// Closes the gate, durably. It holds once systemd has reloaded.
     pub fn close(&self) -> Result<()> {
-        make_folder(&self.state)?;
+        create_dir(&self.state)?;
         put(&self.state, GATE, "A restore is at work: see k3s-snapshot-restore(8).\n")?;
         let path = self.drop_in();
         let folder = path.parent().context("naming the drop-in")?;
@@ -43,7 +43,7 @@ impl ServerFiles {
                 .hint("Without that, K3s could be started on data that is not proven; so nothing was done.")
         };
         std::fs::create_dir_all(folder).with_context(refuse)?;
-        sync_folder(&self.units).with_context(refuse)?;
+        sync_dir(&self.units).with_context(refuse)?;
         // systemd expands %-specifiers here.
         let state = self.state.display().to_string().replace('%', "%%");
         let text = format!(
@@ -63,18 +63,18 @@ impl ServerFiles {
     /// Opens the gate, durably: the file first, which is enough for the next start; then the drop-in.
     pub fn unbar(&self) -> Result<()> {
         file_tree::remove(&self.gate())?;
-        file_tree::sweep(&self.state, GATE)?;
+        file_tree::remove_temp_copies(&self.state, GATE)?;
         if self.state.is_dir() {
-            sync_folder(&self.state)?;
+            sync_dir(&self.state)?;
         }
         let path = self.drop_in();
         file_tree::remove(&path)?;
         let Some(folder) = path.parent().filter(|f| f.is_dir()) else { return Ok(()) };
-        file_tree::sweep(folder, DROP_IN)?;
-        sync_folder(folder)?;
+        file_tree::remove_temp_copies(folder, DROP_IN)?;
+        sync_dir(folder)?;
         // Ours if we made it; an administrator's own drop-ins keep it.
         if std::fs::remove_dir(folder).is_ok() {
-            sync_folder(&self.units)?;
+            sync_dir(&self.units)?;
         }
         Ok(())
     }

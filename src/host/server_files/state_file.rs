@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{ServerFiles, WORK};
 use crate::error::{Code, Fault};
-use crate::host::fs::{make_folder, sync_folder};
+use crate::host::fs::{create_dir, sync_dir};
 use crate::host::{Draft, file_tree};
 use crate::model::restore::{RECORD_VERSION, RestoreState};
 
@@ -43,7 +43,7 @@ impl ServerFiles {
 
     /// Writes the record, in place of the one before; on the disk when this returns.
     pub fn write(&self, record: &RestoreState) -> Result<()> {
-        make_folder(&self.state)?;
+        create_dir(&self.state)?;
         let context = || format!("writing '{}'", self.record_path().display());
         let mut text = serde_json::to_vec_pretty(record).with_context(context)?;
         text.push(b'\n');
@@ -54,7 +54,7 @@ impl ServerFiles {
 
     /// Removes our own folders beside K3s's files, and what a record that never got its name has left.
     pub fn clear_work(&self) -> Result<()> {
-        file_tree::sweep(&self.state, RECORD)?;
+        file_tree::remove_temp_copies(&self.state, RECORD)?;
         let mut folders = vec![self.db().join(WORK), self.server().join(WORK)];
         folders.extend(self.kubeconfig.parent().map(|p| p.join(WORK)));
         folders.iter().try_for_each(|f| file_tree::remove(f))
@@ -70,7 +70,7 @@ impl ServerFiles {
         self.clear_work()?;
         file_tree::remove(&self.record_path())?;
         if self.state.is_dir() {
-            sync_folder(&self.state)?;
+            sync_dir(&self.state)?;
         }
         Ok(())
     }

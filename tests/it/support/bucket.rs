@@ -50,7 +50,6 @@ pub(crate) fn settings(endpoint: &str) -> Settings {
 pub(crate) struct Bucket {
     pub(crate) front: Front,
     folder: tempfile::TempDir,
-    pub(crate) scratch: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -85,7 +84,7 @@ impl Bucket {
             }
         });
         let front = Front::to(port);
-        Bucket { front, folder, scratch: tempfile::tempdir().unwrap(), _runtime: runtime }
+        Bucket { front, folder, _runtime: runtime }
     }
 
     /// Settings that work.
@@ -100,7 +99,7 @@ impl Bucket {
     pub(crate) fn store_with(&self, change: impl FnOnce(&mut Settings)) -> S3 {
         let mut settings = self.settings();
         change(&mut settings);
-        S3::new(settings, self.scratch.path().to_owned()).unwrap()
+        S3::new(settings).unwrap()
     }
 
     /// An object's file on the server.

@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     Redirect,
     /// An answer that is no XML and no object.
     Garbage,
+    /// A web page with status 200, whatever is asked: an endpoint that is no S3.
+    Page,
     /// This document instead of the answer, with status 200.
     Answer(String),
     /// The answer, then the connection is closed without a word.
@@ -282,6 +284,23 @@ fn one(
                 std::thread::sleep(Duration::from_millis(100));
             }
             return Ok(false);
+        }
+        Some(Fault::Page) => {
+            let type_of_page = "content-type: text/html; charset=utf-8\r\n";
+            let page = b"<!doctype html><html><body>sign in</body></html>";
+            if request.method == "HEAD" {
+                let length = page.len();
+                client.write_all(
+                    format!(
+                        "HTTP/1.1 200 OK\r\n{type_of_page}etag: \"5f\"\r\ncontent-length: {length}\r\n\r\n"
+                    )
+                    .as_bytes(),
+                )?;
+            } else {
+                std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
+                answer(client, 200, type_of_page, page)?;
+            }
+            return Ok(!asks);
         }
         Some(Fault::Refuse(status, code)) => {
             // Without the body, as a server that does not want it.

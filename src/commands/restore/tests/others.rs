@@ -43,12 +43,12 @@ fn a_reset_keeps_the_data_and_the_database_that_was() {
     ] {
         let world = world(Operation::ClusterReset, answers);
         fs::write(world.db().join("reset-flag"), b"").unwrap();
-        let live = file_tree::identity(&world.db().join("etcd")).unwrap().unwrap();
+        let live = file_tree::inode_id(&world.db().join("etcd")).unwrap().unwrap();
         world.run(false).unwrap();
         assert!(world.serves() && world.restored());
         free(&world, "reset");
         let old = world.db().join("etcd-old-1800000000");
-        assert!(file_tree::identity(&old).unwrap().unwrap().is(live), "the database that was is kept");
+        assert!(file_tree::inode_id(&old).unwrap().unwrap().is(live), "the database that was is kept");
         assert_eq!(fs::read(old.join("member/wal/0.wal")).unwrap(), b"wal", "and not rewritten");
         assert_eq!(world.log.borrow().join(" "), log);
     }

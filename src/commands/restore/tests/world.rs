@@ -338,7 +338,7 @@ impl Before {
             )
             .unwrap();
         }
-        Before { etcd: file_tree::identity(&world.db().join("etcd")).unwrap().unwrap(), copy }
+        Before { etcd: file_tree::inode_id(&world.db().join("etcd")).unwrap().unwrap(), copy }
     }
 
     /// Nothing of K3s's is other than it was, and nobody bars it.
@@ -347,10 +347,10 @@ impl Before {
         for name in ["tls", "cred", "token", "db/etcd", "db/etcd-old-5"] {
             let (now, was) =
                 (world.data().join("server").join(name), self.copy.path().join(name.replace('/', "-")));
-            assert!(file_tree::same(&now, &was).unwrap(), "{what}: {name} is not as it was");
+            assert!(file_tree::is_identical(&now, &was).unwrap(), "{what}: {name} is not as it was");
         }
         assert!(
-            file_tree::identity(&world.db().join("etcd")).unwrap().unwrap().is(self.etcd),
+            file_tree::inode_id(&world.db().join("etcd")).unwrap().unwrap().is(self.etcd),
             "{what}: another database"
         );
         assert!(!world.db().join("etcd-old-1800000000").exists(), "{what}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The proof must never cry wolf: whatever a real etcd makes of its file by writing, deleting, compacting and
-//! defragmenting, a snapshot of it is proven. `ETCD_BIN_DIR` names another etcd to hold it against.
+//! Verification must not report damage in a healthy database: whatever a real etcd does to its file by writing, deleting,
+//! compacting and defragmenting, a snapshot of it is verified. `ETCD_BIN_DIR` selects another etcd.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::support::etcd::Etcd;
 use crate::support::objects::filler;
 use crate::support::require::{self, require};
 
-/// A small generator of the same numbers in every run.
+/// A repeatable sequence of numbers.
 struct Numbers(u64);
 
 impl Numbers {
@@ -22,10 +22,10 @@ impl Numbers {
 }
 
 fn churn(etcd: &Etcd, numbers: &mut Numbers) {
-    let deed = numbers.below(9);
+    let change = numbers.below(9);
     etcd.client(async |c| {
-        match deed {
-            // Many small ones, some at one revision.
+        match change {
+            // Many small values, several at one revision.
             0..=2 => {
                 for _ in 0..20 {
                     let keys: std::collections::BTreeSet<u64> =
@@ -38,7 +38,7 @@ fn churn(etcd: &Etcd, numbers: &mut Numbers) {
                     c.txn(Txn::new().and_then(puts)).await?;
                 }
             }
-            // Values of many pages, and of none.
+            // Values of many pages, and empty values.
             3 => {
                 for k in 0..4 {
                     let size = numbers.below(600_000) as usize;
@@ -46,7 +46,7 @@ fn churn(etcd: &Etcd, numbers: &mut Numbers) {
                     c.put(format!("/registry/none/{k}"), "", None).await?;
                 }
             }
-            // A range, down to the last key.
+            // A range of keys, perhaps all of them.
             4 => {
                 let from = numbers.below(5_000);
                 let to = format!("/registry/k/{:05}", from + numbers.below(2_000));
@@ -55,7 +55,7 @@ fn churn(etcd: &Etcd, numbers: &mut Numbers) {
             5 => {
                 c.delete("/registry/", Some(DeleteOptions::new().with_prefix())).await?;
             }
-            // A key that goes with its lease.
+            // A key that is deleted with its lease.
             6 => {
                 let lease = c.lease_grant(600, None).await?.id();
                 c.put("/registry/leases/a", "x", Some(PutOptions::new().with_lease(lease))).await?;
@@ -66,7 +66,7 @@ fn churn(etcd: &Etcd, numbers: &mut Numbers) {
             7 => {
                 let revision = c.get("a", None).await?.header().map_or(0, |h| h.revision());
                 let back = numbers.below(50) as i64;
-                // Refused where it is compacted already.
+                // Refused if the revision is compacted already.
                 let _ = c.compact((revision - back).max(1), None).await;
             }
             _ => {
@@ -78,7 +78,7 @@ fn churn(etcd: &Etcd, numbers: &mut Numbers) {
 }
 
 #[test]
-fn whatever_etcd_does_to_its_file_a_snapshot_of_it_is_proven() {
+fn every_snapshot_of_a_changing_etcd_is_verified() {
     require!(require::etcd_programs());
     let etcd = Etcd::start();
     let mut numbers = Numbers(20_261_122);
@@ -87,7 +87,7 @@ fn whatever_etcd_does_to_its_file_a_snapshot_of_it_is_proven() {
         churn(&etcd, &mut numbers);
         let run = Tool::new("save").on(&etcd.root).args(&["--report", "json"]).run();
         assert_eq!(run.code, Some(0), "round {round}: {run:#?}");
-        assert_eq!(run.json()["snapshots"][0]["state"], "proven");
+        assert_eq!(run.json()["snapshots"][0]["state"], "verified");
         for name in etcd.root.snapshot_names() {
             fs::remove_file(etcd.root.snapshots().join(name)).unwrap();
         }
