@@ -40,9 +40,10 @@ test: lint ## run the checks and all tests; what cannot run here says so
 test-long: lint ## the same, with the tests that take minutes
 	LONG=1 cargo test --locked
 
-lint: setup ## check the format, and clippy without a warning
+lint: setup ## check the format, clippy without a warning, and the words of documents and messages
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --test it language::
 
 audit: ## check licences, sources, bans and advisories of the dependencies
 	@PATH="$(CURDIR)/target/tools/bin:$$PATH"; \

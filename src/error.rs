@@ -215,7 +215,7 @@ codes! {
     SystemdUnavailable "systemd-unavailable" Config "systemd cannot be asked over D-Bus."
     SystemdTimeout "systemd-timeout" Failed "systemd did not finish in time."
     SystemdError "systemd-error" Failed "systemd answered with an error."
-    SystemdJobConflict "systemd-job-conflict" Busy "Another job of systemd, perhaps a shutdown, stands against this one."
+    SystemdJobConflict "systemd-job-conflict" Busy "Another job of systemd, perhaps a shutdown, conflicts with this one."
     UnitNotFound "unit-not-found" Config "There is no such unit."
     UnitAmbiguous "unit-ambiguous" Config "No unit, or more than one, runs K3s."
     UnitMasked "unit-masked" Config "The unit is masked."

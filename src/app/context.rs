@@ -49,7 +49,7 @@ impl Context<'_> {
         Local::new(dir, &self.settings.state_dir, false)
     }
 
-    /// The bucket. Data that must be verified before it is used is kept in an unnamed file meanwhile.
+    /// The bucket. Data that must be verified before it is used is kept in an unnamed file until then.
     ///
     /// # Errors
     /// If the settings of the bucket cannot be used.

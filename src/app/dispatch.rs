@@ -46,6 +46,7 @@ pub fn command_line() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Verified etcd snapshots for K3s: save, list, verify, prune, delete and restore")
         .after_help("Run 'k3s-snapshot COMMAND --help' for the options of a command. See k3s-snapshot(8).")
+        .propagate_version(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(false)

@@ -20,7 +20,7 @@ const CHUNK: usize = 256 * 1024;
 ///
 /// # Errors
 /// If `plain` cannot be read or `out` cannot be written.
-pub fn pack(
+pub(crate) fn pack(
     plain: &dyn ReadAt,
     name: &str,
     at: u64,
@@ -50,7 +50,7 @@ pub fn pack(
 
 /// What a zip contains. Damage of the zip is not an error.
 #[derive(Debug)]
-pub enum Unpacked {
+pub(crate) enum Unpacked {
     /// Everything was unpacked and its checksum is right; the name of the entry. The name may be any: a renamed zip is still
     /// whole.
     Whole(String),
@@ -62,7 +62,7 @@ pub enum Unpacked {
 ///
 /// # Errors
 /// If they cannot be read.
-pub fn is_zip(data: &dyn ReadAt) -> Result<bool> {
+pub(crate) fn is_zip(data: &dyn ReadAt) -> Result<bool> {
     let mut head = [0u8; 4];
     if data.size() < 4 {
         return Ok(false);
@@ -72,7 +72,7 @@ pub fn is_zip(data: &dyn ReadAt) -> Result<bool> {
 }
 
 /// The size in bytes that the entry claims to unpack to; `None` if there is no entry.
-pub fn claimed_size(stored: &dyn ReadAt) -> Option<u64> {
+pub(crate) fn claimed_size(stored: &dyn ReadAt) -> Option<u64> {
     let mut archive = ZipArchive::new(Cursor { data: stored, at: 0 }).ok()?;
     Some(archive.by_index_raw(0).ok()?.size())
 }
@@ -82,7 +82,7 @@ pub fn claimed_size(stored: &dyn ReadAt) -> Option<u64> {
 ///
 /// # Errors
 /// If the bytes cannot be read, `out` cannot be written, or the error of `ensure_space`.
-pub fn unpack(
+pub(crate) fn unpack(
     stored: &dyn ReadAt,
     ensure_space: &dyn Fn(u64) -> Result<()>,
     out: &mut dyn Write,

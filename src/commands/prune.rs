@@ -43,7 +43,7 @@ pub struct Local<'a> {
 
 /// The bucket, with its policies.
 pub struct Bucket<'a> {
-    /// Opens it. If that fails, the snapshot directory is pruned all the same.
+    /// Opens it. If that fails, the snapshot directory is pruned anyway.
     pub open: OpenRemote<'a>,
     /// Which snapshots are selected in it.
     pub selection: &'a Selection,
@@ -170,7 +170,7 @@ mod tests {
     use crate::model::snapshot::{Manifest, Snapshot, State};
     use crate::store::{Opened, Owner, PublishedSnapshot, VerifiedFile};
 
-    /// Two snapshots, of a list that may be incomplete. Whoever deletes is wrong.
+    /// Two snapshots, of a list that may be incomplete. Any deletion is an error.
     struct Doubtful(bool, bool);
 
     impl Store for Doubtful {

@@ -2,7 +2,7 @@
 //! The second half of save: uploads the new snapshot, then the snapshots whose upload is pending.
 //!
 //! What is uploaded must have the digest that verification found. A file that has another one by now is not uploaded:
-//! it is recorded as corrupt, and the other pending snapshots are uploaded all the same.
+//! it is recorded as corrupt, and the other pending snapshots are uploaded anyway.
 
 use anyhow::{Context, Result};
 

@@ -69,7 +69,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec { k3s: &["data-dir", "d"], k3s_env: &["K3S_DATA_DIR"], ..key("data-dir") },
     OptionSpec { k3s: &["node-name"], k3s_env: &["K3S_NODE_NAME"], ..key("node-name") },
     OptionSpec { aliases: &["etcd-snapshot-dir"], k3s: &["etcd-snapshot-dir"], ..key("dir") },
-    OptionSpec { default: Some("on-demand"), ..key("name") },
+    OptionSpec { default: Some("manual"), ..key("name") },
     OptionSpec {
         aliases: &["etcd-snapshot-compress"],
         k3s: &["etcd-snapshot-compress", "snapshot-compress"],

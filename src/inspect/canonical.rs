@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How the file of a running etcd, or a clone of it, becomes what bbolt's own copy of it would be.
+//! How a clone of the database file of a running etcd becomes equal to bbolt's own copy of that database.
 //!
 //! The file differs from a snapshot in three ways: one of its meta pages is older, it has unused space at the end, and it has no
 //! trailer. Nothing is verified here.

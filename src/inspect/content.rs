@@ -33,7 +33,7 @@ const MAX_VALUE: u64 = 4 << 20;
 /// The content of a database up to a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// What the whole file says about itself, at any revision. Reading the content verifies the file too.
+    /// The facts of the whole file, at any revision. Reading the content verifies the file too.
     pub facts: Facts,
     /// SHA-256 over every record of the bucket `key` up to the revision, in order. It differs for another history, and for the
     /// same history after a later compaction.
@@ -61,7 +61,7 @@ pub struct Content {
 pub enum Comparison {
     /// Everything that was compared is equal.
     Equal,
-    /// Something differs; the text says what.
+    /// Something differs; the text names it.
     Differs(String),
     /// etcd has compacted past the revision of the snapshot: a comparison is not possible.
     Compacted,
@@ -82,7 +82,7 @@ impl fmt::Debug for Bootstrap {
     }
 }
 
-/// Reads the content of the database part `[0, db_len)` up to `max_revision`; all of it if that is `None`.
+/// Reads the content of the database part `[0, db_len)` up to `max_revision`; the whole content if that is `None`.
 ///
 /// Memory: about 50 bytes for each existing key (a map by 64-bit hashes of the keys), and the result.
 ///

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Finds single keys in the tree of a bbolt file, without a walk: a few page reads.
 //!
-//! Verifies nothing. A damaged path gives no result; `verify` then says why.
+//! Verifies nothing. A damaged path gives no result; `verify` finds the damage.
 
 use super::finding::{Check, Finding, PageError};
 use super::meta::Meta;
@@ -149,7 +149,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The path is damaged; it is left to `verify` to say how.
+/// The path is damaged; `verify` finds the damage.
 fn not_found() -> PageError {
     Finding::new(Check::PageRange, "the path to the newest revision is damaged").into()
 }

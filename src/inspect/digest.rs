@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The checksum of a snapshot: the SHA-256 of the database, which etcd appends as a trailer of 32 bytes.
 //!
-//! Reads in order and holds one chunk. Does not look into the database.
+//! Reads in order and holds one chunk in memory. The content of the database does not matter here.
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use crate::io::ReadAt;
 /// Bytes of the SHA-256 at the end of a snapshot.
 pub const TRAILER: u64 = 32;
 
-/// The size of a database is a multiple of this: it tells a database with a trailer from one without, as etcd does.
+/// The size of a database is a multiple of this. So the size shows whether there is a trailer; etcd uses the same rule.
 const SECTOR: u64 = 512;
 
 /// Bytes of one read: large enough that system calls do not matter, small enough for a second-level cache.
@@ -75,7 +75,7 @@ pub fn hash(data: &dyn ReadAt, db_len: u64, advance: &mut dyn FnMut(u64)) -> any
 ///
 /// # Errors
 /// If the bytes cannot be read.
-pub fn hash_with_trailer(
+pub(crate) fn hash_with_trailer(
     data: &dyn ReadAt,
     db_len: u64,
     advance: &mut dyn FnMut(u64),
@@ -119,7 +119,7 @@ pub fn check_trailer(database: &[u8; 32], trailer: &[u8; 32]) -> Result<(), Find
     if database == trailer {
         return Ok(());
     }
-    let text = format!("the SHA-256 of the database is {}, the trailer says {}", hex(database), hex(trailer));
+    let text = format!("the SHA-256 of the database is {}, the trailer has {}", hex(database), hex(trailer));
     Err(Finding::new(Check::Trailer, text))
 }
 

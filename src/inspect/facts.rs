@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a snapshot says about itself: revision, members, hashes of tokens, cluster id, alarms.
+//! Facts that are read from a snapshot: revision, members, hashes of tokens, cluster id, alarms.
 //!
 //! Strict in the bucket `key` and for the revisions in `meta`, tolerant of buckets and keys that other versions add. A value
 //! is copied only if a fact is in it; no value gets into a finding.
@@ -24,7 +24,7 @@ const MAX_LIST: usize = 256;
 /// The longest UID, in bytes. A UUID has 36.
 const MAX_UID: usize = 64;
 
-/// What a snapshot says about itself. Meaningful only together with an empty list of findings.
+/// Facts that are read from a snapshot. Meaningful only together with an empty list of findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Facts {
     /// The revision of etcd's store.
@@ -137,7 +137,7 @@ impl FactsCollector {
         }
         self.facts.members.sort_by_key(|member| member.id);
         Facts {
-            // As etcd does on start: a compacted revision has existed, even if nothing of it is left.
+            // As etcd does on start: a compacted revision has existed, even if no record of it is left.
             revision: self.facts.revision.max(self.compacted()),
             token_hashes: self.tokens.into_iter().collect(),
             alarms: self.alarms.into_iter().map(str::to_owned).collect(),

@@ -30,7 +30,7 @@ pub(super) struct Meta {
     pub(super) txid: u64,
 }
 
-/// Whether the bytes look like a snapshot: one of the meta pages has the magic number of bbolt.
+/// Whether the bytes are those of a snapshot, whole or corrupt: one of the meta pages has the magic number of bbolt.
 ///
 /// Distinguishes "not a snapshot" from "a corrupt snapshot". False if the bytes cannot be read.
 pub fn has_magic(data: &dyn ReadAt) -> bool {

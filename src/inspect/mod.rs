@@ -29,8 +29,10 @@ mod verify;
 
 pub(crate) use canonical::{CanonicalImage, canonicalize};
 pub use content::{Bootstrap, Comparison, Content, read_content};
-pub use digest::{Digests, TRAILER, check_trailer, database_len, hash, hash_with_trailer, trailer};
-pub use facts::{Facts, KUBE_SYSTEM, Member, uid};
+pub(crate) use digest::hash_with_trailer;
+pub use digest::{Digests, TRAILER, check_trailer, database_len, hash, trailer};
+pub(crate) use facts::{KUBE_SYSTEM, uid};
+pub use facts::{Facts, Member};
 pub use finding::{Check, Finding};
 pub use meta::has_magic;
 pub use nodes::{Address, AddressKind, Node};

@@ -72,9 +72,9 @@ struct Window {
 impl Window {
     /// The `n` bytes at `at`. If they are not held, `ahead` bytes are read, but none from `end` on.
     fn get(&mut self, data: &dyn ReadAt, at: u64, n: usize, ahead: u64, end: u64) -> io::Result<&[u8]> {
-        let held = at.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
-        let held = held.filter(|skip| skip.checked_add(n).is_some_and(|to| to <= self.buf.len()));
-        let skip = match held {
+        let skip = at.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
+        let skip = skip.filter(|skip| skip.checked_add(n).is_some_and(|to| to <= self.buf.len()));
+        let skip = match skip {
             Some(skip) => skip,
             None => {
                 let left = end.checked_sub(at).ok_or(io::ErrorKind::UnexpectedEof)?;

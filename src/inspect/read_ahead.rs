@@ -88,17 +88,17 @@ mod tests {
 
     const SIZE: usize = 300 * 1024;
 
-    /// Bytes that differ from each other, with a bad one, that counts its reads.
+    /// Bytes that differ from each other. One of them cannot be read. Counts its reads.
     struct Disk {
         bytes: Vec<u8>,
-        bad: u64,
+        unreadable: u64,
         reads: AtomicU64,
     }
 
     impl Disk {
-        fn new(bad: u64) -> Disk {
+        fn new(unreadable: u64) -> Disk {
             let bytes = (0..SIZE as u32).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
-            Disk { bytes, bad, reads: AtomicU64::new(0) }
+            Disk { bytes, unreadable, reads: AtomicU64::new(0) }
         }
     }
 
@@ -109,8 +109,8 @@ mod tests {
 
         fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
             self.reads.fetch_add(1, Ordering::Relaxed);
-            if (offset..offset + buf.len() as u64).contains(&self.bad) {
-                return Err(io::Error::other("bad"));
+            if (offset..offset + buf.len() as u64).contains(&self.unreadable) {
+                return Err(io::Error::other("unreadable byte"));
             }
             self.bytes.as_slice().read_exact_at(buf, offset)
         }
@@ -131,17 +131,17 @@ mod tests {
     proptest! {
         #[test]
         fn every_read_gives_the_bytes_and_errors_of_the_disk(
-            bad in 0..2 * SIZE as u64,
+            unreadable in 0..2 * SIZE as u64,
             jumps in prop::collection::vec((0..SIZE as u64 + 9000, 0..9000usize, 0..20usize), 1..30),
         ) {
-            let disk = Disk::new(bad);
+            let disk = Disk::new(unreadable);
             let reader = ReadAhead::new(&disk);
             for (mut at, len, again) in jumps {
                 for _ in 0..=again {
                     let (mut ours, mut plain) = (vec![0; len], vec![0; len]);
                     let (got, want) = (reader.read_exact_at(&mut ours, at), disk.read_exact_at(&mut plain, at));
                     prop_assert_eq!(got.map_err(|e| e.kind()), want.map_err(|e| e.kind()));
-                    prop_assert!(ours == plain || at <= bad && bad < at + len as u64 || at as usize + len > SIZE);
+                    prop_assert!(ours == plain || at <= unreadable && unreadable < at + len as u64 || at as usize + len > SIZE);
                     at += len as u64;
                 }
             }

@@ -21,7 +21,7 @@ use crate::io::ReadAt;
 /// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckResult {
-    /// What the database says about itself. Meaningful only if there are no findings.
+    /// The facts that were read from the database. Meaningful only if there are no findings.
     pub facts: Facts,
     /// What is wrong, at most the first hundred. Empty: verified.
     pub findings: Vec<Finding>,

@@ -22,22 +22,22 @@ const SERVER_CA: &str = "ServerCA";
 
 /// The content of bootstrap data, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// The hashes by which a token in full form (`K10<hash>::...`) may name the CA of the server, 64 hex digits each: that of the
     /// file; if it is a chain, also that of each certificate, as K3s uses the one of the root. Empty without a certificate.
-    pub ca_hashes: Vec<String>,
+    pub(crate) ca_hashes: Vec<String>,
 }
 
 impl Contents {
     /// Whether a token with this CA hash was made for the cluster of this data; `None` if that is not known.
-    pub fn matches_ca(&self, ca_hash: &str) -> Option<bool> {
+    pub(crate) fn matches_ca(&self, ca_hash: &str) -> Option<bool> {
         (!self.ca_hashes.is_empty()).then(|| self.ca_hashes.iter().any(|own| own == ca_hash))
     }
 }
 
 /// Why bootstrap data cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenError {
+pub(crate) enum OpenError {
     /// It has not the form `<salt>:<base64>`.
     Malformed,
     /// It is encrypted with another password, or damaged: the encryption does not distinguish the two.
@@ -62,7 +62,7 @@ impl fmt::Display for OpenError {
 ///
 /// # Errors
 /// If the data is malformed, or the password does not fit.
-pub fn open(value: &[u8], password: &Secret) -> Result<Contents, OpenError> {
+pub(crate) fn open(value: &[u8], password: &Secret) -> Result<Contents, OpenError> {
     let split = value.iter().position(|b| *b == b':').ok_or(OpenError::Malformed)?;
     let (salt, encrypted) =
         (value.get(..split).unwrap_or_default(), value.get(split + 1..).unwrap_or_default());

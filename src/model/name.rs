@@ -187,10 +187,10 @@ mod tests {
         for good in ["on-demand", "timer", "a.b_c-9", "Server-1", "pre-restore"] {
             assert_eq!(check_part(good), Ok(()), "{good}");
         }
-        for bad in
+        for invalid in
             ["", "with space", "a/b", "a:b", "a+b", "~", "ü", ".hidden", "-x", "a\nb", &"x".repeat(111)]
         {
-            assert!(check_part(bad).is_err(), "{bad:?}");
+            assert!(check_part(invalid).is_err(), "{invalid:?}");
         }
     }
 

@@ -11,20 +11,20 @@ use crate::util::hex;
 
 /// The parts of a server token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// The SHA-256 of the CA certificate of the server, 64 hex digits, if the token contains it.
-    pub ca_hash: Option<String>,
+    pub(crate) ca_hash: Option<String>,
     /// The user, if the token contains one: `server`, `node`.
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// The password that the bootstrap data is encrypted with.
-    pub password: Secret,
+    pub(crate) password: Secret,
 }
 
 /// Parses a token as K3s does: `K10<hash>::<user>:<password>`, or the password alone.
 ///
 /// # Errors
-/// What is wrong with it, without any part of it.
-pub fn parse(token: &Secret) -> Result<Token, String> {
+/// What is wrong with the token; the text contains no part of the token.
+pub(crate) fn parse(token: &Secret) -> Result<Token, String> {
     let (ca_hash, user, password) = split(token.expose())?;
     let ca_hash = ca_hash.filter(|hash| !hash.is_empty()).map(str::to_owned);
     Ok(Token { ca_hash, user: user.map(str::to_owned), password: Secret::new(password) })
@@ -32,7 +32,7 @@ pub fn parse(token: &Secret) -> Result<Token, String> {
 
 /// The 12 hex digits by which a snapshot identifies the token that it needs. Accepts the full form
 /// `K10<hash>::server:<password>` or the password alone.
-pub fn hash(token: &str) -> String {
+pub(crate) fn hash(token: &str) -> String {
     let token = token.trim();
     let password = match (split(token), token.split_once("::")) {
         (Ok((_, _, password)), _) => password,

@@ -5,23 +5,23 @@ use std::fmt;
 
 /// A version. Versions with the same major and minor number can read each other's databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
+pub(crate) struct Version {
     /// The major number.
-    pub major: u32,
+    pub(crate) major: u32,
     /// The minor number.
-    pub minor: u32,
+    pub(crate) minor: u32,
     /// The whole text: `v1.30.4+k3s1`.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Version {
     /// Parses `v1.30.4+k3s1`, or the first word of that form in a text, such as the output of `k3s --version`.
-    pub fn parse(text: &str) -> Option<Version> {
+    pub(crate) fn parse(text: &str) -> Option<Version> {
         text.split_whitespace().find_map(parse_word)
     }
 
     /// Major and minor number: they decide whether a version is older than another.
-    pub fn minor_version(&self) -> (u32, u32) {
+    pub(crate) fn minor_version(&self) -> (u32, u32) {
         (self.major, self.minor)
     }
 }

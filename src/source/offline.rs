@@ -17,9 +17,9 @@ use crate::model::method::Method;
 
 /// The database file of the stopped etcd on this machine.
 #[derive(Debug, Clone)]
-pub struct OfflineCopy {
+pub(crate) struct OfflineCopy {
     /// The file, or why none is known.
-    pub db: Result<PathBuf, String>,
+    pub(crate) db: Result<PathBuf, String>,
 }
 
 impl Source for OfflineCopy {

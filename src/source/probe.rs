@@ -20,7 +20,7 @@ pub trait EtcdProbe {
     fn cluster_id(&self) -> Result<Option<String>>;
 
     /// For each of these URLs, in their order, whether an etcd answers there. All are asked at the same time, within 3 s. An etcd
-    /// that refuses our certificates does answer; a port that accepts the connection and then says nothing does not.
+    /// that refuses our certificates does answer; a port that accepts the connection and then sends nothing does not.
     fn answers(&self, urls: &[String]) -> Vec<(String, bool)>;
 
     /// Whether etcd contains what a snapshot contains: at `revision` exactly `live` keys exist, and each key of the sample has

@@ -29,13 +29,13 @@ const MAX_POLLS: u32 = 15;
 
 /// The database file of the etcd on this machine.
 #[derive(Debug, Clone)]
-pub struct ReflinkSource {
+pub(crate) struct ReflinkSource {
     /// The file, or why none is known to belong to this etcd.
-    pub db: Result<PathBuf, String>,
+    pub(crate) db: Result<PathBuf, String>,
     /// The etcd that writes the file.
-    pub etcd: EtcdStream,
+    pub(crate) etcd: EtcdStream,
     /// Whether there is no other method. Then a clone is kept even if it is behind, or if etcd does not answer.
-    pub only: bool,
+    pub(crate) only: bool,
 }
 
 impl Source for ReflinkSource {
@@ -158,34 +158,31 @@ fn revision(clone: &CanonicalClone) -> i64 {
 }
 
 /// Why the kernel does not clone the file: the errors of ioctl_ficlone(2).
-fn explain(e: &io::Error, db: &Path, folder: &Path) -> Fault {
+fn explain(e: &io::Error, db: &Path, dir: &Path) -> Fault {
     let stream = "Use --method auto or stream; etcd then sends the snapshot.";
     match e.kind() {
         ErrorKind::CrossesDevices => unsupported(
             format!(
                 "'{}' and '{}' are not on the same file system, or are reached through two mounts (EXDEV)",
                 db.display(),
-                folder.display()
+                dir.display()
             ),
             "Set a directory on the file system of the database with --dir; in a unit, one ReadWritePaths= must cover both. Or use \
              --method auto or stream.",
         ),
         ErrorKind::Unsupported => unsupported(
-            format!("the file system of '{}' cannot clone files (EOPNOTSUPP)", folder.display()),
+            format!("the file system of '{}' cannot clone files (EOPNOTSUPP)", dir.display()),
             stream,
         ),
         ErrorKind::InvalidInput => unsupported(
-            format!("the file system of '{}' does not clone '{}' (EINVAL)", folder.display(), db.display()),
+            format!("the file system of '{}' does not clone '{}' (EINVAL)", dir.display(), db.display()),
             "On btrfs, set the attribute C (no copy on write) on both or on neither, see lsattr(1). Or use --method auto or stream.",
         ),
         ErrorKind::PermissionDenied => {
             unsupported(format!("no permission to clone '{}' ({e})", db.display()), "Run it as root.")
         }
-        _ => Fault::new(
-            Code::CloneFailed,
-            format!("cloning '{}' to '{}': {e}", db.display(), folder.display()),
-        )
-        .hint(stream),
+        _ => Fault::new(Code::CloneFailed, format!("cloning '{}' to '{}': {e}", db.display(), dir.display()))
+            .hint(stream),
     }
 }
 

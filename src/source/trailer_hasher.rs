@@ -12,7 +12,7 @@ const TRAILER: usize = inspect::TRAILER as usize;
 
 /// The hash so far, and the last bytes, which may be the trailer.
 #[derive(Default)]
-pub struct TrailerHasher {
+pub(crate) struct TrailerHasher {
     hash: Sha256,
     tail: Vec<u8>,
     bytes: u64,
@@ -20,7 +20,7 @@ pub struct TrailerHasher {
 
 /// Why a stream is not a snapshot.
 #[derive(Debug, PartialEq, Eq)]
-pub enum StreamError {
+pub(crate) enum StreamError {
     /// It ended before its trailer, after this many bytes.
     Short(u64),
     /// Its trailer is not the checksum of the bytes before it.
@@ -29,7 +29,7 @@ pub enum StreamError {
 
 impl TrailerHasher {
     /// Adds the next chunk.
-    pub fn update(&mut self, chunk: &[u8]) {
+    pub(crate) fn update(&mut self, chunk: &[u8]) {
         self.bytes += chunk.len() as u64;
         let keep = chunk.len().min(TRAILER);
         let (head, last) = chunk.split_at(chunk.len() - keep);
@@ -44,7 +44,7 @@ impl TrailerHasher {
     ///
     /// # Errors
     /// If the stream is too short for a snapshot, or the trailer does not match.
-    pub fn finish(self) -> Result<(u64, Digest), StreamError> {
+    pub(crate) fn finish(self) -> Result<(u64, Digest), StreamError> {
         if !plausible_size(self.bytes) {
             return Err(StreamError::Short(self.bytes));
         }

@@ -12,13 +12,13 @@ use etcd_client::{Client, GetOptions};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
 use crate::support::host::Host;
 use crate::support::k3s_root::Layout;
 use crate::support::ports::free_port;
 use crate::support::process;
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
 use crate::support::volume::Volume;
 use crate::support::writers::{Log, Writers};
 use crate::support::{ctl, eventually};

@@ -240,25 +240,25 @@ fn every_byte_of_huge_values_is_hashed() {
 #[test]
 fn nodes_and_bootstrap_data_are_those_of_the_requested_revision() {
     let node = |version: &str| format!(r#"{{"status":{{"nodeInfo":{{"kubeletVersion":"{version}"}}}}}}"#);
-    let (a, b, sealed) = (b"/registry/minions/a", b"/registry/minions/b", b"/bootstrap/0123456789ab");
+    let (a, b, bootstrap) = (b"/registry/minions/a", b"/registry/minions/b", b"/bootstrap/0123456789ab");
     let key = Bucket::default()
         .put(revision(2, 0), record(a, 2, 2, 1, node("v1.29.1+k3s1").as_bytes()))
-        .put(revision(3, 0), record(sealed, 3, 3, 1, b"salt:one"))
+        .put(revision(3, 0), record(bootstrap, 3, 3, 1, b"salt:one"))
         .put(revision(4, 0), record(b, 4, 4, 1, b"k8s:enc:aescbc:v1:x"))
         .put(revision(4, 1), record(b"/bootstrap/0123456789ab/x", 4, 4, 1, b""))
         .put(revision(4, 2), record(b"/bootstrap/0123456789AB", 4, 4, 1, b""))
         .put(revision(5, 0), record(a, 2, 5, 2, node("v1.30.4+k3s1").as_bytes()))
-        .put(revision(5, 1), record(sealed, 3, 5, 2, b"salt:two"))
+        .put(revision(5, 1), record(bootstrap, 3, 5, 2, b"salt:two"))
         .put(revision(6, 0), record(b"/bootstrap/ffffffffffff", 6, 6, 1, b"salt:new"))
         .put(tombstone(7, 0), field(1, b))
-        .put(tombstone(7, 1), field(1, sealed));
+        .put(tombstone(7, 1), field(1, bootstrap));
     let db = database(&Shape::default(), &synthetic(0, 0).nest("key", key));
     let at = |max_revision: Option<i64>| {
         let found = content_of_bytes(&db, max_revision);
         let nodes = found.nodes.iter().map(|n| format!("{}={}", n.name, n.version.as_deref().unwrap_or("?")));
-        let sealed =
+        let bootstrap =
             found.bootstrap.iter().map(|b| format!("{}={}", b.hash, String::from_utf8_lossy(&b.value)));
-        nodes.chain(sealed).collect::<Vec<_>>().join(" ")
+        nodes.chain(bootstrap).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(at(Some(2)), "a=v1.29.1+k3s1");
     assert_eq!(at(Some(4)), "a=v1.29.1+k3s1 b=? 0123456789ab=salt:one");
@@ -320,10 +320,10 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_have_equal_content() {
     assert_eq!((live, snapshot.sample.len(), snapshot.bootstrap.len()), (552, 200, 1));
 
     // The etcd that it was saved from, before and after more writes.
-    let asked = source(&etcd);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
+    let probe = source(&etcd);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     etcd.fill(700, 100);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     etcd.stop();
     let later = content_of_stopped(&etcd.root, Some(revision));
     assert_eq!((later.digest, later.key_revisions), (snapshot.digest, snapshot.key_revisions));
@@ -340,11 +340,11 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_have_equal_content() {
     let untouched = content_of_stopped(&reset.root, Some(revision));
     assert_eq!(snapshot.compare(&untouched), Comparison::Equal);
     reset.restart();
-    let asked = source(&reset);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
-    let look = asked.look().unwrap();
-    assert_eq!((look.revision, look.members.len(), look.leader), (revision, 1, true));
-    assert_ne!(look.member_id, whole.facts.members[0].id);
+    let probe = source(&reset);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
+    let status = probe.look().unwrap();
+    assert_eq!((status.revision, status.members.len(), status.leader), (revision, 1, true));
+    assert_ne!(status.member_id, whole.facts.members[0].id);
     reset.fill(10, 100);
     // As K3s does at the end of a reset: the file is rewritten.
     assert!(reset.ctl(&["defrag"]).status.success());
@@ -354,12 +354,12 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_have_equal_content() {
     // Another database than that of the snapshot.
     reset.restart();
     let differs = |compared: Comparison| assert!(matches!(compared, Comparison::Differs(_)), "{compared:?}");
-    differs(asked.holds(revision, live + 1, &snapshot.sample).unwrap());
-    differs(asked.holds(revision + 1_000_000, live, &snapshot.sample).unwrap());
+    differs(probe.holds(revision, live + 1, &snapshot.sample).unwrap());
+    differs(probe.holds(revision + 1_000_000, live, &snapshot.sample).unwrap());
     let changed = |change: &dyn Fn(&mut Sample)| {
         let mut sample = snapshot.sample.clone();
         change(&mut sample[150]);
-        asked.holds(revision, live, &sample).unwrap()
+        probe.holds(revision, live, &sample).unwrap()
     };
     differs(changed(&|s| s.value[31] ^= 1));
     differs(changed(&|s| s.mod_revision -= 1));
@@ -367,14 +367,14 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_have_equal_content() {
 
     // A compaction removes history and keeps existing keys, until the revision itself is compacted.
     reset.compact(revision);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     reset.stop();
     let compacted = content_of_stopped(&reset.root, Some(revision));
     assert!(compacted.key_revisions < snapshot.key_revisions && compacted.compacted == revision);
     assert_eq!(snapshot.compare(&compacted), Comparison::Equal);
     reset.restart();
     reset.compact(revision + 1);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Compacted);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Compacted);
     reset.stop();
     assert_eq!(snapshot.compare(&content_of_stopped(&reset.root, Some(revision))), Comparison::Compacted);
 }
@@ -383,19 +383,19 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_have_equal_content() {
 fn the_status_of_a_cluster_is_read_from_one_member_at_any_state_of_the_others() {
     require!(require::etcd_programs());
     let mut cluster = Cluster::start();
-    let asked = source(cluster.member(0));
-    let look = asked.look().unwrap();
-    assert_eq!((look.members.len(), look.leader, look.alarms.len()), (3, true, 0));
-    assert_eq!(look.member_id, cluster.member(0).member_id());
-    assert!(look.version.starts_with("3.") && look.db_size > 0);
-    assert!(look.members.iter().all(|m| !m.learner && m.name.starts_with("server-")));
+    let probe = source(cluster.member(0));
+    let status = probe.look().unwrap();
+    assert_eq!((status.members.len(), status.leader, status.alarms.len()), (3, true, 0));
+    assert_eq!(status.member_id, cluster.member(0).member_id());
+    assert!(status.version.starts_with("3.") && status.db_size > 0);
+    assert!(status.members.iter().all(|m| !m.learner && m.name.starts_with("server-")));
     let learner = cluster.add_learner();
     let name = cluster.member(learner).root.member_name();
-    let found = asked.look().unwrap().members.into_iter().find(|m| m.name == name).unwrap();
+    let found = probe.look().unwrap().members.into_iter().find(|m| m.name == name).unwrap();
     assert!(found.learner && found.client_urls == [cluster.member(learner).endpoint()]);
     // A learner has a status too.
-    let look = source(cluster.member(learner)).look().unwrap();
-    assert!(look.learner && look.member_id == found.id && look.members.is_empty());
+    let status = source(cluster.member(learner)).look().unwrap();
+    assert!(status.learner && status.member_id == found.id && status.members.is_empty());
 
     // Reachable: members at both of their ports, and any other etcd. Not reachable: stopped members, silent and closed ports.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -418,21 +418,21 @@ fn the_status_of_a_cluster_is_read_from_one_member_at_any_state_of_the_others() 
     ];
     let urls: Vec<String> = wanted.iter().map(|(url, _)| url.clone()).collect();
     let before = Instant::now();
-    assert_eq!(asked.answers(&urls), wanted);
+    assert_eq!(probe.answers(&urls), wanted);
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
     // Without certificates a listening port counts as reachable.
-    let bare = EtcdStream { cert: "/nowhere".into(), ..asked.clone() };
+    let bare = EtcdStream { cert: "/nowhere".into(), ..probe.clone() };
     assert!(bare.answers(&urls[..1])[0].1);
 
     // Without a quorum the member answers, but its content cannot be compared.
     cluster.kill(1);
-    let look = asked.look().unwrap();
-    assert_eq!(look.members.len(), 4);
-    let e = asked.holds(look.revision, 0, &[]).unwrap_err();
+    let status = probe.look().unwrap();
+    assert_eq!(status.members.len(), 4);
+    let e = probe.holds(status.revision, 0, &[]).unwrap_err();
     assert_eq!(code_of(&e), Code::EtcdNoQuorum);
     cluster.kill(0);
     let before = Instant::now();
-    let e = asked.look().unwrap_err();
+    let e = probe.look().unwrap_err();
     assert_eq!(code_of(&e), Code::EtcdUnreachable);
     assert!(before.elapsed() < Duration::from_secs(2));
 }

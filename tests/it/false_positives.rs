@@ -6,10 +6,10 @@ use std::fs;
 
 use etcd_client::{DeleteOptions, PutOptions, Txn, TxnOp};
 
+use crate::support::cli::Tool;
 use crate::support::etcd::Etcd;
 use crate::support::objects::filler;
 use crate::support::require::{self, require};
-use crate::support::tool::Tool;
 
 /// A repeatable sequence of numbers.
 struct Numbers(u64);

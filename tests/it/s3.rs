@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::conformance::{bytes, manifest, name, upload};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
 use crate::support::front::Fault;
 use crate::support::k3s_root::{K3sRoot, Layout};
@@ -16,7 +17,6 @@ use crate::support::memory::Bytes;
 use crate::support::ports::{Ports, free_port};
 use crate::support::process;
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
 use k3s_snapshot::store::Store;
 
 pub(crate) fn root() -> K3sRoot {
@@ -421,7 +421,7 @@ fn a_probe_says_in_order_what_works() {
 }
 
 /// The highest resident memory of a program while it runs, in KiB.
-fn peak(mut started: crate::support::tool::Started) -> (u64, Run) {
+fn peak(mut started: crate::support::cli::Started) -> (u64, Run) {
     let mut high = 0;
     let pid = started.process.pid();
     while started.process.ended().is_none() {

@@ -13,12 +13,12 @@ use k3s_snapshot::store::s3::S3;
 use crate::conformance::{bytes, manifest, name, upload};
 use crate::s3::{plain, root, says};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::cli::Tool;
 use crate::support::front::Fault;
 use crate::support::k3s_root::K3sRoot;
 use crate::support::memory::Bytes;
 use crate::support::moto::{self, Moto};
 use crate::support::require::{self, require};
-use crate::support::tool::Tool;
 
 fn store(moto: &Moto) -> S3 {
     S3::new(moto.settings()).unwrap()

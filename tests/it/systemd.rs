@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! K3s's unit as a real systemd knows it: asked, stopped, started. In a booted host, where this program runs a second
-//! time and does the asking.
+//! The K3s service in a real systemd: its properties, stop, start. In a booted host, in which this program runs a second
+//! time and makes the requests.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -11,23 +11,23 @@ use std::time::{Duration, Instant};
 use k3s_snapshot::config::load::{self, Environment, Selectors};
 use k3s_snapshot::config::unit::K3sFlags;
 use k3s_snapshot::distribution::{Distribution, K3S};
-use k3s_snapshot::error::{Kind, hint_of, kind_of};
+use k3s_snapshot::error::{Code, Kind, code_of, hint_of, kind_of};
 use k3s_snapshot::host::ports::listeners;
 use k3s_snapshot::host::process;
 use k3s_snapshot::host::systemd::{self, Systemd};
 use k3s_snapshot::host::{Active, Unit, UnitControl};
 use k3s_snapshot::model::unit::Definition;
 
+use crate::support::cli::{Tool, programs};
 use crate::support::require::{self, require};
-use crate::support::tool::{Tool, programs};
 
-/// Says to this program that it runs in the host that it has booted, and as whom.
+/// The variable by which this program knows that it runs in the host that it has booted, and as which user.
 const INSIDE: &str = "INSIDE_A_BOOTED_HOST";
 
 #[test]
-fn a_real_systemd_is_asked_and_told() {
+fn requests_to_a_real_systemd_have_their_effect() {
     match std::env::var(INSIDE).as_deref() {
-        Ok("nobody") => return as_nobody(),
+        Ok("nobody") => return as_unprivileged_user(),
         Ok(_) => return as_root(),
         Err(_) => {}
     }
@@ -71,7 +71,7 @@ fn flags() -> K3sFlags {
     gathered.flags
 }
 
-/// What stands between zero bytes in a file.
+/// The texts between the zero bytes of a file.
 fn records(path: &str) -> Vec<String> {
     let text = String::from_utf8(fs::read(path).unwrap()).unwrap();
     text.split_terminator('\0').map(str::to_owned).collect()
@@ -103,7 +103,7 @@ fn properties() {
     assert_eq!(d.environment_files.len(), 3);
     let (path, may_be_missing) = &d.environment_files[2];
     assert_eq!((path.to_str(), *may_be_missing), (Some("/etc/systemd/system/k3s.service.env"), true));
-    // Who listens belongs to its unit, and to no other.
+    // The process that listens belongs to its unit, and to no other.
     let mut found = Vec::new();
     wait_until("the port", || {
         found = listeners(&[7443, 7444]).unwrap();
@@ -177,16 +177,15 @@ fn stops() {
     assert!(slow.unit().unwrap().active.is_down());
     let begun = Instant::now();
     slow.stop(Duration::from_secs(20)).unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1), "down already");
+    assert!(begun.elapsed() < Duration::from_secs(1), "it is stopped already");
 
     let stubborn = Systemd::new("stubborn");
     let begun = Instant::now();
     let e = stubborn.stop(Duration::from_secs(1)).unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(3), "our own deadline");
-    assert!(e.to_string().contains("has not stopped within 1 s"), "{e:#}");
-    assert_eq!((kind_of(&e), stubborn.unit().unwrap().active), (Kind::Failed, Active::Deactivating));
+    assert_eq!((code_of(&e), stubborn.unit().unwrap().active), (Code::UnitNotStopped, Active::Deactivating));
     assert!(hint_of(&e).is_some());
-    // Somebody's start calls a stop off.
+    // A start by another program cancels the stop.
     let waiting = std::thread::spawn({
         let stubborn = stubborn.clone();
         move || stubborn.stop(Duration::from_secs(20))
@@ -195,13 +194,12 @@ fn stops() {
     std::thread::sleep(Duration::from_millis(300));
     systemctl(&["start", "--no-block", "stubborn"]);
     let e = waiting.join().unwrap().unwrap_err();
-    assert_eq!(kind_of(&e), Kind::Busy, "{e:#}");
-    assert!(e.to_string().contains("canceled"), "{e:#}");
+    assert_eq!((kind_of(&e), code_of(&e)), (Kind::Busy, Code::SystemdJobConflict), "{e:#}");
     systemctl(&["stop", "--no-block", "stubborn"]);
     systemctl(&["kill", "-s", "KILL", "stubborn"]);
     stubborn.stop(Duration::from_secs(20)).unwrap();
 
-    // A unit that waits for its next start is not down: it would come up again.
+    // A unit that waits for its next start is not stopped: it would start again.
     let crashing = Systemd::new("crashing");
     crashing.start().unwrap();
     wait_until("the crash", || crashing.unit().unwrap().sub == "auto-restart");
@@ -251,32 +249,28 @@ fn reloads_and_failures() {
     failing.reset_failed().unwrap();
     Systemd::new("nowhere").reset_failed().unwrap();
     assert_eq!(failing.unit().unwrap().active, Active::Inactive);
-    for (name, kind, word) in [
-        ("nowhere", Kind::Config, "there is no unit 'nowhere.service'"),
-        ("masked", Kind::Refused, "masked"),
-        ("broken", Kind::Config, "broken.service"),
-    ] {
+    let units =
+        [("nowhere", Code::UnitNotFound), ("masked", Code::UnitMasked), ("broken", Code::UnitInvalid)];
+    for (name, code) in units {
         let systemd = Systemd::new(name);
         let seen = systemd.unit().unwrap();
         assert!(!seen.loaded && seen.active == Active::Inactive, "{name}: {seen:?}");
         let e = systemd.start().unwrap_err();
-        assert_eq!(kind_of(&e), kind, "{e:#}");
-        assert!(e.to_string().contains(word), "{e:#}");
+        assert_eq!(code_of(&e), code, "{e:#}");
+        assert!(e.to_string().contains(&format!("{name}.service")), "{e:#}");
         assert!(hint_of(&e).is_some());
-        // What does not exist is down.
+        // A unit that does not exist is stopped.
         systemd.stop(Duration::from_secs(5)).unwrap();
     }
-    for (name, word) in
-        [("nowhere", "there is no unit"), ("masked", "masked"), ("broken", "cannot make sense")]
-    {
+    for (name, code) in units {
         let found = systemd::find(&K3S, Some(name)).map(drop);
         for e in [found, systemd::definition(&K3S, Some(name)).map(drop)].map(Result::unwrap_err) {
-            assert!(kind_of(&e) == Kind::Config && e.to_string().contains(word), "{e:#}");
+            assert_eq!((kind_of(&e), code_of(&e)), (Kind::Config, code), "{e:#}");
         }
     }
 }
 
-/// The unit by its name, by the usual name, and by what it runs.
+/// The unit is found by its name, by the usual name, and by the program that it runs.
 fn names() {
     let found = |wanted| systemd::find(&K3S, wanted).map(|s| s.name().to_owned());
     assert_eq!(found(None).unwrap(), "k3s.service");
@@ -294,8 +288,8 @@ fn names() {
     systemctl(&["daemon-reload"]);
     systemctl(&["start", "red"]);
     let e = found(None).unwrap_err();
-    assert_eq!(kind_of(&e), Kind::Config);
-    assert!(e.to_string().contains("k3s-blue.service, red.service"), "{e:#}");
+    assert_eq!(code_of(&e), Code::UnitAmbiguous);
+    assert!(["k3s-blue.service", "red.service"].iter().all(|unit| e.to_string().contains(unit)), "{e:#}");
     assert!(hint_of(&e).unwrap().contains("--unit"));
     assert_eq!(flags().unit(), None);
     systemctl(&["stop", "red", "k3s-blue"]);
@@ -304,9 +298,9 @@ fn names() {
     systemctl(&["daemon-reload"]);
 }
 
-fn as_nobody() {
+fn as_unprivileged_user() {
     let slow = Systemd::new("slow");
-    assert!(slow.unit().unwrap().loaded, "everybody may ask");
+    assert!(slow.unit().unwrap().loaded, "reading needs no privilege");
     for done in [
         slow.start(),
         slow.reload(),
@@ -314,26 +308,27 @@ fn as_nobody() {
         Systemd::new("listening").stop(Duration::from_secs(5)),
     ] {
         let e = done.unwrap_err();
-        assert_eq!((kind_of(&e), hint_of(&e)), (Kind::Refused, Some("Run it as root.")), "{e:#}");
+        assert_eq!(code_of(&e), Code::PermissionDenied, "{e:#}");
+        assert!(hint_of(&e).is_some());
     }
 }
 
 #[test]
-fn a_bus_that_never_answers_and_one_that_is_not_there_cost_little() {
+fn bus_that_is_silent_or_missing_costs_little_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus");
     let _silent = UnixListener::bind(&path).unwrap();
-    let explain = |bus: String| {
+    let show = |bus: String| {
         let tool = Tool::new("list").env("DBUS_SYSTEM_BUS_ADDRESS", bus);
-        tool.arg("--explain").run().expect(0)
+        tool.arg("--show-config").run().expect(0)
     };
-    let run = explain(format!("unix:path={}", path.display()));
+    let run = show(format!("unix:path={}", path.display()));
     assert!(run.wall < Duration::from_secs(4), "{run:?}");
-    let run = explain(format!("unix:path={}/none", dir.path().display()));
+    let run = show(format!("unix:path={}/none", dir.path().display()));
     assert!(run.wall < Duration::from_secs(1), "{run:?}");
-    assert!(run.stderr.is_empty(), "nobody has to have a bus: {run:?}");
-    // Who names a unit wants it asked for.
-    let tool = Tool::new("list").args(&["--explain", "--unit", "k3s"]);
+    assert!(run.stderr.is_empty(), "a machine without a bus is no error: {run:?}");
+    // A unit that is set should be readable.
+    let tool = Tool::new("list").args(&["--show-config", "--unit", "k3s"]);
     let run = tool.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/none").run().expect(0);
-    assert!(run.stderr.contains("the flags in the unit of K3s are not known"), "{run:?}");
+    assert!(run.stderr.contains("warning: "), "{run:?}");
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::cli::{Run, Tool};
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
 
 const BEFORE: &str = "before-server-1-1795339215";
 const AFTER: &str = "after-server-1-1795339218";

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The cluster that a snapshot is of. Names do not tell it: a server that was installed again has the old host name.
+//! The cluster that a snapshot is of. Its name does not identify the cluster: a server that was installed again has the old host
+//! name.
 
 use crate::model::snapshot::Snapshot;
 
-/// Digits of a cluster id that distinguish clusters. A listing of a bucket shows no more of it.
+/// Digits of a cluster id that distinguish clusters. A listing of a bucket shows only these.
 const DIGITS: usize = 8;
 
 /// Whether a snapshot is of a cluster.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One group: the snapshots of one stem and one cluster in one location. The policy, and the guards that keep more than it says.
+//! One group: the snapshots of one stem and one cluster in one location. The policy, and the guards that keep more than the policy does.
 //!
 //! A guard only adds: nothing here removes what the policy or another guard keeps.
 
@@ -225,7 +225,7 @@ fn guard_clock_jump(counted: &mut [&mut Candidate], stem: &str, warnings: &mut V
     warnings.push(Warning { code: WarningCode::ClockJump, message });
 }
 
-/// Keeps everything after the key revisions dropped by more than half: it may be an accident that nobody has noticed yet.
+/// Keeps everything after the key revisions dropped by more than half: it may be an accident that was not noticed yet.
 fn guard_key_revision_drop(counted: &mut [&mut Candidate], stem: &str, warnings: &mut Vec<Warning>) {
     let is_drop = |now: u64, before: u64| now.saturating_mul(2) < before;
     let known: Vec<u64> = counted.iter().filter_map(|c| c.key_revisions).collect();
@@ -253,7 +253,7 @@ fn guard_key_revision_drop(counted: &mut [&mut Candidate], stem: &str, warnings:
 }
 
 /// Decides about a file that an interrupted save left, dated `at`. `group` is the policy of its stem and the time of the newest
-/// verified snapshot of it; a temporary file of this program has none.
+/// verified snapshot of the stem; a temporary file of this program has neither.
 pub(super) fn decide_leftover(
     left: Option<&Leftover>,
     at: u64,

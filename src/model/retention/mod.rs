@@ -2,7 +2,7 @@
 //! Retention: which snapshots are kept, which are deleted, and why.
 //!
 //! Pure: a listing, a policy and the time give a plan with reasons. Nothing is deleted that the plan does not remove. `group`
-//! applies the policy to one series of snapshots, with the guards that keep more than it says.
+//! applies the policy to one series of snapshots, with the guards that keep more than the policy does.
 
 mod cluster;
 mod decision;

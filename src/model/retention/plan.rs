@@ -172,7 +172,7 @@ impl<'a> Stem<'a> {
             groups.push(Vec::new());
             groups.len() - 1
         };
-        // An incomplete file has no content that could tell a cluster.
+        // An incomplete file has no content from which its cluster could be read.
         if snapshot.state == State::Incomplete {
             return Ok(*self.incomplete.get_or_insert_with(new_group));
         }

@@ -142,7 +142,7 @@ impl EtcdStream {
     }
 
     /// The revision that the cluster has acknowledged, by a linearizable read from this member, or else from the other members
-    /// that it knows. An error is not a failure of the save; it says why the revision is not known.
+    /// that it knows. An error is not a failure of the save; it is the reason why the revision is not known.
     async fn cluster_revision(&self, client: &mut Client, tls: &ClientTlsConfig) -> Result<i64, String> {
         let reason = match linearizable_revision(client).await {
             Ok(revision) => return Ok(revision),

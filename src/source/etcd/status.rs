@@ -150,7 +150,7 @@ impl EtcdStream {
         Ok(Comparison::Equal)
     }
 
-    /// The answer to a read at a revision, or what an error says about the revision.
+    /// The answer to a read at a revision, or what an error means for the comparison.
     fn read(
         &self,
         endpoint: &str,
@@ -187,7 +187,7 @@ fn member(m: &Member) -> LiveMember {
 
 fn no_quorum(endpoint: &str) -> anyhow::Error {
     Fault::new(Code::EtcdNoQuorum, format!("reading from etcd at {endpoint}: it has no quorum"))
-        .hint("Look in its log for members that it cannot reach, then try again.")
+        .hint("Search its log for members that it cannot reach, then try again.")
         .into()
 }
 

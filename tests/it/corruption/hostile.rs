@@ -152,10 +152,10 @@ proptest! {
     #[test]
     fn mutated_files_are_verified_within_bounds(edits in proptest::collection::vec((any::<usize>(), any::<u8>(), any::<bool>()), 1..40)) {
         let mut db = database(&sample_shape(), &sample());
-        let places: Vec<usize> =
+        let positions: Vec<usize> =
             Anatomy::of(&db).pieces.iter().filter(|p| p.part != Part::Value).flat_map(|p| p.at..p.at + p.len).collect();
-        for (place, byte, anywhere) in edits {
-            let at = if anywhere { place % db.len() } else { places[place % places.len()] };
+        for (position, byte, anywhere) in edits {
+            let at = if anywhere { position % db.len() } else { positions[position % positions.len()] };
             db[at] = byte;
         }
         // The walk must reach the pages after the meta pages.

@@ -26,7 +26,7 @@ fn planned_in(cluster_id: Option<&str>, all: &[Snapshot], policy: &Policy) -> St
 fn snapshots_of_another_cluster_are_kept_and_do_not_displace_those_of_this_one() {
     let all = [of(Some(OTHER), 0), of(Some(OTHER), 1), of(Some(OWN), 2), of(Some(OWN), 3)];
     assert_eq!(planned_in(Some(OWN), &all, &last(1)), "kkk-");
-    // The lost cluster, seen from the new one of the same name: nothing of it is rotated out.
+    // The lost cluster, seen from the new cluster of the same name: its snapshots are not removed.
     assert_eq!(planned_in(Some(OTHER), &all, &last(1)), "k-kk");
     let (selection, policies) = (selection(), last(1).into());
     let plan = apply_policy(&all, &[], &PruneInput { cluster_id: Some(OWN), ..input(&selection, &policies) });
@@ -72,7 +72,7 @@ fn the_guards_of_one_cluster_do_not_see_the_snapshots_of_another() {
 fn eight_digits_of_the_id_are_enough_and_an_empty_id_is_unknown() {
     let all = [of(Some(&OWN[..8]), 0), of(Some(OWN), 1), of(Some(""), 2)];
     assert_eq!(planned_in(Some(OWN), &all, &last(1)), "k-k");
-    assert_eq!(planned_in(Some(""), &all, &last(1)), "kkk", "an own cluster without an id is nobody's");
+    assert_eq!(planned_in(Some(""), &all, &last(1)), "kkk", "an empty own id matches no cluster");
 }
 
 #[test]

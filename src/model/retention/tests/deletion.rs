@@ -38,7 +38,7 @@ fn leftovers_are_removed_if_they_are_old_and_not_in_use() {
     let leftovers = [left(&part, 9 * DAY, false), left(dot, 9 * DAY, false)];
     let keeps_all = PruneInput { policies: &last(0).into(), ..input };
     assert_eq!(letters(&all(State::Verified), &leftovers, &keeps_all), "kk-.");
-    // A leftover has no content that tells a cluster.
+    // A leftover has no content from which its cluster could be read.
     let known = PruneInput { cluster_id: Some("0f9c2b6e"), ..input };
     let mut own = all(State::Verified);
     own[0].manifest.as_mut().unwrap().cluster_id = Some("0f9c2b6e".into());
@@ -54,8 +54,9 @@ fn only_names_of_single_files_can_be_deleted() {
     for good in ["on-demand-n-5", "on-demand-n-5.zip", "a-b-5.part", "ü-1", "..-5"] {
         assert_eq!(check_name(good), Ok(()), "{good}");
     }
-    for bad in ["", ".", "..", "/", "a/b-5", "../a-5", "a-*", "a-?", "a-[12]", "a-\n5", "a-\x1b5", "a-5/"] {
-        assert!(check_name(bad).is_err(), "{bad:?}");
+    for invalid in ["", ".", "..", "/", "a/b-5", "../a-5", "a-*", "a-?", "a-[12]", "a-\n5", "a-\x1b5", "a-5/"]
+    {
+        assert!(check_name(invalid).is_err(), "{invalid:?}");
     }
 }
 
@@ -71,7 +72,7 @@ fn deleting_the_last_good_snapshots_of_a_group_is_detected() {
     assert_eq!(lost(&[0, 1, 2, 5]), [""; 0], "a verified and an unverified one are left");
     assert_eq!(lost(&[1, 3]), [names[1], names[3]], "an unverified one does not replace a verified one");
     assert_eq!(lost(&[4]), [names[4]]);
-    let twin = [file("a-n-5", State::Verified), file("a-n-5.zip", State::Verified)];
-    assert!(last_verified_lost(&twin, &HashSet::from(["a-n-5"])).is_empty(), "the zip is left");
-    assert!(plausible_size(twin[0].size));
+    let both = [file("a-n-5", State::Verified), file("a-n-5.zip", State::Verified)];
+    assert!(last_verified_lost(&both, &HashSet::from(["a-n-5"])).is_empty(), "the zip is left");
+    assert!(plausible_size(both[0].size));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where more is kept than the policy says: wrong clocks, dropped key revisions, revisions out of order.
+//! Guards, which keep more than the policy does: wrong clocks, dropped key revisions, revisions out of order.
 
 use super::*;
 
