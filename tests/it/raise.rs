@@ -9,7 +9,7 @@ use etcd_client::{GetOptions, WatchOptions};
 use k3s_snapshot::error::{Code, Kind, code_of, kind_of};
 use k3s_snapshot::etcd_files::{Commit, PageWrite, Raised, plan_raise, raise_revision};
 use k3s_snapshot::host::FileAt;
-use k3s_snapshot::inspect::{self, Comparison, Facts, TRAILER, content, open_offline};
+use k3s_snapshot::inspect::{self, Comparison, Facts, TRAILER, open_offline, read_content};
 use k3s_snapshot::io::ReadAt;
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
@@ -195,10 +195,10 @@ proptest! {
         // A restore compares the content up to the old revision.
         let (db, len) = open_offline(&raised[..]).unwrap().unwrap();
         let (was, was_len) = open_offline(&file[..]).unwrap().unwrap();
-        let was = content(&was, was_len, None).unwrap().unwrap();
-        let now = content(&db, len, Some(was.revision)).unwrap().unwrap();
+        let was = read_content(&was, was_len, None).unwrap().unwrap();
+        let now = read_content(&db, len, Some(was.revision)).unwrap().unwrap();
         prop_assert_eq!(was.compare(&now), Comparison::Equal);
-        prop_assert_eq!((was.digest, was.live, was.state), (now.digest, now.live, now.state));
+        prop_assert_eq!((was.digest, was.live_keys, was.state_digest), (now.digest, now.live_keys, now.state_digest));
 
         // A second raise: nothing to do for the same target, one more record for another one.
         let again = plan_raise(&&raised[..], target).unwrap();

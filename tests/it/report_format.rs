@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k3s_snapshot::error::{Code, Fault};
 use k3s_snapshot::model::command::Command;
-use k3s_snapshot::model::report::{Check, Report, Row};
-use k3s_snapshot::model::restore::PriorState;
-use k3s_snapshot::model::restore_report::{OldDatabase, Restore};
-use k3s_snapshot::model::runbook::{Role, Task};
+use k3s_snapshot::model::report::{Action, Check, Report, Row};
+use k3s_snapshot::model::restore::{Operation, PriorState};
+use k3s_snapshot::model::restore_report::{OldDatabase, Recovered, Restore};
+use k3s_snapshot::model::runbook::{Role, Task, When};
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use k3s_snapshot::model::warning::WarningCode;
 use serde_json::{Value, json};
@@ -175,18 +175,22 @@ fn full_report() -> Report {
     }
     report.checks =
         vec![Check { name: "list", ok: false, detail: "denied".into(), hint: Some("Allow it.".into()) }];
-    let mut restore = Restore::new("k3s.service", "/var/lib/rancher/k3s".into(), PriorState::Running);
+    let mut restore = Restore::new(Operation::Restore, "k3s.service", "/var/lib/rancher/k3s".into(), PriorState::Running);
     restore.runbook = vec![Task {
-        when: "before",
+        when: When::Before,
         machine: "server-2".into(),
         addresses: vec!["10.0.0.2".into()],
         role: Role::ControlPlane,
-        does: "stop K3s",
+        description: "stop K3s".into(),
         commands: vec!["systemctl stop k3s".into()],
+        manual: vec![],
+        here: false,
     }];
+    restore.refusals = vec!["a reason".into()];
+    restore.recovered = Some(Recovered::Kept);
     report.restore = Some(restore);
     report.old_databases =
-        vec![OldDatabase { path: "/db".into(), bytes: 1, action: "keep", deleted: Some(false) }];
+        vec![OldDatabase { path: "/db".into(), bytes: 1, action: Action::Keep, deleted: Some(false) }];
     report
 }
 

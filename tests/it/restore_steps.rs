@@ -152,7 +152,7 @@ fn whatever_call_fails_or_asks_to_stop_k3s_ends_in_one_of_the_two_good_states() 
         }
     }
     println!("as before {same}, restored {restored}");
-    assert!(same > 100 && restored > 10, "{same} {restored}");
+    assert!(same > 80 && restored > 10, "{same} {restored}");
 }
 
 #[test]
@@ -174,7 +174,12 @@ fn whatever_call_is_the_last_one_a_recovery_ends_in_one_of_the_two_good_states()
                 assert!(blocked || world.is_up() || world.log.borrow().contains(&"reset-failed"), "{what}");
                 let (result, _) = if at_boot {
                     world.active.set(Active::Inactive);
-                    world.recover_files()
+                    let files = world.recover_files();
+                    assert!(!world.files().is_start_blocked().unwrap(), "{what}");
+                    // A server that has not joined yet needs its URL: the unit for that follows.
+                    let is_left = world.files().load_state().unwrap().is_some();
+                    assert!(!is_left || operation == Operation::Rejoin, "{what}");
+                    if is_left { world.recover() } else { files }
                 } else {
                     world.recover()
                 };

@@ -13,7 +13,6 @@ use k3s_snapshot::config::unit::K3sFlags;
 use k3s_snapshot::distribution::{Distribution, K3S};
 use k3s_snapshot::error::{Code, Kind, code_of, hint_of, kind_of};
 use k3s_snapshot::host::ports::listeners;
-use k3s_snapshot::host::process;
 use k3s_snapshot::host::systemd::{self, Systemd};
 use k3s_snapshot::host::{Active, Unit, UnitControl};
 use k3s_snapshot::model::unit::Definition;
@@ -53,6 +52,12 @@ fn wait_until(what: &str, mut come: impl FnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(20), "{what} has not come");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Whether a process of this number exists and has not ended.
+fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X', 'x']))
 }
 
 fn unit(name: &str) -> Unit {
@@ -96,7 +101,7 @@ fn properties() {
     assert!(!k3s.outdated && !k3s.assert_failed && !k3s.has_job);
     assert!(k3s.control_group.ends_with("/k3s.service"), "{}", k3s.control_group);
     assert_eq!(k3s.fragment.as_deref(), Some(Path::new("/etc/systemd/system/k3s.service")));
-    assert!(process::runs(&process::of(k3s.main_pid).unwrap()));
+    assert!(runs(k3s.main_pid));
     let d = &k3s.definition;
     assert_eq!(d.exec_start[..4], ["/usr/local/bin/k3s", "server", "--data-dir", "/srv/k3s of k3s"]);
     assert!(d.environment.contains(&("SHOWN".to_owned(), "yes".to_owned())), "{d:?}");
@@ -171,9 +176,9 @@ fn stops() {
         wait_until(name, || Path::new("/run").join(name).exists());
     }
     let slow = Systemd::new("slow");
-    let main = process::of(slow.unit().unwrap().main_pid).unwrap();
+    let main = slow.unit().unwrap().main_pid;
     slow.stop(Duration::from_secs(20)).unwrap();
-    assert!(!process::runs(&main), "a stop is over when the process is gone");
+    assert!(!runs(main), "a stop is over when the process is gone");
     assert!(slow.unit().unwrap().active.is_down());
     let begun = Instant::now();
     slow.stop(Duration::from_secs(20)).unwrap();

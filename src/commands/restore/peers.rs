@@ -131,7 +131,8 @@ impl Peers {
 
     fn without_own(mut self, cx: &Context) -> Peers {
         let own = own(cx);
-        self.list.retain(|p| !own.is(&p.machine()));
+        // No other server can reach a member that has loopback addresses alone.
+        self.list.retain(|p| !own.is(&p.machine()) && (p.urls.is_empty() || !p.addresses().is_empty()));
         self.list.sort_by(|a, b| (a.source, &a.name).cmp(&(b.source, &b.name)));
         // One member is named by several sources.
         let mut seen: Vec<Peer> = Vec::new();

@@ -118,8 +118,9 @@ impl Transaction<'_> {
             return Err(anyhow!("the new database has {} members instead of one", new.facts.members.len()));
         };
         let own = self.cx.machine.host.addresses();
-        let hosts: Vec<&str> = member.peer_urls.iter().filter_map(|u| host_of(u)).collect();
-        if hosts.is_empty() || !hosts.iter().all(|h| own.iter().any(|a| a == h)) {
+        // Without a host of its own it is a loopback address: a K3s that is set to serve only itself.
+        let is_own = |url: &String| host_of(url).is_none_or(|host| own.iter().any(|a| a == host));
+        if member.peer_urls.is_empty() || !member.peer_urls.iter().all(is_own) {
             return Err(anyhow!(
                 "the new member has the peer URL {}, which is not an address of this machine",
                 member.peer_urls.join(", ")

@@ -12,7 +12,7 @@ use super::transaction::clean_up;
 use crate::error::{Code, Fault};
 use crate::host::{Active, Ready};
 use crate::model::report::Report;
-use crate::model::restore::{Database, Recovery, RestoreState};
+use crate::model::restore::{Database, Operation, Recovery, RestoreState};
 use crate::model::restore_report::{K3sState, Recovered, Restore};
 use crate::model::warning::WarningCode;
 
@@ -28,6 +28,10 @@ pub fn recover_files(machine: &Machine, report: &mut Report) -> Result<()> {
     let recovered = recover_state(machine, &state, report)?;
     let found = format!("an interrupted {} of stage '{}' was found", state.operation.as_str(), state.stage.as_str());
     log::warn!("{found}: {}", recovered.describe());
+    if recovered == Recovered::Kept && state.operation == Operation::Rejoin {
+        // K3s may need the URL until it has joined; k3s-snapshot-recover-finish.service sees to that.
+        return Ok(());
+    }
     clean_up(machine, &state, report);
     if recovered != Recovered::RolledBack {
         return Ok(());
@@ -47,13 +51,17 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
     let was_blocked = machine.files.is_start_blocked_by(state.id)?;
     let recovered = recover_state(machine, &state, report)?;
     log::warn!("an interrupted {} was found: {}", state.operation.as_str(), recovered.describe());
+    if recovered == Recovered::Kept {
+        let ready = go_forward(machine, &state, report);
+        clean_up(machine, &state, report);
+        return ready;
+    }
     clean_up(machine, &state, report);
     machine.files.remove_created(&state);
     match recovered {
-        Recovered::Kept => go_forward(machine, &state, report),
         // Interrupted before K3s was stopped, or long ago.
         Recovered::CleanedUp if !was_blocked || is_up(machine) => Ok(()),
-        Recovered::CleanedUp | Recovered::RolledBack => {
+        _ => {
                     let k3s = restart_previous(machine, &state, report);
             let why = state.rollback_reason.as_deref().unwrap_or(INTERRUPTED);
             Err(rolled_back(&state, why, k3s))
@@ -106,8 +114,9 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
     let own_block = files.is_start_blocked_by(state.id)?;
     let recovered = match state.stage.recovery() {
         Recovery::CleanUp => Recovered::CleanedUp,
-        Recovery::RollForward => Recovered::Kept,
-        Recovery::RollBack => {
+        // Where no database is live, K3s was not started yet: it would start an empty cluster.
+        Recovery::RollForward if files.live_database()?.is_some() => Recovered::Kept,
+        Recovery::RollForward | Recovery::RollBack => {
             let live = files.live_database()?;
             let untouched = files.is_untouched(state)?;
             // Without the block, K3s may have been started since. Where no database is live, it cannot have been.
