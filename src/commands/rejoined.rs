@@ -35,8 +35,11 @@ pub fn warn_about_missing_servers(
     if last.missing.is_empty() {
         return;
     }
-    let names: Vec<String> =
-        last.missing.iter().map(|s| format!("{} ({})", s.name.escape_debug(), s.addresses.join(", "))).collect();
+    let names: Vec<String> = last
+        .missing
+        .iter()
+        .map(|s| format!("{} ({})", s.name.escape_debug(), s.addresses.join(", ")))
+        .collect();
     report.warn(
         WarningCode::ServersNotRejoined,
         format!(

@@ -192,7 +192,9 @@ fn warn_if_cluster_changed(req: &Request, report: &mut Report, before: &[Snapsho
             WarningCode::ClusterChanged,
             format!("this is another cluster than that of '{}': the id of kube-system differs", old.file),
         );
-    } else if m.revision < o.revision && !req.last_restore.is_some_and(|r| r.explains(old.created_at, m.revision)) {
+    } else if m.revision < o.revision
+        && !req.last_restore.is_some_and(|r| r.explains(old.created_at, m.revision))
+    {
         report.warn(
             WarningCode::RevisionWentBack,
             format!(

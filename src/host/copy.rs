@@ -9,8 +9,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::draft::Draft;
 use super::fs::{FileAt, path_error};
-use super::{Draft, Progress};
+use super::progress::Progress;
 use crate::io::ReadAt;
 
 /// Bytes that one read and one write move.
@@ -206,7 +207,7 @@ impl ReadAt for SharedCopy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::NoProgress;
+    use crate::host::progress::NoProgress;
 
     /// Bytes that arrive slowly, the last ones first; from the given offset on, an error.
     struct Slow(Vec<u8>, Option<u64>);

@@ -15,13 +15,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, renameat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::fs::{FileAt, file_id, is_sync_unsupported, path_error, published_id};
+use super::fs::{FileAt, NO_SPACE_HINT, file_id, is_sync_unsupported, path_error, published_id};
 use super::naming::{self, Calls, Kernel, Named};
 use crate::error::{Code, Fault};
 use crate::model::snapshot::FileId;
-
-pub(super) const NO_SPACE_HINT: &str =
-    "Free some space, or use a directory on another file system with --dir.";
 
 /// Bytes that stay free for others, or a twentieth of the file system if that is less.
 const MIN_FREE: u64 = 1 << 30;

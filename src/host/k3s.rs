@@ -11,7 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 
 use super::aside::{self, AsideSpec, HostNetwork, LogTail, RunningAside};
-use super::{K3s, Progress, Ready, ResetOutcome, Scratch, readyz, signals, systemd};
+use super::interfaces::{K3s, ResetOutcome};
+use super::progress::Progress;
+use super::readyz::{self, Ready};
+use super::server_files::Scratch;
+use super::{signals, systemd};
 use crate::error::{Code, Fault};
 use crate::model::secret::Secret;
 
@@ -82,7 +86,12 @@ impl K3s for Program {
         Ok(String::from_utf8_lossy(&out.stdout).lines().next().unwrap_or_default().to_owned())
     }
 
-    fn reset_aside(&self, scratch: &Scratch, from_snapshot: bool, progress: &dyn Progress) -> Result<ResetOutcome> {
+    fn reset_aside(
+        &self,
+        scratch: &Scratch,
+        from_snapshot: bool,
+        progress: &dyn Progress,
+    ) -> Result<ResetOutcome> {
         let mut args = vec!["server".to_owned(), "--cluster-reset".to_owned()];
         if from_snapshot {
             scratch.expose_snapshot()?;
@@ -99,7 +108,12 @@ impl K3s for Program {
             stall.check(tail, &database)
         })?;
         let tail = running.tail();
-        Ok(ResetOutcome { success: exit.success, how: exit.how, reason: tail.reason(), confirmed: tail.confirmed() })
+        Ok(ResetOutcome {
+            success: exit.success,
+            how: exit.how,
+            reason: tail.reason(),
+            confirmed: tail.confirmed(),
+        })
     }
 
     fn rehearse(&self, scratch: &Scratch, limit: Duration, progress: &dyn Progress) -> Result<bool> {
@@ -138,12 +152,21 @@ impl K3s for Program {
 }
 
 impl Program {
-    fn start(&self, scratch: &Scratch, rehearsal: bool, args: Vec<String>, log: &str) -> Result<RunningAside> {
+    fn start(
+        &self,
+        scratch: &Scratch,
+        rehearsal: bool,
+        args: Vec<String>,
+        log: &str,
+    ) -> Result<RunningAside> {
         let invocation = if rehearsal { &self.rehearsal } else { &self.reset };
         let config = invocation.config.as_ref().context("K3s has no configuration for a run aside")?;
         scratch.write_config(config, rehearsal)?;
-        let mut environment: Vec<(String, String)> =
-            invocation.environment.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+        let mut environment: Vec<(String, String)> = invocation
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect();
         environment.push(("K3S_CONFIG_FILE".to_owned(), scratch.config_aside().display().to_string()));
         let spec = AsideSpec {
             program: self.path.clone(),
@@ -171,7 +194,8 @@ fn ask_all(api: &[SocketAddr], tls: &Path) -> Ready {
     let (cert, key, ca) = (file("client-admin.crt"), file("client-admin.key"), file("server-ca.crt"));
     let mut last = Ready::Yes;
     for at in api {
-        last = readyz::readyz(*at, &cert, &key, &ca, READYZ_LIMIT).unwrap_or_else(|e| Ready::NoAnswer(format!("{e:#}")));
+        last = readyz::readyz(*at, &cert, &key, &ca, READYZ_LIMIT)
+            .unwrap_or_else(|e| Ready::NoAnswer(format!("{e:#}")));
         if !matches!(last, Ready::NoAnswer(_)) {
             break;
         }
@@ -201,7 +225,11 @@ impl Stall {
         }
         Err(Fault::new(
             Code::K3sResetStalled,
-            format!("the reset of K3s made no progress for {} s; its last message is: {}", self.limit.as_secs(), tail.reason()),
+            format!(
+                "the reset of K3s made no progress for {} s; its last message is: {}",
+                self.limit.as_secs(),
+                tail.reason()
+            ),
         )
         .hint("Give it more time with --reset-timeout.")
         .into())

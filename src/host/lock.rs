@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::Progress;
 use super::fs::{create_dir, permission_context};
+use super::progress::Progress;
 use crate::error::{Code, Fault};
 
 /// Between two tries. The kernel has no lock that is waited for with a limit.
@@ -70,7 +70,7 @@ impl Lock {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::host::NoProgress;
+    use crate::host::progress::NoProgress;
 
     #[test]
     fn the_second_is_told_busy_until_the_first_is_gone() {

@@ -7,7 +7,9 @@ use std::io::Read;
 use anyhow::{Context, Result};
 
 use super::aside::HostNetwork;
-use super::{Host, Listener, ports, signals};
+use super::interfaces::Host;
+use super::ports::{self, Listener};
+use super::signals;
 
 /// The machine that this process runs on.
 pub struct Machine;

@@ -21,7 +21,9 @@ pub fn listen() -> Result<()> {
         .spawn(move || {
             while let Ok(signal) = signals.wait() {
                 if STOP_REQUESTED.swap(true, SeqCst) {
-                    log::warn!("{signal} again: already stopping; to end it now would leave the files half exchanged");
+                    log::warn!(
+                        "{signal} again: already stopping; to end it now would leave the files half exchanged"
+                    );
                 } else {
                     log::warn!("{signal}: stopping at the next safe point");
                 }

@@ -17,7 +17,7 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::JoinServer;
+use super::interfaces::JoinServer;
 use crate::error::{Code, Fault};
 use crate::http::agent_config;
 use crate::model::secret::Secret;

@@ -18,7 +18,7 @@ use super::proto::{self, KeyValue, Span};
 /// The prefix of the keys of K3s's bootstrap data; the hash of the token follows.
 const BOOTSTRAP: &[u8] = b"/bootstrap/";
 /// The key of the namespace whose UID is the id of the cluster.
-pub const KUBE_SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
+pub(crate) const KUBE_SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
 /// The most items of any list in the facts, whatever the file contains.
 const MAX_LIST: usize = 256;
 /// The longest UID, in bytes. A UUID has 36.
@@ -247,7 +247,7 @@ pub(super) fn token_hash(key: &[u8]) -> Option<String> {
 }
 
 /// The UID of a Kubernetes object as it is stored: protobuf after a magic number, or JSON.
-pub fn uid(object: &[u8]) -> Option<String> {
+pub(crate) fn uid(object: &[u8]) -> Option<String> {
     if let Some(unknown) = object.strip_prefix(b"k8s\0") {
         let metadata = proto::field(proto::field(unknown, 2)?, 1)?;
         return proto::printable_text(proto::field(metadata, 5)?, MAX_UID);

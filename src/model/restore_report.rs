@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::restore::{Operation, PriorState, StepId, StepState};
+use super::restore::{Operation, PriorState, StepId, StepState, steps_of};
 use super::runbook::Task;
 
 /// A restore, planned and done.
@@ -181,7 +181,7 @@ impl Restore {
             failed_database: None,
             recovered: None,
             k3s_state: None,
-            steps: operation.steps().iter().map(planned).collect(),
+            steps: steps_of(operation).iter().map(planned).collect(),
             downtime_ms: None,
             k3s_ms: None,
             own_ms: None,
@@ -203,7 +203,8 @@ impl Restore {
 
     /// Whether nothing was done yet.
     pub fn is_plan(&self) -> bool {
-        self.recovered.is_none() && self.steps.iter().all(|s| matches!(s.state, StepState::Planned | StepState::Skipped))
+        self.recovered.is_none()
+            && self.steps.iter().all(|s| matches!(s.state, StepState::Planned | StepState::Skipped))
     }
 
     /// Whether etcd serves the new data: then the other machines must follow.

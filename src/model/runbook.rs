@@ -266,7 +266,9 @@ fn rejoin(place: &Place, m: &Merged) -> Task {
     let url = place.url.unwrap_or("https://RESTORED-SERVER:6443");
     let config = shell_quote(place.config);
     let manual = vec![
-        format!("grep -E '^(server|cluster-init):' {config}  # it must have 'server: {url}' and no cluster-init"),
+        format!(
+            "grep -E '^(server|cluster-init):' {config}  # it must have 'server: {url}' and no cluster-init"
+        ),
         format!("systemctl stop {unit}"),
         format!("mv -T {} {}$(date +%s)", shell_quote(place.etcd), shell_quote(place.old)),
         format!("systemctl enable --now {unit}"),
@@ -299,7 +301,12 @@ mod tests {
     };
 
     fn machine(name: &str, role: Role, addresses: &[&str], source: Source) -> Machine {
-        Machine { name: name.into(), role, addresses: addresses.iter().map(|a| (*a).to_owned()).collect(), source }
+        Machine {
+            name: name.into(),
+            role,
+            addresses: addresses.iter().map(|a| (*a).to_owned()).collect(),
+            source,
+        }
     }
 
     fn own() -> Own {

@@ -175,7 +175,8 @@ fn full_report() -> Report {
     }
     report.checks =
         vec![Check { name: "list", ok: false, detail: "denied".into(), hint: Some("Allow it.".into()) }];
-    let mut restore = Restore::new(Operation::Restore, "k3s.service", "/var/lib/rancher/k3s".into(), PriorState::Running);
+    let mut restore =
+        Restore::new(Operation::Restore, "k3s.service", "/var/lib/rancher/k3s".into(), PriorState::Running);
     restore.runbook = vec![Task {
         when: When::Before,
         machine: "server-2".into(),

@@ -58,7 +58,10 @@ fn every_operation_ends_restored_with_the_previous_database_kept() {
             let (from, to) = (restore.revision_before.unwrap(), restore.revision_after.unwrap());
             assert!(to >= 1_000_348 && from < 400, "{from} {to}");
         }
-        assert!(!world.data().join("server/tls-1795400001").exists(), "keys that a reset sets aside stay in the scratch");
+        assert!(
+            !world.data().join("server/tls-1795400001").exists(),
+            "keys that a reset sets aside stay in the scratch"
+        );
     }
 }
 
@@ -68,7 +71,10 @@ fn a_restore_prepares_while_k3s_runs_and_stops_it_only_for_the_exchange() {
     world.run().0.unwrap();
     let log = world.log.borrow();
     let at = |what| log.iter().position(|l| *l == what).unwrap_or_else(|| panic!("{what}: {log:?}"));
-    assert!(at("reset") < at("rehearse") && at("rehearse") < at("save-live") && at("save-live") < at("stop"), "{log:?}");
+    assert!(
+        at("reset") < at("rehearse") && at("rehearse") < at("save-live") && at("save-live") < at("stop"),
+        "{log:?}"
+    );
     assert!(at("watch") < at("stop") && at("stop") < at("start"), "{log:?}");
 }
 
@@ -140,7 +146,8 @@ fn whatever_call_fails_or_asks_to_stop_k3s_ends_in_one_of_the_two_good_states() 
                         before.assert_same(&world, &what);
                         same += 1;
                         let restore = report.restore.as_ref();
-                        let touched = restore.is_some_and(|r| r.steps.iter().any(|s| s.state == StepState::RolledBack));
+                        let touched =
+                            restore.is_some_and(|r| r.steps.iter().any(|s| s.state == StepState::RolledBack));
                         if touched && world.log.borrow().contains(&"stop") {
                             let code = code_of(&e);
                             assert!(matches!(code, Code::RolledBack | Code::RollbackFailed), "{what}: {e:#}");
@@ -234,7 +241,9 @@ fn a_healthy_server_with_any_left_over_state_is_untouched_and_the_state_is_clear
                     left_over(&donor, stage, blocked, age);
                     let what = format!("{stage:?} {blocked} {age} {command}");
                     match command {
-                        "recover-files" => donor.recover_files().0.unwrap_or_else(|e| panic!("{what}: {e:#}")),
+                        "recover-files" => {
+                            donor.recover_files().0.unwrap_or_else(|e| panic!("{what}: {e:#}"))
+                        }
                         "recover" => donor.recover().0.unwrap_or_else(|e| panic!("{what}: {e:#}")),
                         _ => {
                             let (result, report) = donor.run();
@@ -369,7 +378,8 @@ fn a_dry_run_shows_the_plan_with_every_refusal_and_leaves_nothing() {
     world.others = vec![other("server-2-cccccccc", "192.0.2.2")];
     world.running = vec!["https://192.0.2.2:2379".to_owned()];
     let control_group = "/system.slice/other.service".to_owned();
-    world.machine.listeners = vec![Listener { port: 6443, pid: Some(9), program: "other".into(), control_group }];
+    world.machine.listeners =
+        vec![Listener { port: 6443, pid: Some(9), program: "other".into(), control_group }];
     world.cluster_id = Some("another".to_owned());
     world.tweak = |options| options.dry_run = true;
     let before = Before::of(&world);

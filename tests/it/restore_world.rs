@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use k3s_snapshot::commands::restore::{
-    Cluster, Context, Machine, Options, Rehearsal, RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores, Timeouts,
-    cluster_reset, recover, recover_files, rejoin, restore,
+    Cluster, Context, Machine, Options, Rehearsal, RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores,
+    Timeouts, cluster_reset, recover, recover_files, rejoin, restore,
 };
 use k3s_snapshot::host::server_files::load_state;
 use k3s_snapshot::host::{
-    Active, Host, JoinServer, K3s, Listener, NoProgress, Progress, Ready, ResetOutcome, Scratch, ServerFiles, Unit,
-    UnitControl, file_tree,
+    Active, Host, JoinServer, K3s, Listener, NoProgress, Progress, Ready, ResetOutcome, Scratch, ServerFiles,
+    Unit, UnitControl, file_tree,
 };
 use k3s_snapshot::inspect;
 use k3s_snapshot::model::command::Command;
@@ -283,7 +283,9 @@ impl World {
             safety_base: "pre-restore",
             quota: 2 << 30,
             configured_server: self.door.configured,
-            open_server: &|url| Box::new(OtherServer { door: self.door.clone(), url: url.to_owned() }) as Box<dyn JoinServer>,
+            open_server: &|url| {
+                Box::new(OtherServer { door: self.door.clone(), url: url.to_owned() }) as Box<dyn JoinServer>
+            },
         };
         let mut options = Options {
             target: self.target.as_deref(),
@@ -300,7 +302,13 @@ impl World {
         (self.tweak)(&mut options);
         let snapshots = Snapshots { world: self, local: self.store(&self.db().join("snapshots")) };
         self.with_machine(|machine| {
-            work(Context { machine, stores: &snapshots, safety: &snapshots, options: &options, cluster: &cluster })
+            work(Context {
+                machine,
+                stores: &snapshots,
+                safety: &snapshots,
+                options: &options,
+                cluster: &cluster,
+            })
         })
     }
 
@@ -317,7 +325,8 @@ impl World {
         assert!(load_state(&files.state).unwrap().is_none(), "{what}: a state file is left");
         for dir in [self.db(), self.data().join("server"), self.root.path().to_owned()] {
             let hidden = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-            let hidden: Vec<String> = hidden.filter(|n| n.starts_with('.') && n.contains("snapshot")).collect();
+            let hidden: Vec<String> =
+                hidden.filter(|n| n.starts_with('.') && n.contains("snapshot")).collect();
             assert!(hidden.is_empty(), "{what}: {hidden:?} in {}", dir.display());
         }
     }
@@ -327,7 +336,11 @@ impl World {
     pub(crate) fn assert_restored(&self, what: &str) {
         assert!(self.is_restored(), "{what}: the member is '{}'", self.member());
         if self.operation != Operation::Rejoin {
-            assert_eq!(fs::read(self.data().join("server/tls/server-ca.crt")).unwrap(), b"ca after", "{what}");
+            assert_eq!(
+                fs::read(self.data().join("server/tls/server-ca.crt")).unwrap(),
+                b"ca after",
+                "{what}"
+            );
             assert_eq!(fs::read(self.data().join("server/token")).unwrap(), b"labtoken\n", "{what}");
         }
         let old = self.db().join(format!("etcd-old-{NOW}"));
@@ -358,7 +371,8 @@ impl Before {
     #[track_caller]
     pub(crate) fn assert_same(&self, world: &World, what: &str) {
         for name in KEPT {
-            let (now, was) = (world.data().join("server").join(name), self.copy.path().join(name.replace('/', "-")));
+            let (now, was) =
+                (world.data().join("server").join(name), self.copy.path().join(name.replace('/', "-")));
             assert_eq!(now.exists(), was.exists(), "{what}: {name}");
             if was.exists() {
                 assert_same_tree(&now, &was, what);
@@ -461,7 +475,9 @@ impl K3s for World {
         assert_eq!(scratch.snapshot().exists(), from_snapshot);
         self.call("reset")?;
         if self.machine.stop.load(SeqCst) {
-            return Err(k3s_snapshot::error::Fault::new(k3s_snapshot::error::Code::Stopped, "asked to stop").into());
+            return Err(
+                k3s_snapshot::error::Fault::new(k3s_snapshot::error::Code::Stopped, "asked to stop").into()
+            );
         }
         if from_snapshot {
             fs::create_dir_all(etcd.join("member/snap")).unwrap();
@@ -494,7 +510,12 @@ impl K3s for World {
             fs::remove_dir_all(&etcd).unwrap();
         }
         let success = self.reset != Reset::Fails;
-        Ok(ResetOutcome { success, how: "exit code".into(), reason: "its last message".into(), confirmed: success })
+        Ok(ResetOutcome {
+            success,
+            how: "exit code".into(),
+            reason: "its last message".into(),
+            confirmed: success,
+        })
     }
 
     fn rehearse(&self, scratch: &Scratch, _: Duration, _: &dyn Progress) -> Result<bool> {
@@ -516,13 +537,8 @@ impl EtcdProbe for World {
     fn look(&self) -> Result<MemberStatus> {
         anyhow::ensure!(self.is_up(), "it is down");
         anyhow::ensure!(self.answers || self.is_restored(), "it does not answer");
-        let own = LiveMember {
-            id: 7,
-            name: self.member(),
-            peer_urls: vec![],
-            client_urls: vec![],
-            learner: false,
-        };
+        let own =
+            LiveMember { id: 7, name: self.member(), peer_urls: vec![], client_urls: vec![], learner: false };
         let alone = self.is_restored() && self.operation != Operation::Rejoin;
         let others = if alone { vec![] } else { self.others.clone() };
         Ok(MemberStatus {

@@ -53,9 +53,12 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
     let s = cx.settings;
     manual_restore::refuse(s, args.snapshot.as_deref())?;
     if s.root != Path::new("/") {
-        return Err(Fault::new(Code::RootUnsupported, "a restore works on the running machine, not below --root")
-            .hint("Start that machine, and restore there.")
-            .into());
+        return Err(Fault::new(
+            Code::RootUnsupported,
+            "a restore works on the running machine, not below --root",
+        )
+        .hint("Start that machine, and restore there.")
+        .into());
     }
     recovery::require_root()?;
     signals::listen()?;
@@ -90,7 +93,8 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
     };
     let options = options(args, s, &confirm)?;
     let ca_hash = authority_hash(s, token.as_ref());
-    let config = args.common.config.as_deref().map_or_else(|| PathBuf::from(cx.distribution.config), PathBuf::from);
+    let config =
+        args.common.config.as_deref().map_or_else(|| PathBuf::from(cx.distribution.config), PathBuf::from);
     let config = config.display().to_string();
     let cluster = Cluster {
         now: cx.now,
@@ -148,7 +152,8 @@ fn options<'a>(
 /// The size limit of the etcd database: that of the configuration of K3s, else etcd's own.
 fn quota(s: &Settings) -> u64 {
     let args = s.flags.get("etcd-arg").map(|value| value.values.clone()).unwrap_or_default();
-    let configured = args.iter().rev().find_map(|arg| arg.trim_start_matches('-').strip_prefix("quota-backend-bytes="));
+    let configured =
+        args.iter().rev().find_map(|arg| arg.trim_start_matches('-').strip_prefix("quota-backend-bytes="));
     match configured.and_then(|bytes| bytes.trim().parse().ok()) {
         None | Some(0) => ETCD_QUOTA,
         Some(bytes) => bytes,

@@ -67,8 +67,11 @@ pub(super) fn api_addresses(s: &Settings) -> Vec<SocketAddr> {
 pub(super) fn program(cx: &Context, token: Option<&Secret>, stall: Duration, logs: &Path) -> Result<Program> {
     let s = cx.settings;
     let path = s.flags.executable().map(Path::to_owned).ok_or_else(|| {
-        Fault::new(Code::K3sNotFound, format!("it is not known where the program of {} is", cx.distribution.name))
-            .hint("Set the unit that runs it with --unit.")
+        Fault::new(
+            Code::K3sNotFound,
+            format!("it is not known where the program of {} is", cx.distribution.name),
+        )
+        .hint("Set the unit that runs it with --unit.")
     })?;
     let own = |name: &'static str, value: &str| (name, Secret::new(value));
     let data_dir = s.data_dir.display().to_string();

@@ -55,7 +55,9 @@ impl Transaction<'_> {
         self.peers = Peers::gather(&cx, facts.live.as_ref(), content.as_ref());
         let mut refusals = Refusals::default();
         if let Some(content) = &content {
-            refusals.add(preflight::check_token(&cx, content).map(|token| self.report.restore_mut().token = token));
+            refusals.add(
+                preflight::check_token(&cx, content).map(|token| self.report.restore_mut().token = token),
+            );
         }
         refusals.add(ensure_needed(&cx, facts));
         refusals.add(self.peers.ensure_stopped(&cx, self.report));
@@ -102,7 +104,8 @@ fn read_database(cx: &Context) -> Result<Content> {
     let file = cx.machine.files.database_file()?.context("the database is gone")?;
     read_offline(file, None).map_err(|e| {
         e.context(
-            Fault::new(Code::DatabaseCorrupt, "the database must not be kept").hint("Restore a snapshot instead."),
+            Fault::new(Code::DatabaseCorrupt, "the database must not be kept")
+                .hint("Restore a snapshot instead."),
         )
     })
 }

@@ -77,6 +77,7 @@ fn has_own_authority(cx: &Context, content: &Content) -> bool {
     let Some(own) = cx.cluster.ca_hash else { return false };
     let Some(token) = cx.cluster.token.and_then(|t| crate::model::token::parse(t).ok()) else { return false };
     content.bootstrap.iter().any(|sealed| {
-        crate::model::bootstrap::open(&sealed.value, &token.password).is_ok_and(|c| c.matches_ca(own) == Some(true))
+        crate::model::bootstrap::open(&sealed.value, &token.password)
+            .is_ok_and(|c| c.matches_ca(own) == Some(true))
     })
 }

@@ -24,7 +24,8 @@ mod transaction;
 
 pub use cluster_reset::cluster_reset;
 pub use context::{
-    Cluster, Context, Machine, Options, Rehearsal, RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores, Timeouts,
+    Cluster, Context, Machine, Options, Rehearsal, RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores,
+    Timeouts,
 };
 pub use old_databases::prune_old_databases;
 pub use recover::{recover, recover_files};

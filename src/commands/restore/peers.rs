@@ -81,7 +81,13 @@ fn of_content(content: &Content) -> Vec<Peer> {
     let members = content.facts.members.iter();
     members
         .map(|m| {
-            Peer::new(m.id, m.name.clone(), m.client_urls.clone(), m.peer_urls.clone(), Source::SnapshotMember)
+            Peer::new(
+                m.id,
+                m.name.clone(),
+                m.client_urls.clone(),
+                m.peer_urls.clone(),
+                Source::SnapshotMember,
+            )
         })
         .collect()
 }
@@ -96,9 +102,7 @@ fn of_disk(cx: &Context) -> Option<Vec<Peer>> {
     let (data, db_len) = inspect::open_offline(file).ok()?.ok()?;
     let found = inspect::verify(&data as &dyn ReadAt, db_len).ok()?;
     let members = found.facts.members.into_iter();
-    Some(
-        members.map(|m| Peer::new(m.id, m.name, m.client_urls, m.peer_urls, Source::StoredMember)).collect(),
-    )
+    Some(members.map(|m| Peer::new(m.id, m.name, m.client_urls, m.peer_urls, Source::StoredMember)).collect())
 }
 
 impl Peers {
@@ -186,7 +190,10 @@ impl Peers {
             (true, true) => return Ok(()),
             (false, _) => format!("other servers of the cluster still run: {}", running.join(", ")),
             (true, false) => {
-                format!("it is not known whether other servers still run, no address is known: {}", silent.join(", "))
+                format!(
+                    "it is not known whether other servers still run, no address is known: {}",
+                    silent.join(", ")
+                )
             }
         };
         if cx.options.assume_others_stopped {
@@ -205,16 +212,22 @@ impl Peers {
     /// What is to be done on the other machines.
     pub(super) fn tasks(&self, cx: &Context, content: Option<&Content>) -> Vec<Task> {
         let mut found: Vec<Machine> = self.members().map(Peer::machine).collect();
-        found.extend(content.into_iter().flat_map(|c| &c.nodes).map(|n| Machine {
-            name: n.name.clone(),
-            addresses:
-                n.addresses.iter().filter(|a| a.kind != AddressKind::Hostname).map(|a| a.address.clone()).collect(),
-            role: match (n.etcd, n.control_plane) {
-                (true, _) => Role::Server,
-                (_, true) => Role::ControlPlane,
-                _ => Role::Agent,
-            },
-            source: Source::Node,
+        found.extend(content.into_iter().flat_map(|c| &c.nodes).map(|n| {
+            Machine {
+                name: n.name.clone(),
+                addresses: n
+                    .addresses
+                    .iter()
+                    .filter(|a| a.kind != AddressKind::Hostname)
+                    .map(|a| a.address.clone())
+                    .collect(),
+                role: match (n.etcd, n.control_plane) {
+                    (true, _) => Role::Server,
+                    (_, true) => Role::ControlPlane,
+                    _ => Role::Agent,
+                },
+                source: Source::Node,
+            }
         }));
         let own = own(cx);
         let merged: Vec<Merged> = runbook::merge(&own, found);

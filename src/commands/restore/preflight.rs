@@ -88,7 +88,9 @@ fn previous_state(unit: &Unit) -> PriorState {
     match unit.active {
         Active::Active | Active::Reloading => PriorState::Running,
         // Between two starts by systemd itself.
-        Active::Activating if unit.sub.starts_with("auto-restart") || unit.restarts > 0 => PriorState::Failing,
+        Active::Activating if unit.sub.starts_with("auto-restart") || unit.restarts > 0 => {
+            PriorState::Failing
+        }
         Active::Activating => PriorState::Running,
         Active::Failed => PriorState::Failing,
         Active::Deactivating | Active::Inactive | Active::Other => PriorState::Stopped,
@@ -112,7 +114,11 @@ pub(super) fn check_token(cx: &Context, content: &Content) -> Result<TokenCheck>
         )
     };
     let Some(secret) = cx.cluster.token else {
-        return Err(refuse(Code::TokenMissing, "the snapshot needs a server token, and none is known here".into()).into());
+        return Err(refuse(
+            Code::TokenMissing,
+            "the snapshot needs a server token, and none is known here".into(),
+        )
+        .into());
     };
     let parsed = token::parse(secret)
         .map_err(|why| Fault::new(Code::TokenInvalid, format!("the server token cannot be used: {why}")))?;
@@ -125,8 +131,11 @@ pub(super) fn check_token(cx: &Context, content: &Content) -> Result<TokenCheck>
         return Err(refuse(Code::TokenMismatch, what).into());
     };
     let opened = bootstrap::open(&sealed.value, &parsed.password).map_err(|why| {
-        Fault::new(Code::BootstrapDataUnreadable, format!("opening the bootstrap data of the snapshot: {why}"))
-            .hint("K3s could not start on it. Restore another snapshot.")
+        Fault::new(
+            Code::BootstrapDataUnreadable,
+            format!("opening the bootstrap data of the snapshot: {why}"),
+        )
+        .hint("K3s could not start on it. Restore another snapshot.")
     })?;
     if parsed.ca_hash.as_ref().is_some_and(|own| opened.matches_ca(own) == Some(false)) {
         let what = "the server token names another certificate authority than the snapshot".to_owned();

@@ -89,7 +89,11 @@ impl Transaction<'_> {
         }
         // K3s has been seen to exit with 0 although the reset had failed.
         if let Some(what) = scratch.missing_after_reset()? {
-            return Err(anyhow!("the reset of K3s ended with {}, but {what}: {}", outcome.how, outcome.reason));
+            return Err(anyhow!(
+                "the reset of K3s ended with {}, but {what}: {}",
+                outcome.how,
+                outcome.reason
+            ));
         }
         if !outcome.confirmed {
             report.warn(
@@ -146,7 +150,8 @@ impl Transaction<'_> {
     pub(super) fn raise_to(&mut self, target: i64) -> Result<()> {
         let scratch = self.cx.machine.files.scratch();
         let path = scratch.new_database_dir().join(crate::distribution::ETCD_DB_FILE);
-        let raised = self.cx.machine.files.with_database(&path, |file| etcd_files::raise_revision(file, target))?;
+        let raised =
+            self.cx.machine.files.with_database(&path, |file| etcd_files::raise_revision(file, target))?;
         let restore = self.report.restore_mut();
         restore.revision_before = restore.revision_before.or(Some(raised.from));
         restore.revision_after = Some(raised.to);
@@ -169,9 +174,12 @@ impl Transaction<'_> {
             // A cluster reset is done while K3s is down: each second counts.
             Rehearsal::Auto => fits && self.state.operation == Operation::Restore,
             Rehearsal::Always if !fits => {
-                return Err(Fault::new(Code::NoMemory, format!("a rehearsal needs {needed} bytes of memory"))
-                    .hint("Free memory, or restore without a rehearsal: --no-rehearse.")
-                    .into());
+                return Err(Fault::new(
+                    Code::NoMemory,
+                    format!("a rehearsal needs {needed} bytes of memory"),
+                )
+                .hint("Free memory, or restore without a rehearsal: --no-rehearse.")
+                .into());
             }
             Rehearsal::Always => true,
             Rehearsal::Never => false,
@@ -183,7 +191,8 @@ impl Transaction<'_> {
         self.step(StepId::Rehearse, "starting K3s aside on a copy of the new database", |tx| {
             let scratch = tx.cx.machine.files.scratch();
             scratch.copy_for_rehearsal().context("copying the new database for the rehearsal")?;
-            let ready = tx.cx.machine.k3s.rehearse(&scratch, tx.cx.machine.timeouts.ready, tx.cx.machine.progress);
+            let ready =
+                tx.cx.machine.k3s.rehearse(&scratch, tx.cx.machine.timeouts.ready, tx.cx.machine.progress);
             scratch.remove_rehearsal()?;
             if !ready.context("K3s does not become ready on the new database")? {
                 log::info!("this server runs no API server, so nothing was rehearsed");

@@ -57,7 +57,10 @@ impl Transaction<'_> {
                 end.is_some()
             });
             end.unwrap_or_else(|| {
-                Err(last.context(format!("K3s was started, but its etcd does not serve after {} s", limit.as_secs())))
+                Err(last.context(format!(
+                    "K3s was started, but its etcd does not serve after {} s",
+                    limit.as_secs()
+                )))
             })
         })
     }
@@ -131,19 +134,26 @@ impl Transaction<'_> {
             Goal::Joined => return joined(&status),
         };
         let [member] = status.members.as_slice() else {
-            return Ok(Answer::Wrong(anyhow!("the new etcd has {} members instead of one", status.members.len())));
+            return Ok(Answer::Wrong(anyhow!(
+                "the new etcd has {} members instead of one",
+                status.members.len()
+            )));
         };
         // K3s gives every new member another name.
         if member.name != prepared.member {
-            anyhow::bail!("the etcd that answers is '{}', not '{}'", member.name.escape_debug(), prepared.member);
+            anyhow::bail!(
+                "the etcd that answers is '{}', not '{}'",
+                member.name.escape_debug(),
+                prepared.member
+            );
         }
         let content = &prepared.content;
         Ok(match machine.etcd.holds(content.facts.revision, content.live_keys, &content.sample)? {
             // It was compared at rest.
             Comparison::Equal | Comparison::Compacted => Answer::Reached,
-            Comparison::Differs(what) => {
-                Answer::Wrong(anyhow!("the running etcd does not hold the content of the new database: {what}"))
-            }
+            Comparison::Differs(what) => Answer::Wrong(anyhow!(
+                "the running etcd does not hold the content of the new database: {what}"
+            )),
         })
     }
 }

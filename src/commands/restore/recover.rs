@@ -26,7 +26,8 @@ const INTERRUPTED: &str = "the restore was interrupted";
 pub fn recover_files(machine: &Machine, report: &mut Report) -> Result<()> {
     let Some(state) = machine.files.load_state()? else { return ensure_not_blocked(machine) };
     let recovered = recover_state(machine, &state, report)?;
-    let found = format!("an interrupted {} of stage '{}' was found", state.operation.as_str(), state.stage.as_str());
+    let found =
+        format!("an interrupted {} of stage '{}' was found", state.operation.as_str(), state.stage.as_str());
     log::warn!("{found}: {}", recovered.describe());
     if recovered == Recovered::Kept && state.operation == Operation::Rejoin {
         // K3s may need the URL until it has joined; k3s-snapshot-recover-finish.service sees to that.
@@ -62,7 +63,7 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
         // Interrupted before K3s was stopped, or long ago.
         Recovered::CleanedUp if !was_blocked || is_up(machine) => Ok(()),
         _ => {
-                    let k3s = restart_previous(machine, &state, report);
+            let k3s = restart_previous(machine, &state, report);
             let why = state.rollback_reason.as_deref().unwrap_or(INTERRUPTED);
             Err(rolled_back(&state, why, k3s))
         }
@@ -89,7 +90,11 @@ fn ensure_not_blocked(machine: &Machine) -> Result<()> {
 ///
 /// # Errors
 /// [`Code::RollbackFailed`].
-pub(super) fn recover_state(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<Recovered> {
+pub(super) fn recover_state(
+    machine: &Machine,
+    state: &RestoreState,
+    report: &mut Report,
+) -> Result<Recovered> {
     let data_dir = state.data_dir.display().to_string();
     let mut restore = Restore::new(state.operation, &state.unit, data_dir, state.previous_state);
     // How far each step came is not written down.
@@ -128,7 +133,10 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
             } else if live.is_some_and(|l| l.file.is_some()) {
                 Recovered::Kept
             } else {
-                return Err(anyhow!("another program has moved the databases in '{}'", files.etcd().display()));
+                return Err(anyhow!(
+                    "another program has moved the databases in '{}'",
+                    files.etcd().display()
+                ));
             }
         }
     };
@@ -172,7 +180,9 @@ fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> R
         state.operation.past_participle(),
         machine.unit.fatal_message(state.id).unwrap_or_else(|| last.describe())
     );
-    Err(Fault::new(Code::NotReady, what).hint(format!("Check K3s with 'journalctl -u {}'.", state.unit)).into())
+    Err(Fault::new(Code::NotReady, what)
+        .hint(format!("Check K3s with 'journalctl -u {}'.", state.unit))
+        .into())
 }
 
 /// What a new operation does with the state of an earlier one: what is no longer needed is removed, what is half done is
@@ -200,4 +210,3 @@ pub(super) fn clear_left_over(machine: &Machine, report: &mut Report) -> Result<
         Err(e) => Err(e.context(fault)),
     }
 }
-

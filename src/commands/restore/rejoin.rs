@@ -131,7 +131,11 @@ fn ensure_same_server(cx: &Context, given: &str, configured: &dyn JoinServer) ->
     let differs = |why: String| {
         Fault::new(
             Code::JoinServerMismatch,
-            format!("the configuration of K3s joins '{}', not '{}': {why}", configured.url(), given.escape_debug()),
+            format!(
+                "the configuration of K3s joins '{}', not '{}': {why}",
+                configured.url(),
+                given.escape_debug()
+            ),
         )
         .hint(format!("Set 'server: {given}' in the configuration of K3s ('{}') first.", cx.cluster.config))
     };
@@ -199,7 +203,12 @@ fn check_accepted<'a>(cx: &Context<'a>, server: &dyn JoinServer) -> Result<&'a S
 }
 
 /// A cluster takes no second member of a node: K3s ends with `duplicate node name found`.
-fn ensure_no_member(cx: &Context, server: &dyn JoinServer, token: &Secret, report: &mut Report) -> Result<()> {
+fn ensure_no_member(
+    cx: &Context,
+    server: &dyn JoinServer,
+    token: &Secret,
+    report: &mut Report,
+) -> Result<()> {
     let members = match server.members(token) {
         Ok(members) => members,
         Err(e) => {
@@ -213,8 +222,11 @@ fn ensure_no_member(cx: &Context, server: &dyn JoinServer, token: &Secret, repor
     let Some(member) = members.iter().find(|m| node_of(m).eq_ignore_ascii_case(cx.cluster.node)) else {
         return Ok(());
     };
-    let what =
-        format!("the cluster of '{}' already has a member of this node: '{}'", server.url(), member.escape_debug());
+    let what = format!(
+        "the cluster of '{}' already has a member of this node: '{}'",
+        server.url(),
+        member.escape_debug()
+    );
     let own = cx.machine.files.member_name();
     let joined = own.as_ref() == Some(member) && cx.machine.etcd.look().is_ok_and(|l| l.leader && !l.learner);
     let hint = match joined {

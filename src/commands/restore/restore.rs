@@ -82,7 +82,9 @@ impl Transaction<'_> {
         let from = From::Snapshot(&snapshot.content);
         machine.files.copy_server_files()?;
         if !beside {
-            log::info!("there is not enough memory for a second K3s: K3s is stopped while the new database is prepared");
+            log::info!(
+                "there is not enough memory for a second K3s: K3s is stopped while the new database is prepared"
+            );
             self.save_present_state(false)?;
             self.bring_down()?;
         }

@@ -68,7 +68,8 @@ pub(super) fn reverse_files(machine: &Machine, state: &RestoreState, report: &mu
     files.restore_backups(state)?;
     files.sync()?;
     let restore = report.restore_mut();
-    restore.failed_database = failed.map(|path| path.display().to_string()).or(restore.failed_database.take());
+    restore.failed_database =
+        failed.map(|path| path.display().to_string()).or(restore.failed_database.take());
     restore.old_database = None;
     Ok(())
 }
@@ -77,7 +78,11 @@ pub(super) fn reverse_files(machine: &Machine, state: &RestoreState, report: &mu
 ///
 /// # Errors
 /// If it does not; with K3s's own reason.
-pub(super) fn restart_previous(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<K3sState> {
+pub(super) fn restart_previous(
+    machine: &Machine,
+    state: &RestoreState,
+    report: &mut Report,
+) -> Result<K3sState> {
     let result = restart(machine, state, report);
     report.restore_mut().k3s_state = Some(match &result {
         Ok(k3s) => *k3s,
@@ -148,7 +153,12 @@ pub(super) fn rolled_back(state: &RestoreState, why: &str, k3s: Result<K3sState>
 }
 
 /// The error of a rollback that failed: everything stays as it is, and K3s down.
-pub(super) fn rollback_failed(machine: &Machine, state: &RestoreState, why: &str, e: &anyhow::Error) -> anyhow::Error {
+pub(super) fn rollback_failed(
+    machine: &Machine,
+    state: &RestoreState,
+    why: &str,
+    e: &anyhow::Error,
+) -> anyhow::Error {
     let live = match state.live_database {
         Some(live) => format!("the directory with inode {}", live.directory.ino),
         None => "absent: there was no database".to_owned(),

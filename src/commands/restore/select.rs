@@ -214,9 +214,9 @@ impl Selected {
         }
         let finding = |f: String| corrupt(file, &[FindingRecord::new("content", f)]);
         let db_len = inspect::database_len(data.size()).map_err(|f| finding(f.to_string()))?;
-        let content = inspect::read_content(data, db_len, None).with_context(context)?.map_err(|all| {
-            finding(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?;
+        let content = inspect::read_content(data, db_len, None)
+            .with_context(context)?
+            .map_err(|all| finding(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
         Ok((content, digest))
     }
 }
@@ -237,7 +237,10 @@ fn unpack(data: &dyn ReadAt, file: &str, scratch: &Scratch) -> Result<PathBuf> {
 }
 
 fn corrupt(file: &str, findings: &[FindingRecord]) -> anyhow::Error {
-    Fault::new(Code::SnapshotCorrupt, format!("'{}' is corrupt: {}", file.escape_debug(), summarize(findings)))
-        .hint("Nothing was touched. Run 'k3s-snapshot verify --all' to find a snapshot that is whole.")
-        .into()
+    Fault::new(
+        Code::SnapshotCorrupt,
+        format!("'{}' is corrupt: {}", file.escape_debug(), summarize(findings)),
+    )
+    .hint("Nothing was touched. Run 'k3s-snapshot verify --all' to find a snapshot that is whole.")
+    .into()
 }

@@ -227,7 +227,10 @@ impl<'a> Transaction<'a> {
                 self.end_step(StepId::PreRestoreSave, StepState::Failed, Some(begun.elapsed()));
                 self.report.warn(
                     WarningCode::SafetySnapshotSkipped,
-                    format!("the present state cannot be saved as a snapshot: {e:#}; its database is kept as {}", self.state.old_name),
+                    format!(
+                        "the present state cannot be saved as a snapshot: {e:#}; its database is kept as {}",
+                        self.state.old_name
+                    ),
                 );
                 Ok(())
             }

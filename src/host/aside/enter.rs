@@ -30,8 +30,18 @@ const INNER: &str = "--exec-aside-init";
 pub(super) const NOT_STARTED: u8 = 126;
 /// File systems that are not made read-only: they are of the kernel, and the program needs them.
 const KERNEL_FILE_SYSTEMS: [&str; 12] = [
-    "proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs",
-    "bpf", "hugetlbfs",
+    "proc",
+    "sysfs",
+    "devtmpfs",
+    "devpts",
+    "mqueue",
+    "cgroup",
+    "cgroup2",
+    "securityfs",
+    "debugfs",
+    "tracefs",
+    "bpf",
+    "hugetlbfs",
 ];
 
 /// Runs a helper, if the arguments are those of one.
@@ -57,8 +67,13 @@ fn outer() -> Result<ExitCode> {
     let spec: AsideSpec = serde_json::from_str(&read_line()?).context("reading the specification")?;
     // If memory runs out, this process goes, not the live server.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWPID)
-        .context("entering namespaces")?;
+    unshare(
+        CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWNET
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWPID,
+    )
+    .context("entering namespaces")?;
     mount_all(&spec)?;
     spec.network.set_up()?;
     let mut child = Command::new("/proc/self/exe")
@@ -94,7 +109,8 @@ fn mount_all(spec: &AsideSpec) -> Result<()> {
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("making mounts private")?;
     let mut writable: Vec<&Path> = Vec::new();
     // A source may be below another target: all are opened before the first mount hides one of them.
-    let context = |bind: &BindMount| format!("mounting '{}' over '{}'", bind.source.display(), bind.target.display());
+    let context =
+        |bind: &BindMount| format!("mounting '{}' over '{}'", bind.source.display(), bind.target.display());
     let mut sources = Vec::new();
     for bind in &spec.binds {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -102,7 +118,8 @@ fn mount_all(spec: &AsideSpec) -> Result<()> {
     }
     for (bind, source) in spec.binds.iter().zip(&sources) {
         let source = format!("/proc/self/fd/{}", source.as_raw_fd());
-        mount(Some(source.as_str()), &bind.target, none, MsFlags::MS_BIND, none).with_context(|| context(bind))?;
+        mount(Some(source.as_str()), &bind.target, none, MsFlags::MS_BIND, none)
+            .with_context(|| context(bind))?;
         writable.push(&bind.target);
     }
     for path in spec.tmpfs.iter().filter(|p| p.is_dir()) {
@@ -220,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_line_of_the_mount_table_gives_path_flags_and_type() {
-        let line = r"36 35 98:0 /mnt1 /mnt\0402 rw,nosuid,relatime master:1 - ext3 /dev/root rw,errors=continue";
+        let line =
+            r"36 35 98:0 /mnt1 /mnt\0402 rw,nosuid,relatime master:1 - ext3 /dev/root rw,errors=continue";
         let entry = MountEntry::parse(line).unwrap();
         assert_eq!(entry.point, Path::new("/mnt 2"));
         assert_eq!(entry.flags, MsFlags::MS_NOSUID | MsFlags::MS_RELATIME);

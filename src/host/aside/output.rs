@@ -71,7 +71,10 @@ impl LogTail {
 
     /// The first fatal message, else the last message.
     pub fn reason(&self) -> String {
-        self.fatal.clone().or_else(|| self.last.back().cloned()).unwrap_or_else(|| "nothing was printed".to_owned())
+        self.fatal
+            .clone()
+            .or_else(|| self.last.back().cloned())
+            .unwrap_or_else(|| "nothing was printed".to_owned())
     }
 
     /// The last messages, the oldest first.

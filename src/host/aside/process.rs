@@ -121,13 +121,16 @@ impl RunningAside {
     pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<Option<T>> {
         let path = format!("/proc/{}/ns/net", self.child.id());
         let namespace = File::open(&path).with_context(|| format!("opening '{path}'"))?;
-        let inode = |file: std::io::Result<std::fs::Metadata>| file.map(|m| m.ino()).context("examining a network namespace");
+        let inode = |file: std::io::Result<std::fs::Metadata>| {
+            file.map(|m| m.ino()).context("examining a network namespace")
+        };
         if inode(namespace.metadata())? == inode(std::fs::metadata("/proc/self/ns/net"))? {
             return Ok(None);
         }
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
-                setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).context("entering the network namespace")?;
+                setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)
+                    .context("entering the network namespace")?;
                 Ok(Some(work()))
             });
             thread.join().map_err(|_| anyhow::anyhow!("a thread failed"))?

@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 
 use super::layout::{ServerFiles, WORK_DIR};
 use crate::distribution;
-use crate::host::{file_tree, install};
 use crate::host::fs::{create_dir, sync_dir};
+use crate::host::{file_tree, install};
 use crate::model::restore::{Backup, RestoreState};
 
 impl ServerFiles {

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::host::draft::Draft;
+use crate::host::file_tree;
 use crate::host::fs::create_dir;
-use crate::host::{Draft, file_tree};
 use crate::model::restore::{LAST_VERSION, LastRestore};
 
 const LAST: &str = "last.json";

@@ -10,8 +10,9 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use crate::distribution;
 use crate::error::{Code, Fault};
-use crate::host::fs::id_of;
-use crate::host::{Draft, FileAt, file_tree};
+use crate::host::draft::Draft;
+use crate::host::file_tree;
+use crate::host::fs::{FileAt, id_of};
 use crate::model::restore::{Database, Fingerprint};
 use crate::model::secret::Secret;
 
@@ -125,10 +126,9 @@ impl ServerFiles {
                 format!("'{}' is a symbolic link, which cannot be exchanged safely", etcd.display()),
                 "Stop K3s, replace the link by the directory itself, or link its parent 'server/db' instead.",
             ),
-            Ok(meta) if !meta.is_dir() => refuse(
-                format!("'{}' is not a directory", etcd.display()),
-                "Check --data-dir.",
-            ),
+            Ok(meta) if !meta.is_dir() => {
+                refuse(format!("'{}' is not a directory", etcd.display()), "Check --data-dir.")
+            }
             Ok(_) if is_mount_point(&etcd)? => refuse(
                 format!("'{}' is a mount point, which cannot be renamed", etcd.display()),
                 "Stop K3s and mount that disk one directory higher, on 'server/db'.",

@@ -28,7 +28,8 @@ impl ServerFiles {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 for kind in kinds {
                     // Only names that K3s or this program gives: a number, and perhaps another one behind a dash.
-                    let numbers = name.strip_prefix(kind).map(|n| n.split('-').map(str::parse::<u64>).collect());
+                    let numbers =
+                        name.strip_prefix(kind).map(|n| n.split('-').map(str::parse::<u64>).collect());
                     if let Some(Ok::<Vec<u64>, _>(numbers)) = numbers
                         && entry.file_type().with_context(context)?.is_dir()
                     {

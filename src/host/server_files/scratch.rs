@@ -12,8 +12,10 @@ use anyhow::{Context, Result};
 use super::layout::{ServerFiles, database, member_name};
 use crate::distribution;
 use crate::host::aside::BindMount;
-use crate::host::fs::{create_dir, sync_dir};
-use crate::host::{Draft, FileAt, NoProgress, Published, file_tree, install};
+use crate::host::draft::{Draft, Published};
+use crate::host::fs::{FileAt, create_dir, sync_dir};
+use crate::host::progress::NoProgress;
+use crate::host::{file_tree, install};
 use crate::io::ReadAt;
 use crate::model::restore::Database;
 use crate::model::secret::Secret;
@@ -180,7 +182,8 @@ impl Scratch {
     pub fn expose_snapshot(&self) -> Result<()> {
         let target = self.server().join(SNAPSHOT);
         file_tree::remove(&target)?;
-        fs::hard_link(self.snapshot(), &target).or_else(|_| fs::copy(self.snapshot(), &target).map(drop))
+        fs::hard_link(self.snapshot(), &target)
+            .or_else(|_| fs::copy(self.snapshot(), &target).map(drop))
             .with_context(|| format!("creating '{}'", target.display()))
     }
 
@@ -191,7 +194,9 @@ impl Scratch {
     pub fn write_config(&self, text: &Secret, rehearsal: bool) -> Result<()> {
         let dir = self.server_dir(rehearsal);
         let draft = Draft::new(&dir)?;
-        (&draft).write_all(text.expose().as_bytes()).context("writing the configuration of K3s for the run aside")?;
+        (&draft)
+            .write_all(text.expose().as_bytes())
+            .context("writing the configuration of K3s for the run aside")?;
         draft.replace(CONFIG)
     }
 
@@ -278,7 +283,7 @@ impl Scratch {
 
     /// The token that K3s wrote aside; `None` if it wrote none.
     pub fn token(&self) -> Option<Secret> {
-        std::fs::read_to_string(self.server().join("token")).ok().map(|t| Secret::new(t.trim()))
+        fs::read_to_string(self.server().join("token")).ok().map(|t| Secret::new(t.trim()))
     }
 
     /// Whether K3s marked its reset as done, and made a log of etcd.
@@ -336,7 +341,8 @@ impl Scratch {
 
 /// Whether a name is that of certificates that a reset of K3s set aside: `tls-<seconds>`.
 pub(super) fn is_certificate_backup(name: &str) -> bool {
-    name.strip_prefix(distribution::TLS_OLD).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    name.strip_prefix(distribution::TLS_OLD)
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Creates a directory with its parents, and records which of them did not exist.

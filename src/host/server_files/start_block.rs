@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 
 use super::layout::ServerFiles;
 use crate::error::{Code, Fault};
+use crate::host::draft::Draft;
+use crate::host::file_tree;
 use crate::host::fs::{create_dir, sync_dir};
-use crate::host::{Draft, file_tree};
 
 /// The marker file: as long as it exists, systemd refuses to start K3s.
 const MARKER: &str = "start-blocked";

@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 
 use super::layout::ServerFiles;
 use crate::error::{Code, Fault};
+use crate::host::draft::Draft;
+use crate::host::file_tree;
 use crate::host::fs::create_dir;
-use crate::host::{Draft, file_tree};
 use crate::model::restore::{RestoreState, STATE_VERSION};
 
 /// The name of the state file.
@@ -24,7 +25,9 @@ pub fn load_state(directory: &Path) -> Result<Option<RestoreState>> {
     let path = directory.join(STATE);
     let text = match std::fs::read(&path) {
         Ok(text) => text,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(e) => return Err(e).with_context(|| format!("reading '{}'", path.display())),
     };
     let invalid = |why: String| {

@@ -13,8 +13,8 @@ use super::layout::{ServerFiles, database};
 use super::scratch::is_certificate_backup;
 use crate::distribution;
 use crate::error::{Code, Fault};
-use crate::host::{file_tree, install};
 use crate::host::fs::sync_dir;
+use crate::host::{file_tree, install};
 use crate::model::restore::{Database, RestoreState};
 
 impl ServerFiles {
@@ -118,7 +118,9 @@ impl ServerFiles {
                 Code::RollbackFailed,
                 format!("the previous database is neither '{}' nor '{}'", etcd.display(), old.display()),
             )
-            .hint("Another program moved or deleted it. Restore the snapshot pre-restore-..., or another one.")
+            .hint(
+                "Another program moved or deleted it. Restore the snapshot pre-restore-..., or another one.",
+            )
             .into());
         }
         let mut failed = None;

@@ -41,7 +41,8 @@ impl LastRestore {
         let before = self.missing.len();
         self.missing.retain(|server| {
             !members.iter().any(|(name, addresses)| {
-                name.eq_ignore_ascii_case(&server.name) || addresses.iter().any(|a| server.addresses.contains(a))
+                name.eq_ignore_ascii_case(&server.name)
+                    || addresses.iter().any(|a| server.addresses.contains(a))
             })
         });
         self.missing.len() != before
@@ -54,7 +55,8 @@ mod tests {
 
     #[test]
     fn only_what_was_saved_before_is_explained_and_members_are_known_by_name_or_address() {
-        let server = |name: &str, address: &str| MissingServer { name: name.into(), addresses: vec![address.into()] };
+        let server =
+            |name: &str, address: &str| MissingServer { name: name.into(), addresses: vec![address.into()] };
         let mut last = LastRestore {
             version: LAST_VERSION,
             at: 100,

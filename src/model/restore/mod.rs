@@ -9,6 +9,7 @@ mod steps;
 pub use last::{LAST_VERSION, LastRestore, MissingServer};
 pub use operation::Operation;
 pub use state::{
-    Backup, Database, Fingerprint, Identity, PriorState, Recovery, RestoreState, STATE_VERSION, SnapshotRef, Stage,
+    Backup, Database, Fingerprint, Identity, PriorState, Recovery, RestoreState, STATE_VERSION, SnapshotRef,
+    Stage,
 };
-pub use steps::{StepId, StepState};
+pub use steps::{StepId, StepState, steps_of};

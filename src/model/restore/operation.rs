@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::steps::StepId;
-
 /// Which operation it is. All of them go through the same stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -34,25 +32,6 @@ impl Operation {
             Operation::Restore => "restored",
             Operation::ClusterReset => "reset",
             Operation::Rejoin => "rejoined",
-        }
-    }
-
-    /// Its steps, in order.
-    pub fn steps(self) -> &'static [StepId] {
-        use StepId::{
-            BlockStart, Fence, Prepare, PreRestoreSave, RaiseRevisions, Rehearse, Start, Stop, Swap, Verify,
-            VerifyNew, WaitReady,
-        };
-        match self {
-            Operation::Restore => &[
-                Prepare, VerifyNew, RaiseRevisions, Fence, Rehearse, PreRestoreSave, BlockStart, Stop, Swap, Start,
-                Verify, WaitReady,
-            ],
-            Operation::ClusterReset => &[
-                PreRestoreSave, BlockStart, Stop, Prepare, VerifyNew, RaiseRevisions, Fence, Swap, Start, Verify,
-                WaitReady,
-            ],
-            Operation::Rejoin => &[BlockStart, Stop, Swap, Start, Verify, WaitReady],
         }
     }
 }

@@ -5,7 +5,7 @@
 //! process that finds it knows the worst that can have happened. People read it in an emergency: see
 //! k3s-snapshot-restore(8), INTERRUPTED RESTORES.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};

@@ -34,6 +34,44 @@ pub enum StepId {
     WaitReady,
 }
 
+/// The steps of an operation, in order.
+pub fn steps_of(operation: Operation) -> &'static [StepId] {
+    use StepId::{
+        BlockStart, Fence, PreRestoreSave, Prepare, RaiseRevisions, Rehearse, Start, Stop, Swap, Verify,
+        VerifyNew, WaitReady,
+    };
+    match operation {
+        Operation::Restore => &[
+            Prepare,
+            VerifyNew,
+            RaiseRevisions,
+            Fence,
+            Rehearse,
+            PreRestoreSave,
+            BlockStart,
+            Stop,
+            Swap,
+            Start,
+            Verify,
+            WaitReady,
+        ],
+        Operation::ClusterReset => &[
+            PreRestoreSave,
+            BlockStart,
+            Stop,
+            Prepare,
+            VerifyNew,
+            RaiseRevisions,
+            Fence,
+            Swap,
+            Start,
+            Verify,
+            WaitReady,
+        ],
+        Operation::Rejoin => &[BlockStart, Stop, Swap, Start, Verify, WaitReady],
+    }
+}
+
 impl StepId {
     /// The stable word for reports.
     pub fn as_str(self) -> &'static str {
