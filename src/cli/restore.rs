@@ -21,7 +21,7 @@ Examples:
   k3s-snapshot restore --before '2026-11-22 08:00' latest    the newest one before that time
   k3s-snapshot restore --s3 --s3-bucket backups latest       from the bucket too
   k3s-snapshot restore --recover                             finish an interrupted restore
-  k3s-snapshot restore --rejoin --server https://10.0.0.1:6443   on the other servers, after the restore
+  k3s-snapshot restore --rejoin --server URL                 on the other servers, after the restore
   k3s-snapshot restore --cluster-reset                       the quorum is lost for good
   systemctl start k3s-snapshot-restore@$(systemd-escape manual-server-1-1795339215)
 

@@ -13,6 +13,7 @@ use crate::import_circles::{Source, sources};
 const LAYERS: &[(&str, &[&str])] = &[
     ("error.rs", &[]),
     ("io.rs", &[]),
+    ("http.rs", &[]),
     ("util.rs", &[]),
     ("distribution.rs", &[]),
     ("model", &["distribution", "error", "util"]),
@@ -20,19 +21,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("etcd_files", &["error", "inspect", "io"]),
     ("cli", &["config::options"]),
     ("config", &["distribution", "error", "model", "util"]),
-    ("host", &["distribution", "error", "inspect", "io", "model", "util"]),
+    ("host", &["distribution", "error", "http", "inspect", "io", "model", "util"]),
     ("archive", &["error", "host::NoProgress", "host::Progress", "inspect", "io"]),
     ("source", &["error", "host::Draft", "host::FileAt", "host::Progress", "inspect", "io", "model", "util"]),
-    ("store", &["distribution", "error", "host", "inspect", "io", "model", "util"]),
+    ("store", &["distribution", "error", "host", "http", "inspect", "io", "model", "util"]),
     // Commands use traits and values, never a concrete source or store.
     (
         "commands",
         &[
             "archive",
+            "distribution",
             "error",
+            "etcd_files",
             "host::Active",
             "host::Draft",
             "host::FileAt",
+            "host::Host",
             "host::JoinServer",
             "host::K3s",
             "host::Listener",
@@ -40,9 +44,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "host::Progress",
             "host::Published",
             "host::Ready",
-            "host::ResetEnd",
+            "host::ResetOutcome",
+            "host::Scratch",
             // Files and nothing else, like a draft: the tests of a restore use real ones.
             "host::ServerFiles",
+            "host::server_files",
             "host::Unit",
             "host::UnitControl",
             "inspect",
@@ -90,8 +96,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("shlex", &["util.rs"]),
     ("zip", &["archive/zip.rs"]),
     ("s3", &["store/s3"]),
-    ("ureq", &["host/supervisor.rs", "host/readyz.rs", "store/s3"]),
-    ("rustls", &["host/supervisor.rs", "host/readyz.rs", "store/s3/tls_verifier.rs", "store/s3/tls.rs"]),
+    ("ureq", &["http.rs", "host/supervisor.rs", "host/readyz.rs", "store/s3"]),
+    ("rustls", &["host/supervisor.rs", "host/readyz.rs", "store/s3"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
     ("base64", &["config/s3.rs", "host/supervisor.rs", "model/bootstrap.rs", "store/s3"]),
@@ -133,8 +139,6 @@ const LARGEST_FUNCTION: usize = 60;
 
 /// Functions of more than 60 lines that have no comment with the reason yet. This list must become empty.
 const LONG_FUNCTIONS: &[&str] = &[
-    "src/app/restore.rs: run",
-    "src/commands/restore/reset_only.rs: check",
     "src/commands/verify_result.rs: record_verification",
     "src/config/settings.rs: new",
     "src/config/unit/env_file.rs: parse",

@@ -28,7 +28,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const SHARED: [&str; 2] = ["Common options", "S3 options"];
 
 /// Options of the manual that the program does not have yet. This list must become empty.
-const PENDING: &[&str] = &["--rehearse", "--no-rehearse", "--keep-revisions", "--server", "-v"];
+const PENDING: &[&str] = &[];
 
 pub(crate) fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)

@@ -23,6 +23,7 @@ use crate::host::systemd::{self, Systemd};
 use crate::host::{JoinServer, Progress, ServerFiles, machine, signals};
 use crate::model::command;
 use crate::model::report::Report;
+use crate::model::secret::Secret;
 
 /// The ports of etcd: for clients and for peers.
 const ETCD_PORTS: [u16; 2] = [2379, 2380];
@@ -53,12 +54,9 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
     let s = cx.settings;
     manual_restore::refuse(s, args.snapshot.as_deref())?;
     if s.root != Path::new("/") {
-        return Err(Fault::new(
-            Code::RootUnsupported,
-            "a restore works on the running machine, not below --root",
-        )
-        .hint("Start that machine, and restore there.")
-        .into());
+        return Err(Fault::new(Code::RootUnsupported, "a restore works on the running machine, not below --root")
+            .hint("Start that machine, and restore there.")
+            .into());
     }
     recovery::require_root()?;
     signals::listen()?;
@@ -74,8 +72,8 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
         unit: unit.name().to_owned(),
         kubeconfig: s.write_kubeconfig.clone(),
     };
-    let confirm = |report: &Report| confirm(args.yes, report);
     if let Some(keep) = args.prune_old_databases {
+        let confirm = |report: &Report| confirm(args.yes, report);
         return operation::prune_old_databases(&files, keep, args.dry_run, &confirm, report);
     }
     require_restorable(s)?;
@@ -91,38 +89,44 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
         progress: cx.progress,
         timeouts: recovery::timeouts(args)?,
     };
+    operate(args, cx, &machine, token.as_ref(), report)
+}
+
+/// Runs the operation that is meant.
+fn operate(
+    args: &cli::Restore,
+    cx: &Context,
+    machine: &Machine,
+    token: Option<&Secret>,
+    report: &mut Report,
+) -> Result<()> {
+    let s = cx.settings;
+    let confirm = |report: &Report| confirm(args.yes, report);
     let options = options(args, s, &confirm)?;
-    let ca_hash = authority_hash(s, token.as_ref());
-    let config =
-        args.common.config.as_deref().map_or_else(|| PathBuf::from(cx.distribution.config), PathBuf::from);
-    let config = config.display().to_string();
+    let ca_hash = authority_hash(s, token);
+    let config = args.common.config.as_deref().unwrap_or(cx.distribution.config);
     let cluster = Cluster {
         now: cx.now,
-        token: token.as_ref(),
+        token,
         ca_hash: ca_hash.as_deref(),
         node: &s.node_name,
         https_port: s.https_port,
         ports: &[s.https_port, ETCD_PORTS[0], ETCD_PORTS[1]],
         api: &api_addresses(s),
         agent_unit: distribution::AGENT_UNIT,
-        config: &config,
+        config,
         safety_base: SAFETY_BASE,
         quota: quota(s),
         configured_server: s.flags.last("server").map(|(url, _)| url).filter(|url| !url.is_empty()),
         open_server: &|url| Box::new(SupervisorClient::new(url)) as Box<dyn JoinServer>,
     };
     let snapshots = Snapshots { cx, local: cx.local_store() };
-    let cx = operation::Context {
-        machine: &machine,
-        stores: &snapshots,
-        safety: &snapshots,
-        options: &options,
-        cluster: &cluster,
-    };
+    let given =
+        operation::Context { machine, stores: &snapshots, safety: &snapshots, options: &options, cluster: &cluster };
     match args {
-        _ if args.cluster_reset => operation::cluster_reset(cx, report),
-        _ if args.rejoin => operation::rejoin(cx, report),
-        _ => operation::restore(cx, report),
+        _ if args.cluster_reset => operation::cluster_reset(given, report),
+        _ if args.rejoin => operation::rejoin(given, report),
+        _ => operation::restore(given, report),
     }
 }
 
