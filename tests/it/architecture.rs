@@ -14,15 +14,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error.rs", &[]),
     ("io.rs", &[]),
     ("util.rs", &[]),
+    ("http.rs", &[]),
     ("distribution.rs", &[]),
     ("model", &["distribution", "error", "util"]),
     ("inspect", &["error", "io", "util"]),
     ("cli", &["config::options"]),
     ("config", &["distribution", "error", "model", "util"]),
-    ("host", &["distribution", "error", "inspect", "io", "model", "util"]),
+    ("host", &["distribution", "error", "http", "inspect", "io", "model", "util"]),
     ("archive", &["error", "host::NoProgress", "host::Progress", "inspect", "io"]),
     ("source", &["error", "host::Draft", "host::FileAt", "host::Progress", "inspect", "io", "model", "util"]),
-    ("store", &["distribution", "error", "host", "inspect", "io", "model", "util"]),
+    ("store", &["distribution", "error", "host", "http", "inspect", "io", "model", "util"]),
     // Commands use traits and values, never a concrete source or store.
     (
         "commands",
@@ -89,8 +90,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("shlex", &["util.rs"]),
     ("zip", &["archive/zip.rs"]),
     ("s3", &["store/s3"]),
-    ("ureq", &["host/supervisor.rs", "host/readyz.rs", "store/s3"]),
-    ("rustls", &["host/supervisor.rs", "host/readyz.rs", "store/s3/tls_verifier.rs", "store/s3/tls.rs"]),
+    ("ureq", &["http.rs", "host/supervisor.rs", "host/readyz.rs", "store/s3"]),
+    ("rustls", &["host/supervisor.rs", "host/readyz.rs", "store/s3"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
     ("base64", &["config/s3.rs", "host/supervisor.rs", "model/bootstrap.rs", "store/s3"]),
@@ -127,11 +128,6 @@ const LONG_FUNCTIONS: &[&str] = &[
     "src/commands/verify_result.rs: record_verification",
     "src/config/settings.rs: new",
     "src/config/unit/env_file.rs: parse",
-    "src/source/error.rs: explain",
-    "src/source/reflink.rs: fill",
-    "src/store/s3/error.rs: code_and_hint",
-    "src/store/s3/probe.rs: probe",
-    "src/store/s3/response.rs: refused",
 ];
 
 /// The lines of code without tests and comments, with their numbers.

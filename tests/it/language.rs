@@ -59,18 +59,19 @@ const PROPER: &[(&str, &str, &str)] = &[
 
 /// Source that is not in plain English yet. An entry without a finding fails, so that the list becomes shorter.
 const NOT_YET: &[&str] = &[
-    "src/app/",
-    "src/archive/",
+    "src/distribution.rs",
+    "src/app/generator.rs",
+    "src/app/restore.rs",
     "src/commands/restore/",
     "src/config/",
-    "src/distribution.rs",
     "src/host/",
     "src/inspect/",
-    "src/io.rs",
     "src/model/",
-    "src/output/",
-    "src/source/",
-    "src/store/",
+    "src/output/runbook.rs",
+    "src/source/etcd/error.rs",
+    "src/store/s3/bucket.rs",
+    "src/store/s3/client.rs",
+    "src/store/s3/layout.rs",
 ];
 
 /// A retired word.
@@ -153,9 +154,8 @@ fn comments_and_messages_have_no_retired_word() {
         files_below("src", ".rs").iter().flat_map(|file| findings_in_source(file)).collect();
     let not_yet = |f: &Finding| NOT_YET.iter().find(|path| f.file.starts_with(**path));
     let used: BTreeSet<&str> = found.iter().filter_map(|f| not_yet(f).copied()).collect();
-    for entry in NOT_YET {
-        assert!(used.contains(entry), "{entry} has no retired word any more: remove it from the list");
-    }
+    let clean: Vec<&&str> = NOT_YET.iter().filter(|entry| !used.contains(**entry)).collect();
+    assert!(clean.is_empty(), "no retired word any more, remove them from the list: {clean:?}");
     let found: Vec<Finding> = found.into_iter().filter(|f| not_yet(f).is_none()).collect();
     assert!(found.is_empty(), "{}", list(&found));
 }
