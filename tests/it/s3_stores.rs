@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k3s_snapshot::error::{Kind, kind_of};
+use k3s_snapshot::error::{Code, code_of};
 use k3s_snapshot::model::s3_config::{CustomerKey, Encryption, Objects};
 use k3s_snapshot::model::snapshot::{Snapshot, State};
 use k3s_snapshot::store::Store;
@@ -17,8 +17,9 @@ use k3s_snapshot::store::s3::S3;
 use serde_json::Value;
 
 use crate::conformance::{bytes, manifest, name, upload};
-use crate::s3::{plain, root, says};
+use crate::s3::{failed, plain, root};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::cli::Tool;
 use crate::support::front::Fault;
 use crate::support::memory::Bytes;
 use crate::support::tunnel::Tunnel;
@@ -31,7 +32,7 @@ fn put(store: &S3, at: u64, blocks: usize) -> anyhow::Result<Snapshot> {
     upload(store, &name("a", at), &data, &manifest(&data.0))
 }
 
-/// What the manifest says that the object was proven by.
+/// The evidence in the manifest by which the object was verified.
 fn evidence(snapshot: &Snapshot) -> Value {
     snapshot.manifest.as_ref().unwrap().other["object"]["evidence"].clone()
 }
@@ -74,11 +75,11 @@ fn headers_that_a_store_does_not_know_are_left_out() {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert!(store.delete(&names).iter().all(|(_, r)| r.is_ok()), "{unknown:?}");
     }
-    // What nothing less would help is told, and the next upload has all its headers again.
+    // A refusal that has another cause is an error, and the next upload has all its headers again.
     let store = bucket.store();
     bucket.front.know_nothing_of(&[("x-amz-meta-k3s-node-name", 400, "InvalidArgument")]);
     let e = put(&store, 100, 4).unwrap_err();
-    assert!(format!("{e:#}").contains("InvalidArgument"), "{e:#}");
+    assert!(format!("{e:#}").contains("InvalidArgument"), "the code of the store: {e:#}");
     bucket.front.know_nothing_of(&[]);
     bucket.front.plan(&[]);
     put(&store, 101, 4).unwrap();
@@ -110,19 +111,19 @@ fn keys_that_may_not_do_everything_still_save() {
             // Never over another, although nobody can look.
             let other = Bytes(bytes(at + 1000, blocks));
             let e = upload(&bucket.store(), &name("a", at), &other, &manifest(&other.0)).unwrap_err();
-            assert_eq!(kind_of(&e), Kind::Refused, "{who}: {e:#}");
+            assert_eq!(code_of(&e), Code::S3ObjectExists, "{who}: {e:#}");
             bucket.front.deny(&[]);
             assert_eq!(state_of(&bucket.store(), &there.file), State::Verified, "{who}");
         }
     }
-    // Who may not list is told "denied" of what is not there.
+    // Without the permission to list, the answer for a missing object is "denied".
     let refuse = Fault::Refuse(403, "AccessDenied");
     bucket.front.plan(&[(0, refuse.clone()), (1, refuse.clone()), (2, refuse)]);
     assert_eq!(put(&bucket.store(), 90, 4).unwrap().state, State::Verified);
     bucket.front.deny(&[("PUT", ""), ("POST", "")]);
     for (at, blocks) in (91..).zip(BLOCKS) {
         let e = put(&bucket.store(), at, blocks).unwrap_err();
-        assert!(kind_of(&e) == Kind::Refused && format!("{e:#}").contains("access is denied"), "{e:#}");
+        assert_eq!(code_of(&e), Code::S3AccessDenied, "{e:#}");
     }
 }
 
@@ -134,7 +135,7 @@ fn place(bucket: &Bucket, at: u64, blocks: usize, like: &dyn Fn(&str, &str) -> b
 }
 
 #[test]
-fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
+fn upload_is_verified_by_any_checksum_that_the_store_reports() {
     let bucket = Bucket::start();
     for (row, blocks) in [(100, BLOCKS[0]), (200, BLOCKS[1])] {
         let head = place(&bucket, row, blocks, &|method, _| method == "HEAD");
@@ -149,7 +150,7 @@ fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
         assert_eq!((there.state, evidence(&there)), (State::Verified, "sha256".into()));
         // That of something else.
         let e = answers(row + 2, "x-amz-checksum-sha256", whole(row + 1)).unwrap_err();
-        assert!(format!("{e:#}").contains("another object"), "{e:#}");
+        assert_eq!(code_of(&e), Code::S3DigestMismatch, "{e:#}");
         // An MD5, also where a proxy made it a weak one.
         let there = put(&bucket.store(), row + 3, blocks).unwrap();
         assert_eq!((there.state, evidence(&there)), (State::Verified, "etag".into()));
@@ -162,7 +163,7 @@ fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
         assert_eq!(there.state, State::Verified);
         // Another size.
         let e = answers(row + 6, "content-length", "12345".into()).unwrap_err();
-        assert!(format!("{e:#}").contains("another object"), "{e:#}");
+        assert_eq!(code_of(&e), Code::S3DigestMismatch, "{e:#}");
         bucket.front.keep_silent_about(&[]);
     }
 }
@@ -247,7 +248,7 @@ fn metadata(answers: Vec<(String, String)>) -> String {
 }
 
 #[test]
-fn the_role_of_the_machine_gives_keys_where_nobody_else_does() {
+fn role_of_the_machine_gives_keys_if_no_other_source_does() {
     let bucket = Bucket::start();
     let root = root();
     fs::create_dir_all(root.snapshots()).unwrap();
@@ -278,11 +279,11 @@ fn the_role_of_the_machine_gives_keys_where_nobody_else_does() {
         Some("a%2Fb%2Bc%3D%3D"),
         "the token is signed with the rest"
     );
-    says(&list(&metadata(three("{}".into()))).run().expect(78), &["gives no keys"]);
+    failed(list(&metadata(three("{}".into()))).report(), Code::S3InvalidConfig, &[]);
     let mut hostile = three(String::new());
     hostile[1].1 = "../../../user-data".into();
-    says(&list(&metadata(hostile)).run().expect(78), &["names no role"]);
-    says(&list("http://127.0.0.1:1").run().expect(78), &["there are no keys"]);
+    failed(list(&metadata(hostile)).report(), Code::S3InvalidConfig, &[]);
+    failed(list("http://127.0.0.1:1").report(), Code::S3InvalidConfig, &[]);
 }
 
 #[test]
@@ -297,12 +298,12 @@ fn connections_may_end_after_each_answer_and_questions_may_not_be_understood() {
 }
 
 #[test]
-fn an_answer_that_drips_for_ever_is_given_up() {
+fn answer_that_never_ends_is_aborted() {
     let bucket = Bucket::start();
     bucket.front.always(Fault::Drip);
     let store = bucket.store_with(|s| s.timeout = Duration::from_millis(500));
     let e = store.list().err().unwrap();
-    assert!(format!("{e:#}").contains("did not end within 5 s"), "{e:#}");
+    assert_eq!(code_of(&e), Code::S3Timeout, "{e:#}");
 }
 
 #[test]
@@ -360,8 +361,8 @@ fn a_bucket_in_the_host_name_and_a_proxy_with_a_password() {
     fs::create_dir_all(root.snapshots()).unwrap();
     let tunnel = Tunnel::to(bucket.front.port(), "user:geheim word");
     let proxy = format!("http://user:geheim%20word@127.0.0.1:{}", tunnel.port);
-    let list = |kind: &str| {
-        plain("list", &root)
+    let command = |command: &str, kind: &str| {
+        plain(command, &root)
             .arg("--s3")
             .args(&["--s3-endpoint", "http://s3.example.test:9000", "--s3-bucket", NAME])
             .args(&["--s3-bucket-lookup-type", kind, "--s3-folder", "backups/k3s"])
@@ -369,41 +370,43 @@ fn a_bucket_in_the_host_name_and_a_proxy_with_a_password() {
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .env("NO_PROXY", "10.0.0.0/8")
     };
+    let list = |kind: &str| command("list", kind);
     let through = |kind: &str| list(kind).env("HTTP_PROXY", &proxy);
     through("dns").run().expect(0);
     assert_eq!(tunnel.asked(), ["snapshots.s3.example.test:9000"]);
-    let run = through("dns").arg("--check-s3").run().expect(0);
-    assert!(!run.stdout.contains("FAILED") && !run.stdout.contains("name:"), "{run:#?}");
+    let run = command("check-s3", "dns").env("HTTP_PROXY", &proxy).report().expect(0);
+    let checks = run.json()["checks"].as_array().unwrap().clone();
+    assert!(checks.iter().all(|c| c["ok"] == true && c["name"] != "name"), "{run:#?}");
     through("path").run().expect(0);
-    // Named, it is the stronger word; K3s's word for "straight" too.
+    // The option takes precedence, also with the word of K3s for no proxy.
     let dead = "http://127.0.0.1:1";
     list("path").env("HTTP_PROXY", dead).env("K3S_SNAPSHOT_S3_PROXY", &proxy).run().expect(0);
-    let straight = through("path").args(&["--s3-proxy", "none"]).run().expect(1);
-    says(&straight, &["'s3.example.test:9000' cannot be resolved"]);
-    // A proxy for HTTPS is none for plain HTTP, and NO_PROXY goes straight.
-    says(&list("path").env("HTTPS_PROXY", &proxy).run().expect(1), &["cannot be resolved"]);
-    says(&through("path").env("NO_PROXY", ".example.test").run().expect(1), &["cannot be resolved"]);
+    let unresolved = |tool: Tool| failed(tool.report(), Code::S3NameUnresolved, &["s3.example.test"]);
+    unresolved(through("path").args(&["--s3-proxy", "none"]));
+    // A proxy for HTTPS is not used for plain HTTP, and NO_PROXY excludes the host.
+    unresolved(list("path").env("HTTPS_PROXY", &proxy));
+    unresolved(through("path").env("NO_PROXY", ".example.test"));
     // The password is wrong, and not shown.
     let wrong = proxy.replace("word", "worse");
-    says(&list("path").env("HTTP_PROXY", wrong).run().expect(1), &["proxy wants a user and a password"]);
+    failed(list("path").env("HTTP_PROXY", wrong).report(), Code::S3Unreachable, &[]);
 }
 
 #[test]
-fn a_store_that_does_not_see_the_bucket_in_the_host_name_is_told_apart() {
+fn store_that_needs_the_bucket_in_the_path_is_recognized() {
     let bucket = Bucket::start();
     let root = root();
     fs::create_dir_all(root.snapshots()).unwrap();
     let tunnel = Tunnel::to(bucket.front.port(), "user:word");
-    let list = || {
-        plain("list", &root)
+    let command = |command: &str| {
+        plain(command, &root)
             .args(&["--s3", "--s3-endpoint", "http://s3.example.test:9000", "--s3-bucket", NAME])
             .args(&["--s3-bucket-lookup-type", "dns"])
             .env("K3S_SNAPSHOT_S3_PROXY", format!("http://user:word@127.0.0.1:{}", tunnel.port))
             .env("AWS_ACCESS_KEY_ID", ACCESS)
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
     };
-    let words = ["does not see the bucket in the host name", "--s3-bucket-lookup-type"];
-    says(&list().run().expect(78), &words);
-    let run = list().arg("--check-s3").run().expect(1);
-    assert!(run.stdout.contains("FAILED bucket") && run.stdout.contains(words[0]), "{run:#?}");
+    failed(command("list").report(), Code::S3BucketNotFound, &["--s3-bucket-lookup-type"]);
+    let run = command("check-s3").report().fails(Code::S3CheckFailed);
+    let last = run.json()["checks"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["name"], &last["ok"]), (&"bucket".into(), &false.into()), "{run:#?}");
 }
