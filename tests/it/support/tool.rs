@@ -60,17 +60,14 @@ pub(crate) fn programs() -> &'static Path {
 }
 
 impl Tool {
-    /// The program `k3s-snapshot-<verb>`.
+    /// The program `k3s-snapshot-<verb>`, or `k3s-snapshot <verb>` if that has no name of its own.
     pub(crate) fn new(verb: &str) -> Tool {
-        let program = programs().join(format!("k3s-snapshot-{verb}"));
-        assert!(program.is_file(), "no program '{}'", program.display());
-        Tool {
-            program,
-            under: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-            deadline: Duration::from_secs(60),
-        }
+        let link = programs().join(format!("k3s-snapshot-{verb}"));
+        let (program, args) = match link.is_file() {
+            true => (link, Vec::new()),
+            false => (programs().join("k3s-snapshot"), vec![verb.into()]),
+        };
+        Tool { program, under: Vec::new(), args, env: Vec::new(), deadline: Duration::from_secs(60) }
     }
 
     /// On this server: its data folder, and our state and locks inside the same root.
