@@ -83,7 +83,7 @@ fn each_failure_has_its_exit_code_and_error_code() {
     let list = || tool("list", &root, &bucket).arg("--s3");
 
     fails(list().env("AWS_SECRET_ACCESS_KEY", "wrong"), 78, "s3-secret-key-wrong");
-    fails(list().env("AWS_ACCESS_KEY_ID", "NOBODY"), 78, "s3-access-key-unknown");
+    fails(list().env("AWS_ACCESS_KEY_ID", "UNKNOWN"), 78, "s3-access-key-unknown");
     let error = fails(list().args(&["--s3-region", "eu-west-1"]), 78, "s3-wrong-region");
     assert!(error["message"].as_str().unwrap().contains("'us-east-1'"), "{error}");
     fails(list().args(&["--s3-bucket", "nowhere"]), 78, "s3-bucket-not-found");
@@ -359,7 +359,7 @@ fn a_save_is_kept_locally_first_and_the_next_one_uploads_what_is_pending() {
         assert!(fs::read(to.join(name)).unwrap() == fs::read(etcd.root.snapshots().join(name)).unwrap());
     }
     fails(fetch(&zip), 77, "file-exists");
-    fails(fetch("on-demand-nobody-5"), 4, "snapshot-not-found");
+    fails(fetch("on-demand-unknown-5"), 4, "snapshot-not-found");
     fetch("../outside-5").run().expect(4);
 
     // A corrupt one is found, shown in the list without being opened, and not fetched.

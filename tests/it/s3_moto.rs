@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Buckets that keep what is deleted, buckets that let nobody delete, and TLS with an authority of one's own.
+//! Buckets with versions and with Object Lock, and TLS with a private certificate authority.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn tool(verb: &str, root: &K3sRoot, url: &str) -> Tool {
         .env("AWS_SESSION_TOKEN", "a/session+token==")
 }
 
-/// What lies in the bucket, old versions included: key, version, whether it is a marker.
+/// The objects in the bucket, with old versions: key, version, whether it is a delete marker.
 fn versions(moto: &Moto) -> Vec<(String, String, bool)> {
     let (_, _, text) = moto.ask("GET", "?versions", &[], "");
     let between = |text: &str, tag: &str| {
@@ -63,17 +63,17 @@ fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
         let put = upload(&store, &name("on-demand-n", at), &data, &manifest(&data.0)).unwrap();
         assert_eq!(put.state, State::Verified);
         let (_, headers, _) = moto.ask("HEAD", &format!("/backups/k3s/on-demand-n-{at}"), &[], "");
-        // moto does not lock by default what came in parts; that a part needs a checksum, `front.rs` sees to.
+        // moto does not lock an object in parts by default. `front.rs` checks that each part has a checksum.
         let mode = headers.get("x-amz-object-lock-mode").map(|m| m.to_str().unwrap());
         assert_eq!(mode, (at == 5).then_some("COMPLIANCE"), "{headers:?}");
         let other = Bytes(bytes(at + 10, blocks));
         let again = upload(&store, &name("on-demand-n", at), &other, &manifest(&other.0)).err().unwrap();
         assert_eq!(kind_of(&again), Kind::Refused, "{again:#}");
     }
-    // A verdict is written over an older one: the old version stays, the new one counts.
+    // A manifest is written over an older one: the old version stays, the new one counts.
     let opened = store.open("on-demand-n-5").unwrap();
     store.write_manifest(&opened.manifest.unwrap()).unwrap();
-    // A deletion hides them, it does not end them.
+    // A deletion hides them; the versions stay.
     for (_, result) in store.delete(&["on-demand-n-5", "on-demand-n-6"]) {
         assert!(result.unwrap());
     }
@@ -92,9 +92,9 @@ fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
     }
 }
 
-/// Some stores refuse the deletion itself, with one of these.
+/// Some stores refuse the deletion itself, with one of these codes.
 #[test]
-fn a_locked_snapshot_that_the_store_does_not_let_go_is_told_one_by_one() {
+fn a_locked_snapshot_is_reported_and_the_others_are_deleted() {
     let bucket = Bucket::start();
     let store = bucket.store();
     let data = Bytes(bytes(1, 4));
@@ -168,9 +168,9 @@ fn certificates(folder: &Path, who: &str) -> (PathBuf, PathBuf, PathBuf) {
     (file("ca.crt"), file("tls.crt"), file("tls.key"))
 }
 
-/// As one line of openssl makes it, and as small stores have it: signed by itself, and an authority by its own word.
+/// As one command of openssl makes it: self-signed, and an authority. Many small stores have such a certificate.
 #[test]
-fn a_certificate_that_is_its_own_authority_is_believed_where_it_is_named() {
+fn a_self_signed_certificate_is_trusted_if_it_is_configured() {
     require!(moto::program());
     require!(require::program("openssl"));
     let root = root();
@@ -196,7 +196,7 @@ fn a_certificate_that_is_its_own_authority_is_believed_where_it_is_named() {
 }
 
 #[test]
-fn a_store_with_an_authority_of_its_own_is_believed_by_that_alone() {
+fn a_private_authority_is_trusted_and_no_other() {
     require!(moto::program());
     require!(require::program("openssl"));
     let root = root();
@@ -208,7 +208,7 @@ fn a_store_with_an_authority_of_its_own_is_believed_by_that_alone() {
     fails(list(), 78, "s3-certificate-untrusted");
     fails(list().arg("--s3-endpoint-ca").arg(&other), 78, "s3-certificate-untrusted");
     list().arg("--s3-endpoint-ca").arg(&ca).run().expect(0);
-    // Several, as K3s takes them; and as base64, also where YAML broke its lines.
+    // Several, as K3s takes them; and as base64, also with line breaks of YAML.
     list().arg("--s3-endpoint-ca").arg(format!("{} {}", other.display(), ca.display())).run().expect(0);
     list().arg("--s3-endpoint-ca").arg(&other).arg("--s3-endpoint-ca").arg(&ca).run().expect(0);
     use base64::Engine;
@@ -216,9 +216,9 @@ fn a_store_with_an_authority_of_its_own_is_believed_by_that_alone() {
     list().args(&["--s3-endpoint-ca", &pem]).run().expect(0);
     let lines: Vec<&str> = pem.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
     list().args(&["--s3-endpoint-ca", &lines.join(" ")]).run().expect(0);
-    // Verification off wins over any authority.
+    // Without verification, the authorities do not matter.
     list().arg("--s3-endpoint-ca").arg(&other).arg("--s3-skip-ssl-verify").run().expect(0);
-    // The certificate is for that address, not for this one.
+    // The certificate is for the other address.
     let name = moto.url.replace("[::1]", "127.0.0.1");
     fails(list().arg("--s3-endpoint-ca").arg(&ca).args(&["--s3-endpoint", &name]), 78, "s3-certificate-name");
     list().arg("--s3-endpoint-ca").arg(root.path().join("no-such.crt")).run().expect(78);

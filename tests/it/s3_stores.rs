@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Stores that are not like the one of the tests: headers they do not know, keys that may not do everything, checksums
-//! of other kinds, host names, proxies. Each is the real server behind a front that behaves like such a store.
+//! Stores that differ from the one of the tests: headers that they do not know, keys with few rights, other checksums,
+//! host names, proxies. Each is the real server behind a proxy that behaves like such a store.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -31,7 +31,7 @@ fn put(store: &S3, at: u64, blocks: usize) -> anyhow::Result<Snapshot> {
     upload(store, &name("a", at), &data, &manifest(&data.0))
 }
 
-/// What the manifest says that the object was proven by.
+/// The evidence for the object, as its manifest has it.
 fn evidence(snapshot: &Snapshot) -> Value {
     snapshot.manifest.as_ref().unwrap().other["object"]["evidence"].clone()
 }
@@ -74,7 +74,7 @@ fn headers_that_a_store_does_not_know_are_left_out() {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert!(store.delete(&names).iter().all(|(_, r)| r.is_ok()), "{unknown:?}");
     }
-    // What nothing less would help is told, and the next upload has all its headers again.
+    // A refusal that fewer headers do not help is reported, and the next upload has all headers again.
     let store = bucket.store();
     bucket.front.know_nothing_of(&[("x-amz-meta-k3s-node-name", 400, "InvalidArgument")]);
     let e = put(&store, 100, 4).unwrap_err();
@@ -95,7 +95,7 @@ fn headers_that_a_store_does_not_know_are_left_out() {
 }
 
 #[test]
-fn keys_that_may_not_do_everything_still_save() {
+fn keys_with_few_rights_are_enough_for_a_save() {
     let bucket = Bucket::start();
     let rows: [(&str, &[(&str, &str)]); 3] = [
         ("may only write", &[("HEAD", ""), ("GET", ""), ("DELETE", "")]),
@@ -107,7 +107,7 @@ fn keys_that_may_not_do_everything_still_save() {
             bucket.front.deny(denied);
             let there = put(&bucket.store(), at, blocks).unwrap_or_else(|e| panic!("{who}: {e:#}"));
             assert_eq!(there.state, State::Verified, "{who}");
-            // Never over another, although nobody can look.
+            // Never over another object, although these keys cannot look.
             let other = Bytes(bytes(at + 1000, blocks));
             let e = upload(&bucket.store(), &name("a", at), &other, &manifest(&other.0)).unwrap_err();
             assert_eq!(kind_of(&e), Kind::Refused, "{who}: {e:#}");
@@ -115,7 +115,7 @@ fn keys_that_may_not_do_everything_still_save() {
             assert_eq!(state_of(&bucket.store(), &there.file), State::Verified, "{who}");
         }
     }
-    // Who may not list is told "denied" of what is not there.
+    // Keys that must not list get "denied" for an object that does not exist.
     let refuse = Fault::Refuse(403, "AccessDenied");
     bucket.front.plan(&[(0, refuse.clone()), (1, refuse.clone()), (2, refuse)]);
     assert_eq!(put(&bucket.store(), 90, 4).unwrap().state, State::Verified);
@@ -126,7 +126,7 @@ fn keys_that_may_not_do_everything_still_save() {
     }
 }
 
-/// The number of the n-th request that is like this, in an upload of its own.
+/// The index of the last request like this, in an upload of its own.
 fn place(bucket: &Bucket, at: u64, blocks: usize, like: &dyn Fn(&str, &str) -> bool) -> usize {
     bucket.front.plan(&[]);
     put(&bucket.store(), at, blocks).unwrap();
@@ -134,7 +134,7 @@ fn place(bucket: &Bucket, at: u64, blocks: usize, like: &dyn Fn(&str, &str) -> b
 }
 
 #[test]
-fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
+fn an_upload_is_verified_by_any_checksum_that_the_store_keeps() {
     let bucket = Bucket::start();
     for (row, blocks) in [(100, BLOCKS[0]), (200, BLOCKS[1])] {
         let head = place(&bucket, row, blocks, &|method, _| method == "HEAD");
@@ -147,17 +147,17 @@ fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
         let whole = |at: u64| STANDARD.encode(manifest(&bytes(at, blocks)).stored_sha256.0);
         let there = answers(row + 1, "x-amz-checksum-sha256", whole(row + 1)).unwrap();
         assert_eq!((there.state, evidence(&there)), (State::Verified, "sha256".into()));
-        // That of something else.
+        // The digest of other bytes.
         let e = answers(row + 2, "x-amz-checksum-sha256", whole(row + 1)).unwrap_err();
         assert_eq!(code_of(&e), Code::S3DigestMismatch, "{e:#}");
-        // An MD5, also where a proxy made it a weak one.
+        // An MD5, also if a proxy made the tag a weak one.
         let there = put(&bucket.store(), row + 3, blocks).unwrap();
         assert_eq!((there.state, evidence(&there)), (State::Verified, "etag".into()));
         // Neither: encrypted with a key of the store, an entity tag is no MD5. Only the size is known.
         let there = answers(row + 4, "etag", "\"5f3a-opaque\"".into()).unwrap();
         assert_eq!((there.state, evidence(&there)), (State::Unverified, "size only".into()));
         assert_eq!(state_of(&bucket.store(), &there.file), State::Unverified);
-        // A CRC of the store's own making proves nothing to us, and is no trouble.
+        // A CRC that the store adds verifies nothing, and is no error.
         let there = answers(row + 5, "x-amz-checksum-crc64nvme", "AAAAAAAAAAA=".into()).unwrap();
         assert_eq!(there.state, State::Verified);
         // Another size.
@@ -168,7 +168,7 @@ fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
 }
 
 #[test]
-fn an_upload_that_was_completed_is_found_to_be_so_whatever_the_answer_was() {
+fn a_completed_upload_is_found_whatever_the_response_was() {
     let bucket = Bucket::start();
     let complete = |method: &str, target: &str| method == "POST" && target.contains("uploadId");
     let n = place(&bucket, 1, BLOCKS[1], &complete);
@@ -183,7 +183,7 @@ fn an_upload_that_was_completed_is_found_to_be_so_whatever_the_answer_was() {
 }
 
 #[test]
-fn what_objects_are_to_be_written_with_goes_with_the_right_requests() {
+fn encryption_class_and_tags_go_with_the_right_requests() {
     let bucket = Bucket::start();
     let key = [7u8; 32];
     let customer = [
@@ -204,7 +204,7 @@ fn what_objects_are_to_be_written_with_goes_with_the_right_requests() {
         opened.data.read_exact_at(&mut [0; 9], 0).unwrap();
         for seen in bucket.front.seen().into_iter().filter(|s| !s.target.contains("list-type")) {
             let has = |name: &str| seen.headers.get(name).map(String::as_str);
-            // A store that keeps no such key cannot read, write or join anything without it; a list needs none.
+            // The store does not keep the key: every request about content needs it; a listing does not.
             let lists = seen.target.contains("list-type=2");
             for (name, value) in &customer {
                 assert_eq!(has(name), (!lists).then_some(value.as_str()), "{seen:?}");
@@ -225,7 +225,7 @@ fn what_objects_are_to_be_written_with_goes_with_the_right_requests() {
     }
 }
 
-/// Answers as the instance metadata service does, once for each of these: what a request must hold, and the answer.
+/// Responds as the instance metadata service does, once for each of these: the text a request must have, the response.
 fn metadata(answers: Vec<(String, String)>) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
@@ -247,7 +247,7 @@ fn metadata(answers: Vec<(String, String)>) -> String {
 }
 
 #[test]
-fn the_role_of_the_machine_gives_keys_where_nobody_else_does() {
+fn the_role_of_the_machine_gives_keys_if_none_are_configured() {
     let bucket = Bucket::start();
     let root = root();
     fs::create_dir_all(root.snapshots()).unwrap();
@@ -286,7 +286,7 @@ fn the_role_of_the_machine_gives_keys_where_nobody_else_does() {
 }
 
 #[test]
-fn connections_may_end_after_each_answer_and_questions_may_not_be_understood() {
+fn closed_connections_and_an_unknown_expect_header_are_no_errors() {
     let bucket = Bucket::start();
     for (at, fault) in (1..).zip([Fault::HangUp, Fault::NoExpecting]) {
         bucket.front.always(fault.clone());
@@ -297,7 +297,7 @@ fn connections_may_end_after_each_answer_and_questions_may_not_be_understood() {
 }
 
 #[test]
-fn an_answer_that_drips_for_ever_is_given_up() {
+fn a_response_that_never_ends_is_a_timeout() {
     let bucket = Bucket::start();
     bucket.front.always(Fault::Drip);
     let store = bucket.store_with(|s| s.timeout = Duration::from_millis(500));
@@ -391,7 +391,7 @@ fn a_bucket_in_the_host_name_and_a_proxy_with_a_password() {
 }
 
 #[test]
-fn a_store_that_does_not_see_the_bucket_in_the_host_name_is_told_apart() {
+fn a_store_that_does_not_see_the_bucket_in_the_host_name_has_its_own_error() {
     let bucket = Bucket::start();
     let root = root();
     fs::create_dir_all(root.snapshots()).unwrap();
