@@ -19,6 +19,10 @@ use crate::error::{Code, Fault};
 use crate::io::ReadAt;
 use crate::model::snapshot::FileId;
 
+/// What to do if a file system is full.
+pub(super) const NO_SPACE_HINT: &str =
+    "Free some space, or use a directory on another file system with --dir.";
+
 /// A file that is read by position.
 pub struct FileAt {
     file: File,
@@ -146,7 +150,7 @@ fn with_hint(e: io::Error, message: String, path: Option<&Path>, is_root: bool) 
             "Mount it for writing, or use another directory with --dir. A unit can write only to the directories in \
              its ReadWritePaths=: after a change of the directories of K3s, run 'systemctl daemon-reload'.",
         ),
-        (io::ErrorKind::StorageFull, _) => Fault::new(Code::NoSpace, message).hint(super::draft::NO_SPACE_HINT),
+        (io::ErrorKind::StorageFull, _) => Fault::new(Code::NoSpace, message).hint(NO_SPACE_HINT),
         _ => Fault::new(Code::Io, message),
     };
     anyhow::Error::from(e).context(fault)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where snapshots are kept. A store deals in snapshots, not in files or objects.
+//! The stores of snapshots: a local directory, or a bucket. A store deals in snapshots, not in files or objects.
 
 mod directory;
 pub mod local;

@@ -64,8 +64,8 @@ impl S3 {
         probe::probe(bucket)
     }
 
-    fn operation(&self, verb: &str, file: &str) -> String {
-        format!("{verb} '{}/{}'", self.client.bucket.url(), file.escape_debug())
+    fn operation(&self, gerund: &str, file: &str) -> String {
+        format!("{gerund} '{}/{}'", self.client.bucket.url(), file.escape_debug())
     }
 
     fn index(&self) -> MutexGuard<'_, Option<BucketIndex>> {
