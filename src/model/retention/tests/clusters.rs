@@ -70,9 +70,15 @@ fn the_guards_of_one_cluster_do_not_see_the_snapshots_of_another() {
 
 #[test]
 fn eight_digits_of_the_id_are_enough_and_an_empty_id_is_unknown() {
-    let all = [of(Some(&OWN[..8]), 0), of(Some(OWN), 1), of(Some(""), 2)];
-    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "k-k");
-    assert_eq!(planned_in(Some(""), &all, &last(1)), "kkk", "an empty own id matches no cluster");
+    // A listing of a bucket shows the first digits only.
+    let listed = |days: u64, cluster: &str| Snapshot {
+        manifest: None,
+        cluster_id: Some(cluster[..8].to_owned()),
+        ..of(None, days)
+    };
+    let all = [listed(0, OWN), listed(1, OWN), of(Some(""), 2), listed(3, OTHER), listed(4, OWN)];
+    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "k-kk-");
+    assert_eq!(planned_in(Some(""), &all, &last(1)), "kkkkk", "an empty own id matches no cluster");
 }
 
 #[test]
