@@ -94,3 +94,11 @@ fn the_last_verified_snapshot_of_each_cluster_is_known_before_a_deletion() {
     assert_eq!(lost(&[1, 2]), [1, 2]);
     assert_eq!(lost(&[0, 1, 2, 3]), [0, 1, 2, 3], "nothing good is left");
 }
+
+#[test]
+fn selected_files_of_an_unknown_cluster_can_be_looked_up() {
+    let other_name = file("prod-n-1795348800", State::Unverified);
+    let part = file("timer-n-1795348800.part", State::Incomplete);
+    let all = [of(Some(OWN), 0), unverified(1), of(None, 2), other_name, part];
+    assert_eq!(selection().unknown_clusters(&all), [all[1].file.as_str(), all[2].file.as_str()]);
+}
