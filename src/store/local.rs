@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::created_at::created_at;
 use super::directory::{real_path, unavailable, why_missing};
 use super::manifests::Manifests;
 use super::removal::{self, check_name};
@@ -73,7 +74,7 @@ impl Local {
         Snapshot {
             location: format!("file://{}", self.dir.join(&file).display()),
             size: meta.size,
-            created_at: name.as_ref().or(partial.as_ref()).map_or(meta.modified_at, |n| n.at),
+            created_at: created_at(name.as_ref().or(partial.as_ref()), meta.modified_at),
             name: name.or(partial),
             state,
             manifest,
