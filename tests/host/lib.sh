@@ -12,12 +12,12 @@ HOST=/opt/k3s-snapshot/tests/host
 PATH=/opt/etcd:$PATH
 UNIT=k3s                       # K3s's unit; a scenario may name it otherwise before it calls `install`
 DATA=/var/lib/rancher/k3s      # K3s's data-dir, likewise
-KNOBS=/var/lib/k3s-standin
+FAILPOINTS=/var/lib/k3s-failpoints
 STATE=/var/lib/k3s-snapshot/restore
 WORK=/var/lib/scenario         # what the scenario remembers; outlives a reboot
-mkdir -p "$KNOBS" "$WORK"
+mkdir -p "$FAILPOINTS" "$WORK"
 unset ETCDCTL_API
-export K3S_STANDIN=$KNOBS
+export K3S_FAILPOINTS=$FAILPOINTS
 
 # --- telling ----------------------------------------------------------------------------------------------------------
 step() { printf -- '--- %s\n' "$*"; }
@@ -45,11 +45,11 @@ is() { [ "$2" = "$3" ] || fail "$1: wanted '$2', found '$3'"; }
 # --- K3s --------------------------------------------------------------------------------------------------------------
 # Puts everything in place. Words of K3s's configuration as arguments, default: one server with the token `secret`.
 install_all() {
-	install -m 0755 "$HOST/k3s" /usr/local/bin/k3s
+	install -m 0755 "$HOST/fake-k3s" /usr/local/bin/k3s
 	install -m 0644 "$HOST/k3s.service" "/etc/systemd/system/$UNIT.service"
 	mkdir -p "/etc/systemd/system/$UNIT.service.d" /etc/rancher/k3s
 	# K3s waits five seconds before it starts again, and 90 until it is killed at a stop; a test does not want to.
-	printf '[Service]\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_STANDIN=%s\n' "$KNOBS" \
+	printf '[Service]\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_FAILPOINTS=%s\n' "$FAILPOINTS" \
 		>"/etc/systemd/system/$UNIT.service.d/10-test.conf"
 	printf 'K3S_NODE_NAME=server-1\n' >/etc/systemd/system/k3s.service.env
 	chmod 0600 /etc/systemd/system/k3s.service.env
@@ -87,9 +87,9 @@ eventually() {
 unit_is() { [ "$(unit_state)" = "$1" ]; }
 k3s_is_up() { unit_is active && ctl get /registry/namespaces/kube-system >/dev/null 2>&1; }
 
-knob() { printf '%s\n' "${*:2}" >"$KNOBS/$1"; }
-hangs() { eventually 20 grep -qs "$1" "$KNOBS/hangs" || fail "it does not come to $1"; }
-no_knobs() { for file in "$KNOBS"/*; do case ${file##*/} in calls | restored) ;; *) rm "$file" ;; esac; done; }
+failpoint() { printf '%s\n' "${*:2}" >"$FAILPOINTS/$1"; }
+hangs() { eventually 20 grep -qs "$1" "$FAILPOINTS/hangs" || fail "it does not come to $1"; }
+clear_failpoints() { for file in "$FAILPOINTS"/*; do case ${file##*/} in calls | restored) ;; *) rm "$file" ;; esac; done; }
 
 # readyz [anonymous]: the API server's answer to the administrator, or to anybody: 200, 500, 401, or nothing
 readyz() {
@@ -156,7 +156,7 @@ keep_world() {
 
 # fresh [down]: the world that `keep_world` kept, K3s up (or down), no trace of earlier runs; remembered for `as_before`
 fresh() {
-	no_knobs
+	clear_failpoints
 	stop_k3s
 	rm -rf "${DATA:?}" /etc/rancher /var/lib/k3s-snapshot
 	cp -a --sparse=always "$WORK/kept/data" "$DATA"
@@ -303,7 +303,7 @@ untouched() {
 	is "K3s's starts" "$(cat "$WORK/starts")" "$(starts)"
 }
 
-starts() { grep -c '"args": \["server"' "$KNOBS/calls" || :; }
+starts() { grep -c '"args": \["server"' "$FAILPOINTS/calls" || :; }
 note_starts() { starts >"$WORK/starts"; }
 
 # --- running our programs ---------------------------------------------------------------------------------------------

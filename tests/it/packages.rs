@@ -192,8 +192,12 @@ fn shells_take_the_completions_and_scripts_are_sound() {
         "packaging/deb/debian",
         "packaging/rpm",
         "packaging/examples",
-        "tests",
+        "scripts",
+        "benches",
         "tests/host",
+        "tests/host/cluster",
+        "tests/host/package",
+        "tests/host/restore",
         ".ci",
     ] {
         for entry in fs::read_dir(top(folder)).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Feeds the proof whatever libFuzzer thinks of. It must return, whatever the bytes are.
+//! Runs the verification on the bytes that libFuzzer makes. The verification must return for any input.
 //!
-//! The checksums of both meta pages are made to fit first: no fuzzer guesses FNV, and behind it the walk begins. Good
-//! seeds are the files in `tests/fixtures`, without their trailer.
+//! The target also writes a valid checksum into both meta pages: a fuzzer does not guess FNV, and the walk of the tree
+//! starts only after that check. Good seeds are the files in `tests/fixtures`, without their trailer.
 #![no_main]
 
 use k3s_snapshot::inspect;
