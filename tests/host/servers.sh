@@ -57,7 +57,7 @@ seat() {
 on() { local n=$1; shift; ip netns exec s"$n" "$@"; }
 
 # command_on N: our program on that server, to be followed by its options; in the array `command`
-command_on() { command=(ip netns exec s"$1" k3s-snapshot-restore --unit k3s-"$1" --state-dir /srv/"$1"/state --run-dir /srv/"$1"/run); }
+command_on() { command=(ip netns exec s"$1" k3s-snapshot restore --unit k3s-"$1" --state-dir /srv/"$1"/state --run-dir /srv/"$1"/run); }
 
 # restore_on N CODE OPTION...: insists on the exit code
 restore_on() {
