@@ -33,6 +33,7 @@ unit_of() {
 	printf '%s\n' 'token: secret' "node-name: server-$n" "data-dir: /var/lib/k3s-$n" "write-kubeconfig: /etc/k3s-$n/k3s.yaml" "$@" >/etc/k3s-"$n"/config.yaml
 	chmod 0600 /etc/k3s-"$n"/config.yaml
 	sed "s|^ExecStart=.*|ExecStart=/usr/local/bin/k3s server --config /etc/k3s-$n/config.yaml|; /^    server/d; /k3s.service.env/d
+		s|^\[Service\]|StartLimitIntervalSec=0\n&|
 		s|^Type=notify|&\n$setting\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_FAILPOINTS=$FAILPOINTS|; /^RestartSec=5s/d" \
 		"$HOST/k3s.service" >/etc/systemd/system/k3s-"$n".service
 }
