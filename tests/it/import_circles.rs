@@ -24,9 +24,8 @@ const CIRCLES: &[&[&str]] = &[
         "config/unit/unit_file.rs",
     ],
     &["model/manifest.rs", "model/snapshot.rs"],
-    &["host/draft.rs", "host/fs.rs"],
     &["host/mod.rs", "host/server_files/mod.rs"],
-    &["store/s3/upload/mod.rs", "store/s3/upload/multipart.rs", "store/s3/upload/single.rs"],
+    &["store/s3/bucket.rs", "store/s3/mod.rs", "store/s3/upload/mod.rs", "store/s3/upload/run.rs"],
     &[
         "commands/restore/begin.rs",
         "commands/restore/bucket.rs",

@@ -69,9 +69,6 @@ const NOT_YET: &[&str] = &[
     "src/model/",
     "src/output/runbook.rs",
     "src/source/etcd/error.rs",
-    "src/store/s3/bucket.rs",
-    "src/store/s3/client.rs",
-    "src/store/s3/layout.rs",
 ];
 
 /// A retired word.

@@ -23,6 +23,7 @@ mod import_circles;
 mod language;
 mod machine;
 mod packages;
+mod prose;
 mod prune;
 mod prune_s3;
 mod readyz;
