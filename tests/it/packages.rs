@@ -197,6 +197,8 @@ fn shells_take_the_completions_and_scripts_are_sound() {
         "tests/host",
         "tests/host/cluster",
         "tests/host/package",
+        "tests/host/real",
+        "tests/host/real/scenarios",
         "tests/host/restore",
         ".ci",
     ] {
