@@ -213,7 +213,12 @@ fn shells_take_the_completions_and_scripts_are_sound() {
         }
     }
     assert!(scripts.len() > 8, "{scripts:?}");
-    let out = Command::new(shellcheck).args(["--severity", "warning"]).args(&scripts).output().unwrap();
+    let out = Command::new(shellcheck)
+        .args(["--external-sources", "--severity", "warning"])
+        .args(&scripts)
+        .current_dir(TOP)
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
@@ -461,6 +466,9 @@ fn a_package_lives_and_leaves() {
         let host = require!(Host::clean(release));
         let debs = require!(debs());
         let said = host.bind("-B", &debs, "/opt/packages").run("package/life", &[]).succeeded();
-        assert!(said.contains("the package was installed, upgraded, removed and purged"), "{release}: {said}");
+        assert!(
+            said.contains("the package was installed, upgraded, removed and purged"),
+            "{release}: {said}"
+        );
     }
 }
