@@ -6,7 +6,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release install deb rpm demo test test-long lint audit bench
+.PHONY: help setup build release install deb rpm demo test test-long test-k3s lint audit bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ test: lint ## run the checks and all tests; what cannot run here says so
 
 test-long: lint ## the same, with the tests that take minutes
 	LONG=1 cargo test --locked
+
+test-k3s: build ## run restores with a real K3s in booted hosts, as root: K3S=/path/to/k3s
+	tests/host/real/run "$(K3S)"
 
 lint: setup ## check the format, clippy without a warning, and the words of documents and messages
 	cargo fmt --check

@@ -333,7 +333,7 @@ run() {
 		previous=${word##*/}
 	done
 	step "$*"
-	timeout 90 "${words[@]}" >"$WORK/out" 2>"$WORK/err" || code=$?
+	timeout "${RUN_TIMEOUT:-90}" "${words[@]}" >"$WORK/out" 2>"$WORK/err" || code=$?
 	[ "$code" = "$expected" ] || fail "exit code $code, expected $expected: $*"
 }
 

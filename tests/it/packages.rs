@@ -197,6 +197,8 @@ fn shells_take_the_completions_and_scripts_are_sound() {
         "tests/host",
         "tests/host/cluster",
         "tests/host/package",
+        "tests/host/real",
+        "tests/host/real/scenarios",
         "tests/host/restore",
         ".ci",
     ] {
@@ -211,7 +213,12 @@ fn shells_take_the_completions_and_scripts_are_sound() {
         }
     }
     assert!(scripts.len() > 8, "{scripts:?}");
-    let out = Command::new(shellcheck).args(["--severity", "warning"]).args(&scripts).output().unwrap();
+    let out = Command::new(shellcheck)
+        .args(["--external-sources", "--severity", "warning"])
+        .args(&scripts)
+        .current_dir(TOP)
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 

@@ -11,7 +11,25 @@ use crate::support::rust_source::{Kind, pieces};
 const COMPARES: [&str; 5] = [".contains(", ".starts_with(", ".ends_with(", ".matches(", ".find("];
 
 /// Files in which a test may compare so many sentences, and why.
-const ALLOWED: &[(&str, usize, &str)] = &[("tests/it/", 0, "no sentence of ours")];
+const ALLOWED: &[(&str, usize, &str)] = &[
+    ("tests/it/clone.rs", 1, "the last line of a script in tests/host"),
+    ("tests/it/fake_k3s.rs", 1, "the last line of a script in tests/host"),
+    ("tests/it/packages.rs", 4, "the last line of a script in tests/host"),
+    ("tests/it/restore.rs", 2, "the last line of a script in tests/host"),
+    ("tests/it/rke2.rs", 1, "the last line of a script in tests/host"),
+    ("tests/it/systemd.rs", 1, "the last line of a script in tests/host"),
+    ("tests/it/support/cluster.rs", 1, "a message of etcd"),
+    ("tests/it/support/etcd.rs", 2, "a message of etcd"),
+    ("tests/it/support/objects.rs", 1, "a message of etcd"),
+    ("tests/it/support_selftest.rs", 1, "a message of etcd"),
+    ("src/source/etcd/error.rs", 1, "a message of the etcd client"),
+    ("tests/it/generator.rs", 1, "not converted yet"),
+    ("src/commands/restore/tests", 3, "not converted yet"),
+    ("src/host/datastore.rs", 3, "not converted yet"),
+    ("src/host/fs.rs", 2, "not converted yet"),
+    ("src/model/drop_in.rs", 1, "not converted yet"),
+    ("src/output/runbook.rs", 2, "not converted yet"),
+];
 
 /// What a command line begins with: it must be typed as it is printed.
 const COMMANDS: [&str; 4] = ["systemctl ", "rke2 ", "make ", "mv "];
