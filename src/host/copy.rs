@@ -16,7 +16,7 @@ use crate::io::ReadAt;
 
 /// Bytes that one read and one write move.
 const BUFFER: usize = 256 * 1024;
-/// Bytes after which the disk is told to write, if the copy is to be kept.
+/// Bytes after which the copy is synced to disk, if it is to be kept.
 const SYNC_EVERY: u64 = 64 << 20;
 
 impl Draft {

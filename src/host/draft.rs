@@ -294,7 +294,7 @@ mod tests {
     use super::*;
     use crate::error::code_of;
     use crate::host::fs::id_of;
-    use crate::host::naming::tests::Refusing;
+    use crate::host::naming::tests::{InodePerName, Refusing};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -347,6 +347,16 @@ mod tests {
             temporary(dir.path(), b"three").replace("a").unwrap();
             assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"three");
         }
+    }
+
+    #[test]
+    fn the_identity_is_that_of_the_name_also_if_each_name_has_an_inode_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let calls = InodePerName(dir.path().to_owned());
+        let done = temporary(dir.path(), b"one").publish_by(&calls, "a", 3).unwrap();
+        let Published::Done(done) = done else { panic!("taken") };
+        assert_eq!(done.id, id_of(&std::fs::metadata(dir.path().join("a")).unwrap()));
+        assert!(!done.has_lasting_id);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::error::{Code, Fault};
 use crate::io::ReadAt;
 use crate::model::snapshot::FileId;
 
+/// What to do if a file system is full.
 pub(super) const NO_SPACE_HINT: &str =
     "Free some space, or use a directory on another file system with --dir.";
 

@@ -161,6 +161,23 @@ pub(super) mod tests {
         pub(in crate::host) rename: Option<Errno>,
     }
 
+    /// A file system in which each name of a file has an inode number of its own.
+    pub(in crate::host) struct InodePerName(pub(in crate::host) std::path::PathBuf);
+
+    impl Calls for InodePerName {
+        fn link_unnamed(&self, file: &File, dir: &File, to: &OsStr) -> nix::Result<()> {
+            Kernel.link_unnamed(file, dir, to)
+        }
+
+        fn link(&self, _: &File, from: &CStr, to: &OsStr) -> nix::Result<()> {
+            std::fs::copy(temp_path(&self.0, from), self.0.join(to)).map(drop).map_err(|_| Errno::EIO)
+        }
+
+        fn rename_noreplace(&self, dir: &File, from: &CStr, to: &OsStr) -> nix::Result<()> {
+            Kernel.rename_noreplace(dir, from, to)
+        }
+    }
+
     impl Calls for Refusing {
         fn link_unnamed(&self, file: &File, dir: &File, to: &OsStr) -> nix::Result<()> {
             self.link.map_or_else(|| Kernel.link_unnamed(file, dir, to), Err)

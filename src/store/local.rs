@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::created_at::created_at;
 use super::directory::{real_path, unavailable, why_missing};
 use super::manifests::Manifests;
 use super::removal::{self, check_name};
@@ -73,7 +74,7 @@ impl Local {
         Snapshot {
             location: format!("file://{}", self.dir.join(&file).display()),
             size: meta.size,
-            created_at: name.as_ref().or(partial.as_ref()).map_or(meta.modified_at, |n| n.at),
+            created_at: created_at(name.as_ref().or(partial.as_ref()), meta.modified_at),
             name: name.or(partial),
             state,
             manifest,
@@ -297,5 +298,84 @@ impl LocalStore for Local {
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {
         removal::leftovers(&self.dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::code_of;
+    use crate::model::manifest::tests::manifest;
+
+    #[test]
+    fn a_directory_behind_a_link_without_target_is_unavailable_and_never_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, target) = (dir.path().join("snapshots"), dir.path().join("nas/snaps"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        for may_create in [true, false] {
+            let local = Local::new(&link, dir.path(), may_create);
+            let errors = [
+                local.list().unwrap_err(),
+                local.open("manual-n-5").err().unwrap(),
+                local.draft().err().unwrap(),
+                Local::new(&link.join("below"), dir.path(), may_create).list().unwrap_err(),
+            ];
+            for e in errors {
+                assert_eq!(code_of(&e), Code::DirectoryUnavailable, "{e:#}");
+                assert!(format!("{e:#}").contains(&*target.to_string_lossy()), "{e:#}");
+            }
+        }
+        assert!(!target.exists(), "nothing was created");
+        // The default directory of K3s may not exist yet.
+        let local = Local::new(&dir.path().join("db/snapshots"), dir.path(), true);
+        assert!(local.list().unwrap().snapshots.is_empty());
+        assert_eq!(code_of(&local.open("manual-n-5").err().unwrap()), Code::SnapshotNotFound);
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_makes_the_listing_unfit_for_a_deletion() {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let local = Local::new(dir.path(), state.path(), false);
+        std::fs::write(dir.path().join("manual-n-5"), [0; 544]).unwrap();
+        local.write_manifest(&manifest()).unwrap();
+        let listing = local.list().unwrap();
+        assert!(listing.complete && listing.manifests_readable);
+        let of_dir = std::fs::read_dir(state.path().join("manifests")).unwrap().next().unwrap().unwrap();
+        let path = of_dir.path().join("manual-n-5.json");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let listing = local.list().unwrap();
+        assert_eq!((listing.snapshots.len(), listing.manifests_readable), (1, false));
+        assert!(local.open("manual-n-5").is_err(), "what it must be is not known");
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_followed_matters_only_under_the_name_of_a_snapshot() {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let link =
+            |target: &str, name: &str| std::os::unix::fs::symlink(target, dir.path().join(name)).unwrap();
+        link("/nowhere", "manual-n-5");
+        link("manual-n-6", "manual-n-6");
+        let listing = Local::new(dir.path(), state.path(), false).list().unwrap();
+        assert!(listing.complete);
+        assert!(listing.snapshots.iter().all(|s| s.state == State::Foreign));
+        // What is behind a name that is too long is not known.
+        link(&"x".repeat(300), "notes");
+        assert!(Local::new(dir.path(), state.path(), false).list().unwrap().complete);
+        link(&"x".repeat(300), "manual-n-7");
+        assert!(!Local::new(dir.path(), state.path(), false).list().unwrap().complete);
+    }
+
+    #[test]
+    fn a_published_snapshot_is_verified_whatever_the_file_system_tells_later() {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let local = Local::new(dir.path(), state.path(), false);
+        let draft = local.draft().unwrap();
+        draft.append(&[0; 544]).unwrap();
+        let name = SnapshotName::parse("manual-n-5").unwrap();
+        let published = local.publish(draft, &name, 544, manifest()).unwrap();
+        assert_eq!((published.snapshot.state, published.snapshot.size), (State::Verified, 544));
+        assert!(published.notes.is_empty() && published.recorded.is_ok());
+        assert_eq!(local.list().unwrap().snapshots[0].state, State::Verified);
     }
 }

@@ -178,3 +178,69 @@ impl Manifests {
         self.dir.join(format!("{file}.json"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::code_of;
+    use crate::model::manifest::tests::manifest;
+
+    fn manifests(dir: &Path) -> Manifests {
+        let manifests = Manifests::new(dir, Path::new("/snapshots"));
+        manifests.write(&manifest()).unwrap();
+        manifests
+    }
+
+    #[test]
+    fn changes_by_several_processes_at_once_are_never_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (all, name) = (manifests(dir.path()), manifest().name);
+        let (threads, changes) = (4, 25);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                // As each process does, with a handle of its own.
+                let own = Manifests::new(dir.path(), Path::new("/snapshots"));
+                let name = &name;
+                scope.spawn(move || {
+                    for _ in 0..changes {
+                        assert!(own.amend(name, &mut |m| m.revision += 1).unwrap());
+                    }
+                });
+            }
+        });
+        let revision = all.read(&name).unwrap().unwrap().revision;
+        assert_eq!(revision, manifest().revision + threads * changes);
+    }
+
+    #[test]
+    fn a_change_sees_what_another_run_has_written_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = manifests(dir.path());
+        let before = all.read(&manifest().name).unwrap().unwrap();
+        let finding = crate::model::snapshot::FindingRecord::new("page-tree", "page 3");
+        all.amend(&before.name, &mut |m| m.findings.push(finding.clone())).unwrap();
+        // An upload that began before that finding writes down its own field, and nothing else.
+        all.amend(&before.name, &mut |m| m.upload = None).unwrap();
+        assert_eq!(all.read(&before.name).unwrap().unwrap().findings, [finding]);
+    }
+
+    #[test]
+    fn amend_tells_that_there_is_no_manifest_and_creates_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = Manifests::new(dir.path(), Path::new("/snapshots"));
+        assert!(!all.amend("manual-n-5", &mut |_| panic!("there is none")).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let all = manifests(dir.path());
+        std::fs::write(all.path("odd-n-5"), "{").unwrap();
+        assert!(!all.amend("odd-n-5", &mut |_| panic!("it is no manifest")).unwrap());
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_is_an_error_and_no_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = manifests(dir.path());
+        std::fs::create_dir(all.path("dir-n-5")).unwrap();
+        assert_eq!(code_of(&all.read("dir-n-5").unwrap_err()), Code::Io);
+        assert!(all.amend("dir-n-5", &mut |_| ()).is_err());
+    }
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where snapshots are kept. A store deals in snapshots, not in files or objects.
+//! The stores of snapshots: a local directory, or a bucket. A store deals in snapshots, not in files or objects.
 
+mod created_at;
 mod directory;
 pub mod local;
 mod manifests;

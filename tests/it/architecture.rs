@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("io.rs", &[]),
     ("http.rs", &[]),
     ("util.rs", &[]),
+    ("http.rs", &[]),
     ("distribution.rs", &[]),
     ("model", &["distribution", "error", "util"]),
     ("inspect", &["error", "io", "util"]),
@@ -142,11 +143,6 @@ const LONG_FUNCTIONS: &[&str] = &[
     "src/commands/verify_result.rs: record_verification",
     "src/config/settings.rs: new",
     "src/config/unit/env_file.rs: parse",
-    "src/source/error.rs: explain",
-    "src/source/reflink.rs: fill",
-    "src/store/s3/error.rs: code_and_hint",
-    "src/store/s3/probe.rs: probe",
-    "src/store/s3/response.rs: refused",
 ];
 
 /// The lines of code without tests and comments, with their numbers.

@@ -25,21 +25,7 @@ const CIRCLES: &[&[&str]] = &[
     ],
     &["model/manifest.rs", "model/snapshot.rs"],
     &["host/mod.rs", "host/server_files/mod.rs"],
-    &[
-        "inspect/canonical.rs",
-        "inspect/content.rs",
-        "inspect/facts.rs",
-        "inspect/mod.rs",
-        "inspect/nodes.rs",
-        "inspect/sample.rs",
-    ],
-    &[
-        "store/s3/list.rs",
-        "store/s3/manifest.rs",
-        "store/s3/multipart.rs",
-        "store/s3/object.rs",
-        "store/s3/put.rs",
-    ],
+    &["store/s3/bucket.rs", "store/s3/mod.rs", "store/s3/upload/mod.rs", "store/s3/upload/run.rs"],
     &[
         "commands/restore/begin.rs",
         "commands/restore/bucket.rs",

@@ -83,7 +83,7 @@ impl Folder {
     fn manifests(&self) -> Vec<String> {
         let all = self.dir.path().join("state/manifests");
         let folder = fs::read_dir(all).unwrap().next().unwrap().unwrap().path();
-        names_in(&folder).into_iter().map(|n| n.strip_suffix(".json").unwrap().to_owned()).collect()
+        names_in(&folder).iter().filter_map(|n| n.strip_suffix(".json")).map(str::to_owned).collect()
     }
 }
 

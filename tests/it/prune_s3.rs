@@ -29,6 +29,9 @@ use crate::support::require::{self, require};
 /// The prefix of the snapshots in the bucket.
 const HOME: &str = "backups/k3s/";
 
+/// The cluster of the manifests, in the names of which it is.
+const CLUSTER: &str = "6f9c1f0e";
+
 /// The settings of the bucket, without the one to use it.
 fn at(bucket: &Bucket, tool: Tool) -> Tool {
     tool.env("K3S_SNAPSHOT_S3_ENDPOINT", format!("http://127.0.0.1:{}", bucket.front.port()))
@@ -41,10 +44,6 @@ fn at(bucket: &Bucket, tool: Tool) -> Tool {
         .env("HTTP_PROXY", "")
         .env("NO_PROXY", "*")
 }
-
-/// The warnings of the guards.
-const DROP: WarningCode = WarningCode::PolicyWarning;
-const FUTURE: WarningCode = WarningCode::PolicyWarning;
 
 /// A snapshot directory and a bucket.
 struct Two {
@@ -84,7 +83,7 @@ impl Two {
         let name = format!("{stem}-{}", self.folder.newest - days * DAY);
         self.plant(&format!("{HOME}{name}"), &[0; 544], days);
         if !state.is_empty() {
-            self.plant(&format!("{HOME}.metadata/{name}.{state}.json"), b"{}", days);
+            self.plant(&format!("{HOME}.metadata/{name}.{state}.{CLUSTER}.json"), b"{}", days);
         }
         name
     }
@@ -118,7 +117,7 @@ impl Two {
 }
 
 fn with_manifests(names: &[String]) -> Vec<String> {
-    let manifests = names.iter().map(|n| format!(".metadata/{n}.7.json"));
+    let manifests = names.iter().map(|n| format!(".metadata/{n}.7.{CLUSTER}.json"));
     sorted(manifests.chain(names.iter().cloned()).collect())
 }
 
@@ -284,7 +283,7 @@ fn guards_apply_in_a_bucket() {
     // Newest first: three unverified ones, one whose manifest is older than the object, a corrupt one, two verified ones.
     let unverified: Vec<String> = (0..3).map(|d| two.put(&stem, d, "")).collect();
     let replaced = two.put(&stem, 3, "7");
-    two.plant(&format!("{HOME}.metadata/{replaced}.7.json"), b"{}", 4);
+    two.plant(&format!("{HOME}.metadata/{replaced}.7.{CLUSTER}.json"), b"{}", 4);
     let corrupt = two.put(&stem, 4, "corrupt");
     let verified: Vec<String> = (5..7).map(|d| two.put(&stem, d, "7")).collect();
     let cut = two.put(&stem, 8, "7");
@@ -295,15 +294,15 @@ fn guards_apply_in_a_bucket() {
     assert_eq!(reasons(&run, &corrupt), ("corrupt".into(), 1));
     assert_eq!(reasons(&run, &cut), ("corrupt".into(), 1));
     assert_eq!(two.objects(), sorted(vec![unverified[0].clone(), corrupt.clone(), verified[0].clone()]));
-    assert!(two.all().contains(&format!(".metadata/{corrupt}.corrupt.6f9c1f0e.json")));
+    assert!(two.all().contains(&format!(".metadata/{corrupt}.corrupt.{CLUSTER}.json")));
 
     // The names of the manifests have the number of key revisions: nothing is read to see that it dropped.
     let two = Two::new();
     let all: Vec<String> = (0..5).map(|d| two.put(&stem, d, if d < 2 { "40" } else { "100" })).collect();
     let run = two.prune(&["--keep-last", "1"]).expect(0);
-    assert!(run.warns(DROP), "{run:#?}");
+    assert!(run.warns(WarningCode::KeyRevisionsDropped), "{run:#?}");
     assert_eq!(two.objects().len(), 5);
-    assert_eq!(two.requests(), ["list"]);
+    assert_eq!(two.requests(), ["list", "list"], "objects and manifests");
     two.prune(&["--keep-last", "1", "--accept-drop"]).expect(0);
     assert_eq!(two.objects(), all[..1]);
 
@@ -311,9 +310,16 @@ fn guards_apply_in_a_bucket() {
     let two = Two::new();
     two.fill("manual", 3);
     let ahead = format!("{stem}-{}", two.folder.newest + 9 * DAY);
-    two.bucket.plant(&format!("{HOME}{ahead}"), &[0; 544]);
+    for (key, content) in [
+        (format!("{HOME}{ahead}"), &[0; 544][..]),
+        (format!("{HOME}.metadata/{ahead}.7.{CLUSTER}.json"), b"{}"),
+    ] {
+        two.bucket.plant(&key, content);
+        let file = fs::File::options().write(true).open(two.bucket.object(&key)).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(9 * DAY)).unwrap();
+    }
     let run = two.prune(&["--keep-last", "1"]).expect(0);
-    assert!(run.warns(FUTURE), "{run:#?}");
+    assert!(run.warns(WarningCode::FutureDate), "{run:#?}");
     assert_eq!(two.objects().len(), 2);
     two.prune(&["--keep-daily", "0"]).fails_as(Code::RetentionKeepsNothing, Kind::Usage);
 }
@@ -333,20 +339,26 @@ fn incomplete_listing_of_the_bucket_deletes_nothing_there_and_the_directory_is_p
     ];
     for (fault, code) in faults {
         let two = Two::new();
-        two.fill("manual", 600); // two pages
+        two.fill("manual", 1100); // two pages
         let here: Vec<String> = (0..3).map(|d| two.folder.put("manual", d)).collect();
         two.bucket.front.plan(&[(1, fault)]);
         two.prune(&["--keep-last", "1"]).fails(code);
         assert!(two.requests().iter().all(|r| *r == "list"), "{:?}", two.requests());
-        assert_eq!(two.objects().len(), 600);
+        assert_eq!(two.objects().len(), 1100);
         assert_eq!(two.folder.names(), here[..1], "the directory is pruned anyway");
         // delete deletes nothing in either location.
         let name = two.objects()[0].clone();
         fs::copy(two.folder.file(&here[0]), two.folder.file(&name)).unwrap();
         two.bucket.front.plan(&[(1, Fault::Refuse(403, "AccessDenied"))]);
         two.delete(&["--yes", &name]).fails(Code::S3AccessDenied);
-        assert_eq!((two.objects().len(), two.folder.names().len()), (600, 2));
+        assert_eq!((two.objects().len(), two.folder.names().len()), (1100, 2));
     }
+    // Without the manifests it is not known what is verified.
+    let two = Two::new();
+    two.fill("manual", 3);
+    two.bucket.front.plan(&[(1, Fault::Refuse(403, "AccessDenied"))]);
+    two.prune(&["--keep-last", "1"]).fails(Code::ListingIncomplete);
+    assert_eq!(two.objects().len(), 3);
     // If the directory cannot be listed, the bucket is pruned.
     let two = Two::new();
     two.fill("manual", 3);
@@ -362,11 +374,15 @@ fn thousand_objects_are_deleted_with_two_requests() {
     let all = two.fill("manual", 1005);
     two.bucket.front.plan(&[]);
     two.prune(&["--keep-last", "5"]).expect(0);
-    assert_eq!(two.requests(), ["list", "list", "list", "bulk", "bulk"], "2010 keys, three pages");
+    assert_eq!(
+        two.requests(),
+        ["list", "list", "list", "list", "bulk", "bulk"],
+        "two pages of objects and of manifests"
+    );
     assert_eq!(two.all(), with_manifests(&all[..5]));
     two.bucket.front.plan(&[]);
     two.prune(&["--keep-last", "5"]).expect(0);
-    assert_eq!(two.requests(), ["list"]);
+    assert_eq!(two.requests(), ["list", "list"]);
 }
 
 #[test]
@@ -397,7 +413,8 @@ fn only_objects_of_the_group_below_the_prefix_are_deleted() {
     let bulk = two.requests().iter().filter(|r| **r == "bulk").count();
     assert_eq!(bulk, 4, "3135 keys, full requests: {:?}", two.requests());
     let kept = all[..5].iter().flat_map(|n| {
-        [n.clone(), format!(".metadata/{n}"), format!(".metadata/{n}.7.json")].map(|f| format!("{HOME}{f}"))
+        [n.clone(), format!(".metadata/{n}"), format!(".metadata/{n}.7.{CLUSTER}.json")]
+            .map(|f| format!("{HOME}{f}"))
     });
     assert_eq!(two.bucket.keys(), sorted(kept.chain(others).collect()));
 }
@@ -408,15 +425,11 @@ fn nodes_that_share_a_bucket_prune_their_own_snapshots() {
     let store = two.bucket.store();
     let data = Bytes(bytes(1, 4));
     let newest = two.folder.newest;
-    // As K3s puts them: the metadata of the object has the node. Every second one has no manifest of ours.
+    // As K3s puts them: the metadata of the object has the node.
     let put = |base: &str, node: &str, days: u64| {
         let name = SnapshotName::new(base, node, newest - days * DAY, Suffix::Plain);
         let known = Manifest { node: Some(node.into()), base: None, ..manifest(&data.0) };
         upload(&store, &name, &data, &known).unwrap();
-        if days % 2 == 1 {
-            let own = format!("{HOME}.metadata/{name}.3.6f9c1f0e.json");
-            fs::remove_file(two.bucket.object(&own)).unwrap();
-        }
         name.to_string()
     };
     let stems = [
@@ -446,25 +459,24 @@ fn nodes_that_share_a_bucket_prune_their_own_snapshots() {
         let run = two.prune(&[&["--keep-last", "4"], args].concat()).expect(0);
         (run, two.requests().into_iter().filter(|r| *r == "head").count())
     };
-    // The four newest, and the third of those that are verified.
     assert_eq!(prune(&[]).1, 0);
-    assert_eq!(counts(), [5, 6, 6, 6, 6, 6, 6, 6], "only those of this node");
+    assert_eq!(counts(), [4, 6, 6, 6, 6, 6, 6, 6], "only those of this node");
     assert_eq!(prune(&["--node", "server-2"]).1, 0);
-    assert_eq!(counts(), [5, 5, 6, 6, 6, 6, 6, 6]);
+    assert_eq!(counts(), [4, 4, 6, 6, 6, 6, 6, 6]);
     assert_eq!(prune(&["--all-nodes"]).1, 3, "one request for each stem that may be of another node");
-    assert_eq!(counts(), [5, 5, 5, 5, 6, 6, 6, 6]);
+    assert_eq!(counts(), [4, 4, 4, 4, 6, 6, 6, 6]);
     let (run, heads) = prune(&["--all"]);
     assert_eq!(heads, 3);
-    assert_eq!(counts(), [5, 5, 5, 5, 5, 6, 6, 6], "what the metadata assigns to this node");
+    assert_eq!(counts(), [4, 4, 4, 4, 4, 6, 6, 6], "what the metadata assigns to this node");
     let row = run.rows().into_iter().find(|r| text(&r["name"]).starts_with("untold-")).unwrap();
     assert!(row["action"].is_null() && row["reasons"].as_array().unwrap().len() == 1, "{row}");
     prune(&["--name", "etcd-snapshot", "--all-nodes"]);
-    assert_eq!(counts(), [5, 5, 5, 5, 5, 5, 5, 6], "those of K3s, because they are named");
+    assert_eq!(counts(), [4, 4, 4, 4, 4, 4, 4, 6], "those of K3s, because they are named");
     // If the nodes cannot be read, nothing is deleted.
-    let denied: Vec<_> = (1..9).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect();
+    let denied: Vec<_> = (2..9).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect();
     two.bucket.front.plan(&denied);
     two.prune(&["--keep-last", "1", "--all"]).fails(Code::S3AccessDenied);
-    assert_eq!(counts(), [5, 5, 5, 5, 5, 5, 5, 6]);
+    assert_eq!(counts(), [4, 4, 4, 4, 4, 4, 4, 6]);
 }
 
 #[test]
@@ -475,15 +487,15 @@ fn old_manifests_of_deleted_snapshots_are_deleted() {
         fs::remove_file(two.bucket.object(&format!("{HOME}{gone}"))).unwrap();
     }
     // One was written just now: its snapshot may be uploading. One is of K3s, one is not of this program.
-    two.bucket.plant(&format!("{HOME}.metadata/{}.7.json", all[4]), b"{}");
+    two.bucket.plant(&format!("{HOME}.metadata/{}.7.{CLUSTER}.json", all[4]), b"{}");
     let others = [format!("{HOME}.metadata/{}", all[3]), format!("{HOME}.metadata/notes.json")];
     others.iter().for_each(|key| two.plant(key, b"{}", 9));
     two.prune(&["--dry-run"]).expect(0);
     assert_eq!(two.all().len(), 9);
     two.bucket.front.plan(&[]);
     two.prune(&[]).expect(0);
-    assert_eq!(two.requests(), ["list", "bulk"]);
-    let kept = [&all[0], &all[1], &all[4]].map(|n| format!("{HOME}.metadata/{n}.7.json"));
+    assert_eq!(two.requests(), ["list", "list", "bulk"]);
+    let kept = [&all[0], &all[1], &all[4]].map(|n| format!("{HOME}.metadata/{n}.7.{CLUSTER}.json"));
     let objects = all[..2].iter().map(|n| format!("{HOME}{n}"));
     assert_eq!(two.bucket.keys(), sorted(kept.into_iter().chain(objects).chain(others).collect()));
 }
@@ -677,7 +689,7 @@ fn delete_deletes_a_name_in_both_locations_or_nothing() {
     let run = two.delete(&["--yes", &here[1], &there[3]]).expect(0);
     let deleted = [(local, Some(true)), (s3(&there[3]), Some(true)), (s3(&here[1]), Some(true))];
     assert_eq!(results(&run), deleted);
-    assert_eq!(two.requests(), ["list", "bulk", "bulk"], "objects, then their manifests");
+    assert_eq!(two.requests(), ["list", "list", "bulk", "bulk"], "objects, then their manifests");
     assert_eq!(sizes(), (2, 4));
     two.delete(&["--yes", "--ignore-missing", &there[5], unknown]).expect(0);
     assert_eq!(sizes(), (2, 3));
@@ -716,7 +728,7 @@ fn bucket_that_is_missing_or_denied_is_not_changed() {
     two.bucket.front.always(Fault::Refuse(403, "AccessDenied"));
     two.delete(&["--yes", &there[2]]).fails(Code::S3AccessDenied);
     // The list is allowed, the deletion is not.
-    two.bucket.front.plan(&(1..9).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect::<Vec<_>>());
+    two.bucket.front.plan(&(2..9).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect::<Vec<_>>());
     let run = two.prune(&["--keep-last", "3", "--s3-retention", "1"]).fails(Code::S3AccessDenied);
     assert!(run.stderr.contains("s3:DeleteObject"), "the hint names the permission: {run:#?}");
     assert_eq!(actions(&run).iter().filter(|(.., deleted)| *deleted == false).count(), 2);
@@ -817,7 +829,7 @@ fn snapshot_deleted_from_the_bucket_is_not_uploaded_again() {
     require!(require::etcd_programs());
     let server = Server::start();
     server.save("before");
-    let put = |s: &Seen| s.method == "PUT" && !s.target.contains(".metadata");
+    let put = |s: &Seen| s.method == "PUT" && s.target.contains(".metadata");
     let at = server.bucket.front.seen().iter().position(put).unwrap();
     // Killed after the upload, before it was recorded.
     server.bucket.front.plan(&[(at, Fault::Stall)]);

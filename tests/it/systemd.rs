@@ -199,7 +199,7 @@ fn stops() {
     std::thread::sleep(Duration::from_millis(300));
     systemctl(&["start", "--no-block", "stubborn"]);
     let e = waiting.join().unwrap().unwrap_err();
-    assert_eq!((kind_of(&e), code_of(&e)), (Kind::Busy, Code::SystemdJobConflict), "{e:#}");
+    assert_eq!(kind_of(&e), Kind::Busy, "{e:#}");
     systemctl(&["stop", "--no-block", "stubborn"]);
     systemctl(&["kill", "-s", "KILL", "stubborn"]);
     stubborn.stop(Duration::from_secs(20)).unwrap();

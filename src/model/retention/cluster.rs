@@ -20,8 +20,7 @@ pub(super) enum Relation {
 
 /// The cluster of a snapshot, as far as its id distinguishes clusters; `None` if it is not known.
 pub(super) fn cluster_of(snapshot: &Snapshot) -> Option<&str> {
-    let id = snapshot.manifest.as_ref()?.cluster_id.as_deref()?;
-    prefix(id)
+    prefix(snapshot.cluster_id()?)
 }
 
 /// Whether a snapshot of `cluster`, as [`cluster_of`] gives it, is of the cluster with the id `own`.

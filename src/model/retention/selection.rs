@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::decision::Unmatched;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, State};
 
 /// The selection of a prune.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +56,18 @@ impl Selection {
             }
         }
         newest.into_iter().map(|(stem, s)| (stem, s.file.as_str())).collect()
+    }
+
+    /// The selected files whose cluster the listing does not show. With a known own cluster they are kept, so a location that can
+    /// be asked for the cluster of a file should be asked: a save that was interrupted after the upload leaves such a file.
+    pub fn unknown_clusters<'a>(&self, all: &'a [Snapshot]) -> Vec<&'a str> {
+        let selected = self.resolve(all);
+        let is_unknown = |s: &&Snapshot| {
+            let has_content = !matches!(s.state, State::Foreign | State::Incomplete);
+            let name = s.name.as_ref().filter(|_| has_content && s.cluster_id().is_none());
+            name.is_some_and(|name| selected.base_of(&name.stem).is_ok())
+        };
+        all.iter().filter(is_unknown).map(|s| s.file.as_str()).collect()
     }
 
     /// Finds the selected stems in a listing.

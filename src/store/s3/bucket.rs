@@ -20,6 +20,7 @@ use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::Check;
 use crate::model::s3_config::S3Config;
 use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
+use crate::store::created_at::created_at;
 use crate::store::traits::{Opened, Owner, RemoteStore, Store, VerifiedFile};
 use crate::util::DAY;
 
@@ -64,8 +65,8 @@ impl S3 {
         probe::probe(bucket)
     }
 
-    fn operation(&self, verb: &str, file: &str) -> String {
-        format!("{verb} '{}/{}'", self.client.bucket.url(), file.escape_debug())
+    fn operation(&self, gerund: &str, file: &str) -> String {
+        format!("{gerund} '{}/{}'", self.client.bucket.url(), file.escape_debug())
     }
 
     fn index(&self) -> MutexGuard<'_, Option<BucketIndex>> {
@@ -85,7 +86,7 @@ impl S3 {
         Snapshot {
             location: format!("{}/{file}", self.client.bucket.url()),
             size: head.size,
-            created_at: name.as_ref().map_or(head.modified, |n| n.at),
+            created_at: created_at(name.as_ref(), head.modified),
             name,
             state,
             manifest,

@@ -252,7 +252,7 @@ fn ensure_key_is_protected(bucket: &S3Config) -> Result<(), S3Error> {
     } else {
         "plain HTTP is configured"
     };
-    let message = format!("the customer key would be sent to whoever is on the way: {why}");
+    let message = format!("the customer key could be read on its way to the store: {why}");
     Err(S3Error::new(S3ErrorKind::KeyExposed, message))
 }
 

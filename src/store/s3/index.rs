@@ -15,6 +15,7 @@ use super::manifest::precedence;
 use super::object::id_of;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::{FileId, Listing, Snapshot, State, plausible_size};
+use crate::store::created_at::created_at;
 
 /// Snapshots that are listed: one an hour for eleven years.
 const MAX_SNAPSHOTS: usize = 100_000;
@@ -120,7 +121,7 @@ impl BucketIndex {
         Snapshot {
             location: format!("{url}/{file}"),
             size: object.size,
-            created_at: name.as_ref().map_or(object.modified, |n| n.at),
+            created_at: created_at(name.as_ref(), object.modified),
             name,
             state,
             manifest: None,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The names in a bucket. K3s stores `<prefix>/<name>` and its own metadata in `<prefix>/.metadata/<name>`; the manifests
-//! of this tool are beside that, in `<prefix>/.metadata/<name>.<state>.<cluster>.json`.
+//! of this tool are next to that, in `<prefix>/.metadata/<name>.<state>.<cluster>.json`.
 //!
 //! A listing must show which snapshots are verified, how many key revisions they have and of which cluster they are,
 //! without opening anything. So that is part of the name of a manifest. The state is a number for a verified snapshot,
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn no_name_leads_out_of_the_prefix() {
-        for bad in ["", ".", "..", "a/b", "../x", "/etc"] {
-            assert!(!is_plain(bad), "{bad}");
+        for name in ["", ".", "..", "a/b", "../x", "/etc"] {
+            assert!(!is_plain(name), "{name}");
         }
         assert!(is_plain("..a-5"));
     }

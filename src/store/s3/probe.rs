@@ -194,7 +194,7 @@ fn checksum(probe: &Probe) -> Result<Option<String>, S3Error> {
     let head = head(&probe.client, &probe.key)?;
     let text = if !head.checksum.is_empty() {
         "the store keeps a SHA-256: uploads are verified by it"
-    } else if head.etag == hex(&Md5::digest(probe.content.as_bytes())) {
+    } else if head.etag == hex(Md5::digest(probe.content.as_bytes())) {
         "the store keeps an MD5: uploads are verified by it"
     } else {
         "the store reports no checksum: an upload stays unverified until 'k3s-snapshot verify --s3'"

@@ -70,9 +70,15 @@ fn the_guards_of_one_cluster_do_not_see_the_snapshots_of_another() {
 
 #[test]
 fn eight_digits_of_the_id_are_enough_and_an_empty_id_is_unknown() {
-    let all = [of(Some(&OWN[..8]), 0), of(Some(OWN), 1), of(Some(""), 2)];
-    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "k-k");
-    assert_eq!(planned_in(Some(""), &all, &last(1)), "kkk", "an empty own id matches no cluster");
+    // A listing of a bucket shows the first digits only.
+    let listed = |days: u64, cluster: &str| Snapshot {
+        manifest: None,
+        cluster_id: Some(cluster[..8].to_owned()),
+        ..of(None, days)
+    };
+    let all = [listed(0, OWN), listed(1, OWN), of(Some(""), 2), listed(3, OTHER), listed(4, OWN)];
+    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "k-kk-");
+    assert_eq!(planned_in(Some(""), &all, &last(1)), "kkkkk", "an empty own id matches no cluster");
 }
 
 #[test]
@@ -87,4 +93,12 @@ fn the_last_verified_snapshot_of_each_cluster_is_known_before_a_deletion() {
     assert_eq!(lost(&[0]), [0], "the last one of the other cluster");
     assert_eq!(lost(&[1, 2]), [1, 2]);
     assert_eq!(lost(&[0, 1, 2, 3]), [0, 1, 2, 3], "nothing good is left");
+}
+
+#[test]
+fn selected_files_of_an_unknown_cluster_can_be_looked_up() {
+    let other_name = file("prod-n-1795348800", State::Unverified);
+    let part = file("timer-n-1795348800.part", State::Incomplete);
+    let all = [of(Some(OWN), 0), unverified(1), of(None, 2), other_name, part];
+    assert_eq!(selection().unknown_clusters(&all), [all[1].file.as_str(), all[2].file.as_str()]);
 }

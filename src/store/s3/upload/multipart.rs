@@ -7,53 +7,21 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use md5::Md5;
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use ureq::http::Method;
 
 use super::super::capabilities::Features;
 use super::super::digest::{Digests, base64, digests};
 use super::super::error::{S3Error, S3ErrorKind};
 use super::super::headers::{bare_etag, customer_key, etag, header, if_none_match, snapshot_headers};
-use super::super::integrity::Expected;
 use super::super::object::Head;
 use super::super::request::{Payload, S3Request};
 use super::super::unfinished::{self, Begun};
 use super::super::xml::escape;
-use super::{Sent, Unsent, Upload, whole_checksum};
-use crate::store::traits::VerifiedFile;
-use crate::util::hex;
-
-/// Parts that a store accepts.
-pub(super) const MAX_PARTS: u64 = 10_000;
+use super::expected::Composite;
+use super::job::{Sent, Unsent, Upload};
 
 const CHECKSUM: &str = "x-amz-checksum-sha256";
-
-/// The digests of an object in parts: those of the digests of its parts.
-#[derive(Default)]
-pub(super) struct Composite {
-    sha256: Sha256,
-    md5: Md5,
-    count: usize,
-}
-
-impl Composite {
-    pub(super) fn add(&mut self, part: &Digests) {
-        self.sha256.update(part.sha256);
-        self.md5.update(part.md5);
-        self.count += 1;
-    }
-
-    pub(super) fn expected(self, size: u64, file: &VerifiedFile<'_>) -> Expected {
-        let count = self.count;
-        Expected {
-            size,
-            checksum: format!("{}-{count}", base64(&self.sha256.finalize())),
-            whole: whole_checksum(file),
-            etag: format!("{}-{count}", hex(&self.md5.finalize())),
-        }
-    }
-}
 
 /// A part that the store has.
 struct Part {
@@ -93,7 +61,7 @@ pub(super) fn send(upload: &Upload<'_>) -> Sent {
         let _ = unfinished::abort_others(client, upload.key, "");
     })?;
     let part_size = upload.part_size();
-    let count = usize::try_from(upload.file.data().size().div_ceil(part_size)).unwrap_or(usize::MAX);
+    let count = usize::try_from(upload.size().div_ceil(part_size)).unwrap_or(usize::MAX);
     let parts = Parts { upload, begun, part_size, count, state: Mutex::default() };
     let sent = parts.send_all().map_err(Unsent::from).and_then(|sent| parts.complete(&sent));
     if let Err(Unsent { error, .. }) = &sent {
@@ -160,7 +128,7 @@ impl Parts<'_> {
     /// Offset and length of a part, in bytes.
     fn range(&self, index: usize) -> (u64, u64) {
         let from = (index as u64).saturating_mul(self.part_size);
-        (from, self.part_size.min(self.upload.file.data().size().saturating_sub(from)))
+        (from, self.part_size.min(self.upload.size().saturating_sub(from)))
     }
 
     /// Reads a part again to send it. Its digests go with it, so the store refuses other bytes than those that went into
@@ -198,7 +166,7 @@ impl Parts<'_> {
         let client = self.upload.client;
         let mut composite = Composite::default();
         parts.iter().for_each(|part| composite.add(&part.digests));
-        let expected = composite.expected(self.upload.file.data().size(), self.upload.file);
+        let expected = composite.expected(self.upload.file);
         let body = completion(parts);
         let features = Features { condition: true, checksum: false };
         let completed = self.upload.capabilities.with_fallback(features, |features| {

@@ -5,30 +5,23 @@ use sha2::{Digest as _, Sha256};
 use ureq::http::Method;
 
 use super::super::capabilities::Features;
-use super::super::digest::{Digests, base64, digests};
+use super::super::digest::{base64, digests};
 use super::super::headers::{etag, header, if_none_match, snapshot_headers};
-use super::super::integrity::Expected;
 use super::super::object::Head;
 use super::super::request::{Payload, S3Request};
-use super::{Sent, Unsent, Upload};
-use crate::util::hex;
+use super::expected::in_one_piece;
+use super::job::{Sent, Unsent, Upload};
 
 const CHECKSUM: &str = "x-amz-checksum-sha256";
-
-/// What the object looks like to the store.
-pub(super) fn expected(size: u64, digests: &Digests) -> Expected {
-    let checksum = base64(&digests.sha256);
-    Expected { size, whole: checksum.clone(), checksum, etag: hex(&digests.md5) }
-}
 
 /// Reads the file for its digests and compares them, then reads it again to send it: from the page cache that costs less
 /// than memory. The digests go with the request, so the store refuses other bytes.
 pub(super) fn send(upload: &Upload<'_>) -> Sent {
     let data = upload.file.data();
-    let (size, mut whole) = (data.size(), Sha256::new());
+    let (size, mut whole) = (upload.size(), Sha256::new());
     let digests = digests(data, 0, size, &mut whole)?;
     upload.ensure_verified(whole)?;
-    let expected = expected(size, &digests);
+    let expected = in_one_piece(size, &digests);
     let all = Features { condition: true, checksum: true };
     let sent = upload.capabilities.with_fallback(all, |features| {
         let request = S3Request::new(Method::PUT, upload.key);

@@ -50,7 +50,7 @@ fn snapshots(location: &str, in_bucket: bool) -> Vec<Snapshot> {
             manifest: (!in_bucket && state == State::Verified)
                 .then(|| manifest((COUNT - i).cast_signed(), 1000 + i % 50)),
             key_revisions: (in_bucket && state == State::Verified).then_some(1000 + i % 50),
-            cluster_id: None,
+            cluster_id: (in_bucket && state == State::Verified).then(|| CLUSTER[..8].to_owned()),
             file,
         }
     };
@@ -81,6 +81,7 @@ fn main() {
         ("file:///snapshots", false, None),
         ("file:///snapshots", false, Some(CLUSTER)),
         ("s3://bucket/prefix", true, None),
+        ("s3://bucket/prefix", true, Some(CLUSTER)),
     ] {
         let all = snapshots(location, in_bucket);
         let input = PruneInput {
