@@ -23,7 +23,7 @@ use crate::model::restore::Identity;
 /// # Errors
 ///
 /// If something cannot be read or written. A part of the copy may then exist.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let context = || format!("copying '{}' to '{}'", from.display(), to.display());
     let meta = fs::symlink_metadata(from).with_context(context)?;
     if meta.is_dir() {
@@ -89,7 +89,7 @@ fn attributes(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 ///
 /// If a part of them cannot be read.
-pub(crate) fn is_identical(a: &Path, b: &Path) -> Result<bool> {
+pub fn is_identical(a: &Path, b: &Path) -> Result<bool> {
     let meta = |p: &Path| fs::symlink_metadata(p).with_context(|| format!("looking at '{}'", p.display()));
     let (x, y) = (meta(a)?, meta(b)?);
     let of = |m: &Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
@@ -134,7 +134,7 @@ fn names(dir: &Path) -> Result<Vec<std::ffi::OsString>> {
 /// # Errors
 ///
 /// If a part of it cannot be read.
-pub(crate) fn size(path: &Path) -> Result<u64> {
+pub fn size(path: &Path) -> Result<u64> {
     let meta = fs::symlink_metadata(path).with_context(|| format!("looking at '{}'", path.display()))?;
     if !meta.is_dir() {
         return Ok(meta.blocks() * 512);
@@ -147,7 +147,7 @@ pub(crate) fn size(path: &Path) -> Result<u64> {
 /// # Errors
 ///
 /// If that cannot be found out.
-pub(crate) fn inode_id(path: &Path) -> Result<Option<Identity>> {
+pub fn inode_id(path: &Path) -> Result<Option<Identity>> {
     match fs::symlink_metadata(path) {
         Ok(meta) => Ok(Some(Identity { dev: meta.dev(), ino: meta.ino() })),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
@@ -160,7 +160,7 @@ pub(crate) fn inode_id(path: &Path) -> Result<Option<Identity>> {
 /// # Errors
 ///
 /// If the name is taken, or the file system refuses.
-pub(crate) fn rename_noreplace(from: &Path, to: &Path) -> Result<()> {
+pub fn rename_noreplace(from: &Path, to: &Path) -> Result<()> {
     let context = || format!("moving '{}' to '{}'", from.display(), to.display());
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => {}
@@ -182,7 +182,7 @@ pub(crate) fn rename_noreplace(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 ///
 /// If the directory cannot be read.
-pub(crate) fn unused_path(path: &Path) -> Result<PathBuf> {
+pub fn unused_path(path: &Path) -> Result<PathBuf> {
     let mut candidate = path.to_owned();
     let mut n = 1;
     while inode_id(&candidate)?.is_some() {
@@ -199,7 +199,7 @@ pub(crate) fn unused_path(path: &Path) -> Result<PathBuf> {
 /// # Errors
 ///
 /// If it cannot be removed.
-pub(crate) fn remove(path: &Path) -> Result<()> {
+pub fn remove(path: &Path) -> Result<()> {
     let gone = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
@@ -216,7 +216,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 /// # Errors
 ///
 /// If the directory cannot be read, or a file cannot be removed.
-pub(crate) fn remove_temp_copies(dir: &Path, name: &str) -> Result<()> {
+pub fn remove_temp_copies(dir: &Path, name: &str) -> Result<()> {
     let context = || format!("clearing '{}'", dir.display());
     let entries = match fs::read_dir(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
