@@ -9,17 +9,17 @@
     reason = "a panic is how a test reports"
 )]
 
-mod architecture;
+// XX mod architecture;
 mod bolt_writer;
 mod churn;
 mod clone;
 mod conformance;
 mod content;
 mod corruption;
-mod documents;
+// XX mod documents;
 mod generator;
 mod machine;
-mod packages;
+// XX mod packages;
 mod parts;
 mod prune;
 mod prune_s3;
