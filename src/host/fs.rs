@@ -74,7 +74,7 @@ impl ReadAt for FileAt {
 }
 
 /// The flag that opens a file without waiting for a writer, if it is a pipe.
-pub fn nonblocking() -> i32 {
+pub(crate) fn nonblocking() -> i32 {
     OFlag::O_NONBLOCK.bits()
 }
 
@@ -110,7 +110,7 @@ fn nanoseconds(seconds: i64, more: i64) -> i64 {
 }
 
 /// The identity in what `stat` returned.
-pub fn id_of(meta: &std::fs::Metadata) -> FileId {
+pub(crate) fn id_of(meta: &std::fs::Metadata) -> FileId {
     FileId {
         dev: meta.dev(),
         ino: meta.ino(),
@@ -121,12 +121,12 @@ pub fn id_of(meta: &std::fs::Metadata) -> FileId {
 }
 
 /// An error of an operation on a path, with the code and the hint that fit: `operation` is a gerund, like "deleting".
-pub fn path_error(e: io::Error, operation: &str, path: &Path) -> anyhow::Error {
+pub(crate) fn path_error(e: io::Error, operation: &str, path: &Path) -> anyhow::Error {
     with_hint(e, format!("{operation} '{}'", path.display()), Some(path), nix::unistd::geteuid().is_root())
 }
 
 /// The same for an error whose message is complete.
-pub fn permission_context(e: io::Error, message: String) -> anyhow::Error {
+pub(crate) fn permission_context(e: io::Error, message: String) -> anyhow::Error {
     with_hint(e, message, None, nix::unistd::geteuid().is_root())
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn is_dangling(e: &io::Error) -> bool {
 /// # Errors
 ///
 /// If the directory cannot be opened or synced. A file system that cannot sync directories at all is no error.
-pub fn sync_dir(path: &Path) -> Result<()> {
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     let context = || format!("syncing the directory '{}'", path.display());
     match File::open(path).with_context(context)?.sync_all() {
         Err(e) if is_sync_unsupported(&e) => Ok(()),
@@ -184,7 +184,7 @@ pub(super) fn is_sync_unsupported(e: &io::Error) -> bool {
 /// # Errors
 ///
 /// If one of them cannot be created.
-pub fn create_dir(path: &Path) -> Result<()> {
+pub(crate) fn create_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
