@@ -54,9 +54,12 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
     let s = cx.settings;
     manual_restore::refuse(s, args.snapshot.as_deref())?;
     if s.root != Path::new("/") {
-        return Err(Fault::new(Code::RootUnsupported, "a restore works on the running machine, not below --root")
-            .hint("Start that machine, and restore there.")
-            .into());
+        return Err(Fault::new(
+            Code::RootUnsupported,
+            "a restore works on the running machine, not below --root",
+        )
+        .hint("Start that machine, and restore there.")
+        .into());
     }
     recovery::require_root()?;
     signals::listen()?;
@@ -121,8 +124,13 @@ fn operate(
         open_server: &|url| Box::new(SupervisorClient::new(url)) as Box<dyn JoinServer>,
     };
     let snapshots = Snapshots { cx, local: cx.local_store() };
-    let given =
-        operation::Context { machine, stores: &snapshots, safety: &snapshots, options: &options, cluster: &cluster };
+    let given = operation::Context {
+        machine,
+        stores: &snapshots,
+        safety: &snapshots,
+        options: &options,
+        cluster: &cluster,
+    };
     match args {
         _ if args.cluster_reset => operation::cluster_reset(given, report),
         _ if args.rejoin => operation::rejoin(given, report),
