@@ -106,10 +106,8 @@ fn fields_of_the_schema() -> BTreeSet<String> {
 #[test]
 fn every_object_of_the_schema_allows_no_unknown_field() {
     fn walk(rule: &Value) {
-        if let Some(object) = rule.as_object() {
-            if object.get("properties").is_some_and(|p| !p["properties"].is_object()) {
-                assert_eq!(object.get("additionalProperties"), Some(&Value::Bool(false)), "{rule}");
-            }
+        if rule.get("properties").is_some_and(|p| !p["properties"].is_object()) {
+            assert_eq!(rule.get("additionalProperties"), Some(&Value::Bool(false)), "{rule}");
         }
         match rule {
             Value::Object(object) => object.values().for_each(walk),
