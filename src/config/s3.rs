@@ -23,29 +23,6 @@ use crate::model::secret::Secret;
 /// What the PEM of a certificate begins with.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
-/// What nobody may give on a command line, with where to give it instead.
-const SECRETS: [(&str, &str); 3] = [
-    ("s3-access-key", "AWS_ACCESS_KEY_ID"),
-    ("s3-secret-key", "AWS_SECRET_ACCESS_KEY"),
-    ("s3-session-token", "AWS_SESSION_TOKEN"),
-];
-
-/// Everybody on the machine can read a command line.
-pub(super) fn no_secret_on_argv(merged: &Layer) -> Result<()> {
-    for (key, variable) in SECRETS.into_iter().chain([("s3-proxy", "HTTPS_PROXY")]) {
-        let Some((value, Origin::Flag(_))) = merged.last(key) else { continue };
-        // A proxy is no secret until it has a password.
-        if key == "s3-proxy" && !value.contains('@') {
-            continue;
-        }
-        return Err(Fault::new(Code::InvalidArgument, format!("option '--{key}' would show a secret to everybody on this machine"))
-            .hint(format!("Put it into a file and name that with --{key}-file, or set {variable}, a systemd credential called {key}, or {key} in {OUR_CONFIG}.")
-                .replace("name that with --s3-proxy-file, or ", ""))
-            .into());
-    }
-    Ok(())
-}
-
 /// Whether it was said to us that the bucket is used, not only to K3s: then it may be deleted from.
 pub(super) fn on_by_us(merged: &Layer) -> bool {
     merged.get("s3").is_some_and(|e| e.origin.is_ours())

@@ -159,7 +159,6 @@ impl Settings {
                 merged.set(key, vec![path], Origin::Derived("data-dir".to_owned()));
             }
         }
-        s3::no_secret_on_argv(&merged)?;
         let path = |key: &str| -> Result<PathBuf> {
             let text = text(&merged, key).unwrap_or_default();
             let path = Path::new(&text);

@@ -27,9 +27,6 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The headings of the options that conf.5 describes for all commands.
 const SHARED: [&str; 2] = ["Common options", "S3 options"];
 
-/// Options of the manual that the program does not have yet. This list must become empty.
-const PENDING: &[&str] = &[];
-
 pub(crate) fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }
@@ -126,17 +123,13 @@ fn option_in(mdoc: &str) -> Option<String> {
     }
 }
 
-fn without_pending(options: BTreeSet<String>) -> BTreeSet<String> {
-    options.into_iter().filter(|o| !PENDING.contains(&o.as_str())).collect()
-}
-
 #[test]
 fn every_own_option_of_a_command_is_in_its_page() {
     for command in commands() {
         let page = page_of(&command);
         let text = read(&page);
         let own = command.get_arguments().filter(|a| !is_shared(a)).flat_map(spellings).collect();
-        same(&page, without_pending(described_options(between(&text, ".Sh OPTIONS", ".Sh "))), own);
+        same(&page, described_options(between(&text, ".Sh OPTIONS", ".Sh ")), own);
     }
 }
 
@@ -158,14 +151,13 @@ fn every_common_and_s3_option_is_in_the_page_of_the_configuration() {
             }
         }
     }
-    same(CONF, without_pending(described), of_commands.into_iter().next().unwrap());
+    same(CONF, described, of_commands.into_iter().next().unwrap());
 }
 
 #[test]
 fn pages_name_only_options_that_exist() {
-    let mut known: BTreeSet<String> =
+    let known: BTreeSet<String> =
         commands().iter().flat_map(|c| c.get_arguments().flat_map(spellings)).collect();
-    known.extend(PENDING.iter().map(|o| (*o).to_owned()));
     for page in pages() {
         for rest in read(&page).split("Fl Fl ").skip(1) {
             let name = format!("--{}", rest.split([' ', '\n']).next().unwrap());
@@ -340,7 +332,7 @@ fn words_of(line: &str) -> Option<Vec<String>> {
 #[track_caller]
 fn parses(whence: &str, line: &str) -> bool {
     let Some(words) = words_of(line) else { return false };
-    if words.iter().any(|w| PENDING.contains(&w.as_str()) || ["COMMAND", "..."].contains(&w.as_str())) {
+    if words.iter().any(|w| ["COMMAND", "..."].contains(&w.as_str())) {
         return false;
     }
     // `help`, `--help` and `--version` end with what clap calls an error of its own.
