@@ -26,6 +26,8 @@ pub struct Distribution {
     pub kubeconfig: &'static str,
     /// The base name of its scheduled snapshots.
     pub scheduled_base: &'static str,
+    /// The script that starts it on a machine with OpenRC instead of systemd.
+    pub init_script: Option<&'static str>,
     /// How it is restored by hand, where no restore of ours is proven: a step a line, with `{snapshot}` for the file and
     /// `{data-dir}` for the data-dir as a shell takes them. None where ours is.
     pub by_hand: &'static [&'static str],
@@ -56,6 +58,7 @@ pub const K3S: Distribution = Distribution {
     data_dir: "/var/lib/rancher/k3s",
     kubeconfig: "/etc/rancher/k3s/k3s.yaml",
     scheduled_base: "etcd-snapshot",
+    init_script: Some("/etc/init.d/k3s"),
     by_hand: &[],
 };
 
@@ -71,6 +74,7 @@ pub const RKE2: Distribution = Distribution {
     data_dir: "/var/lib/rancher/rke2",
     kubeconfig: "/etc/rancher/rke2/rke2.yaml",
     scheduled_base: "etcd-snapshot",
+    init_script: None,
     by_hand: &[
         "1. Have the token that the snapshot needs, and prove the file: k3s-snapshot-verify {snapshot}",
         "2. On every server of the cluster: systemctl stop rke2-server, then rke2-killall.sh, which ends etcd's container \
@@ -137,3 +141,13 @@ pub const REWRITTEN: [&str; 5] = ["tls", "cred", "token", "agent-token", "node-t
 pub const AGENT_UNIT: &str = "k3s-agent.service";
 /// Below etcd's folder: what K3s writes anew.
 pub const REWRITTEN_IN_ETCD: [&str; 2] = ["name", "config"];
+/// The id that K3s appends to the name of the node if `with-node-id` is set.
+pub const NODE_ID: &str = "/etc/rancher/node/id";
+/// The data-dir of a K3s that runs without root.
+pub const ROOTLESS_DATA_DIR: &str = "${HOME}/.rancher/k3s";
+/// The kubeconfig of a K3s that runs without root.
+pub const ROOTLESS_KUBECONFIG: &str = "${HOME}/.kube/k3s.yaml";
+/// Below a home directory: the shared credentials file of AWS.
+pub const AWS_CREDENTIALS: &str = ".aws/credentials";
+/// The host name of a machine.
+pub const HOST_NAME: &str = "/etc/hostname";

@@ -186,6 +186,7 @@ codes! {
     TokenConflict "token-conflict" Config "--token-file and the configuration of K3s have different tokens."
     TokenRejected "token-rejected" Refused "The other server does not accept the token."
     BootstrapDataUnreadable "bootstrap-data-unreadable" Corrupt "The bootstrap data in the snapshot cannot be decrypted."
+    K3sFlagsUnknown "k3s-flags-unknown" Refused "Not all flags of K3s are known, and one of them may matter."
     K3sNotFound "k3s-not-found" Config "The K3s program cannot be found."
     K3sTooOld "k3s-too-old" Refused "The installed K3s is older than the K3s of the snapshot."
     K3sResetStalled "k3s-reset-stalled" Failed "The reset of K3s made no progress."

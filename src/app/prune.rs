@@ -40,7 +40,7 @@ impl Command for cli::Prune {
         if cx.should_skip(self.skip_without_etcd, report)? {
             return Ok(());
         }
-        if !(s.s3 && s.s3_by_us) {
+        if !(s.s3 && s.s3_enabled_here) {
             cx.require_local_store()?;
         }
         let policies = s.policies(Location::Folder)?;
@@ -55,7 +55,7 @@ impl Command for cli::Prune {
         };
         let open = || cx.open_remote();
         let bucket_policies = s.s3.then(|| s.policies(Location::Bucket)).transpose()?;
-        let bucket_selection = match s.s3_by_us {
+        let bucket_selection = match s.s3_enabled_here {
             true => selection.clone(),
             false => ours_alone(&selection),
         };

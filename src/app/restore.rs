@@ -14,8 +14,9 @@ use super::manual_restore;
 use crate::cli::{self, Common};
 use crate::commands::restore::{Bucket, Far, Machine, Request, Saved};
 use crate::commands::{restore, save};
-use crate::config::load::in_root;
-use crate::config::settings::{Secret, Settings, parse_duration};
+use crate::config::paths::in_root;
+use crate::config::settings::{Secret, Settings};
+use crate::config::value::parse_duration;
 use crate::distribution;
 use crate::error::{Code, Fault, kind_of};
 use crate::host::k3s::{self, Program};
@@ -265,7 +266,7 @@ impl Place<'_> {
                 .into());
         }
         datastore::may_be_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
-        let resets = s.flags.resets();
+        let resets = s.flags.persistent_reset_flags();
         if !resets.is_empty() {
             return Err(Fault::new(
                 Code::ClusterResetConfigured,

@@ -13,8 +13,8 @@ use super::command::Command;
 use super::context::Context;
 use crate::cli::{Common, ReportFormat};
 use crate::config::layer::{Layer, Origin};
-use crate::config::load::{self, Environment, Loaded, Selectors};
-use crate::config::options::OPTIONS;
+use crate::config::load::{self, Environment, Selectors};
+use crate::config::options::{OPTIONS, OptionId};
 use crate::config::settings::Settings;
 use crate::distribution::ALL;
 use crate::error::{Code, Fault, Kind};
@@ -119,23 +119,21 @@ fn load_settings<C: Command>(command: &C, matches: &ArgMatches) -> Result<Settin
     let root = root_of(common)?;
     let env = environment()?;
     let mut over = options_set(matches)?;
-    if let Some(distribution) = command.distribution().filter(|_| over.get("distribution").is_none()) {
+    if let Some(distribution) = command.distribution().filter(|_| over.get(OptionId::Distribution).is_none()) {
         over.set(
-            "distribution",
+            OptionId::Distribution,
             vec![distribution.word.to_owned()],
             Origin::Derived("the command".to_owned()),
         );
     }
     let selectors = Selectors {
         config: common.config.as_deref(),
-        unit: over.last("unit").map(|(name, _)| name),
-        distribution: over.last("distribution"),
+        unit: over.effective(OptionId::Unit).map(|(name, _)| name),
+        distribution: over.effective(OptionId::Distribution),
     };
-    let Loaded { options: mut merged, flags, distribution } =
-        load::gather(&root, &selectors, &env, &systemd::definition)?;
-    merged.overlay(over);
+    let loaded = load::load(&root, &selectors, &env, &systemd::definition)?;
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-    Settings::new(merged, flags, distribution, &root, &host_name)
+    Settings::new(loaded, over, &root, &host_name)
 }
 
 fn root_of(common: &Common) -> Result<PathBuf> {
@@ -166,7 +164,7 @@ fn environment() -> Result<Environment> {
 /// Every option that was given on the command line and is a setting, whatever the command.
 fn options_set(matches: &ArgMatches) -> Result<Layer> {
     let mut flags = Layer::default();
-    for option in OPTIONS.iter().filter(|k| k.ours) {
+    for option in OPTIONS.iter().filter(|k| k.is_ours) {
         let id = option.name.replace('-', "_");
         if !is_given(matches, &id) {
             continue;
@@ -179,7 +177,7 @@ fn options_set(matches: &ArgMatches) -> Result<Layer> {
                     .hint("Give it a value, or leave it out.")
                     .into());
             }
-            flags.set(option.name, values, Origin::Flag(option.name.to_owned()));
+            flags.set(option.id, values, Origin::Flag(option.name.to_owned()));
         }
     }
     Ok(flags)
@@ -209,7 +207,7 @@ fn warn_about_secrets(matches: &ArgMatches, report: &mut Report) {
 }
 
 fn print_settings(settings: &Settings, format: ReportFormat) -> std::io::Result<()> {
-    let rows = settings.explain();
+    let rows = settings.show_config();
     if format == ReportFormat::Json {
         return render::text(&render::json(&rows));
     }

@@ -1,17 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Settings from all their sources: gathered as fragments, laid over one another, validated into types.
+//! The settings of a run: read as layers from several sources, merged, and validated into types.
 //!
-//! Later wins: built-in defaults; K3s's variables, its config.yaml and drop-ins, the arguments in its unit; ours and its
-//! drop-ins; the environment; flags.
+//! Lowest precedence first: built-in defaults; the variables of the K3s service, variables of K3s in our environment, the
+//! config.yaml of K3s and its drop-ins, the arguments of the K3s service; our configuration and its drop-ins; credentials of
+//! systemd; our environment; flags.
+//!
+//! ```text
+//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd -> settings -> show
+//! ```
 
+mod credentials;
 mod detect;
 mod endpoint;
 pub mod etcd;
+mod files;
+pub mod k3s;
 pub mod layer;
 pub mod load;
 pub mod options;
+mod own_file;
+pub mod paths;
 pub mod retention;
 mod s3;
+mod s3_files;
 pub mod settings;
+pub mod show;
 pub mod unit;
-pub mod yaml;
+pub mod value;
+mod yaml;

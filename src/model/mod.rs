@@ -9,6 +9,7 @@ pub mod drop_in;
 pub mod event;
 pub mod manifest;
 pub mod method;
+pub mod mounts;
 pub mod name;
 pub mod report;
 pub mod restore;

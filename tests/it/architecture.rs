@@ -86,14 +86,18 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("sd_notify", &["host/notify.rs"]),
     ("clap", &["cli", "app/run.rs"]),
     ("indicatif", &["output/progress_bar.rs"]),
-    ("serde_saphyr", &["config/yaml.rs", "output/render.rs"]),
+    ("granit_parser", &["config/yaml"]),
+    ("serde_saphyr", &["output/render.rs"]),
     ("zip", &["archive/zip.rs"]),
     ("s3", &["store/s3"]),
     ("ureq", &["host/supervisor.rs", "host/readyz.rs", "store/s3"]),
     ("rustls", &["host/supervisor.rs", "host/readyz.rs", "store/s3/tls_verifier.rs", "store/s3/tls.rs"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
-    ("base64", &["config/s3.rs", "host/supervisor.rs", "model/bootstrap.rs", "store/s3"]),
+    (
+        "base64",
+        &["config/s3_files.rs", "config/yaml", "host/supervisor.rs", "model/bootstrap.rs", "store/s3"],
+    ),
     ("ring", &["model/bootstrap.rs"]),
 ];
 

@@ -129,7 +129,8 @@ fn every_key_has_its_names_its_variables_and_its_default() {
         };
         assert_eq!(words("Alias"), key.aliases, "{}", key.name);
         assert_eq!(words("K3s"), key.k3s, "{}", key.name);
-        let env = key.ours.then(|| key.env()).into_iter().chain(key.k3s_env.iter().map(|e| (*e).to_owned()));
+        let env =
+            key.is_ours.then(|| key.env()).into_iter().chain(key.k3s_env.iter().map(|e| (*e).to_owned()));
         assert_eq!(words("Environment"), env.collect::<Vec<_>>(), "{}", key.name);
         let default = field("Default");
         assert!(
@@ -146,7 +147,7 @@ fn every_option_of_a_base_is_told() {
     let part = between(&text, ".Ss The retention of a base", ".Ss ");
     let told = part.lines().filter_map(|l| l.strip_prefix(".Ic ")).flat_map(|l| l.split(" , "));
     let told = told.map(|w| w.trim_end_matches(" ,")).filter(|w| !["retention", "keep-*"].contains(w));
-    same(CONF, told.collect(), retention::KEYS.into_iter().collect());
+    same(CONF, told.collect(), retention::names_of_bases().into_iter().collect());
 }
 
 /// Code, word and sentence of each row.

@@ -200,10 +200,7 @@ impl BucketIndex {
 /// The rows of a bucket, and what is behind them. An object is what the newest manifest beside it says, as long as
 /// that is not older than the object.
 pub(super) fn rows(wire: &S3Client) -> Result<(Listing, BucketIndex), S3Error> {
-    let mut prefix = wire.bucket.key("");
-    if prefix == "/" {
-        prefix.clear();
-    }
+    let prefix = wire.bucket.prefix();
     let url = wire.bucket.url();
     let mut shown = BucketIndex::default();
     let mut objects: Vec<Entry> = Vec::new();
