@@ -69,7 +69,7 @@ impl K3sConfig {
         root: &Path,
         distribution: &Distribution,
     ) -> Result<K3sConfig> {
-        let mut problems = flags.problems().to_vec();
+        let mut problems = flags.problems();
         let mut variable_options = flags.variable_options(distribution);
         let mut own_options = flags.own_options();
         for layer in [&mut variable_options, &mut own_options] {

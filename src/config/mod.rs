@@ -15,6 +15,7 @@ mod endpoint;
 pub mod etcd;
 mod files;
 pub mod k3s;
+mod k3s_tests;
 pub mod layer;
 pub mod load;
 pub mod options;

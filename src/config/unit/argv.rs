@@ -12,7 +12,7 @@ pub(super) struct K3sCommand {
     pub(super) executable: Option<String>,
     /// `server` or `agent`; `None` if the command line does not run K3s directly.
     pub(super) command: Option<&'static str>,
-    /// The flags of the sub-command by their long names, with their values, in order.
+    /// The flags of the sub-command as they are spelled, with their values, in order.
     pub(super) flags: Vec<(String, String)>,
     /// The configuration file that it names.
     pub(super) config: Option<String>,
@@ -53,22 +53,24 @@ fn as_flag(word: &str) -> Option<(&str, Option<&str>)> {
     let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
     let long = long_name(name);
     // Single letters that are no flags of K3s belong to the value of another flag: `--token -x`.
-    (long.len() > 1 || WITH_VALUE.contains(&long)).then_some((long, value))
+    let is_flag = long.len() > 1 && !long.starts_with('-') || WITH_VALUE.contains(&long);
+    is_flag.then_some((long, value))
 }
 
-/// K3s (urfave/cli) moves words that belong to no flag to the end before it parses the flags.
+/// K3s (urfave/cli v1.22) moves words that belong to no flag to the end before it parses the flags.
 fn flags_first(words: &[String]) -> Vec<String> {
     let (mut first, mut last) = (Vec::new(), Vec::new());
     let mut may_be_value = false;
     for (at, word) in words.iter().enumerate() {
-        if word == "--" {
-            last.extend(words.iter().skip(at).cloned());
-            break;
-        }
-        if may_be_value && !word.starts_with('-') {
+        let is_flag = as_flag(word).is_some();
+        if may_be_value && !is_flag {
             may_be_value = false;
             first.push(word.clone());
-        } else if as_flag(word).is_some() {
+        } else if word == "--" {
+            last.insert(0, word.clone());
+            last.extend(words.iter().skip(at + 1).cloned());
+            break;
+        } else if is_flag {
             may_be_value = !word.contains('=');
             first.push(word.clone());
         } else {
@@ -91,9 +93,9 @@ fn parse_flags(words: &[String]) -> (Vec<(String, String)>, Option<String>) {
         }
         let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or(word);
         let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
-        let name = long_name(name);
-        let next_is_value = WITH_VALUE.contains(&name)
-            || !SWITCHES.contains(&name)
+        let long = long_name(name);
+        let next_is_value = WITH_VALUE.contains(&long)
+            || !SWITCHES.contains(&long)
                 && rest.as_slice().first().is_some_and(|next| !next.starts_with('-'));
         let value = match value {
             Some(value) => value.to_owned(),
@@ -187,7 +189,8 @@ mod tests {
         ] {
             let argv = words(&[&["/usr/local/bin/k3s", "server"], line.as_slice()].concat());
             let read = read(&argv, "k3s");
-            let got: Vec<(&str, &str)> = read.flags.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let got: Vec<(&str, &str)> =
+                read.flags.iter().map(|(name, value)| (long_name(name), value.as_str())).collect();
             assert_eq!(got, want, "{name}");
             assert_eq!(
                 (read.executable.as_deref(), read.command),
@@ -212,7 +215,7 @@ mod tests {
         let read = |line: &[&str]| read(&words(line), "k3s");
         let k3s = read(&["/usr/bin/env", "K=v", "/opt/k3s", "-d", "/no", "agent", "-s", "https://a"]);
         assert_eq!((k3s.executable.as_deref(), k3s.command), (Some("/opt/k3s"), Some("agent")));
-        assert_eq!(k3s.flags, [("server".to_owned(), "https://a".to_owned())]);
+        assert_eq!(k3s.flags, [("s".to_owned(), "https://a".to_owned())]);
         let other = read(&["/bin/sh", "-c", "exec k3s server --token secret"]);
         assert_eq!((other.executable.as_deref(), other.command), (Some("/bin/sh"), None));
         assert!(other.flags.is_empty());

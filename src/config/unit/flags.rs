@@ -2,6 +2,7 @@
 //! The flags of K3s in effect. Lowest precedence first: variables of the service (`Environment=`, then environment files),
 //! config.yaml and its drop-ins, the arguments of ExecStart.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ pub struct K3sFlags {
     file_keys: Vec<FileKey>,
     pub(super) files: FlagLayer,
     pub(super) arguments: FlagLayer,
+    argument_spellings: BTreeSet<String>,
     unknown: Option<String>,
     problems: Vec<String>,
 }
@@ -117,8 +119,13 @@ impl K3sFlags {
                 flags.variables.add(flag, vec![v.value.clone()], v.origin.clone());
             }
         }
-        for (flag, value) in line.flags {
-            flags.arguments.add(&flag, vec![value], Origin::ExecStart(unit.clone()));
+        for (spelling, value) in line.flags {
+            flags.arguments.add(
+                k3s_flags::long_name(&spelling),
+                vec![value],
+                Origin::ExecStart(unit.clone()),
+            );
+            flags.argument_spellings.insert(spelling);
         }
         if let Some(word) = line.ignored_from {
             flags.problems.push(format!(
@@ -221,9 +228,19 @@ impl K3sFlags {
         self.unknown = Some(reason);
     }
 
-    /// What K3s does not do as its configuration seems to ask for.
-    pub(in crate::config) fn problems(&self) -> &[String] {
-        &self.problems
+    /// What K3s does not accept, or does not do as its configuration seems to request.
+    pub(in crate::config) fn problems(&self) -> Vec<String> {
+        let in_files =
+            self.file_keys.iter().filter(|k| !k.value.flag_values().is_empty()).map(|k| k.key.as_str());
+        let spellings: BTreeSet<&str> =
+            in_files.chain(self.argument_spellings.iter().map(String::as_str)).collect();
+        let twice = k3s_flags::SHORT
+            .iter()
+            .filter(|(short, long)| spellings.contains(short) && spellings.contains(long))
+            .map(|(short, long)| {
+                format!("the flags '{short}' and '{long}' are both set, which K3s does not accept")
+            });
+        self.problems.iter().cloned().chain(twice).collect()
     }
 
     /// The unit of the K3s service; `None` if there is none and only files were read.

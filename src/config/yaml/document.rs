@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The first document of a file as a mapping of values. K3s reads no other document, and no merge key (`<<`).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::scalar;
 use super::value::{YamlEntry, YamlValue};
@@ -22,36 +23,70 @@ const YAML_TAGS: &str = "tag:yaml.org,2002:";
 /// # Errors
 /// If the text is not a mapping in YAML. The error has line and column and no part of the text, which may be secret.
 pub(crate) fn parse(text: &str) -> Result<Vec<YamlEntry>, String> {
-    let mut reader = Reader::new(text);
-    let value = reader.document().map_err(|e| match e {
-        Problem::Here => format!("line {}, column {}: {NOT_OURS}", reader.line, reader.column),
-        Problem::Scan(e) => {
-            format!("line {}, column {}: {NOT_OURS}", e.marker().line(), e.marker().col() + 1)
+    let mut text = Cow::Borrowed(text);
+    // Each repair reads the text again, so there is a limit.
+    for _ in 0..MAX_REPAIRS {
+        match parse_once(&text) {
+            Err(Problem { scan: Some(e), .. }) if let Some(repaired) = repair(&text, &e) => {
+                text = Cow::Owned(repaired);
+            }
+            result => return result.map_err(|problem| problem.message()),
         }
-        Problem::Start => NOT_OURS.to_owned(),
-    })?;
-    match value {
+    }
+    Err(NOT_A_MAPPING.to_owned())
+}
+
+fn parse_once(text: &str) -> Result<Vec<YamlEntry>, Problem> {
+    let mut reader = Reader::new(text);
+    match reader.document()? {
         YamlValue::Null => Ok(Vec::new()),
         YamlValue::Mapping(entries) => Ok(entries.into_iter().map(|(_, entry)| entry).collect()),
-        _ => Err(format!("line {}, column {}: {NOT_OURS}", reader.first.0, reader.first.1)),
+        _ => Err(Problem { line: reader.first.0, column: reader.first.1, scan: None }),
     }
 }
 
-const NOT_OURS: &str = "not a mapping of options in YAML";
+/// The parser reads YAML 1.2. What K3s accepts beyond that is made acceptable: a comment directly after a quote or a bracket,
+/// and an escaped single quote in double quotes.
+fn repair(text: &str, e: &ScanError) -> Option<String> {
+    let at = e.marker().byte_offset()?;
+    let (before, after) = text.split_at_checked(at)?;
+    match e.kind() {
+        ErrorKind::CommentNotSeparated if after.starts_with('#') => Some(format!("{before} {after}")),
+        ErrorKind::UnknownQuotedScalarEscape if after.starts_with('"') => {
+            let mut escaped = false;
+            let position = after.char_indices().skip(1).find(|(_, c)| {
+                let found = escaped && *c == '\'';
+                escaped = !escaped && *c == '\\';
+                found
+            });
+            let (quote, _) = position?;
+            Some(format!("{before}{}{}", after.get(..quote - 1)?, after.get(quote..)?))
+        }
+        _ => None,
+    }
+}
 
-/// Why a file cannot be read.
-enum Problem {
-    /// At the event that was read last.
-    Here,
-    /// The parser of the events says where.
-    Scan(Box<ScanError>),
-    /// Before any event.
-    Start,
+const NOT_A_MAPPING: &str = "not a mapping of options in YAML";
+/// The limit of repairs of one text.
+const MAX_REPAIRS: usize = 1000;
+
+/// Where a file cannot be read.
+struct Problem {
+    line: usize,
+    column: usize,
+    /// The error of the parser, if it found the problem.
+    scan: Option<Box<ScanError>>,
+}
+
+impl Problem {
+    fn message(&self) -> String {
+        format!("line {}, column {}: {NOT_A_MAPPING}", self.line, self.column)
+    }
 }
 
 impl From<ScanError> for Problem {
     fn from(e: ScanError) -> Problem {
-        Problem::Scan(Box::new(e))
+        Problem { line: e.marker().line(), column: e.marker().col() + 1, scan: Some(Box::new(e)) }
     }
 }
 
@@ -89,9 +124,15 @@ impl<'a> Reader<'a> {
     }
 
     fn next(&mut self) -> Result<Event<'a>, Problem> {
-        let (event, span) = self.events.next().ok_or(Problem::Here)??;
+        let Some(next) = self.events.next() else { return Err(self.problem()) };
+        let (event, span) = next?;
         (self.line, self.column) = (span.start.line(), span.start.col() + 1);
         Ok(event)
+    }
+
+    /// The problem is the last event.
+    fn problem(&self) -> Problem {
+        Problem { line: self.line, column: self.column, scan: None }
     }
 
     /// The value of the first document; null if there is none.
@@ -101,7 +142,7 @@ impl<'a> Reader<'a> {
                 Event::StreamStart => {}
                 Event::DocumentStart(..) => break,
                 Event::StreamEnd => return Ok(YamlValue::Null),
-                _ => return Err(Problem::Start),
+                _ => return Err(self.problem()),
             }
         }
         let event = self.next()?;
@@ -112,7 +153,7 @@ impl<'a> Reader<'a> {
         let node = self.node(event, 0)?;
         match self.next()? {
             Event::DocumentEnd => Ok(node.value),
-            _ => Err(Problem::Here),
+            _ => Err(self.problem()),
         }
     }
 
@@ -120,22 +161,26 @@ impl<'a> Reader<'a> {
         let line = u64::try_from(self.line).unwrap_or(u64::MAX);
         self.count += 1;
         if depth > MAX_DEPTH || self.count > MAX_VALUES {
-            return Err(Problem::Here);
+            return Err(self.problem());
         }
         let (value, anchor, is_merge_key) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let untagged = matches!(style, ScalarStyle::Plain) && tag.is_none();
                 let is_merge_key = text == "<<" && (untagged || tag.as_deref().is_some_and(is_merge_tag));
-                (scalar_value(&text, style, tag.as_deref()).ok_or(Problem::Here)?, anchor, is_merge_key)
+                (
+                    scalar_value(&text, style, tag.as_deref()).ok_or_else(|| self.problem())?,
+                    anchor,
+                    is_merge_key,
+                )
             }
             Event::SequenceStart(_, anchor, _) => (YamlValue::List(self.list(depth)?), anchor, false),
             Event::MappingStart(_, anchor, _) => (YamlValue::Mapping(self.mapping(depth)?), anchor, false),
             Event::Alias(id) => {
-                let value = self.anchors.get(&id).cloned().ok_or(Problem::Here)?;
+                let value = self.anchors.get(&id).cloned().ok_or_else(|| self.problem())?;
                 self.count += size(&value);
                 (value, 0, false)
             }
-            _ => return Err(Problem::Here),
+            _ => return Err(self.problem()),
         };
         if anchor != 0 {
             self.anchors.insert(anchor, value.clone());
@@ -165,10 +210,19 @@ impl<'a> Reader<'a> {
             if !key.is_merge_key {
                 let entry = YamlEntry { key: key.value.text(), line: key.line, value };
                 entries.push((key.value, entry));
-            } else if !matches!(value, YamlValue::Mapping(_) | YamlValue::List(_)) {
-                return Err(Problem::Here);
+            } else if !is_mergeable(&value) {
+                return Err(self.problem());
             }
         }
+    }
+}
+
+/// Whether the key `<<` can have this value: a mapping, or a list of mappings.
+fn is_mergeable(value: &YamlValue) -> bool {
+    match value {
+        YamlValue::Mapping(_) => true,
+        YamlValue::List(list) => list.iter().all(|one| matches!(one, YamlValue::Mapping(_))),
+        _ => false,
     }
 }
 
@@ -190,10 +244,6 @@ fn scalar_value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Option<Yam
             _ => as_text(),
         };
     };
-    // `!` alone makes K3s read a scalar as one without quotes.
-    if tag.handle().is_empty() && tag.suffix() == "!" {
-        return Some(scalar::resolve(text));
-    }
     match yaml_tag(tag).as_deref() {
         Some(tag @ ("null" | "bool" | "int" | "float")) => scalar::resolve_as(tag, text),
         Some("binary") => {

@@ -82,7 +82,7 @@ impl Number {
 
 fn number(written: &str) -> Option<Number> {
     match written.bytes().next()? {
-        b'.' => float(written).map(Number::Float),
+        b'.' => float(&without_underscores(written)?).map(Number::Float),
         b'0'..=b'9' | b'+' | b'-' => {
             let digits = written.replace('_', "");
             go_int(&digits).map(Number::Int).or_else(|| float(&digits).map(Number::Float)).or_else(|| {
@@ -93,6 +93,13 @@ fn number(written: &str) -> Option<Number> {
         }
         _ => None,
     }
+}
+
+/// The text without underscores; `None` unless each is between two digits, as Go requires in a float.
+fn without_underscores(text: &str) -> Option<String> {
+    let is_digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let mut all = text.match_indices('_').map(|(at, _)| at);
+    all.all(|at| at > 0 && is_digit(at - 1) && is_digit(at + 1)).then(|| text.replace('_', ""))
 }
 
 /// `strconv.ParseInt` and `strconv.ParseUint` of Go with base 0 and 64 bits.
