@@ -16,8 +16,8 @@ pub(super) struct K3sCommand {
     pub(super) flags: Vec<(String, String)>,
     /// The configuration file that it names.
     pub(super) config: Option<String>,
-    /// The word from which on K3s ignores the arguments, if there are flags after it.
-    pub(super) ignored_from: Option<String>,
+    /// What K3s does with it that its author cannot mean, as the end of a sentence about the unit.
+    pub(super) problem: Option<String>,
 }
 
 /// Reads a command line. One that does not run K3s directly has no flags.
@@ -27,13 +27,13 @@ pub(super) fn read(argv: &[String], program: &str) -> K3sCommand {
     };
     // Global flags in front of the sub-command have no effect: K3s sets them again to their defaults.
     let words = argv.get(k3s.arguments..).unwrap_or_default();
-    let (flags, ignored_from) = parse_flags(&flags_first(words));
+    let (flags, problem) = parse_flags(&flags_first(words));
     K3sCommand {
         executable: Some(k3s.executable.to_owned()),
         command: Some(k3s.command),
         flags,
         config: config_flag(argv.get(k3s.program..).unwrap_or_default()),
-        ignored_from,
+        problem,
     }
 }
 
@@ -81,15 +81,17 @@ fn flags_first(words: &[String]) -> Vec<String> {
     first
 }
 
-/// The flags up to the first word that belongs to no flag, as the package `flag` of Go parses them. The other result is that
-/// word, if flags follow it.
+/// The flags up to the first word that belongs to no flag, as the package `flag` of Go parses them. The other result is a
+/// problem: flags after that word, or a flag without its value.
 fn parse_flags(words: &[String]) -> (Vec<(String, String)>, Option<String>) {
     let mut flags = Vec::new();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         if !word.starts_with('-') || word == "-" || word == "--" {
             let ignores_flags = rest.any(|later| later.starts_with('-'));
-            return (flags, Some(word.clone()).filter(|_| ignores_flags));
+            let problem =
+                format!("has flags after the argument '{}', which have no effect", word.escape_debug());
+            return (flags, ignores_flags.then_some(problem));
         }
         let flag = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or(word);
         let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
@@ -99,7 +101,12 @@ fn parse_flags(words: &[String]) -> (Vec<(String, String)>, Option<String>) {
                 && rest.as_slice().first().is_some_and(|next| !next.starts_with('-'));
         let value = match value {
             Some(value) => value.to_owned(),
-            None if next_is_value => rest.next().cloned().unwrap_or_default(),
+            None if next_is_value => match rest.next() {
+                Some(value) => value.clone(),
+                None => {
+                    return (flags, Some(format!("has the flag '{}' without a value", name.escape_debug())));
+                }
+            },
             None => "true".to_owned(),
         };
         if !name.is_empty() {
@@ -200,14 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_k3s_ignores_are_reported() {
-        let ignored = |line: &[&str]| read(&words(line), "k3s").ignored_from;
-        assert_eq!(
-            ignored(&["/k3s", "server", "--cluster-init", "true", "-d", "/x"]).as_deref(),
-            Some("true")
-        );
-        assert_eq!(ignored(&["/k3s", "server", "--cluster-init", "true"]), None);
-        assert_eq!(ignored(&["/k3s", "server", "-d", "/x", "word"]), None);
+    fn flags_without_an_effect_and_without_a_value_are_a_problem() {
+        let problem = |line: &[&str]| read(&words(line), "k3s").problem.unwrap_or_default();
+        let line = ["/k3s", "server", "--cluster-init", "true", "-d", "/x"];
+        assert!(problem(&line).contains("'true'"), "{}", problem(&line));
+        assert!(problem(&["/k3s", "server", "--token"]).contains("'token'"));
+        assert_eq!(problem(&line[..4]), "");
+        assert_eq!(problem(&["/k3s", "server", "-d", "/x", "word"]), "");
     }
 
     #[test]

@@ -127,12 +127,7 @@ impl K3sFlags {
             );
             flags.argument_spellings.insert(spelling);
         }
-        if let Some(word) = line.ignored_from {
-            flags.problems.push(format!(
-                "the flags after the argument '{}' in ExecStart of {unit} have no effect",
-                word.escape_debug()
-            ));
-        }
+        flags.problems.extend(line.problem.map(|problem| format!("the command line of {unit} {problem}")));
         flags.unit = Some(unit);
         flags.environment = environment;
         flags
