@@ -389,20 +389,46 @@ fn method(merged: &Layer) -> Result<Method> {
 mod tests {
     use super::*;
     use crate::config::load::{Environment, Selectors, load};
-    use crate::error::{Kind, code_of, kind_of};
+    use crate::config::paths::{OUR_CONFIG, in_root};
+    use crate::error::{Kind, code_of, hint_of, kind_of};
+    use crate::model::s3_config::Proxy;
     use crate::model::unit::UnitAnswer;
 
-    /// Settings of an empty machine with these flags of ours.
-    fn settings(rows: &[(OptionId, &str)]) -> Result<Settings> {
+    /// A machine with these files; a text that begins with `->` is a link.
+    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = in_root(root.path(), Path::new(path));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match text.strip_prefix("->") {
+                Some(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+                None => std::fs::write(path, text).unwrap(),
+            }
+        }
+        root
+    }
+
+    /// The settings of a machine with this environment and these flags of ours. The root is the real path.
+    fn settings_of(root: &Path, env: &[(&str, &str)], flags: &[(OptionId, &str)]) -> Result<Settings> {
         let mut over = Layer::default();
-        for (id, value) in rows {
+        for (id, value) in flags {
             over.set(*id, vec![(*value).to_owned()], Origin::Flag(id.name().to_owned()));
         }
-        let root = tempfile::tempdir().unwrap();
+        let env: Environment = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let lookup = |_: &'static Distribution, _: Option<&str>| Ok(UnitAnswer::Absent);
-        let loaded = load(root.path(), &Selectors::default(), &Environment::new(), &lookup).unwrap();
-        Settings::new(loaded, over, root.path(), "Host-1.Lan")
+        let root = root.canonicalize().unwrap();
+        Settings::new(load(&root, &Selectors::default(), &env, &lookup)?, over, &root, "Host-1.Lan")
     }
+
+    /// The settings of an empty machine with these flags of ours.
+    fn settings(flags: &[(OptionId, &str)]) -> Result<Settings> {
+        settings_of(machine(&[]).path(), &[], flags)
+    }
+
+    const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml";
+    const UNIT: &str = "/etc/systemd/system/k3s.service";
+    const ENV_FILE: &str = "/etc/systemd/system/k3s.service.env";
+    const SERVICE: &str = "[Service]\nEnvironmentFile=-/etc/systemd/system/k3s.service.env\nExecStart=/usr/local/bin/k3s server\n";
 
     #[test]
     fn paths_follow_the_data_dir_and_the_root() {
@@ -414,6 +440,178 @@ mod tests {
         assert_eq!(s.k3s.data_dir, s.root.join("var/lib/rancher/k3s"));
         let s = settings(&[(OptionId::Dir, "backups")]).unwrap();
         assert_eq!((s.dir, s.dir_is_default), (s.root.join("backups"), false));
+    }
+
+    #[test]
+    fn a_name_of_k3s_is_the_one_that_k3s_uses_and_one_of_ours_is_complete() {
+        let id = ("/etc/rancher/node/id", "1a2b3c4d\n");
+        let with_id = [(K3S_FILE, "with-node-id: true\nnode-name: Srv1\n"), id];
+        let root = machine(&with_id);
+        let names = |env: &[(&str, &str)], flags: &[(OptionId, &str)]| {
+            let s = settings_of(root.path(), env, flags).unwrap();
+            (s.node_name, s.k3s.node_name, s.k3s.server_name)
+        };
+        let own = |name: &str| (name.to_owned(), "srv1-1a2b3c4d".to_owned(), "srv1".to_owned());
+        assert_eq!(names(&[], &[]), own("srv1-1a2b3c4d"));
+        assert_eq!(names(&[], &[(OptionId::NodeName, "Other")]), own("other"));
+        // A variable of K3s in our environment is a name of K3s, but no configuration of its service.
+        let root = machine(&[(K3S_FILE, "with-node-id: true\n"), id]);
+        let s = settings_of(root.path(), &[("K3S_NODE_NAME", "NEW-1")], &[]).unwrap();
+        assert_eq!(
+            (s.node_name.as_str(), s.k3s.node_name.as_str()),
+            ("new-1-1a2b3c4d", "host-1.lan-1a2b3c4d")
+        );
+        // Below a root, the host name is that of its files.
+        let root = machine(&[("/etc/hostname", "# set by hand\nOther-Host\n")]);
+        assert_eq!(settings_of(root.path(), &[], &[]).unwrap().node_name, "other-host");
+    }
+
+    #[test]
+    fn links_below_a_root_are_followed_as_that_machine_follows_them() {
+        let root = machine(&[
+            (K3S_FILE, "->/opt/x.yaml"),
+            ("/opt/x.yaml", "etcd-snapshot-retention: 8\n"),
+            ("/var/lib/rancher", "->/data/rancher"),
+            ("/data/rancher/k3s/server/token", "x"),
+            ("/data/rancher/k3s/server/db/snapshots", "->/backup/snaps"),
+            ("/backup/snaps/snapshot", ""),
+        ]);
+        let s = settings_of(root.path(), &[], &[]).unwrap();
+        let real = root.path().canonicalize().unwrap();
+        assert_eq!(s.data_dir, real.join("data/rancher/k3s"));
+        assert_eq!(s.dir, real.join("backup/snaps"));
+        assert!(s.token_file.exists());
+        assert_eq!(s.policies(Location::Folder).unwrap().all.last, Some(8));
+        // A file that only this machine has is not that machine's.
+        let host = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(host.path(), "etcd-snapshot-retention: 9\n").unwrap();
+        let root = machine(&[(K3S_FILE, &format!("->{}", host.path().display()))]);
+        let s = settings_of(root.path(), &[], &[]).unwrap();
+        assert_eq!(s.policies(Location::Folder).unwrap().all.last, Some(5));
+        let root = machine(&[(K3S_FILE, "->/loop"), ("/loop", "->loop")]);
+        assert_eq!(code_of(&settings_of(root.path(), &[], &[]).unwrap_err()), Code::LeavesRoot);
+    }
+
+    #[test]
+    fn the_settings_of_k3s_itself_are_there_to_compare() {
+        let unit = "[Service]\nExecStart=/k3s server -d /k3s -c /k3s.yaml\n";
+        let root = machine(&[(UNIT, unit), ("/k3s.yaml", "node-name: a\n")]);
+        let flags = [(OptionId::DataDir, "/other"), (OptionId::NodeName, "b")];
+        let s = settings_of(root.path(), &[], &flags).unwrap();
+        let real = root.path().canonicalize().unwrap();
+        assert_eq!((&s.data_dir, &s.k3s.data_dir), (&real.join("other"), &real.join("k3s")));
+        assert_eq!((s.node_name.as_str(), s.k3s.node_name.as_str()), ("b", "a"));
+        assert_eq!((s.k3s.config, s.k3s.command), (real.join("k3s.yaml"), Some("server")));
+    }
+
+    #[test]
+    fn unknown_flags_stop_what_deletes_unless_their_options_are_set_here() {
+        let shell = "[Service]\nExecStart=/bin/bash -c 'exec k3s server --etcd-snapshot-retention=50'\n";
+        let root = machine(&[(UNIT, shell)]);
+        let prune = |flags: &[(OptionId, &str)]| {
+            settings_of(root.path(), &[], flags).unwrap().require_known_for_prune()
+        };
+        let e = prune(&[]).unwrap_err();
+        assert_eq!((code_of(&e), kind_of(&e)), (Code::K3sFlagsUnknown, Kind::Refused));
+        let hint = hint_of(&e).unwrap();
+        assert!(["--dir", "--node-name", "--snapshot-retention"].iter().all(|o| hint.contains(o)), "{hint}");
+        let ours = [(OptionId::Dir, "/d"), (OptionId::NodeName, "n"), (OptionId::KeepDaily, "7")];
+        assert!(prune(&ours).is_ok());
+        let s = settings_of(root.path(), &[], &[]).unwrap();
+        assert!(
+            matches!(s.k3s_flags, K3sFlagsState::Unknown(_)) && s.warnings.len() == 1,
+            "{:?}",
+            s.warnings
+        );
+        let known = settings_of(machine(&[(UNIT, SERVICE)]).path(), &[], &[]).unwrap();
+        assert_eq!((known.k3s_flags.clone(), known.warnings.len()), (K3sFlagsState::Known, 0));
+        assert!(known.require_known_for_prune().is_ok());
+    }
+
+    #[test]
+    fn the_environment_of_the_k3s_service_counts_for_its_own_bucket_only() {
+        let of_k3s = "etcd-s3: true\netcd-s3-bucket: b\n";
+        let env_file = "HOME=/root\nAWS_PROFILE=work\nHTTPS_PROXY=http://unit:1\nNO_PROXY=10.0.0.0/8\n";
+        let root = machine(&[(UNIT, SERVICE), (ENV_FILE, env_file), (K3S_FILE, of_k3s)]);
+        let shown = |env: &[(&str, &str)], flags: &[(OptionId, &str)], id: OptionId| {
+            settings_of(root.path(), env, flags).unwrap().merged.text(id).unwrap_or_default()
+        };
+        let ours = [("HOME", "/home/me"), ("HTTPS_PROXY", "http://ours:1")];
+        for (env, id, want) in [
+            (&[][..], OptionId::AwsSharedCredentialsFile, "/root/.aws/credentials"),
+            (&ours[..1], OptionId::AwsSharedCredentialsFile, "/root/.aws/credentials"),
+            (&[("AWS_SHARED_CREDENTIALS_FILE", "/c")], OptionId::AwsSharedCredentialsFile, "/c"),
+            (&[], OptionId::AwsProfile, "work"),
+            (&[("AWS_PROFILE", "mine")], OptionId::AwsProfile, "mine"),
+            (&[], OptionId::HttpsProxy, "http://unit:1"),
+            (&[], OptionId::NoProxy, "10.0.0.0/8"),
+            (&ours, OptionId::HttpsProxy, "http://ours:1"),
+            (&[("https_proxy", "http://lower:1")], OptionId::HttpsProxy, "http://lower:1"),
+            (&[("https_proxy", "http://lower:1"), ours[1]], OptionId::HttpsProxy, "http://ours:1"),
+        ] {
+            assert_eq!(shown(env, &[], id), want, "{env:?} {id:?}");
+        }
+        // A bucket of ours is reached by our own environment.
+        let bucket = [(OptionId::S3Bucket, "mine")];
+        for (id, want) in [
+            (OptionId::AwsSharedCredentialsFile, "/home/me/.aws/credentials"),
+            (OptionId::AwsProfile, "default"),
+            (OptionId::HttpsProxy, ""),
+        ] {
+            assert_eq!(shown(&ours[..1], &bucket, id), want, "{id:?}");
+        }
+        let s = settings_of(root.path(), &[], &[]).unwrap();
+        let Proxy::Variables(variables) = s.bucket().unwrap().proxy else { panic!() };
+        assert_eq!(variables.https.map(|url| url.expose().to_owned()).as_deref(), Some("http://unit:1"));
+    }
+
+    #[test]
+    fn mistakes_in_a_bucket_have_the_way_out_as_a_hint() {
+        let root = machine(&[("/der.crt", "0\u{82}"), ("/not-pem", "x")]);
+        std::fs::write(root.path().join("der.crt"), [0x30, 0x82, 1, 2]).unwrap();
+        std::fs::write(root.path().join("key"), [7; 32]).unwrap();
+        let error = |flags: &[(OptionId, &str)]| {
+            let e = settings_of(root.path(), &[], flags).unwrap().bucket().unwrap_err();
+            (code_of(&e), format!("{e:#} hint: {}", hint_of(&e).unwrap_or_default()))
+        };
+        let bucket = (OptionId::S3Bucket, "b");
+        let ca = |file: &'static str| vec![bucket, (OptionId::S3EndpointCa, file)];
+        for (flags, code, words) in [
+            (
+                vec![(OptionId::S3Bucket, "b/prod")],
+                Code::InvalidSetting,
+                "--s3-bucket b and --s3-folder prod",
+            ),
+            (
+                vec![(OptionId::S3Bucket, "s3://b/a/c")],
+                Code::InvalidSetting,
+                "--s3-bucket b and --s3-folder a/c",
+            ),
+            (vec![(OptionId::S3Bucket, "s3://b")], Code::InvalidSetting, "without 's3://'"),
+            (vec![], Code::S3BucketMissing, "--s3-bucket"),
+            (ca("/der.crt"), Code::InvalidSetting, "openssl x509 -inform der"),
+            (ca("/not-pem"), Code::InvalidSetting, "not a certificate in PEM"),
+            (ca("/none"), Code::SettingFileUnreadable, "/none"),
+            (vec![bucket, (OptionId::S3Folder, "../x")], Code::InvalidSetting, "s3-folder"),
+            (
+                vec![bucket, (OptionId::S3CustomerKeyFile, "/key"), (OptionId::S3Insecure, "true")],
+                Code::InvalidSetting,
+                "https",
+            ),
+        ] {
+            let (got, text) = error(&flags);
+            assert!(got == code && text.contains(words), "{flags:?}: {text}");
+        }
+        // The certificates themselves, as a block of a YAML file.
+        let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
+        let text = format!("s3-bucket: b\ns3-endpoint-ca: |\n  {}\n", pem.replace('\n', "\n  "));
+        let root = machine(&[(OUR_CONFIG, &text)]);
+        let s = settings_of(root.path(), &[], &[]).unwrap();
+        assert_eq!(s.bucket().unwrap().authorities.as_deref().map(str::trim), Some(pem));
+        assert!(s.bucket_files().unwrap().is_empty());
+        let secret = machine(&[(K3S_FILE, "etcd-s3: true\netcd-s3-config-secret: s\n")]);
+        let e = settings_of(secret.path(), &[], &[]).unwrap().bucket().unwrap_err();
+        assert!(code_of(&e) == Code::S3ConfigSecret && hint_of(&e).unwrap().contains("s3: false"), "{e:#}");
     }
 
     #[test]
