@@ -69,8 +69,11 @@ fn generate(root: &Path) -> Result<Vec<DropIn>> {
         // The units are shipped for K3s; another distribution is another directory.
         let shipped = Path::new(distribution::K3S.data_dir).join(distribution::DB);
         all.extend(drop_in::for_service(service, &paths, &shipped));
-        warnings
-            .extend(settings.warnings.iter().filter(|w| !warnings.contains(*w)).cloned().collect::<Vec<_>>());
+        for warning in &settings.warnings {
+            if !warnings.contains(&warning.message) {
+                warnings.push(warning.message.clone());
+            }
+        }
         schedule = schedule.or_else(|| {
             let origin =
                 settings.show_config().into_iter().find(|row| row.option == "etcd-snapshot-schedule-cron");

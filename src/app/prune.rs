@@ -43,6 +43,9 @@ impl Command for cli::Prune {
         if !(s.s3 && s.s3_enabled_here) {
             cx.require_local_store()?;
         }
+        if !self.dry_run {
+            s.require_known_for_prune(self.node.is_some())?;
+        }
         let policies = s.policies(Location::Folder)?;
         let selection = self.selection(cx, &policies)?;
         let token = cx.token_hash()?;

@@ -90,6 +90,7 @@ fn run<C: Command>(command: &C, matches: &ArgMatches, now: u64, report: &mut Rep
     let common = command.common();
     warn_about_secrets(matches, report);
     let settings = load_settings(command, matches)?;
+    settings.warnings.iter().for_each(|warning| report.warn(warning.code, warning.message.as_str()));
     if common.show_config {
         print_settings(&settings, common.report).context("printing the settings")?;
         return Ok(true);
@@ -119,7 +120,8 @@ fn load_settings<C: Command>(command: &C, matches: &ArgMatches) -> Result<Settin
     let root = root_of(common)?;
     let env = environment()?;
     let mut over = options_set(matches)?;
-    if let Some(distribution) = command.distribution().filter(|_| over.get(OptionId::Distribution).is_none()) {
+    if let Some(distribution) = command.distribution().filter(|_| over.get(OptionId::Distribution).is_none())
+    {
         over.set(
             OptionId::Distribution,
             vec![distribution.word.to_owned()],

@@ -18,6 +18,7 @@ use super::{detect, own_file};
 use crate::distribution::Distribution;
 use crate::error::{Code, Fault};
 use crate::model::unit::{Definition, UnitAnswer};
+use crate::model::warning::{Warning, WarningCode};
 
 /// The environment, as a value.
 pub type Environment = BTreeMap<String, String>;
@@ -50,7 +51,7 @@ pub struct Loaded {
     /// Our home directory.
     pub(super) home: Option<String>,
     /// What an operator should know of the configuration.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Loads all layers below the command line, and what K3s is started with. On this machine `lookup` finds the K3s service;
@@ -82,7 +83,8 @@ pub fn load(root: &Path, selectors: &Selectors, env: &Environment, lookup: &Unit
     options.fill_defaults();
     for name in env.keys().filter(|name| name.starts_with(ENV_PREFIX)) {
         if !OPTIONS.iter().any(|option| option.is_ours && option.env() == *name) {
-            warnings.push(format!("environment variable {name} is not an option of k3s-snapshot"));
+            let message = format!("environment variable {name} is not an option of k3s-snapshot");
+            warnings.push(Warning { code: WarningCode::UnknownVariable, message });
         }
     }
     let home = env.get("HOME").filter(|home| !home.is_empty()).cloned();
@@ -90,7 +92,7 @@ pub fn load(root: &Path, selectors: &Selectors, env: &Environment, lookup: &Unit
 }
 
 /// Our configuration files, credentials of systemd and our environment.
-fn ours(root: &Path, env: &Environment, warnings: &mut Vec<String>) -> Result<Layer> {
+fn ours(root: &Path, env: &Environment, warnings: &mut Vec<Warning>) -> Result<Layer> {
     let mut ours = Layer::default();
     for file in files::with_drop_ins(&openable(root, Path::new(OUR_CONFIG))?, false)? {
         own_file::read(&mut ours, &file, warnings)?;
@@ -150,7 +152,7 @@ fn k3s_config(
     env: &Environment,
     flags: &mut K3sFlags,
     distribution: &Distribution,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<std::path::PathBuf> {
     let of_env = env.get(&distribution.variable(unit::CONFIG_FILE)).map(String::as_str);
     let ours = selectors.config.filter(|path| !path.is_empty()).or(of_env.filter(|path| !path.is_empty()));
@@ -170,11 +172,9 @@ fn k3s_config(
     };
     // K3s starts without the file that its service names; a file that was named here must exist.
     if ours.is_none() && named.is_some() && !main.exists() {
-        warnings.push(format!(
-            "the configuration '{}' that the {} service names does not exist",
-            main.display(),
-            distribution.name
-        ));
+        let (path, name) = (main.display(), distribution.name);
+        let message = format!("the configuration '{path}' that the {name} service names does not exist");
+        warnings.push(Warning { code: WarningCode::ConfigFileMissing, message });
     }
     for file in files::with_drop_ins(&main, ours.is_some())? {
         let entries = files::read_yaml(&file)?;
@@ -413,9 +413,15 @@ mod tests {
     fn a_number_that_is_not_read_as_written_is_warned_about_unless_its_option_is_a_number() {
         let warnings = |file: &str, text: &str| loaded(&[(file, text)], &[]).unwrap().warnings;
         let secret = warnings(K3S_FILE, "token: 0755\n");
-        assert!(secret.len() == 1 && secret[0].contains("token") && !secret[0].contains("755"), "{secret:?}");
+        assert!(
+            secret.len() == 1 && secret[0].message.contains("token") && !secret[0].message.contains("755"),
+            "{secret:?}"
+        );
         let name = warnings(OUR_CONFIG, "name: 0x10\n");
-        assert!(name.len() == 1 && name[0].contains("0x10") && name[0].contains("16"), "{name:?}");
+        assert!(
+            name.len() == 1 && name[0].message.contains("0x10") && name[0].message.contains("16"),
+            "{name:?}"
+        );
         for (file, text) in [
             (K3S_FILE, "token: '0755'\nnode-name: 12\n"),
             (K3S_FILE, "etcd-snapshot-retention: 0x10\nunknown: 0755\n"),

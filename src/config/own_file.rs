@@ -13,12 +13,13 @@ use super::retention;
 use super::yaml::YamlEntry;
 use crate::error::{Code, Fault};
 use crate::model::name::check_part;
+use crate::model::warning::{Warning, WarningCode};
 
 /// Adds the options of one file.
 ///
 /// # Errors
 /// If the file cannot be read, or has an unknown key or a value of a wrong form.
-pub(super) fn read(layer: &mut Layer, file: &Path, warnings: &mut Vec<String>) -> Result<()> {
+pub(super) fn read(layer: &mut Layer, file: &Path, warnings: &mut Vec<Warning>) -> Result<()> {
     for entry in read_yaml(file)? {
         let (spelling, appends) = match entry.key.strip_suffix('+') {
             Some(spelling) => (spelling, true),
@@ -48,7 +49,7 @@ pub(super) fn read(layer: &mut Layer, file: &Path, warnings: &mut Vec<String>) -
 
 /// Warns of a number without quotes that is meant as a text and that K3s reads as another text: `token: 0755` is 493.
 pub(super) fn warn_of_number(
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
     file: &Path,
     entry: &YamlEntry,
     option: Option<&'static OptionSpec>,
@@ -60,14 +61,15 @@ pub(super) fn warn_of_number(
     };
     let Some((written, read)) = entry.value.changed_number() else { return };
     let (name, place) = (option.name, format!("'{}', line {}", file.display(), entry.line));
-    warnings.push(match option.is_secret {
+    let message = match option.is_secret {
         true => format!(
             "option '{name}' in {place} is a number, so it is not read as it is written: put it in quotes"
         ),
         false => {
             format!("option '{name}' in {place}: the number {written} is read as {read}: put it in quotes")
         }
-    });
+    };
+    warnings.push(Warning { code: WarningCode::NumberNotQuoted, message });
 }
 
 fn origin(file: &Path, entry: &YamlEntry) -> Origin {

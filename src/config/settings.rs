@@ -21,6 +21,7 @@ use crate::model::name::check_part;
 use crate::model::retention::{Location, Policies};
 use crate::model::s3_config::S3Config;
 pub use crate::model::secret::Secret;
+use crate::model::warning::{Warning, WarningCode};
 
 /// The settings of a run. Paths are below `root` already.
 #[derive(Debug)]
@@ -101,8 +102,8 @@ pub struct Settings {
     pub schedule: Option<String>,
     /// Where K3s writes its kubeconfig.
     pub write_kubeconfig: PathBuf,
-    /// What an operator should know of the configuration, one sentence each.
-    pub warnings: Vec<String>,
+    /// What an operator should know of the configuration.
+    pub warnings: Vec<Warning>,
     pub(super) merged: Layer,
     /// All numbers of the retention, including those that others replace.
     raw_options: Layer,
@@ -116,7 +117,7 @@ struct Merged {
     paths: PathRules,
     dir_is_default: bool,
     k3s: K3sSettings,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Settings {
@@ -141,9 +142,12 @@ impl Settings {
             k3s_start: flags.start_dir().to_owned(),
         };
         if let Some(reason) = flags.unknown() {
-            warnings.push(format!("not all flags of {} are known: {reason}", distribution.name));
+            let message = format!("not all flags of {} are known: {reason}", distribution.name);
+            warnings.push(Warning { code: WarningCode::K3sFlagsUnknown, message });
         }
-        warnings.extend(k3s.problems.iter().cloned());
+        let rejected =
+            |message: &String| Warning { code: WarningCode::K3sConfigRejected, message: message.clone() };
+        warnings.extend(k3s.problems.iter().map(rejected));
         let k3s = k3s_settings(&k3s, &flags, root, &host_name)?;
         let merged = Merged { options: merged, raw_options, paths, dir_is_default, k3s, warnings };
         Settings::from_merged(merged, flags, distribution)
@@ -252,37 +256,40 @@ impl Settings {
         s3_files::files(&self.merged, &self.paths)
     }
 
-    /// Whether the flags of K3s matter for what a run would delete: they are not all known, and one of the options that decide
-    /// it is not set for this program.
+    /// Fails if not all flags of K3s are known and one of them may decide what a prune deletes. `node_is_given` tells that the
+    /// command line names the node.
     ///
     /// # Errors
-    /// [`Code::K3sFlagsUnknown`], with the options to set.
-    pub fn require_known_for_prune(&self) -> Result<()> {
-        let retention = retention::is_set_here(&self.raw_options);
-        let needed = [(OptionId::Dir, "dir"), (OptionId::NodeName, "node-name")];
-        let mut missing: Vec<&str> =
-            needed.into_iter().filter(|(id, _)| !self.is_set_here(*id)).map(|(_, name)| name).collect();
-        if !retention {
-            missing.push("snapshot-retention");
+    /// [`Code::K3sFlagsUnknown`], with the options to set so that the flags do not matter.
+    pub fn require_known_for_prune(&self, node_is_given: bool) -> Result<()> {
+        let decided = [
+            (OptionId::Dir.name(), self.is_set_here(OptionId::Dir)),
+            (OptionId::NodeName.name(), node_is_given || self.is_set_here(OptionId::NodeName)),
+            (OptionId::SnapshotRetention.name(), retention::is_set_here(&self.raw_options)),
+        ];
+        let missing: Vec<String> =
+            decided.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| format!("--{name}")).collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => self
+                .require_known(&format!("Try again when they can be read, or set {}.", missing.join(", "))),
         }
-        self.require_known(&missing)
     }
 
-    /// Fails if not all flags of K3s are known, unless `missing` is empty: the options that would have to be set for this
-    /// program so that the flags do not matter.
+    /// Fails if not all flags of K3s are known: a reset of K3s would run with others.
     ///
     /// # Errors
     /// [`Code::K3sFlagsUnknown`].
-    pub fn require_known(&self, missing: &[&str]) -> Result<()> {
+    pub fn require_known_for_restore(&self) -> Result<()> {
+        self.require_known(
+            "Start K3s by a unit whose ExecStart= runs it directly, or name the unit with --unit.",
+        )
+    }
+
+    fn require_known(&self, hint: &str) -> Result<()> {
         let K3sFlagsState::Unknown(reason) = &self.k3s_flags else { return Ok(()) };
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let name = self.distribution.name;
-        let options: Vec<String> = missing.iter().map(|option| format!("--{option}")).collect();
-        Err(Fault::new(Code::K3sFlagsUnknown, format!("not all flags of {name} are known: {reason}"))
-            .hint(format!("Try again when they can be read, or set {}.", options.join(", ")))
-            .into())
+        let message = format!("not all flags of {} are known: {reason}", self.distribution.name);
+        Err(Fault::new(Code::K3sFlagsUnknown, message).hint(hint).into())
     }
 
     fn is_set_here(&self, id: OptionId) -> bool {
@@ -509,7 +516,7 @@ mod tests {
         let shell = "[Service]\nExecStart=/bin/bash -c 'exec k3s server --etcd-snapshot-retention=50'\n";
         let root = machine(&[(UNIT, shell)]);
         let prune = |flags: &[(OptionId, &str)]| {
-            settings_of(root.path(), &[], flags).unwrap().require_known_for_prune()
+            settings_of(root.path(), &[], flags).unwrap().require_known_for_prune(false)
         };
         let e = prune(&[]).unwrap_err();
         assert_eq!((code_of(&e), kind_of(&e)), (Code::K3sFlagsUnknown, Kind::Refused));
@@ -517,6 +524,8 @@ mod tests {
         assert!(["--dir", "--node-name", "--snapshot-retention"].iter().all(|o| hint.contains(o)), "{hint}");
         let ours = [(OptionId::Dir, "/d"), (OptionId::NodeName, "n"), (OptionId::KeepDaily, "7")];
         assert!(prune(&ours).is_ok());
+        let restore = settings_of(root.path(), &[], &ours).unwrap().require_known_for_restore();
+        assert_eq!(code_of(&restore.unwrap_err()), Code::K3sFlagsUnknown);
         let s = settings_of(root.path(), &[], &[]).unwrap();
         assert!(
             matches!(s.k3s_flags, K3sFlagsState::Unknown(_)) && s.warnings.len() == 1,
@@ -525,7 +534,7 @@ mod tests {
         );
         let known = settings_of(machine(&[(UNIT, SERVICE)]).path(), &[], &[]).unwrap();
         assert_eq!((known.k3s_flags.clone(), known.warnings.len()), (K3sFlagsState::Known, 0));
-        assert!(known.require_known_for_prune().is_ok());
+        assert!(known.require_known_for_prune(false).is_ok());
     }
 
     #[test]
