@@ -99,33 +99,31 @@ fn settings_of(service: Service, root: &Path) -> Result<Settings> {
 }
 
 fn host_paths(service: Service, s: &Settings, mounts: &Mounts) -> Result<HostPaths> {
-    // A path as the machine has it, and with its links followed as far as that is safe.
-    let machine_path = |path: &Path| Path::new("/").join(path.strip_prefix(&s.root).unwrap_or(path));
+    // Links are followed as far as that is safe.
     let entry = |path: &Path| match mounts.may_block(path) {
         true => PathEntry::Skipped,
         false => link_target(&s.root, path),
     };
-    let target = |path: &Path| {
-        let path = machine_path(path);
-        follow_links(&path, &entry).unwrap_or(path)
-    };
-    let own = [(&s.state_dir, options::STATE_DIR), (&s.run_dir, options::RUN_DIR)];
-    let metadata = s.dir.parent().unwrap_or(&s.dir).join(distribution::METADATA);
-    let mut read = s.read_paths()?;
-    if service.writes_snapshots {
-        read.extend(s.bucket_files()?);
-    }
+    let target = |path: &Path| follow_links(path, &entry).unwrap_or_else(|| path.to_owned());
+    let paths = s.machine_paths()?;
+    let own = [(&paths.state_dir, options::STATE_DIR), (&paths.run_dir, options::RUN_DIR)];
+    let bucket = if service.writes_snapshots { paths.bucket.as_slice() } else { &[] };
     Ok(HostPaths {
-        db: target(&s.data_dir.join(distribution::DB)),
-        dir: target(&s.dir),
-        metadata: target(&metadata),
+        db: target(&paths.data_dir.join(distribution::DB)),
+        dir: target(&paths.dir),
+        metadata: target(&paths.dir.parent().unwrap_or(&paths.dir).join(distribution::METADATA)),
         written: own
             .iter()
             .map(|(path, default)| (target(path), *default))
             .filter(|(path, default)| path != Path::new(default))
             .map(|(path, _)| path)
             .collect(),
-        read: read.iter().map(|path| ReadPath { path: machine_path(path), target: target(path) }).collect(),
+        read: paths
+            .read
+            .iter()
+            .chain(bucket)
+            .map(|path| ReadPath { path: path.clone(), target: target(path) })
+            .collect(),
     })
 }
 
@@ -137,4 +135,141 @@ fn write(dir: &Path, all: &[DropIn]) -> Result<()> {
         std::fs::write(&path, text).with_context(|| format!("writing '{}'", path.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options::{OPTIONS, ValueKind};
+    use std::collections::BTreeMap;
+
+    const OURS: &str = "/etc/k3s-snapshot/config.yaml";
+    const K3S: &str = "/etc/rancher/k3s/config.yaml";
+    const SNAPSHOTS: &str = "/var/lib/rancher/k3s/server/db/snapshots";
+
+    /// The lines of each drop-in, by the name of its unit, on a machine with these files. A text that begins with `->` is a link.
+    fn generated(files: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = in_root(root.path(), Path::new(path));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match text.strip_prefix("->") {
+                Some(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+                None => std::fs::write(path, text).unwrap(),
+            }
+        }
+        let all = generate(root.path()).unwrap().into_iter().map(|(path, text)| {
+            let unit = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+            (unit.trim_end_matches(".d").to_owned(), text.lines().skip(2).map(str::to_owned).collect())
+        });
+        all.collect()
+    }
+
+    fn has(all: &BTreeMap<String, Vec<String>>, unit: &str, line: &str) -> bool {
+        all.get(&format!("k3s-snapshot-{unit}.service")).is_some_and(|lines| lines.iter().any(|l| l == line))
+    }
+
+    /// A new option with a path fails here until its drop-ins are made.
+    #[test]
+    fn every_option_with_a_path_reaches_the_services_that_need_it() {
+        for option in OPTIONS.iter().filter(|o| matches!(o.kind, ValueKind::File | ValueKind::Directory)) {
+            let name = option.name;
+            let (set, path) = match option.kind {
+                ValueKind::File => (format!("/root/of-{name}"), format!("/root/of-{name}")),
+                _ if name == "data-dir" => ("/srv/data".to_owned(), "/srv/data/server/db".to_owned()),
+                _ => (format!("/srv/of-{name}"), format!("/srv/of-{name}")),
+            };
+            // Only a restore writes the kubeconfig, and no sandbox is around it.
+            let (line, units): (String, &[&str]) = match name {
+                "write-kubeconfig" => continue,
+                "data-dir" | "dir" => (format!("ReadWritePaths=-{path}"), &["save", "prune"]),
+                "state-dir" | "run-dir" => (format!("ReadWritePaths=-{path}"), &["save", "prune", "verify"]),
+                name if name.starts_with("etcd-") || name == "token-file" => {
+                    (format!("BindReadOnlyPaths=-{path}"), &["save", "prune", "verify"])
+                }
+                _ => (format!("BindReadOnlyPaths=-{path}"), &["save", "prune"]),
+            };
+            let unit = format!("[Service]\nEnvironment={}={set}\n", option.k3s_env.first().unwrap_or(&""));
+            let units_dir = "/usr/lib/systemd/system/k3s-snapshot";
+            let files = match option.is_ours {
+                true => vec![(OURS.to_owned(), format!("{name}: {set}\n"))],
+                false => {
+                    ["save", "prune"].map(|u| (format!("{units_dir}-{u}.service"), unit.clone())).to_vec()
+                }
+            };
+            let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+            let all = generated(&files);
+            for unit in ["save", "prune", "verify"] {
+                assert_eq!(has(&all, unit, &line), units.contains(&unit), "{name}, {unit}: {all:?}");
+            }
+            if option.kind == ValueKind::File {
+                assert!(units.iter().all(|unit| has(&all, unit, "ProtectHome=tmpfs")), "{name}: {all:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_that_k3s_names_reach_the_services_too() {
+        let unit = "[Service]\nEnvironmentFile=/root/k3s.env\nExecStart=/k3s server -c /root/k3s.yaml\n";
+        let all = generated(&[
+            ("/etc/systemd/system/k3s.service", unit),
+            ("/root/k3s.env", "HOME=/root\n"),
+            ("/root/k3s.yaml", "etcd-s3: true\netcd-s3-bucket: b\netcd-s3-endpoint-ca: /tmp/ca.pem\n"),
+        ]);
+        for path in ["/root/k3s.env", "/root/k3s.yaml", "/root/k3s.yaml.d"] {
+            for unit in ["save", "prune", "verify"] {
+                assert!(has(&all, unit, &format!("BindReadOnlyPaths=-{path}")), "{path}, {unit}: {all:?}");
+            }
+        }
+        for path in ["/tmp/ca.pem", "/root/.aws/credentials"] {
+            assert!(has(&all, "save", &format!("BindReadOnlyPaths=-{path}")), "{path}: {all:?}");
+            assert!(!has(&all, "verify", &format!("BindReadOnlyPaths=-{path}")), "{path}: {all:?}");
+        }
+        // Certificates in the option itself are no files.
+        let pem = "-----BEGIN CERTIFICATE-----\n  eA==\n  -----END CERTIFICATE-----";
+        assert!(generated(&[(OURS, &format!("s3-endpoint-ca: |\n  {pem}\n"))]).is_empty());
+    }
+
+    #[test]
+    fn options_in_the_environment_of_a_service_count_for_this_service() {
+        let all = generated(&[
+            (
+                "/usr/lib/systemd/system/k3s-snapshot-save.service",
+                "[Service]\nEnvironment=K3S_SNAPSHOT_NAME=timer\n",
+            ),
+            (
+                "/etc/systemd/system/k3s-snapshot-save.service.d/override.conf",
+                "[Service]\nEnvironment=K3S_SNAPSHOT_DIR=/srv/snaps\n",
+            ),
+        ]);
+        assert!(has(&all, "save", "ReadWritePaths=-/srv/snaps"), "{all:?}");
+        assert!(has(&all, "save", "ReadWritePaths=-/srv/.metadata"), "K3s keeps its metadata there: {all:?}");
+        assert_eq!(all.len(), 1, "{all:?}");
+    }
+
+    #[test]
+    fn a_link_to_a_disk_that_is_not_mounted_yet_is_followed() {
+        let all = generated(&[(SNAPSHOTS, "->/mnt/nas/snaps")]);
+        assert!(has(&all, "save", "ReadWritePaths=-/mnt/nas/snaps"), "{all:?}");
+        // The directory of the metadata is next to the link.
+        assert!(!has(&all, "save", "ReadWritePaths=-/mnt/nas/.metadata"), "{all:?}");
+        let home = generated(&[("/var/lib/rancher", "->/home/rancher"), (K3S, "")]);
+        assert!(has(&home, "verify", "ProtectHome=read-only"), "{home:?}");
+        assert!(has(&home, "save", "ReadWritePaths=-/home/rancher/k3s/server/db"), "{home:?}");
+    }
+
+    /// A look at a network file system whose server is gone would block systemd. The link on it must not be followed: nothing
+    /// on it may be examined.
+    #[test]
+    fn nothing_on_a_network_file_system_is_examined() {
+        let mounts = "30 1 0:5 / /mnt/nas rw - nfs4 server:/x rw,hard\n";
+        let links = [(SNAPSHOTS, "->/mnt/nas/snaps"), ("/mnt/nas/snaps", "->/elsewhere")];
+        let all = generated(&[&links[..], &[("/proc/self/mountinfo", mounts)]].concat());
+        assert!(has(&all, "save", "ReadWritePaths=-/mnt/nas/snaps"), "{all:?}");
+        let local = generated(&links);
+        assert!(
+            has(&local, "save", "ReadWritePaths=-/elsewhere"),
+            "without the mount it is followed: {local:?}"
+        );
+    }
 }

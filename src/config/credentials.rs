@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::layer::{Layer, Origin};
 use super::options::OptionId;
 use super::paths::PathRules;
-use super::s3_files::{file_error, file_path};
+use super::s3_files::file_error;
 use crate::error::{Code, Fault};
 use crate::model::s3_config::{Credentials, Keys};
 use crate::model::secret::Secret;
@@ -63,7 +63,7 @@ fn read_secret(
     if direct.as_ref().is_some_and(|(_, of_direct)| *of_direct > precedence) {
         return Ok(direct);
     }
-    let path = file_path(merged, paths, file, text)?;
+    let path = merged.file_path(paths, file, text)?;
     let text = std::fs::read_to_string(&path).map_err(|e| file_error(merged, file, &path, e))?;
     Ok(Some((Secret::new(text.trim()), precedence)))
 }
@@ -73,7 +73,7 @@ fn shared_credentials(merged: &Layer, paths: &PathRules) -> Result<Credentials> 
     let profile = merged.get_str(OptionId::AwsProfile).unwrap_or_default();
     let id = OptionId::AwsSharedCredentialsFile;
     if let Some(file) = merged.get_str(id) {
-        let path = file_path(merged, paths, id, file)?;
+        let path = merged.file_path(paths, id, file)?;
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 if let Some(keys) = profile_keys(&text, profile) {

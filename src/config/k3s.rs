@@ -24,7 +24,7 @@ pub(super) struct K3sConfig {
     pub(super) data_dir: String,
     /// Its kubeconfig, if it is not set.
     pub(super) default_kubeconfig: String,
-    /// The main file of its configuration, which need not exist.
+    /// The main file of its configuration as the machine has it. It need not exist.
     pub(super) config: PathBuf,
     /// What it appends to its node name, if `with-node-id` is set.
     pub(super) node_id: Option<String>,

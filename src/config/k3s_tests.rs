@@ -257,7 +257,7 @@ proptest! {
         if let Ok(s) = settings(root.path()) {
             prop_assert_eq!(s.node_name.to_lowercase(), s.node_name.clone());
             prop_assert!(s.data_dir.starts_with(&s.root) && s.dir.starts_with(&s.root));
-            let _ = (s.bucket(), s.policies(Location::Bucket), s.new_name(), s.show_config(), s.read_paths());
+            let _ = (s.bucket(), s.policies(Location::Bucket), s.new_name(), s.show_config(), s.machine_paths());
         }
     }
 }

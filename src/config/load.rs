@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -145,7 +145,7 @@ fn find_unit(
     }
 }
 
-/// Reads the configuration of K3s into its flags. The path of its main file, which need not exist.
+/// Reads the configuration of K3s into its flags. The result is its main file as the machine has it, which need not exist.
 fn k3s_config(
     root: &Path,
     selectors: &Selectors,
@@ -153,7 +153,7 @@ fn k3s_config(
     flags: &mut K3sFlags,
     distribution: &Distribution,
     warnings: &mut Vec<Warning>,
-) -> Result<std::path::PathBuf> {
+) -> Result<PathBuf> {
     let of_env = env.get(&distribution.variable(unit::CONFIG_FILE)).map(String::as_str);
     let ours = selectors.config.filter(|path| !path.is_empty()).or(of_env.filter(|path| !path.is_empty()));
     let named = ours.or(flags.config());
@@ -165,11 +165,12 @@ fn k3s_config(
             .hint("Save it to a file and name the file with --config.")
             .into());
     }
-    let main = match (ours, flags.config()) {
+    let machine_path = match (ours, flags.config()) {
         (Some(path), _) => given_path(root, Path::new(path))?,
-        (None, Some(path)) => openable(root, &flags.start_dir().join(path))?,
-        (None, None) => openable(root, Path::new(distribution.config))?,
+        (None, Some(path)) => flags.start_dir().join(path),
+        (None, None) => PathBuf::from(distribution.config),
     };
+    let main = openable(root, &machine_path)?;
     // K3s starts without the file that its service names; a file that was named here must exist.
     if ours.is_none() && named.is_some() && !main.exists() {
         let (path, name) = (main.display(), distribution.name);
@@ -188,7 +189,7 @@ fn k3s_config(
         }
         flags.add_file(&file, entries);
     }
-    Ok(main)
+    Ok(machine_path)
 }
 
 /// The files that systemd provides as credentials, each named like its option: secrets, and the certificate for etcd.

@@ -18,6 +18,7 @@ pub mod k3s;
 mod k3s_tests;
 pub mod layer;
 pub mod load;
+mod machine_paths;
 pub mod options;
 mod own_file;
 pub mod paths;

@@ -131,37 +131,31 @@ pub(super) enum K3sOpens {
 }
 
 impl PathRules {
-    /// A path that was given to us: a relative one starts in the working directory, below a root in the root.
+    /// A path of the configuration as the machine has it: absolute, its links not followed. `of_k3s` tells that the
+    /// configuration of K3s has it.
     ///
     /// # Errors
-    /// If the working directory does not exist, or more than 40 links follow one another.
-    pub(super) fn ours(&self, path: &Path) -> Result<PathBuf> {
-        given_path(&self.root, path)
-    }
-
-    /// A path of the configuration of K3s.
-    ///
-    /// # Errors
-    /// If more than 40 links follow one another.
-    pub(super) fn of_k3s(&self, path: &Path, opens: K3sOpens) -> Result<PathBuf> {
-        let base = match opens {
-            K3sOpens::AtStart => &self.k3s_start,
-            K3sOpens::Later => &self.k3s_server,
+    /// If the working directory does not exist.
+    pub(super) fn machine_path(&self, path: &Path, of_k3s: Option<K3sOpens>) -> Result<PathBuf> {
+        let base = match of_k3s {
+            Some(K3sOpens::AtStart) => &self.k3s_start,
+            Some(K3sOpens::Later) => &self.k3s_server,
+            None => return given_path(&self.root, path),
         };
-        openable(&self.root, &base.join(path))
+        Ok(base.join(path))
     }
 }
 
-/// A path that was given to us, by a flag or a variable: a relative one starts in the working directory, below a root in
-/// the root.
+/// A path that was given to us, by a flag, a variable or a file of ours, as the machine has it. A relative path starts in the
+/// working directory, with `--root` in the root.
 ///
 /// # Errors
-/// If the working directory does not exist, or more than 40 links follow one another.
+/// If the working directory does not exist.
 pub(super) fn given_path(root: &Path, path: &Path) -> Result<PathBuf> {
-    if path.is_relative() && root == Path::new("/") {
-        return std::path::absolute(path).map_err(|e| read_error(path, e));
+    match root == Path::new("/") {
+        true => std::path::absolute(path).map_err(|e| read_error(path, e)),
+        false => Ok(Path::new("/").join(path)),
     }
-    openable(root, path)
 }
 
 #[cfg(test)]
@@ -227,11 +221,16 @@ mod tests {
             k3s_start: "/start".into(),
         };
         let here = std::env::current_dir().unwrap();
-        let rel = Path::new("a/b");
-        assert_eq!(rules("/").ours(rel).unwrap(), here.join(rel));
-        assert_eq!(rules("/r").ours(rel).unwrap(), Path::new("/r/a/b"));
-        assert_eq!(rules("/").of_k3s(rel, K3sOpens::Later).unwrap(), Path::new("/d/server/a/b"));
-        assert_eq!(rules("/r").of_k3s(rel, K3sOpens::AtStart).unwrap(), Path::new("/r/start/a/b"));
-        assert_eq!(rules("/r").of_k3s(Path::new("/x"), K3sOpens::AtStart).unwrap(), Path::new("/r/x"));
+        for (root, path, of_k3s, want) in [
+            ("/", "a/b", None, here.join("a/b")),
+            ("/r", "a/b", None, "/a/b".into()),
+            ("/", "a/b", Some(K3sOpens::Later), "/d/server/a/b".into()),
+            ("/r", "a/b", Some(K3sOpens::AtStart), "/start/a/b".into()),
+            ("/r", "/x", Some(K3sOpens::AtStart), "/x".into()),
+            ("/", "/x", None, "/x".into()),
+        ] {
+            assert_eq!(rules(root).machine_path(Path::new(path), of_k3s).unwrap(), want, "{root} {path}");
+        }
+        assert_eq!(openable(Path::new("/r"), Path::new("/a")).unwrap(), Path::new("/r/a"));
     }
 }

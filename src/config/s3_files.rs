@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::layer::Layer;
 use super::options::OptionId;
-use super::paths::{K3sOpens, PathRules};
+use super::paths::PathRules;
 use crate::error::{Code, Fault};
 use crate::model::s3_config::CustomerKey;
 
@@ -50,10 +50,11 @@ pub(super) fn ca_certificates(merged: &Layer, paths: &PathRules) -> Result<Optio
     Ok(Some(all).filter(|pem| !pem.is_empty()))
 }
 
-/// The files that the options of the bucket name: certificates, keys and shared credentials. They need not exist.
+/// The files that the options of the bucket name, as the machine has them: certificates, keys and shared credentials. They
+/// need not exist.
 ///
 /// # Errors
-/// If too many links follow one another.
+/// If the working directory does not exist.
 pub(super) fn files(merged: &Layer, paths: &PathRules) -> Result<Vec<PathBuf>> {
     let is_inline = |value: &String| {
         value.contains(CERTIFICATE) || decoded(&value.split_whitespace().collect::<String>()).is_some()
@@ -70,7 +71,7 @@ pub(super) fn files(merged: &Layer, paths: &PathRules) -> Result<Vec<PathBuf>> {
     let others = others.into_iter().filter_map(|id| Some((id, merged.get_str(id)?)));
     let all =
         certificates.filter(|one| one.len() <= 255).map(|one| (OptionId::S3EndpointCa, one)).chain(others);
-    all.map(|(id, text)| file_path(merged, paths, id, text)).collect()
+    all.map(|(id, text)| merged.machine_path(paths, id, text)).collect()
 }
 
 fn decoded(text: &str) -> Option<String> {
@@ -79,7 +80,7 @@ fn decoded(text: &str) -> Option<String> {
 
 fn ca_certificate(merged: &Layer, paths: &PathRules, one: &str) -> Result<String> {
     let option = OptionId::S3EndpointCa.name();
-    let path = file_path(merged, paths, OptionId::S3EndpointCa, one)?;
+    let path = merged.file_path(paths, OptionId::S3EndpointCa, one)?;
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(e) => match decoded(one) {
@@ -111,17 +112,6 @@ fn ca_certificate(merged: &Layer, paths: &PathRules, one: &str) -> Result<String
     }
 }
 
-/// The path of a file that an option names.
-///
-/// # Errors
-/// If too many links follow one another.
-pub(super) fn file_path(merged: &Layer, paths: &PathRules, id: OptionId, text: &str) -> Result<PathBuf> {
-    match merged.effective(id) {
-        Some((_, origin)) if origin.from_k3s() => paths.of_k3s(Path::new(text), K3sOpens::Later),
-        _ => paths.ours(Path::new(text)),
-    }
-}
-
 /// The error for a file that an option names and that cannot be read.
 pub(super) fn file_error(merged: &Layer, id: OptionId, path: &Path, e: std::io::Error) -> anyhow::Error {
     let origin = merged.effective(id).map(|(_, origin)| origin.to_string()).unwrap_or_default();
@@ -137,7 +127,7 @@ pub(super) fn file_error(merged: &Layer, id: OptionId, path: &Path, e: std::io::
 /// If the file cannot be read or does not hold such a key.
 pub(super) fn customer_key(merged: &Layer, paths: &PathRules, file: &str) -> Result<CustomerKey> {
     let id = OptionId::S3CustomerKeyFile;
-    let path = file_path(merged, paths, id, file)?;
+    let path = merged.file_path(paths, id, file)?;
     let bytes = std::fs::read(&path).map_err(|e| file_error(merged, id, &path, e))?;
     let decoded = || STANDARD.decode(bytes.trim_ascii()).ok()?.try_into().ok();
     <[u8; 32]>::try_from(bytes.as_slice()).ok().or_else(decoded).map(CustomerKey).ok_or_else(|| {

@@ -11,9 +11,9 @@ use super::k3s::{K3sConfig, K3sFlagsState, K3sSettings};
 use super::layer::{Layer, Origin};
 use super::load::Loaded;
 use super::options::OptionId;
-use super::paths::{K3sOpens, PathRules, openable};
+use super::paths::{PathRules, openable};
 use super::unit::K3sFlags;
-use super::{etcd, retention, s3, s3_files};
+use super::{etcd, retention, s3};
 use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault};
 use crate::model::method::Method;
@@ -108,6 +108,8 @@ pub struct Settings {
     /// All numbers of the retention, including those that others replace.
     raw_options: Layer,
     pub(super) paths: PathRules,
+    /// The main file of the configuration of K3s, as the machine has it.
+    pub(super) k3s_config: PathBuf,
 }
 
 /// All layers merged, with what is derived from them.
@@ -117,6 +119,7 @@ struct Merged {
     paths: PathRules,
     dir_is_default: bool,
     k3s: K3sSettings,
+    k3s_config: PathBuf,
     warnings: Vec<Warning>,
 }
 
@@ -148,14 +151,16 @@ impl Settings {
         let rejected =
             |message: &String| Warning { code: WarningCode::K3sConfigRejected, message: message.clone() };
         warnings.extend(k3s.problems.iter().map(rejected));
+        let k3s_config = k3s.config.clone();
         let k3s = k3s_settings(&k3s, &flags, root, &host_name)?;
-        let merged = Merged { options: merged, raw_options, paths, dir_is_default, k3s, warnings };
+        let merged =
+            Merged { options: merged, raw_options, paths, dir_is_default, k3s, k3s_config, warnings };
         Settings::from_merged(merged, flags, distribution)
     }
 
     fn from_merged(merged: Merged, flags: K3sFlags, distribution: &'static Distribution) -> Result<Settings> {
-        let Merged { options, raw_options, paths, dir_is_default, k3s, warnings } = merged;
-        let path = |id| path_of(&options, &paths, id);
+        let Merged { options, raw_options, paths, dir_is_default, k3s, k3s_config, warnings } = merged;
+        let path = |id| options.path(&paths, id);
         let token_origin = options.effective(OptionId::TokenFile).map(|(_, origin)| origin);
         let unknown = flags.unknown().map(str::to_owned);
         Ok(Settings {
@@ -201,6 +206,7 @@ impl Settings {
             merged: options,
             raw_options,
             paths,
+            k3s_config,
         })
     }
 
@@ -229,31 +235,6 @@ impl Settings {
     /// If an option of the bucket is missing or wrong, or a file cannot be read.
     pub fn bucket(&self) -> Result<S3Config> {
         s3::bucket(&self.merged, &self.paths, self.distribution)
-    }
-
-    /// The files that any run may read: the configuration of K3s with its drop-ins, the token, and the certificates for etcd.
-    /// They need not exist.
-    ///
-    /// # Errors
-    /// If too many links follow one another.
-    pub(crate) fn read_paths(&self) -> Result<Vec<PathBuf>> {
-        let mut drop_ins = self.k3s.config.clone().into_os_string();
-        drop_ins.push(".d");
-        let ours = [&self.token_file, &self.etcd_cacert, &self.etcd_cert, &self.etcd_key];
-        let mut all: Vec<PathBuf> = ours.into_iter().cloned().collect();
-        all.extend([self.k3s.config.clone(), PathBuf::from(drop_ins)]);
-        for file in self.flags.environment_files() {
-            all.push(openable(&self.root, file)?);
-        }
-        Ok(all)
-    }
-
-    /// The files that the options of the bucket name. They need not exist.
-    ///
-    /// # Errors
-    /// If too many links follow one another.
-    pub(crate) fn bucket_files(&self) -> Result<Vec<PathBuf>> {
-        s3_files::files(&self.merged, &self.paths)
     }
 
     /// Fails if not all flags of K3s are known and one of them may decide what a prune deletes. `node_is_given` tells that the
@@ -356,24 +337,11 @@ fn derive_paths(merged: &mut Layer) {
     }
 }
 
-/// The path that an option has.
-pub(super) fn path_of(merged: &Layer, paths: &PathRules, id: OptionId) -> Result<PathBuf> {
-    let Some((text, origin)) = merged.effective(id) else { return Ok(PathBuf::new()) };
-    let opens = match id {
-        OptionId::DataDir | OptionId::TokenFile => K3sOpens::AtStart,
-        _ => K3sOpens::Later,
-    };
-    match origin.from_k3s() {
-        true => paths.of_k3s(Path::new(text), opens),
-        false => paths.ours(Path::new(text)),
-    }
-}
-
 fn k3s_settings(k3s: &K3sConfig, flags: &K3sFlags, root: &Path, host_name: &str) -> Result<K3sSettings> {
     let name = flags.last("node-name").map_or(host_name, |(name, _)| name);
     Ok(K3sSettings {
         data_dir: openable(root, Path::new(&k3s.data_dir))?,
-        config: k3s.config.clone(),
+        config: openable(root, &k3s.config)?,
         node_name: k3s.node_name(name),
         server_name: K3sConfig::server_name(name),
         command: flags.command(),
@@ -617,7 +585,7 @@ mod tests {
         let root = machine(&[(OUR_CONFIG, &text)]);
         let s = settings_of(root.path(), &[], &[]).unwrap();
         assert_eq!(s.bucket().unwrap().authorities.as_deref().map(str::trim), Some(pem));
-        assert!(s.bucket_files().unwrap().is_empty());
+        assert!(s.machine_paths().unwrap().bucket.is_empty());
         let secret = machine(&[(K3S_FILE, "etcd-s3: true\netcd-s3-config-secret: s\n")]);
         let e = settings_of(secret.path(), &[], &[]).unwrap().bucket().unwrap_err();
         assert!(code_of(&e) == Code::S3ConfigSecret && hint_of(&e).unwrap().contains("s3: false"), "{e:#}");

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The values of a layer by their types. A value that cannot be used is an error with the option, the value and its origin.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::layer::Layer;
 use super::options::OptionId;
+use super::paths::{K3sOpens, PathRules, openable};
 use super::yaml::go_int;
 use crate::error::{Code, Fault};
 
@@ -69,6 +71,35 @@ impl Layer {
                     .invalid_value(id, "is not a duration like 30s, 90m, 25h, 7d or 1h30m, longer than zero"))
             }
         }
+    }
+
+    /// A path as the machine has it, links not followed. `text` is a value of the option, or a part of it.
+    ///
+    /// # Errors
+    /// If the working directory does not exist.
+    pub(super) fn machine_path(&self, rules: &PathRules, id: OptionId, text: &str) -> Result<PathBuf> {
+        let opens = match id {
+            OptionId::DataDir | OptionId::TokenFile => K3sOpens::AtStart,
+            _ => K3sOpens::Later,
+        };
+        let from_k3s = self.effective(id).is_some_and(|(_, origin)| origin.from_k3s());
+        rules.machine_path(Path::new(text), from_k3s.then_some(opens))
+    }
+
+    /// The same path as a process of this machine can open it.
+    ///
+    /// # Errors
+    /// If the working directory does not exist, or more than 40 links follow one another.
+    pub(super) fn file_path(&self, rules: &PathRules, id: OptionId, text: &str) -> Result<PathBuf> {
+        openable(&rules.root, &self.machine_path(rules, id, text)?)
+    }
+
+    /// The path that an option has; empty if it is not set.
+    ///
+    /// # Errors
+    /// As [`Layer::file_path`].
+    pub(super) fn path(&self, rules: &PathRules, id: OptionId) -> Result<PathBuf> {
+        self.get_str(id).map_or_else(|| Ok(PathBuf::new()), |text| self.file_path(rules, id, text))
     }
 
     /// The error for a value that cannot be used. `reason` completes the sentence "option 'x' (value 'y', origin) ...".
