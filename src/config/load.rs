@@ -115,34 +115,34 @@ fn find_unit(
     lookup: &UnitLookup,
 ) -> Result<(Option<Definition>, Option<String>)> {
     let in_files = || unit::find_in_files(root, distribution, wanted);
-    let answer = if root == Path::new("/") { lookup(distribution, wanted)? } else { in_files()? };
-    let reason = match answer {
-        UnitAnswer::Found(definition) => return Ok((Some(definition), None)),
-        // OpenRC starts K3s by a script of its own.
-        UnitAnswer::Absent => {
-            let script = distribution
-                .init_script
-                .filter(|path| openable(root, Path::new(path)).is_ok_and(|p| p.is_file()));
-            return Ok((
-                None,
-                script.map(|path| {
-                    format!("'{path}' starts {}, and its arguments are not read", distribution.name)
-                }),
-            ));
-        }
-        UnitAnswer::Unknown(reason) => reason,
+    let answer = match root == Path::new("/") {
+        true => lookup(distribution, wanted)?,
+        false => UnitAnswer::NoSystemd,
     };
-    if root != Path::new("/") {
-        return Ok((None, Some(reason)));
-    }
-    // systemd did not answer, or cannot decide: its files may.
-    log::debug!("the K3s service is not known ({reason}): reading unit files");
-    match in_files() {
-        Ok(UnitAnswer::Found(definition)) => Ok((Some(definition), None)),
-        Ok(_) => Ok((None, Some(reason))),
-        Err(e) if wanted.is_some() => Err(e),
-        Err(_) => Ok((None, Some(reason))),
-    }
+    let answer = match answer {
+        UnitAnswer::NoSystemd => in_files()?,
+        // systemd did not answer, or several units run K3s: the files may tell.
+        UnitAnswer::Unknown(reason) => {
+            log::debug!("the K3s service is not known ({reason}): reading unit files");
+            match in_files() {
+                Ok(UnitAnswer::Found(definition)) => UnitAnswer::Found(definition),
+                Err(e) if wanted.is_some() => return Err(e),
+                _ => UnitAnswer::Unknown(reason),
+            }
+        }
+        answer => answer,
+    };
+    Ok(match answer {
+        UnitAnswer::Found(definition) => (Some(definition), None),
+        UnitAnswer::Unknown(reason) => (None, Some(reason)),
+        // OpenRC starts K3s by a script of its own.
+        UnitAnswer::Absent | UnitAnswer::NoSystemd => {
+            let exists = |path: &&str| openable(root, Path::new(path)).is_ok_and(|path| path.is_file());
+            let reason =
+                |path: &str| format!("'{path}' starts {}, and its arguments are not read", distribution.name);
+            (None, distribution.init_script.filter(exists).map(reason))
+        }
+    })
 }
 
 /// Reads the configuration of K3s into its flags. The result is its main file as the machine has it, which need not exist.

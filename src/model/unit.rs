@@ -51,6 +51,8 @@ pub enum UnitAnswer {
     Found(Definition),
     /// No unit runs K3s.
     Absent,
+    /// systemd does not run on this machine. Unit files may exist nevertheless.
+    NoSystemd,
     /// It is not known which unit runs K3s, or with which flags; the text is the reason.
     Unknown(String),
 }

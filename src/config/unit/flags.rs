@@ -214,7 +214,7 @@ impl K3sFlags {
     }
 
     /// Why flags of K3s may be missing here; `None` if all are known.
-    pub(crate) fn unknown(&self) -> Option<&str> {
+    pub fn unknown(&self) -> Option<&str> {
         self.unknown.as_deref()
     }
 

@@ -71,14 +71,13 @@ pub fn find(distribution: &Distribution, wanted: Option<&str>) -> Result<Systemd
 }
 
 /// What [`find`] finds, as the settings need it, within two seconds. No answer of systemd is an unknown unit, not an absent
-/// one; without systemd there is none.
+/// one.
 ///
 /// # Errors
 /// If the unit that is wanted does not exist or cannot be used.
 pub fn definition(distribution: &Distribution, wanted: Option<&str>) -> Result<UnitAnswer> {
     if !Path::new(BOOTED).is_dir() {
-        log::debug!("this machine does not run systemd");
-        return Ok(UnitAnswer::Absent);
+        return Ok(UnitAnswer::NoSystemd);
     }
     let started = Instant::now();
     let found = bus::run("the question for K3s's unit", QUICK, async {
