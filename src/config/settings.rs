@@ -139,11 +139,7 @@ impl Settings {
         retention::resolve_defaults(&mut merged);
         let dir_is_default = merged.effective(OptionId::Dir).is_none();
         derive_paths(&mut merged);
-        let paths = PathRules {
-            root: root.to_owned(),
-            k3s_server: Path::new(&k3s.data_dir).join(distribution::SERVER),
-            k3s_start: flags.start_dir().to_owned(),
-        };
+        let paths = path_rules(&merged, root, &flags)?;
         if let Some(reason) = flags.unknown() {
             let message = format!("not all flags of {} are known: {reason}", distribution.name);
             warnings.push(Warning { code: WarningCode::K3sFlagsUnknown, message });
@@ -318,6 +314,19 @@ fn derive_defaults(merged: &mut Layer, flags: &K3sFlags, distribution: &Distribu
             merged.set(id, vec![value.to_owned()], Origin::Derived(from.to_owned()));
         }
     }
+}
+
+/// Where relative paths start. K3s works below the data-dir, also if that is set for this program.
+fn path_rules(merged: &Layer, root: &Path, flags: &K3sFlags) -> Result<PathRules> {
+    let mut rules = PathRules {
+        root: root.to_owned(),
+        k3s_server: PathBuf::new(),
+        k3s_start: flags.start_dir().to_owned(),
+    };
+    let data_dir = merged.get_str(OptionId::DataDir).unwrap_or_default();
+    let data_dir = merged.machine_path(&rules, OptionId::DataDir, data_dir)?;
+    rules.k3s_server = data_dir.join(distribution::SERVER);
+    Ok(rules)
 }
 
 /// Sets the paths that are not set and are below the data-dir.

@@ -115,7 +115,8 @@ fn the_shipped_configuration_has_every_option_with_its_default() {
         let config = root.path().join("etc/k3s-snapshot/config.yaml");
         fs::create_dir_all(config.parent().unwrap()).unwrap();
         fs::write(config, format!("{name}: {value}\n")).unwrap();
-        let tool = Tool::new("list").arg("--root").arg(root.path()).args(&["--explain", "--report", "json"]);
+        let tool =
+            Tool::new("list").arg("--root").arg(root.path()).args(&["--show-config", "--report", "json"]);
         let run = tool.run();
         if name == "unit" {
             run.expect(78); // there is no such unit below this root
@@ -137,7 +138,7 @@ fn the_policies_that_the_shipped_configuration_shows_may_be_uncommented() {
     let config = root.path().join("etc/k3s-snapshot/config.yaml");
     fs::create_dir_all(config.parent().unwrap()).unwrap();
     fs::write(config, shown.join("\n")).unwrap();
-    let run = Tool::new("prune").arg("--root").arg(root.path()).arg("--explain").run().expect(0);
+    let run = Tool::new("prune").arg("--root").arg(root.path()).arg("--show-config").run().expect(0);
     for option in ["retention.timer.keep-daily", "retention.before-upgrade.snapshot-retention"] {
         assert!(run.stdout.contains(option), "{}", run.stdout);
     }
@@ -176,7 +177,7 @@ fn shells_take_the_completions_and_scripts_are_sound() {
             name = command.get_name()
         );
         let out = Command::new("bash").args(["-c", &offered]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "--explain", "{}", file.display());
+        assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "--show-config", "{}", file.display());
     }
     let mut scripts: Vec<PathBuf> = Vec::new();
     for folder in [

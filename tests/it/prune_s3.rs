@@ -32,7 +32,7 @@ const HOME: &str = "backups/k3s/";
 fn at(bucket: &Bucket, tool: Tool) -> Tool {
     tool.env("K3S_SNAPSHOT_S3_ENDPOINT", format!("http://127.0.0.1:{}", bucket.front.port()))
         .env("K3S_SNAPSHOT_S3_BUCKET", NAME)
-        .env("K3S_SNAPSHOT_S3_FOLDER", "/backups/k3s/")
+        .env("K3S_SNAPSHOT_S3_FOLDER", "backups/k3s/")
         .env("K3S_SNAPSHOT_S3_TIMEOUT", "2s")
         .env("AWS_ACCESS_KEY_ID", ACCESS)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -230,7 +230,7 @@ fn what_our_configuration_says_of_a_base_holds_for_it() {
     tool("prune").args(&["--name", "etcd-snapshot"]).run().expect(0);
     assert_eq!(count(&two.folder.names()), want(2, 1, 4, 2));
     assert_eq!(count(&two.objects()), want(3, 1, 4, 2));
-    let run = tool("prune").arg("--explain").run().expect(0);
+    let run = tool("prune").arg("--show-config").run().expect(0);
     let line = run.stdout.lines().find(|l| l.starts_with("retention.timer.keep-daily ")).unwrap();
     assert!(line.contains(" 2 ") && line.contains("config.yaml:7"), "{line}");
     // A flag is the stronger word.

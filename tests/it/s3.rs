@@ -29,7 +29,7 @@ pub(crate) fn tool(verb: &str, root: &K3sRoot, bucket: &Bucket) -> Tool {
     plain(verb, root)
         .env("K3S_SNAPSHOT_S3_ENDPOINT", format!("http://127.0.0.1:{}", bucket.front.port()))
         .env("K3S_SNAPSHOT_S3_BUCKET", NAME)
-        .env("K3S_SNAPSHOT_S3_FOLDER", "/backups/k3s/")
+        .env("K3S_SNAPSHOT_S3_FOLDER", "backups/k3s/")
         .env("K3S_SNAPSHOT_S3_TIMEOUT", "2s")
         .env("AWS_ACCESS_KEY_ID", ACCESS)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -173,7 +173,7 @@ fn tls_is_held_to_an_authority() {
 }
 
 #[test]
-fn secrets_are_refused_on_the_command_line_and_taken_everywhere_else() {
+fn secrets_are_taken_from_everywhere_and_warned_about_on_the_command_line() {
     let (bucket, root) = (Bucket::start(), root());
     fs::create_dir_all(root.snapshots()).unwrap();
     let bare = |verb: &str| {
@@ -182,12 +182,18 @@ fn secrets_are_refused_on_the_command_line_and_taken_everywhere_else() {
             .args(&["--etcd-s3-bucket", NAME, "--etcd-s3"])
             .env("AWS_EC2_METADATA_DISABLED", "true")
     };
-    for flag in ["--s3-secret-key", "--etcd-s3-secret-key", "--s3-session-token", "--s3-access-key"] {
-        let run = bare("list").arg(format!("{flag}=hidden-value")).run().expect(2);
-        assert!(run.stderr.contains("-file") && !run.stderr.contains("hidden-value"), "{run:#?}");
+    for prefix in ["--s3", "--etcd-s3"] {
+        let keys = [format!("{prefix}-access-key={ACCESS}"), format!("{prefix}-secret-key={SECRET}")];
+        let run = bare("list").args(&[&keys[0], &keys[1], "--report", "json"]).run().expect(0);
+        let warnings = &run.json()["warnings"];
+        assert_eq!(
+            (warnings.as_array().map(Vec::len), &warnings[0]["code"]),
+            (Some(1), &"secret-on-command-line".into())
+        );
+        assert!(!run.stderr.contains(SECRET), "{run:#?}");
     }
-    let run = bare("list").run().expect(78);
-    assert!(run.stderr.contains("no keys"), "{run:#?}");
+    let run = bare("list").arg("--report").arg("json").run().expect(78);
+    assert_eq!(run.json()["error"]["code"], "s3-credentials-missing");
     let folder = root.path().join("creds");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("s3-access-key"), format!("{ACCESS}\n")).unwrap();
@@ -200,14 +206,14 @@ fn secrets_are_refused_on_the_command_line_and_taken_everywhere_else() {
         .arg(folder.join("s3-secret-key"))
         .run()
         .expect(0);
-    // The environment is the stronger word.
+    // The environment overrides credentials of systemd.
     bare("list").env("CREDENTIALS_DIRECTORY", &folder).env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(78);
     fs::create_dir(root.path().join(".aws")).unwrap();
     let shared =
         format!("[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key={SECRET}\n[other]\n");
     fs::write(root.path().join(".aws/credentials"), shared).unwrap();
     bare("list").env("HOME", root.path()).run().expect(0);
-    let run = bare("list").env("CREDENTIALS_DIRECTORY", &folder).arg("--explain").run().expect(0);
+    let run = bare("list").env("CREDENTIALS_DIRECTORY", &folder).arg("--show-config").run().expect(0);
     assert!(!run.stdout.contains(SECRET) && run.stdout.contains("credential "), "{run:#?}");
 }
 
