@@ -44,7 +44,7 @@ fn origin_precedence(origin: &Origin) -> u8 {
         Origin::Flag(_) => 5,
         Origin::Env(_) => 4,
         Origin::Credential(_) => 3,
-        origin if origin.from_k3s() => 1,
+        origin if origin.is_from_k3s() => 1,
         _ => 2,
     }
 }

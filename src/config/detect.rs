@@ -146,8 +146,9 @@ mod tests {
         for (origin, kind, place) in [(flag, Kind::Usage, "flag"), (file, Kind::Config, "config.yaml:3")] {
             let e = chosen(&[], Some(("k0s", &origin))).unwrap_err();
             assert_eq!(kind_of(&e), kind);
-            let said = e.to_string();
-            assert!(said.contains("'k0s'") && said.contains(place) && said.contains("k3s or rke2"), "{said}");
+            let message = e.to_string();
+            let parts = ["'k0s'", place, "k3s or rke2"];
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
         }
     }
 }

@@ -102,7 +102,7 @@ fn values(s: &Settings) -> BTreeMap<&'static str, String> {
     let path = |path: &Path| format!("/{}", path.strip_prefix(&s.root).unwrap().display());
     let text = |id| s.merged.effective(id).map(|(text, _)| text.to_owned()).unwrap_or_default();
     let set = |id| match s.merged.effective(id) {
-        Some((text, origin)) if origin.from_k3s() => text.to_owned(),
+        Some((text, origin)) if origin.is_from_k3s() => text.to_owned(),
         _ => String::new(),
     };
     assert_eq!((&s.data_dir, &s.node_name), (&s.k3s.data_dir, &s.k3s.node_name), "ours are those of K3s");

@@ -59,7 +59,7 @@ impl Origin {
     }
 
     /// Whether the value is set in the configuration of K3s: a file, or the K3s service. Then the rules of K3s apply to it.
-    pub(crate) fn from_k3s(&self) -> bool {
+    pub(crate) fn is_from_k3s(&self) -> bool {
         match self {
             Origin::K3s(..)
             | Origin::Environment { .. }

@@ -557,7 +557,7 @@ mod tests {
     fn keys_of_a_bucket_in_the_k3s_service_are_those_of_k3s() {
         let unit = "[Service]\nEnvironment=AWS_ACCESS_KEY_ID=k3s\nExecStart=/k3s server --etcd-s3\n";
         let all = options(&[(UNIT, unit), (OUR_CONFIG, "s3-secret-key: x\n")], &[]).unwrap();
-        let from_k3s = |id| all.effective(id).unwrap().1.from_k3s();
+        let from_k3s = |id| all.effective(id).unwrap().1.is_from_k3s();
         assert!(
             from_k3s(OptionId::S3) && from_k3s(OptionId::S3AccessKey) && !from_k3s(OptionId::S3SecretKey)
         );

@@ -96,7 +96,7 @@ options! {
     DataDir "data-dir" { k3s: &["data-dir", "d"], k3s_env: &["K3S_DATA_DIR"], kind: ValueKind::Directory }
     NodeName "node-name" { k3s: &["node-name"], k3s_env: &["K3S_NODE_NAME"] }
     Dir "dir" { aliases: &["etcd-snapshot-dir"], k3s: &["etcd-snapshot-dir"], kind: ValueKind::Directory }
-    Name "name" { default: Some("on-demand") }
+    Name "name" { default: Some("manual") }
     Compress "snapshot-compress" { aliases: &["etcd-snapshot-compress"], k3s: &["etcd-snapshot-compress", "snapshot-compress"], default: Some("false"), kind: ValueKind::Bool }
     Method "method" { default: Some("auto") }
     StallTimeout "stall-timeout" { default: Some("30s"), kind: ValueKind::Duration }

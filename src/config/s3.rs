@@ -26,7 +26,7 @@ pub(super) fn is_enabled_here(merged: &Layer) -> bool {
 
 /// Settles what comes from variables alone. The variables of the K3s service count for the bucket of K3s and for no other one.
 pub(super) fn choose_environment(merged: &mut Layer, flags: &K3sFlags, home: Option<&str>) {
-    let is_of_k3s = merged.effective(OptionId::S3Bucket).is_some_and(|(_, origin)| origin.from_k3s());
+    let is_of_k3s = merged.effective(OptionId::S3Bucket).is_some_and(|(_, origin)| origin.is_from_k3s());
     for id in [
         OptionId::AwsSharedCredentialsFile,
         OptionId::AwsProfile,
@@ -36,7 +36,7 @@ pub(super) fn choose_environment(merged: &mut Layer, flags: &K3sFlags, home: Opt
         OptionId::HttpProxy,
         OptionId::NoProxy,
     ] {
-        if !is_of_k3s && merged.effective(id).is_some_and(|(_, origin)| origin.from_k3s()) {
+        if !is_of_k3s && merged.effective(id).is_some_and(|(_, origin)| origin.is_from_k3s()) {
             merged.remove(id);
         }
     }

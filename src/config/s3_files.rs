@@ -20,7 +20,7 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 /// of several values.
 fn ca_values(merged: &Layer) -> &[String] {
     let Some(entry) = merged.get(OptionId::S3EndpointCa) else { return &[] };
-    let first = if entry.origin.from_k3s() { entry.values.len().saturating_sub(1) } else { 0 };
+    let first = if entry.origin.is_from_k3s() { entry.values.len().saturating_sub(1) } else { 0 };
     entry.values.get(first..).unwrap_or_default()
 }
 

@@ -48,7 +48,7 @@ impl Layer {
     /// If the text is not such a number.
     pub(super) fn count(&self, id: OptionId) -> Result<Option<u32>> {
         let Some((text, origin)) = self.effective(id) else { return Ok(None) };
-        let number = match origin.from_k3s() {
+        let number = match origin.is_from_k3s() {
             true => go_int(text).map(|n| u32::try_from(n.max(0)).unwrap_or(u32::MAX)),
             false => text.parse().ok(),
         };
@@ -82,7 +82,7 @@ impl Layer {
             OptionId::DataDir | OptionId::TokenFile => K3sOpens::AtStart,
             _ => K3sOpens::Later,
         };
-        let from_k3s = self.effective(id).is_some_and(|(_, origin)| origin.from_k3s());
+        let from_k3s = self.effective(id).is_some_and(|(_, origin)| origin.is_from_k3s());
         rules.machine_path(Path::new(text), from_k3s.then_some(opens))
     }
 

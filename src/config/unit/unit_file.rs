@@ -277,8 +277,8 @@ mod tests {
     /// A root with these files; a text that begins with `->` is a link.
     fn root(files: &[(&str, &str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
-        for (folder, name, text) in files {
-            let path = in_root(root.path(), Path::new(folder)).join(name);
+        for (dir, name, text) in files {
+            let path = in_root(root.path(), Path::new(dir)).join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             match text.strip_prefix("->") {
                 Some(target) => symlink(target, path).unwrap(),
@@ -330,7 +330,7 @@ ExecStart=/usr/local/bin/k3s \\
     }
 
     #[test]
-    fn signs_before_the_program_and_its_other_name_are_no_arguments() {
+    fn prefixes_of_the_program_and_its_other_name_are_no_arguments() {
         for (text, want, verbatim) in [
             ("-/k3s server", "/k3s|server", false),
             ("@/k3s other server $A", "/k3s|server|$A", false),
@@ -344,14 +344,14 @@ ExecStart=/usr/local/bin/k3s \\
     }
 
     #[test]
-    fn folders_and_drop_ins_have_their_order() {
+    fn directories_and_drop_ins_have_their_order() {
         let start = |name: &str| format!("[Service]\nExecStart=/k3s server --node-name={name}\n");
         let again = |name: &str| format!("[Service]\nExecStart=\nExecStart=/k3s server --node-name={name}\n");
         let name = |files: &[(&str, &str, &str)], unit: &str| line(found(files, Some(unit)));
         let (a, b, c) = (start("a"), again("b"), again("c"));
         for (rule, files, unit, want) in [
             (
-                "an earlier folder hides a later",
+                "an earlier directory hides a later one",
                 vec![(ETC, "k.service", a.as_str()), (VENDOR, "k.service", &b)],
                 "k",
                 "a",
@@ -373,7 +373,7 @@ ExecStart=/usr/local/bin/k3s \\
                 "b",
             ),
             (
-                "one of the same name in an earlier folder hides",
+                "a drop-in in an earlier directory hides one of the same name",
                 vec![
                     (ETC, "k.service", &a),
                     (ETC, "k.service.d/1.conf", &c),
@@ -383,13 +383,13 @@ ExecStart=/usr/local/bin/k3s \\
                 "c",
             ),
             (
-                "one for all with that beginning",
+                "a drop-in for all units with that prefix",
                 vec![(ETC, "k3s-x.service", &a), (ETC, "k3s-.service.d/1.conf", &b)],
                 "k3s-x",
                 "b",
             ),
             (
-                "the particular one hides it",
+                "the more specific one hides it",
                 vec![
                     (ETC, "k3s-x.service", &a),
                     (ETC, "k3s-.service.d/1.conf", &b),
@@ -398,7 +398,12 @@ ExecStart=/usr/local/bin/k3s \\
                 "k3s-x",
                 "c",
             ),
-            ("one for all services", vec![(ETC, "k.service", &a), (ETC, "service.d/1.conf", &b)], "k", "b"),
+            (
+                "a drop-in for all services",
+                vec![(ETC, "k.service", &a), (ETC, "service.d/1.conf", &b)],
+                "k",
+                "b",
+            ),
             (
                 "a masked drop-in",
                 vec![
@@ -410,7 +415,7 @@ ExecStart=/usr/local/bin/k3s \\
                 "a",
             ),
             (
-                "another ending is no drop-in",
+                "a file with another suffix is no drop-in",
                 vec![(ETC, "k.service", &a), (ETC, "k.service.d/1.bak", &b)],
                 "k",
                 "a",
