@@ -129,6 +129,7 @@ codes! {
     ConfigUnreadable "config-unreadable" Config "A configuration file cannot be read."
     ConfigInvalid "config-invalid" Config "A configuration file has a wrong form or an unknown key."
     DataDirNotFound "data-dir-not-found" Config "The data directory is not that of a K3s server."
+    DataDirConflict "data-dir-conflict" Config "The data-dir of the settings is not the one that K3s uses."
     DistributionAmbiguous "distribution-ambiguous" Config "K3s and RKE2 are both installed."
     DistributionUnsupported "distribution-unsupported" Refused "This command does not support the distribution."
     LeavesRoot "leaves-root" Refused "A link leads out of --root."

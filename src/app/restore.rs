@@ -265,7 +265,7 @@ impl Place<'_> {
                 .hint("Restore on a server with etcd.")
                 .into());
         }
-        s.require_known_for_restore()?;
+        s.require_agreement_for_restore()?;
         datastore::may_be_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
         let resets = s.flags.persistent_reset_flags();
         if !resets.is_empty() {

@@ -11,18 +11,18 @@ use crate::error::{Code, Fault};
 
 /// The configuration of etcd, as far as it is used.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct EtcdConfig {
+pub(crate) struct EtcdConfig {
     /// The addresses for clients, loopback first; empty if the configuration has none.
-    pub client_urls: Vec<String>,
+    pub(crate) client_urls: Vec<String>,
     /// The directory of the database.
-    pub data_dir: Option<String>,
+    pub(crate) data_dir: Option<String>,
 }
 
 /// Reads `server/db/etcd/config`.
 ///
 /// # Errors
 /// If the text is not a mapping in YAML; the error has the place.
-pub fn parse(text: &str) -> Result<EtcdConfig, String> {
+pub(crate) fn parse(text: &str) -> Result<EtcdConfig, String> {
     let entries = yaml::parse(text)?;
     let values =
         |key: &str| entries.iter().find(|e| e.key == key).map(|e| e.value.flag_values()).unwrap_or_default();

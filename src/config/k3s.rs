@@ -34,24 +34,25 @@ pub(super) struct K3sConfig {
 
 /// What K3s itself uses. Compare it with the settings before files of K3s are changed.
 #[derive(Debug)]
-pub struct K3sSettings {
+#[allow(dead_code, reason = "a restore compares them, and prints them in its runbook")]
+pub(crate) struct K3sSettings {
     /// Its data-dir.
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// The main file of its configuration, which need not exist; drop-ins are in a directory of this name with `.d`.
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Its name as a node, and in the names of its snapshots.
-    pub node_name: String,
+    pub(crate) node_name: String,
     /// Its name as a server: the name of its etcd member is this, a dash and eight hexadecimal digits.
-    pub server_name: String,
+    pub(crate) server_name: String,
     /// The sub-command that its service runs, `server` or `agent`; `None` if that is not known.
-    pub command: Option<&'static str>,
+    pub(crate) command: Option<&'static str>,
     /// Values that K3s does not accept, so that it would not start, and flags that have no effect: one sentence each.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 /// Whether all flags of K3s are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum K3sFlagsState {
+pub(crate) enum K3sFlagsState {
     /// They are.
     Known,
     /// Some may be missing; the text is the reason.

@@ -6,27 +6,28 @@
 //! systemd; our environment; flags.
 //!
 //! ```text
-//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd -> settings -> show
+//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd -> settings -> show, agreement, machine_paths
 //! ```
 
+mod agreement;
 mod credentials;
 mod detect;
 mod endpoint;
-pub mod etcd;
+pub(crate) mod etcd;
 mod files;
-pub mod k3s;
+pub(crate) mod k3s;
 mod k3s_tests;
 pub mod layer;
 pub mod load;
 mod machine_paths;
 pub mod options;
 mod own_file;
-pub mod paths;
+pub(crate) mod paths;
 pub mod retention;
 mod s3;
 mod s3_files;
-pub mod settings;
-pub mod show;
+pub(crate) mod settings;
+pub(crate) mod show;
 pub mod unit;
-pub mod value;
+pub(crate) mod value;
 mod yaml;

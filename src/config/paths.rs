@@ -12,13 +12,13 @@ use anyhow::Result;
 use crate::error::{Code, Fault};
 
 /// Our configuration file; its drop-ins are in `config.yaml.d` next to it.
-pub const OUR_CONFIG: &str = "/etc/k3s-snapshot/config.yaml";
+pub(crate) const OUR_CONFIG: &str = "/etc/k3s-snapshot/config.yaml";
 
 /// The limit of links that follow one another, as in Linux.
 const MAX_SYMLINKS: usize = 40;
 
 /// A path of the machine as seen below a root. Links are not followed.
-pub fn in_root(root: &Path, path: &Path) -> PathBuf {
+pub(crate) fn in_root(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
@@ -27,7 +27,7 @@ pub fn in_root(root: &Path, path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// If more than 40 links follow one another.
-pub fn openable(root: &Path, path: &Path) -> Result<PathBuf> {
+pub(crate) fn openable(root: &Path, path: &Path) -> Result<PathBuf> {
     if root == Path::new("/") {
         return Ok(in_root(root, path));
     }

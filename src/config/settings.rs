@@ -15,67 +15,66 @@ use super::paths::{PathRules, openable};
 use super::unit::K3sFlags;
 use super::{etcd, retention, s3};
 use crate::distribution::{self, Distribution};
-use crate::error::{Code, Fault};
 use crate::model::method::Method;
 use crate::model::name::check_part;
 use crate::model::retention::{Location, Policies};
 use crate::model::s3_config::S3Config;
-pub use crate::model::secret::Secret;
+pub(crate) use crate::model::secret::Secret;
 use crate::model::warning::{Warning, WarningCode};
 
 /// The settings of a run. Paths are below `root` already.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `/`, or the directory given with `--root`.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// The distribution.
-    pub distribution: &'static Distribution,
+    pub(crate) distribution: &'static Distribution,
     /// The data-dir of K3s.
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// The snapshot directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Whether the snapshot directory is the default one of K3s, which may be created.
-    pub dir_is_default: bool,
+    pub(crate) dir_is_default: bool,
     /// The base of new names.
-    pub name: String,
+    pub(crate) name: String,
     /// The node in new names, and whose snapshots are those of this node.
-    pub node_name: String,
+    pub(crate) node_name: String,
     /// Whether to store a zip.
-    pub compress: bool,
+    pub(crate) compress: bool,
     /// How to take a snapshot.
-    pub method: Method,
+    pub(crate) method: Method,
     /// How long etcd may send nothing before the save gives up.
-    pub stall_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
     /// The addresses of etcd; empty if they are not set.
-    pub etcd_endpoints: Vec<String>,
+    pub(crate) etcd_endpoints: Vec<String>,
     /// The certificate authority of etcd.
-    pub etcd_cacert: PathBuf,
+    pub(crate) etcd_cacert: PathBuf,
     /// The client certificate for etcd.
-    pub etcd_cert: PathBuf,
+    pub(crate) etcd_cert: PathBuf,
     /// The key of the client certificate.
-    pub etcd_key: PathBuf,
+    pub(crate) etcd_key: PathBuf,
     /// How old the newest verified snapshot may be.
-    pub max_age: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
     /// Where manifests are stored.
-    pub state_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
     /// Where locks are stored.
-    pub run_dir: PathBuf,
+    pub(crate) run_dir: PathBuf,
     /// How long to wait for another run to end.
-    pub retry_lock: Option<Duration>,
+    pub(crate) retry_lock: Option<Duration>,
     /// The server token, if a configuration sets it.
-    pub token: Option<Secret>,
+    pub(crate) token: Option<Secret>,
     /// The file that holds the server token.
-    pub token_file: PathBuf,
+    pub(crate) token_file: PathBuf,
     /// Whether the file is set and not the default one.
-    pub token_file_is_named: bool,
+    pub(crate) token_file_is_named: bool,
     /// Whether the file is set for this program and not for K3s.
-    pub token_file_is_ours: bool,
+    pub(crate) token_file_is_ours: bool,
     /// The scheme of an external datastore; the rest of its URL may hold a password.
-    pub datastore_scheme: Option<String>,
+    pub(crate) datastore_scheme: Option<String>,
     /// The base of the scheduled snapshots of K3s.
-    pub scheduled_base: String,
+    pub(crate) scheduled_base: String,
     /// The time zone of hours, days, weeks, months and years in the retention policy.
-    pub timezone: TimeZone,
+    pub(crate) timezone: TimeZone,
     /// Whether the bucket is used.
     pub s3: bool,
     /// Whether the bucket is switched on for this program and not for K3s alone: only then it may be deleted from.
@@ -83,30 +82,30 @@ pub struct Settings {
     /// Whether pending uploads of earlier saves are sent after a new snapshot.
     pub s3_backlog: bool,
     /// The unit of K3s: the one that is set, or found.
-    pub unit: Option<String>,
+    pub(crate) unit: Option<String>,
     /// What K3s is started with.
-    pub flags: K3sFlags,
+    pub(crate) flags: K3sFlags,
     /// Whether all flags of K3s are known. If not, its defaults may stand for values that K3s has.
     pub k3s_flags: K3sFlagsState,
     /// What K3s itself uses.
-    pub k3s: K3sSettings,
+    pub(crate) k3s: K3sSettings,
     /// The port of the supervisor and the API server of K3s.
-    pub https_port: u16,
+    pub(crate) https_port: u16,
     /// Whether K3s is configured to start a cluster with embedded etcd.
-    pub cluster_init: bool,
+    pub(crate) cluster_init: bool,
     /// Whether K3s is configured to run no etcd on this server.
-    pub disable_etcd: bool,
+    pub(crate) disable_etcd: bool,
     /// Whether K3s is configured to make no scheduled snapshots.
-    pub disable_snapshots: bool,
+    pub(crate) disable_snapshots: bool,
     /// The snapshot schedule of K3s, if it is set.
-    pub schedule: Option<String>,
+    pub(crate) schedule: Option<String>,
     /// Where K3s writes its kubeconfig.
-    pub write_kubeconfig: PathBuf,
+    pub(crate) write_kubeconfig: PathBuf,
     /// What an operator should know of the configuration.
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
     pub(super) merged: Layer,
     /// All numbers of the retention, including those that others replace.
-    raw_options: Layer,
+    pub(super) raw_options: Layer,
     pub(super) paths: PathRules,
     /// The main file of the configuration of K3s, as the machine has it.
     pub(super) k3s_config: PathBuf,
@@ -128,7 +127,7 @@ impl Settings {
     ///
     /// # Errors
     /// If a value cannot be used.
-    pub fn new(loaded: Loaded, over: Layer, root: &Path, host_name: &str) -> Result<Settings> {
+    pub(crate) fn new(loaded: Loaded, over: Layer, root: &Path, host_name: &str) -> Result<Settings> {
         let Loaded { options: mut merged, flags, distribution, k3s, home, mut warnings } = loaded;
         merged.override_with(over);
         s3::choose_environment(&mut merged, &flags, home.as_deref());
@@ -210,7 +209,7 @@ impl Settings {
     ///
     /// # Errors
     /// If a number is wrong, or a policy would keep nothing.
-    pub fn policies(&self, location: Location) -> Result<Policies> {
+    pub(crate) fn policies(&self, location: Location) -> Result<Policies> {
         retention::policies(&self.raw_options, &self.timezone, location)
     }
 
@@ -218,7 +217,7 @@ impl Settings {
     ///
     /// # Errors
     /// If one of them cannot be part of a name.
-    pub fn new_name(&self) -> Result<(&str, &str)> {
+    pub(crate) fn new_name(&self) -> Result<(&str, &str)> {
         for (id, value) in [(OptionId::Name, &self.name), (OptionId::NodeName, &self.node_name)] {
             check_part(value).map_err(|reason| self.merged.invalid_value(id, &reason))?;
         }
@@ -229,47 +228,12 @@ impl Settings {
     ///
     /// # Errors
     /// If an option of the bucket is missing or wrong, or a file cannot be read.
-    pub fn bucket(&self) -> Result<S3Config> {
+    pub(crate) fn bucket(&self) -> Result<S3Config> {
         s3::bucket(&self.merged, &self.paths, self.distribution)
     }
 
-    /// Fails if not all flags of K3s are known and one of them may decide what a prune deletes. `node_is_given` tells that the
-    /// command line names the node.
-    ///
-    /// # Errors
-    /// [`Code::K3sFlagsUnknown`], with the options to set so that the flags do not matter.
-    pub fn require_known_for_prune(&self, node_is_given: bool) -> Result<()> {
-        let decided = [
-            (OptionId::Dir.name(), self.is_set_here(OptionId::Dir)),
-            (OptionId::NodeName.name(), node_is_given || self.is_set_here(OptionId::NodeName)),
-            (OptionId::SnapshotRetention.name(), retention::is_set_here(&self.raw_options)),
-        ];
-        let missing: Vec<String> =
-            decided.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| format!("--{name}")).collect();
-        match missing.is_empty() {
-            true => Ok(()),
-            false => self
-                .require_known(&format!("Try again when they can be read, or set {}.", missing.join(", "))),
-        }
-    }
-
-    /// Fails if not all flags of K3s are known: a reset of K3s would run with others.
-    ///
-    /// # Errors
-    /// [`Code::K3sFlagsUnknown`].
-    pub fn require_known_for_restore(&self) -> Result<()> {
-        self.require_known(
-            "Start K3s by a unit whose ExecStart= runs it directly, or name the unit with --unit.",
-        )
-    }
-
-    fn require_known(&self, hint: &str) -> Result<()> {
-        let K3sFlagsState::Unknown(reason) = &self.k3s_flags else { return Ok(()) };
-        let message = format!("not all flags of {} are known: {reason}", self.distribution.name);
-        Err(Fault::new(Code::K3sFlagsUnknown, message).hint(hint).into())
-    }
-
-    fn is_set_here(&self, id: OptionId) -> bool {
+    /// Whether an option is set for this program.
+    pub(super) fn is_set_here(&self, id: OptionId) -> bool {
         self.merged.effective(id).is_some_and(|(_, origin)| origin.set_here())
     }
 }
@@ -374,7 +338,7 @@ mod tests {
     use super::*;
     use crate::config::load::{Environment, Selectors, load};
     use crate::config::paths::{OUR_CONFIG, in_root};
-    use crate::error::{Kind, code_of, hint_of, kind_of};
+    use crate::error::{Code, Kind, code_of, hint_of, kind_of};
     use crate::model::s3_config::Proxy;
     use crate::model::unit::UnitAnswer;
 
@@ -485,7 +449,12 @@ mod tests {
         let real = root.path().canonicalize().unwrap();
         assert_eq!((&s.data_dir, &s.k3s.data_dir), (&real.join("other"), &real.join("k3s")));
         assert_eq!((s.node_name.as_str(), s.k3s.node_name.as_str()), ("b", "a"));
-        assert_eq!((s.k3s.config, s.k3s.command), (real.join("k3s.yaml"), Some("server")));
+        assert_eq!((&s.k3s.config, s.k3s.command), (&real.join("k3s.yaml"), Some("server")));
+        assert_eq!(code_of(&s.require_agreement_for_restore().unwrap_err()), Code::DataDirConflict);
+        // A link to the same directory is no other one.
+        let root = machine(&[(UNIT, unit), ("/k3s/server/token", ""), ("/other", "->/k3s")]);
+        let s = settings_of(root.path(), &[], &flags).unwrap();
+        assert!(s.require_agreement_for_restore().is_ok());
     }
 
     #[test]
@@ -501,7 +470,7 @@ mod tests {
         assert!(["--dir", "--node-name", "--snapshot-retention"].iter().all(|o| hint.contains(o)), "{hint}");
         let ours = [(OptionId::Dir, "/d"), (OptionId::NodeName, "n"), (OptionId::KeepDaily, "7")];
         assert!(prune(&ours).is_ok());
-        let restore = settings_of(root.path(), &[], &ours).unwrap().require_known_for_restore();
+        let restore = settings_of(root.path(), &[], &ours).unwrap().require_agreement_for_restore();
         assert_eq!(code_of(&restore.unwrap_err()), Code::K3sFlagsUnknown);
         let s = settings_of(root.path(), &[], &[]).unwrap();
         assert!(

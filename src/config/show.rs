@@ -10,18 +10,18 @@ use super::settings::Settings;
 
 /// One line of `--show-config`.
 #[derive(Debug, Serialize)]
-pub struct ShownOption {
+pub(crate) struct ShownOption {
     /// The option.
-    pub option: String,
+    pub(crate) option: String,
     /// Its value as text; a secret is hidden.
-    pub value: String,
+    pub(crate) value: String,
     /// Where it is set.
-    pub origin: String,
+    pub(crate) origin: String,
 }
 
 impl Settings {
     /// Every option with its value in effect and its origin. Secrets are hidden.
-    pub fn show_config(&self) -> Vec<ShownOption> {
+    pub(crate) fn show_config(&self) -> Vec<ShownOption> {
         let of_bases = self.merged.bases().iter().flat_map(|(base, options)| {
             options.iter().map(move |(id, value)| ShownOption {
                 option: format!("{}.{base}.{}", retention::OF_BASES, id.name()),

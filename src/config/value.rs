@@ -137,7 +137,7 @@ pub(super) fn parse_port(text: &str) -> Option<u16> {
 
 /// A duration: those of Go (`1h30m`), and days and weeks in addition. A day has 24 hours. `None` for zero, for a negative
 /// duration and for months and years, whose length varies.
-pub fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let span: jiff::Span = text.parse().ok()?;
     let relative = jiff::SpanRelativeTo::days_are_24_hours();
     Duration::try_from(span.to_duration(relative).ok()?).ok().filter(|d| !d.is_zero())

@@ -56,39 +56,39 @@ const SANDBOX_HIDDEN: [Hidden; 2] = [
 
 /// A file that a service reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadPath {
+pub(crate) struct ReadPath {
     /// The path that the settings have.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The path with its links followed.
-    pub target: PathBuf,
+    pub(crate) target: PathBuf,
 }
 
 /// The paths that a service uses. Links are followed.
 #[derive(Debug, Default)]
-pub struct HostPaths {
+pub(crate) struct HostPaths {
     /// The directory of the database of etcd and, by default, of the snapshots.
-    pub db: PathBuf,
+    pub(crate) db: PathBuf,
     /// The snapshot directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The directory next to the snapshot directory in which K3s keeps the metadata of snapshots.
-    pub metadata: PathBuf,
+    pub(crate) metadata: PathBuf,
     /// Directories of ours that are written to and are not the default ones.
-    pub written: Vec<PathBuf>,
+    pub(crate) written: Vec<PathBuf>,
     /// Files and directories that are only read.
-    pub read: Vec<ReadPath>,
+    pub(crate) read: Vec<ReadPath>,
 }
 
 /// One of our services.
 #[derive(Debug, Clone, Copy)]
-pub struct Service {
+pub(crate) struct Service {
     /// The name of its unit.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// Whether it writes to the snapshot directory.
-    pub writes_snapshots: bool,
+    pub(crate) writes_snapshots: bool,
 }
 
 /// Our services that run in a sandbox.
-pub const SERVICES: [Service; 3] = [
+pub(crate) const SERVICES: [Service; 3] = [
     Service { unit: "k3s-snapshot-save.service", writes_snapshots: true },
     Service { unit: "k3s-snapshot-prune.service", writes_snapshots: true },
     Service { unit: "k3s-snapshot-verify.service", writes_snapshots: false },
@@ -97,10 +97,10 @@ pub const SERVICES: [Service; 3] = [
 const TIMERS: [&str; 2] = ["k3s-snapshot-save.timer", "k3s-snapshot-prune.timer"];
 
 /// A drop-in: its path below the directory of a generator, and its text.
-pub type DropIn = (PathBuf, String);
+pub(crate) type DropIn = (PathBuf, String);
 
 /// The drop-in of a service; `None` if the unit as shipped fits. `default_db_dir` is the directory that the shipped units name.
-pub fn for_service(service: Service, paths: &HostPaths, default_db_dir: &Path) -> Option<DropIn> {
+pub(crate) fn for_service(service: Service, paths: &HostPaths, default_db_dir: &Path) -> Option<DropIn> {
     let mut lines = Vec::new();
     if service.writes_snapshots {
         let dirs = covering_paths(&paths.db, &paths.dir, &paths.metadata);
@@ -118,7 +118,11 @@ pub fn for_service(service: Service, paths: &HostPaths, default_db_dir: &Path) -
 
 /// The drop-ins of the timers for the schedule of K3s, and why the schedule cannot be followed. `origin` is where the schedule
 /// is set, `is_zone` whether systemd knows a time zone.
-pub fn for_timers(cron: &str, origin: &str, is_zone: &dyn Fn(&str) -> bool) -> (Vec<DropIn>, Option<String>) {
+pub(crate) fn for_timers(
+    cron: &str,
+    origin: &str,
+    is_zone: &dyn Fn(&str) -> bool,
+) -> (Vec<DropIn>, Option<String>) {
     let shown =
         format!("etcd-snapshot-schedule-cron of K3s, '{}' ({})", cron.escape_debug(), origin.escape_debug());
     match calendar::from_cron(cron, is_zone) {

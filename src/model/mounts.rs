@@ -48,13 +48,13 @@ const LOCAL: &[&str] = &[
 
 /// The mount points whose file system may not answer.
 #[derive(Debug, Default)]
-pub struct Mounts {
+pub(crate) struct Mounts {
     may_block: Vec<PathBuf>,
 }
 
 impl Mounts {
     /// Reads the text of `mountinfo`. The root file system is not counted: nothing works without it.
-    pub fn parse(mountinfo: &str) -> Mounts {
+    pub(crate) fn parse(mountinfo: &str) -> Mounts {
         let may_block = mountinfo.lines().filter_map(|line| {
             let (mount, source) = line.split_once(" - ")?;
             let kind = source.split(' ').next()?;
@@ -65,7 +65,7 @@ impl Mounts {
     }
 
     /// Whether a look at this path may block.
-    pub fn may_block(&self, path: &Path) -> bool {
+    pub(crate) fn may_block(&self, path: &Path) -> bool {
         self.may_block.iter().any(|point| path.starts_with(point))
     }
 }
