@@ -76,9 +76,8 @@ impl K3sConfig {
         for layer in [&mut variable_options, &mut own_options] {
             problems.extend(remove_unaccepted(layer, distribution));
         }
-        let is_on = |flag: &str| flags.last(flag).is_some_and(|(value, _)| parse_bool(value) == Some(true));
         let home = flags.variable("HOME");
-        let rootless = is_on("rootless");
+        let rootless = flags.is_on("rootless");
         let (default_dir, default_kubeconfig) = match rootless {
             true => (distribution::ROOTLESS_DATA_DIR, distribution::ROOTLESS_KUBECONFIG),
             false => (distribution.data_dir, distribution.kubeconfig),
@@ -91,7 +90,7 @@ impl K3sConfig {
                 layer.set(OptionId::DataDir, vec![text], origin);
             }
         }
-        let node_id = match is_on("with-node-id") {
+        let node_id = match flags.is_on("with-node-id") {
             true => {
                 let path = match rootless {
                     true => format!("{data_dir}/{}{}", distribution::AGENT, distribution::NODE_ID),

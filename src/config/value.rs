@@ -122,7 +122,7 @@ impl Layer {
 }
 
 /// A boolean as K3s reads it (`strconv.ParseBool` of Go), and the other words of YAML 1.1.
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
+pub(in crate::config) fn parse_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "yes" | "on" => Some(true),
         "0" | "f" | "false" | "no" | "off" => Some(false),

@@ -10,6 +10,7 @@ use super::environment::{self, CONFIG_FILE, Environment};
 use super::{argv, k3s_flags};
 use crate::config::layer::{Layer, OptionValue, Origin};
 use crate::config::options::{self, OPTIONS, OptionSpec};
+use crate::config::value::parse_bool;
 use crate::config::yaml::{YamlEntry, YamlValue};
 use crate::distribution::Distribution;
 use crate::model::unit::Definition;
@@ -260,6 +261,11 @@ impl K3sFlags {
             [&self.files, &self.arguments].into_iter().filter_map(|l| l.get(flag)).collect();
         let sources = if given.is_empty() { self.variables.get(flag).into_iter().collect() } else { given };
         sources.into_iter().flat_map(|entry| entry.values.iter().map(String::as_str)).collect()
+    }
+
+    /// Whether a switch is on, by the words for true that K3s accepts.
+    pub(crate) fn is_on(&self, flag: &str) -> bool {
+        self.last(flag).is_some_and(|(value, _)| parse_bool(value) == Some(true))
     }
 
     /// The value of a flag that takes one: the last one counts. `None` if the flag is not set, or set to an empty text.
