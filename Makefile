@@ -6,13 +6,13 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release install deb rpm demo test test-long lint audit bench
+.PHONY: help setup build release install deb rpm demo test test-long test-k3s lint audit bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what build and tests need (packages on Debian as root, and an etcd into target/)
-	@tests/setup
+	@scripts/setup
 
 build: setup ## build the programs for development, into target/debug
 	cargo build --locked
@@ -31,8 +31,8 @@ deb: release ## build the package for Debian and its kin, into target/deb
 rpm: release ## build the package for Fedora and its kin, into target/rpm
 	packaging/rpm/build
 
-demo: build ## save, list and verify against a real etcd, and see a damaged snapshot refused
-	tests/demo
+demo: build ## save, list, verify and restore with a real etcd, and find a damaged snapshot
+	scripts/demo
 
 test: lint ## run the checks and all tests; what cannot run here says so
 	cargo test --locked
@@ -40,9 +40,13 @@ test: lint ## run the checks and all tests; what cannot run here says so
 test-long: lint ## the same, with the tests that take minutes
 	LONG=1 cargo test --locked
 
-lint: setup ## check the format, and clippy without a warning
+test-k3s: build ## run restores with a real K3s in booted hosts, as root: K3S=/path/to/k3s
+	tests/host/real/run "$(K3S)"
+
+lint: setup ## check the format, clippy without a warning, and the words of documents and messages
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --test it language::
 
 audit: ## check licences, sources, bans and advisories of the dependencies
 	@PATH="$(CURDIR)/target/tools/bin:$$PATH"; \
@@ -57,9 +61,9 @@ audit: ## check licences, sources, bans and advisories of the dependencies
 	fi
 
 bench: release ## measure the release build against the peers, pair by pair; BENCH="--pairs N --sizes MB,..."
-	cargo bench --locked --bench judge
+	cargo bench --locked --bench retention
 	cargo build --locked --example s3-server
-	tests/bench/run $(BENCH)
-	tests/bench/clone $(BENCH)
-	tests/bench/restore $(BENCH)
-	tests/bench/s3 $(BENCH)
+	benches/run $(BENCH)
+	benches/clone $(BENCH)
+	benches/restore $(BENCH)
+	benches/s3 $(BENCH)

@@ -135,6 +135,17 @@ pub const ETCD_FAILED: &str = "etcd-failed-";
 pub const RESET_FLAG: &str = "server/db/reset-flag";
 /// Below `server`: what K3s rewrites from the snapshot in a reset.
 pub const REWRITTEN: [&str; 5] = ["tls", "cred", "token", "agent-token", "node-token"];
+/// Below the data-dir: files that name the members of the cluster, which a reset of K3s removes.
+pub const LOAD_BALANCERS: [&str; 2] =
+    ["agent/etc/k3s-agent-load-balancer.json", "agent/etc/k3s-api-server-agent-load-balancer.json"];
+/// Below the data-dir: the programs that K3s unpacks from itself.
+pub const PROGRAMS: &str = "data";
+/// Where a running K3s keeps its sockets.
+pub const RUNTIME: &str = "/run/k3s";
+/// The directory of the configuration and the kubeconfig of K3s.
+pub const CONFIG_DIR: &str = "/etc/rancher/k3s";
+/// In the directory of the server: certificates that a reset of K3s has set aside, before the seconds.
+pub const TLS_OLD: &str = "tls-";
 /// The unit of K3s on an agent.
 pub const AGENT_UNIT: &str = "k3s-agent.service";
 /// Below the directory of etcd: what K3s rewrites in a reset.

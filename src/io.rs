@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reading at a position: what the verification reads through, whatever holds the bytes. Never writes.
+//! Reading at a position, wherever the bytes are stored. Never writes.
 
 use std::io;
 
-/// Random access to the bytes of a snapshot: a file, bytes in memory, later an object in a bucket.
+/// Random access to the bytes of a snapshot: a file, an object in a bucket, bytes in memory.
 pub trait ReadAt: Send + Sync {
-    /// How many bytes there are.
+    /// The number of bytes.
     fn size(&self) -> u64;
 
-    /// Fills `buf` from `offset`. An [`io::ErrorKind::UnexpectedEof`] where there are too few bytes.
+    /// Fills `buf` from `offset`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if there are too few bytes; other kinds if they cannot be read.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// These bytes are read next: whoever can have them at hand by then may begin now. Only ever a hint.
+    /// These bytes are read next. A hint: an implementation may start to read them.
     fn will_need(&self, _offset: u64, _len: u64) {}
 }
 

@@ -6,7 +6,8 @@
 //! ```text
 //! bin -> app -> cli, config, commands -> model, inspect, and the traits of source, store, host, output
 //!               adapters that implement them: source/etcd, store/local, store/s3, host/*, output/*
-//! below all:    io, distribution, error
+//! etcd_files:   changes etcd's files at rest; above inspect alone
+//! below all:    io, http, util, distribution, error
 //! ```
 //!
 //! `model` and `inspect` are pure. `app` alone names concrete adapters. CONTRIBUTING.md says where a change goes.
@@ -18,7 +19,9 @@ pub mod commands;
 pub mod config;
 pub mod distribution;
 pub mod error;
+pub mod etcd_files;
 pub mod host;
+mod http;
 pub mod inspect;
 pub mod io;
 pub mod model;

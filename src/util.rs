@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Small helpers that every layer may use.
 
+/// Seconds by which two clocks may differ. More than that is treated as a wrong clock.
+pub(crate) const MAX_CLOCK_SKEW: u64 = 300;
+
+/// Seconds of a day.
+pub(crate) const DAY: u64 = 86_400;
+
 /// Bytes as lower-case hex digits.
 pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()

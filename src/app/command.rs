@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use crate::cli::Common;
-use crate::distribution::Distribution;
+use crate::host::Progress;
 use crate::model::command;
 use crate::model::report::Report;
 use crate::output::render::Format;
@@ -26,8 +26,8 @@ pub(crate) trait Command: clap::CommandFactory + clap::FromArgMatches {
         false
     }
 
-    /// The only distribution that its arguments can mean, whatever is installed.
-    fn distribution(&self) -> Option<&'static Distribution> {
+    /// Runs it, if its arguments mean something that must work whatever the configuration is.
+    fn run_without_settings(&self, _: &dyn Progress, _: &mut Report) -> Option<Result<()>> {
         None
     }
 

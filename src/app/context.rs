@@ -18,9 +18,9 @@ use crate::model::report::Report;
 use crate::model::token;
 use crate::source::etcd::EtcdStream;
 use crate::source::reflink::ReflinkSource;
-use crate::store::RemoteStore;
 use crate::store::local::Local;
 use crate::store::s3::S3;
+use crate::store::{LocalStore, RemoteStore};
 
 /// The directory for large files that exist only during a run.
 const SCRATCH: &str = "/var/tmp";
@@ -49,7 +49,7 @@ impl Context<'_> {
         Local::new(dir, &self.settings.state_dir, false)
     }
 
-    /// The bucket. Data that must be verified before it is used is kept in an unnamed file meanwhile.
+    /// The bucket. Data that must be verified before it is used is kept in an unnamed file until then.
     ///
     /// # Errors
     /// If the settings of the bucket cannot be used.
@@ -58,7 +58,7 @@ impl Context<'_> {
         if let Some(why) = config.unreadable_for_k3s() {
             log::info!("{why}");
         }
-        S3::new(config, SCRATCH.into())
+        S3::new(config)
     }
 
     /// The bucket behind its trait.
@@ -69,12 +69,14 @@ impl Context<'_> {
         Ok(Box::new(self.bucket()?))
     }
 
-    /// An unnamed file for large data.
+    /// An unnamed file with room for this many bytes. It is in the snapshot directory only if no other place has room:
+    /// that is the disk of etcd.
     ///
     /// # Errors
     /// If it cannot be created.
-    pub(super) fn scratch(&self) -> Result<Draft> {
-        Draft::new(Path::new(SCRATCH))
+    pub(super) fn scratch(&self, size: u64) -> Result<Draft> {
+        let fits = |draft: Draft| draft.ensure_free_space(size).map(|()| draft);
+        Draft::new(Path::new(SCRATCH)).and_then(fits).or_else(|_| self.local_store().draft().and_then(fits))
     }
 
     /// Whether this machine has, or should have, snapshots of its own: a snapshot directory that was set or exists, or

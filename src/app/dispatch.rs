@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use super::command::Command;
-use super::{restore, run};
+use super::run;
 use crate::cli;
 use crate::error::Kind;
+use crate::host::aside;
 use crate::output::render;
 
 /// The name of the program, and the beginning of the names that link to it.
@@ -45,6 +46,7 @@ pub fn command_line() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Verified etcd snapshots for K3s: save, list, verify, prune, delete and restore")
         .after_help("Run 'k3s-snapshot COMMAND --help' for the options of a command. See k3s-snapshot(8).")
+        .propagate_version(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(false)
@@ -56,8 +58,8 @@ pub fn command_line() -> clap::Command {
 /// Runs the command that the arguments, or the name of the program, select.
 pub fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
-    // The process that is to become K3s starts as one of ours.
-    if let Some(code) = restore::exec_helper(&args) {
+    // The helper processes of a run of K3s aside are this program.
+    if let Some(code) = aside::exec_helper(&args) {
         return code;
     }
     if let Some(name) = args.first().and_then(|called| linked_command(called.as_ref())) {

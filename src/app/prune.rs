@@ -46,7 +46,7 @@ impl Command for cli::Prune {
         if !self.dry_run {
             s.require_known_for_prune(self.node.is_some())?;
         }
-        let policies = s.policies(Location::Folder)?;
+        let policies = s.policies(Location::Local)?;
         let selection = self.selection(cx, &policies)?;
         let token = cx.token_hash()?;
         let request = prune::Request {
@@ -57,7 +57,7 @@ impl Command for cli::Prune {
             token: token.as_deref(),
         };
         let open = || cx.open_remote();
-        let bucket_policies = s.s3.then(|| s.policies(Location::Bucket)).transpose()?;
+        let bucket_policies = s.s3.then(|| s.policies(Location::S3)).transpose()?;
         let bucket_selection = match s.s3_enabled_here {
             true => selection.clone(),
             false => ours_alone(&selection),
@@ -93,7 +93,7 @@ impl cli::Prune {
             all: self.all,
             all_nodes: self.all_nodes,
             scheduled: vec![s.scheduled_base.clone(), cx.distribution.scheduled_base.to_owned()],
-            told: None,
+            owners: None,
         })
     }
 }

@@ -89,25 +89,32 @@ fn log_outcome(report: &Report, settings_shown: bool) {
 fn run<C: Command>(command: &C, matches: &ArgMatches, now: u64, report: &mut Report) -> Result<bool> {
     let common = command.common();
     warn_about_secrets(matches, report);
-    let settings = load_settings(command, matches)?;
-    settings.warnings.iter().for_each(|warning| report.warn(warning.code, warning.message.as_str()));
-    if common.show_config {
-        print_settings(&settings, common.report).context("printing the settings")?;
-        return Ok(true);
-    }
     let progress: Box<dyn Progress> = match (common.quiet, Status::new(), ProgressBar::new()) {
         (false, None, Some(bar)) => Box::new(bar),
         (_, Some(status), _) => Box::new(status),
         _ => Box::new(NoProgress),
     };
     let progress = StepRecorder::new(progress);
+    if let Some(result) = command.run_without_settings(&progress, report) {
+        return end(result, &progress, report);
+    }
+    let settings = load_settings(common, matches)?;
+    settings.warnings.iter().for_each(|warning| report.warn(warning.code, warning.message.as_str()));
+    if common.show_config {
+        print_settings(&settings, common.report).context("printing the settings")?;
+        return Ok(true);
+    }
     let s = &settings;
     let _lock = match command.locks() {
         true => Some(Lock::acquire(&s.run_dir, &s.data_dir, s.retry_lock.unwrap_or_default(), &progress)?),
         false => None,
     };
     let cx = Context { settings: s, distribution: s.distribution, now, progress: &progress };
-    let result = command.run(&cx, report);
+    end(command.run(&cx, report), &progress, report)
+}
+
+/// A run that failed reports its last step.
+fn end(result: Result<()>, progress: &StepRecorder, report: &mut Report) -> Result<bool> {
     if result.is_err() || report.error.is_some() {
         report.step = progress.last();
     }
@@ -115,19 +122,10 @@ fn run<C: Command>(command: &C, matches: &ArgMatches, now: u64, report: &mut Rep
 }
 
 /// The settings in effect: files, the K3s service, environment and command line.
-fn load_settings<C: Command>(command: &C, matches: &ArgMatches) -> Result<Settings> {
-    let common = command.common();
+fn load_settings(common: &Common, matches: &ArgMatches) -> Result<Settings> {
     let root = root_of(common)?;
     let env = environment()?;
-    let mut over = options_set(matches)?;
-    if let Some(distribution) = command.distribution().filter(|_| over.get(OptionId::Distribution).is_none())
-    {
-        over.set(
-            OptionId::Distribution,
-            vec![distribution.word.to_owned()],
-            Origin::Derived("the command".to_owned()),
-        );
-    }
+    let over = options_set(matches)?;
     let selectors = Selectors {
         config: common.config.as_deref(),
         unit: over.effective(OptionId::Unit).map(|(name, _)| name),
@@ -166,7 +164,7 @@ fn environment() -> Result<Environment> {
 /// Every option that was given on the command line and is a setting, whatever the command.
 fn options_set(matches: &ArgMatches) -> Result<Layer> {
     let mut flags = Layer::default();
-    for option in OPTIONS.iter().filter(|k| k.is_ours) {
+    for option in OPTIONS.iter().filter(|option| option.is_ours) {
         let id = option.name.replace('-', "_");
         if !is_given(matches, &id) {
             continue;

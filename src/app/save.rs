@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Builds a save from the settings.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::command::Command;
 use super::context::Context;
+use super::restore::STATE_DIR;
 use crate::cli::{self, Common};
 use crate::commands;
+use crate::commands::rejoined::warn_about_missing_servers;
+use crate::host::server_files::load_last_restore;
 use crate::model::command;
 use crate::model::method::Method;
 use crate::model::report::Report;
@@ -42,6 +47,9 @@ impl Command for cli::Save {
             Method::Stream => &[&stream],
         };
         let token = cx.token_hash()?;
+        // It is about the etcd of this machine.
+        let is_local = s.etcd_endpoints.is_empty() && s.root == Path::new("/");
+        let last_restore = if is_local { load_last_restore(Path::new(STATE_DIR)) } else { None };
         let (base, node) = s.new_name()?;
         let open = || cx.open_remote();
         let bucket = commands::upload::Bucket { open: &open, backlog: s.s3_backlog && !self.no_backlog };
@@ -51,11 +59,15 @@ impl Command for cli::Save {
             now: cx.now,
             compress: s.compress,
             bases_of_k3s: &[&s.scheduled_base, ON_DEMAND],
-            restored_to: None,
+            last_restore: last_restore.as_ref(),
             token: token.as_deref(),
             bucket: s.s3.then_some(bucket),
         };
-        commands::save::run(&request, sources, &cx.local_store(), cx.progress, report)
+        commands::save::run(&request, sources, &cx.local_store(), cx.progress, report)?;
+        if let Some(last) = last_restore.filter(|last| !last.missing.is_empty()) {
+            warn_about_missing_servers(Path::new(STATE_DIR), last, &cx.etcd()?, report);
+        }
+        Ok(())
     }
 }
 

@@ -33,7 +33,8 @@ impl Command for cli::Verify {
         // Only if this command line sets it: a bucket in the configuration of K3s is for save and list.
         let bucket = if s.s3 && self.s3.s3.is_some() { Some(cx.bucket()?) } else { None };
         // A path needs no K3s on this machine, and neither does a bucket.
-        if bucket.is_none() && !(self.snapshots.iter().all(|t| t.contains('/')) && !self.all) {
+        let in_directory = self.all || self.snapshots.iter().any(|target| !target.contains('/'));
+        if bucket.is_none() && in_directory {
             cx.require_local_store()?;
         }
         let token = cx.token_hash()?;
@@ -47,7 +48,7 @@ impl Command for cli::Verify {
             token: token.as_deref(),
             store: bucket.as_ref().map_or(&local as &dyn Store, |b| b),
             open_dir: &|dir| Box::new(cx.store_of(dir)),
-            scratch: &|| cx.scratch(),
+            scratch: &|size| cx.scratch(size),
         };
         commands::verify::run(&request, cx.progress, report)
     }

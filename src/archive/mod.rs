@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a snapshot is stored other than plain. Another codec is another file here and a suffix in `model/name.rs`.
+//! Forms in which a snapshot is stored other than plain. Another one is another file here and a suffix in `model/name.rs`.
 
+mod packed;
 pub mod zip;
+
+pub(crate) use packed::packed_with;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! K3s's compressed snapshots: a zip with one deflated entry, named as the snapshot without `.zip`.
+//! Compressed snapshots as K3s makes them: a zip with one deflated entry that has the name of the snapshot without `.zip`.
 //!
-//! Packing and unpacking stream; neither holds a file in memory. What comes out of an archive is bounded.
+//! Packing and unpacking stream; neither holds a file in memory. The output of an archive is bounded.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -13,10 +13,14 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 use crate::host::Progress;
 use crate::io::ReadAt;
 
+/// Bytes of one read.
 const CHUNK: usize = 256 * 1024;
 
-/// Writes `plain` as the one entry `name` of a zip. `at` is the entry's time, seconds since the epoch.
-pub fn pack(
+/// Writes `plain` as the only entry `name` of a zip. `at` is the time of the entry in seconds since the epoch.
+///
+/// # Errors
+/// If `plain` cannot be read or `out` cannot be written.
+pub(crate) fn pack(
     plain: &dyn ReadAt,
     name: &str,
     at: u64,
@@ -29,7 +33,7 @@ pub fn pack(
         .last_modified_time(dos_time(at))
         .unix_permissions(0o600)
         .large_file(plain.size() >= u64::from(u32::MAX));
-    zip.start_file(name, options).context("starting the zip")?;
+    zip.start_file(name, options).context("writing the zip")?;
     let mut reader = Cursor { data: plain, at: 0 };
     let mut buf = vec![0; CHUNK];
     loop {
@@ -40,24 +44,25 @@ pub fn pack(
         zip.write_all(buf.get(..n).unwrap_or_default()).context("writing the zip")?;
         progress.advance(n as u64);
     }
-    zip.finish().context("ending the zip")?;
+    zip.finish().context("writing the zip")?;
     Ok(())
 }
 
-/// Why a zip is not a compressed snapshot: damage, told apart from an error of the machine.
+/// What a zip contains. Damage of the zip is not an error.
 #[derive(Debug)]
-pub enum Unpacked {
-    /// All bytes are out and their checksum held; the entry's name.
+pub(crate) enum Unpacked {
+    /// Everything was unpacked and its checksum is right; the name of the entry. The name may be any: a renamed zip is still
+    /// whole.
     Whole(String),
-    /// The archive is damaged, or not one that K3s would restore. In words.
+    /// The archive is corrupt, or not one that K3s would restore, and why.
     Damaged(String),
 }
 
-/// Whether the bytes begin like a zip.
+/// Whether the bytes start with the magic number of a zip.
 ///
 /// # Errors
 /// If they cannot be read.
-pub fn is_zip(data: &dyn ReadAt) -> Result<bool> {
+pub(crate) fn is_zip(data: &dyn ReadAt) -> Result<bool> {
     let mut head = [0u8; 4];
     if data.size() < 4 {
         return Ok(false);
@@ -66,31 +71,35 @@ pub fn is_zip(data: &dyn ReadAt) -> Result<bool> {
     Ok(&head == b"PK\x03\x04")
 }
 
-/// The size that the one entry claims to unpack to; `None` where there is none.
-pub fn claimed_size(stored: &dyn ReadAt) -> Option<u64> {
+/// The size in bytes that the entry claims to unpack to; `None` if there is no entry.
+pub(crate) fn claimed_size(stored: &dyn ReadAt) -> Option<u64> {
     let mut archive = ZipArchive::new(Cursor { data: stored, at: 0 }).ok()?;
     Some(archive.by_index_raw(0).ok()?.size())
 }
 
-/// Writes the one entry to `out`. `room` is told the size that the archive claims, before any byte.
-pub fn unpack(
+/// Writes the only entry to `out`. `ensure_space` is called once with the size that the archive claims, before any byte is
+/// written.
+///
+/// # Errors
+/// If the bytes cannot be read, `out` cannot be written, or the error of `ensure_space`.
+pub(crate) fn unpack(
     stored: &dyn ReadAt,
-    room: &dyn Fn(u64) -> Result<()>,
+    ensure_space: &dyn Fn(u64) -> Result<()>,
     out: &mut dyn Write,
 ) -> Result<Unpacked> {
-    let damaged = |e: &dyn std::fmt::Display| Ok(Unpacked::Damaged(format!("the zip is damaged: {e}")));
+    let damaged = |e: &dyn std::fmt::Display| Ok(Unpacked::Damaged(format!("the zip is corrupt: {e}")));
     let mut archive = match ZipArchive::new(Cursor { data: stored, at: 0 }) {
         Ok(archive) => archive,
         Err(e) => return damaged(&e),
     };
-    // The archive's own count: the reader takes two entries of one name for one, K3s unpacks both.
+    // The count in the archive: the library merges two entries of the same name, K3s unpacks both.
     let entries = entries(stored)?.unwrap_or(archive.len() as u64);
     if entries != 1 {
-        return Ok(Unpacked::Damaged(format!("the zip holds {entries} entries; a snapshot is one")));
+        return Ok(Unpacked::Damaged(format!("the zip has {entries} entries instead of one")));
     }
     let mut entry = match archive.by_index(0) {
         Ok(entry) if entry.is_file() => entry,
-        Ok(_) => return Ok(Unpacked::Damaged("the zip's entry is not a file".to_owned())),
+        Ok(_) => return Ok(Unpacked::Damaged("the entry of the zip is not a file".to_owned())),
         Err(e @ (ZipError::UnsupportedArchive(_) | ZipError::InvalidPassword)) => {
             return Ok(Unpacked::Damaged(format!("not a zip that K3s can restore: {e}")));
         }
@@ -101,7 +110,7 @@ pub fn unpack(
         Err(e) => return damaged(&e),
     };
     let size = entry.size();
-    room(size)?;
+    ensure_space(size)?;
     let mut buf = vec![0; CHUNK];
     let mut left = size;
     loop {
@@ -112,18 +121,18 @@ pub fn unpack(
             Err(e) => return damaged(&e),
         };
         if n > left {
-            return Ok(Unpacked::Damaged(format!("the zip holds more than the {size} bytes it claims")));
+            return Ok(Unpacked::Damaged(format!("the zip has more than the {size} bytes that it claims")));
         }
         left -= n;
         out.write_all(buf.get(..n as usize).unwrap_or_default()).context("writing the unpacked snapshot")?;
     }
     if left > 0 {
-        return Ok(Unpacked::Damaged(format!("the zip holds {left} bytes less than it claims")));
+        return Ok(Unpacked::Damaged(format!("the zip has {left} bytes less than it claims")));
     }
     Ok(Unpacked::Whole(name))
 }
 
-/// How many entries the end record of a zip counts; `None` where it is not found or refers to a larger one.
+/// The number of entries in the end record of a zip; `None` if there is no end record, or if it refers to a zip64 record.
 fn entries(stored: &dyn ReadAt) -> Result<Option<u64>> {
     let len = stored.size().min(22 + 65_535);
     let mut tail = vec![0; usize::try_from(len).unwrap_or(0)];
@@ -155,7 +164,7 @@ fn dos_time(at: u64) -> DateTime {
         .unwrap_or_default()
 }
 
-/// A cursor over bytes read by position.
+/// A cursor over bytes that are read by position.
 struct Cursor<'a> {
     data: &'a dyn ReadAt,
     at: u64,
@@ -191,57 +200,45 @@ mod tests {
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
         let mut out = io::Cursor::new(Vec::new());
-        pack(&Bytes(bytes.to_vec()), "on-demand-n-5", 1795335110, &mut out, &NoProgress).unwrap();
+        pack(&bytes, "on-demand-n-5", 1795335110, &mut out, &NoProgress).unwrap();
         out.into_inner()
     }
 
-    struct Bytes(Vec<u8>);
-
-    impl ReadAt for Bytes {
-        fn size(&self) -> u64 {
-            self.0.len() as u64
-        }
-
-        fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-            self.0.as_slice().read_exact_at(buf, offset)
-        }
-    }
-
     #[test]
-    fn what_goes_in_comes_out() {
+    fn packed_bytes_are_unpacked_unchanged() {
         let bytes: Vec<u8> = (0..700_000u32).map(|i| (i / 3) as u8).collect();
         let mut out = Vec::new();
-        let got = unpack(&Bytes(packed(&bytes)), &|_| Ok(()), &mut out).unwrap();
+        let got = unpack(&&packed(&bytes)[..], &|_| Ok(()), &mut out).unwrap();
         assert!(matches!(got, Unpacked::Whole(name) if name == "on-demand-n-5"));
         assert_eq!(out, bytes);
     }
 
     #[test]
-    fn every_cut_and_every_flip_is_found_or_harmless() {
+    fn cuts_are_found_and_flips_are_found_or_change_nothing() {
         let bytes: Vec<u8> = (0..5_000u32).map(|i| (i / 7) as u8).collect();
         let whole = packed(&bytes);
         for cut in 0..whole.len() {
-            let got = unpack(&Bytes(whole[..cut].to_vec()), &|_| Ok(()), &mut Vec::new()).unwrap();
+            let got = unpack(&&whole[..cut], &|_| Ok(()), &mut Vec::new()).unwrap();
             assert!(matches!(got, Unpacked::Damaged(_)), "cut to {cut}");
         }
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1 << (at % 8);
             let mut out = Vec::new();
-            if let Ok(Unpacked::Whole(_)) = unpack(&Bytes(flipped), &|_| Ok(()), &mut out) {
-                assert_eq!(out, bytes, "flip at {at} changed the content unnoticed");
+            if let Ok(Unpacked::Whole(_)) = unpack(&&flipped[..], &|_| Ok(()), &mut out) {
+                assert_eq!(out, bytes, "the flip at {at} was not found");
             }
         }
     }
 
     #[test]
-    fn an_archive_of_several_files_is_not_a_snapshot() {
+    fn a_zip_of_several_files_is_damaged() {
         let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
         for name in ["a", "b"] {
             zip.start_file(name, SimpleFileOptions::default()).unwrap();
         }
         let bytes = zip.finish().unwrap().into_inner();
-        let got = unpack(&Bytes(bytes), &|_| Ok(()), &mut Vec::new()).unwrap();
-        assert!(matches!(got, Unpacked::Damaged(why) if why.contains("2 entries")));
+        let got = unpack(&&bytes[..], &|_| Ok(()), &mut Vec::new()).unwrap();
+        assert!(matches!(got, Unpacked::Damaged(_)));
     }
 }

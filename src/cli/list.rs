@@ -4,7 +4,8 @@
 
 use clap::{Parser, ValueEnum};
 
-use super::{Common, S3};
+use super::common::Common;
+use super::s3::S3;
 
 /// Values of `list -o`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,7 +28,7 @@ pub enum Output {
 Examples:
   k3s-snapshot list                     a table, oldest first
   k3s-snapshot list -o json             for programs
-  k3s-snapshot list --max-age 25h       exit 1 if the newest verified snapshot is older than 25 hours
+  k3s-snapshot list --max-age 25h       exit 1 if the newest verified snapshot is older
 
 Exit codes: 0 done; 1 too old; 2 usage; 77 refused; 78 configuration. See k3s-snapshot-list(8).")]
 pub struct List {

@@ -4,7 +4,8 @@
 
 use clap::{ArgAction, Parser};
 
-use super::{Common, S3};
+use super::common::Common;
+use super::s3::S3;
 
 /// Apply the retention policy: delete snapshots that no rule keeps
 ///
@@ -17,7 +18,7 @@ use super::{Common, S3};
 Examples:
   k3s-snapshot prune --dry-run                        show what would be deleted, and why
   k3s-snapshot prune                                  keep 5, or as configured in K3s
-  k3s-snapshot prune --keep-daily 7 --keep-weekly 4   keep one per day for 7 days and one per week for 4
+  k3s-snapshot prune --keep-daily 7 --keep-weekly 4   keep 7 daily and 4 weekly snapshots
   k3s-snapshot prune --name etcd-snapshot             prune the scheduled snapshots of K3s
   k3s-snapshot prune --s3 --s3-retention 30           prune the directory, and keep 30 in the bucket
 

@@ -4,13 +4,14 @@
 
 use clap::Parser;
 
-use super::{Common, S3};
+use super::common::Common;
+use super::s3::S3;
 
 /// Restore K3s from a snapshot, with automatic rollback
 ///
-/// The snapshot is verified and every precondition is checked while K3s still runs. Then K3s is stopped, creates a new
-/// database from the snapshot by its own cluster reset, and is started on it. If a step fails before K3s serves the data of
-/// the snapshot, the previous state is restored.
+/// The snapshot is verified and K3s makes a new database from it in a directory of its own, while K3s still serves. Then K3s
+/// is stopped, the databases are exchanged by renaming, and K3s is started. If K3s does not serve the data of the snapshot,
+/// the exchange is reversed.
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Examples:
@@ -20,11 +21,11 @@ Examples:
   k3s-snapshot restore --before '2026-11-22 08:00' latest    the newest one before that time
   k3s-snapshot restore --s3 --s3-bucket backups latest       from the bucket too
   k3s-snapshot restore --recover                             finish an interrupted restore
-  k3s-snapshot restore --rejoin                              on the other servers, after the restore
+  k3s-snapshot restore --rejoin --server URL                 on the other servers, after the restore
   k3s-snapshot restore --cluster-reset                       the quorum is lost for good
   systemctl start k3s-snapshot-restore@$(systemd-escape manual-server-1-1795339215)
 
-Exit codes: 0 restored; 1 failed, nothing was touched; 2 usage; 4 no such snapshot; 10 rolled back;
+Exit codes: 0 restored; 1 failed, nothing was changed; 2 usage; 4 no such snapshot; 10 rolled back;
 11 restored, but K3s is not ready; 12 the rollback failed too, the start of K3s is blocked; 65 the
 snapshot is corrupt; 75 another run holds the lock, or an interrupted one was finished instead;
 77 refused; 78 configuration. See k3s-snapshot-restore(8).")]
@@ -47,9 +48,18 @@ pub struct Restore {
     /// Do not save the current state first
     #[arg(long)]
     pub no_safety_snapshot: bool,
-    /// Proceed even if another server answers
+    /// Proceed even if another server answers, or cannot be asked
     #[arg(long)]
     pub assume_others_stopped: bool,
+    /// Leave the revisions as they are in the snapshot; clients of other machines can then miss changes for hours
+    #[arg(long)]
+    pub keep_revisions: bool,
+    /// Start K3s aside on the new database first; fail if there is not enough memory [default: if memory allows]
+    #[arg(long, conflicts_with = "no_rehearse")]
+    pub rehearse: bool,
+    /// Do not start K3s aside first
+    #[arg(long)]
+    pub no_rehearse: bool,
     /// Time limit for K3s to become ready [default: 10m]
     #[arg(long, value_name = "DURATION")]
     pub ready_timeout: Option<String>,
@@ -65,9 +75,12 @@ pub struct Restore {
     /// Make the cluster one of this server alone, with the data that it has (the quorum is lost)
     #[arg(long, conflicts_with_all = ["snapshot", "before", "recover", "recover_files_only", "prune_old_databases", "rejoin"])]
     pub cluster_reset: bool,
-    /// Rejoin the cluster: set the local database aside and join the configured server
+    /// Rejoin the cluster: set the local database aside and join another server
     #[arg(long, conflicts_with_all = ["snapshot", "before", "recover", "recover_files_only", "prune_old_databases"])]
     pub rejoin: bool,
+    /// With --rejoin: the URL of the restored server [default: 'server' of the K3s configuration]
+    #[arg(long, value_name = "URL", requires = "rejoin")]
+    pub server: Option<String>,
     /// Delete databases left by earlier restores, keeping the newest KEEP of each kind
     #[arg(long, value_name = "KEEP", conflicts_with_all = ["snapshot", "before"])]
     pub prune_old_databases: Option<usize>,

@@ -4,7 +4,8 @@
 
 use clap::{ArgAction, Parser};
 
-use super::{Common, S3};
+use super::common::Common;
+use super::s3::S3;
 
 /// Save a verified snapshot of the etcd of K3s
 ///

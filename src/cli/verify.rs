@@ -4,7 +4,8 @@
 
 use clap::Parser;
 
-use super::{Common, S3};
+use super::common::Common;
+use super::s3::S3;
 
 /// Verify snapshots: read every byte and report what is wrong
 ///

@@ -168,7 +168,7 @@ fn compare_with_sent(reader: &dyn ReadAt, db_len: u64, sent: Digest) -> Result<D
 
 /// Hashes the database in the draft and appends the trailer.
 fn append_trailer(draft: &Draft, db_len: u64) -> Result<Digest> {
-    let digests = inspect::seal(&draft.reader()?, db_len, &mut |_| {})?;
+    let digests = inspect::hash_with_trailer(&draft.reader()?, db_len, &mut |_| {})?;
     draft
         .file()
         .write_all_at(&digests.database, db_len)

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, anyhow};
 
+use crate::archive::packed_with;
 use crate::host::Progress;
 use crate::inspect::{self, CheckResult, Digests, Finding};
 use crate::io::ReadAt;
@@ -49,8 +50,14 @@ pub(super) fn check_snapshot(data: &dyn ReadAt, quick: bool, progress: &dyn Prog
 }
 
 /// The finding that a file is not an etcd snapshot at all.
-pub(super) fn not_a_snapshot() -> FindingRecord {
-    FindingRecord::new("format", "not an etcd snapshot")
+pub(super) fn not_a_snapshot(data: &dyn ReadAt) -> FindingRecord {
+    packed(data).unwrap_or_else(|| FindingRecord::new("format", "not an etcd snapshot"))
+}
+
+/// The finding that a file is packed, for instance with gzip. It may contain a snapshot.
+pub(super) fn packed(data: &dyn ReadAt) -> Option<FindingRecord> {
+    let format = packed_with(data).ok()??;
+    Some(FindingRecord::new("format", format!("packed with {format}: unpack it first")))
 }
 
 fn record(finding: &Finding) -> FindingRecord {

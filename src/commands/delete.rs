@@ -11,7 +11,7 @@ use super::removal::{Deletion, LOCAL_DIR, delete_all, ensure_complete_listing};
 use crate::error::{Code, Fault};
 use crate::host::Progress;
 use crate::model::report::{Action, Report, Row};
-use crate::model::retention::{check_name, last_good};
+use crate::model::retention::{check_name, last_verified_lost};
 use crate::model::snapshot::{Listing, Snapshot, State};
 use crate::store::{RemoteStore, Store};
 
@@ -100,7 +100,7 @@ fn select(
     }
     ensure_names_exist(req, &all.iter().filter(|s| is_named(req, s)).collect::<Vec<_>>())?;
     let names: HashSet<&str> = req.names.iter().map(String::as_str).collect();
-    let last = last_good(&all, &names).into_iter().map(|s| s.location.clone()).collect();
+    let last = last_verified_lost(&all, &names).into_iter().map(|s| s.location.clone()).collect();
     Ok(Selected { all, local, last })
 }
 

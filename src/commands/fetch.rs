@@ -53,7 +53,7 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
     .with_context(|| format!("fetching '{}'", opened.snapshot.location.escape_debug()))?;
     let mut findings = found.checked.findings;
     if !found.is_snapshot {
-        findings = vec![not_a_snapshot()];
+        findings = vec![not_a_snapshot(&*opened.data)];
     }
     let recorded = opened.manifest.filter(|m| m.verified_at.is_some());
     if let Some(old) = recorded.as_ref().filter(|m| m.stored_sha256 != found.stored) {

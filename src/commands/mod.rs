@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod list;
 mod pending;
 pub mod prune;
+pub mod rejoined;
 mod removal;
 pub mod restore;
 pub mod save;

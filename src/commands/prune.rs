@@ -13,7 +13,7 @@ use super::removal::{Deletion, LOCAL_DIR, count, delete_all, ensure_complete_lis
 use super::upload::OpenRemote;
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
-use crate::model::retention::{Decision, Policies, PruneInput, Selection, judge};
+use crate::model::retention::{Decision, Policies, PruneInput, Selection, apply_policy};
 use crate::model::snapshot::{Leftover, Listing};
 use crate::model::warning::WarningCode;
 use crate::store::{LocalStore, RemoteStore, Store};
@@ -43,7 +43,7 @@ pub struct Local<'a> {
 
 /// The bucket, with its policies.
 pub struct Bucket<'a> {
-    /// Opens it. If that fails, the snapshot directory is pruned all the same.
+    /// Opens it. If that fails, the snapshot directory is pruned anyway.
     pub open: OpenRemote<'a>,
     /// Which snapshots are selected in it.
     pub selection: &'a Selection,
@@ -95,7 +95,7 @@ fn prune_bucket(
         list_bucket(bucket).context("listing the bucket; nothing was deleted there")?;
     let location = format!("'{}'", remote.url());
     ensure_complete_listing(&listing, &location)?;
-    let selection = Selection { told: Some(owners), ..bucket.selection.clone() };
+    let selection = Selection { owners: Some(owners), ..bucket.selection.clone() };
     let deletions = plan(req, &selection, &listing, &[], bucket.policies, report);
     if req.dry_run {
         log::info!("{} would be deleted from {location}", count(deletions.len()));
@@ -117,7 +117,7 @@ fn list_bucket(bucket: &Bucket) -> Result<(Box<dyn RemoteStore>, Listing, NodeOw
     let remote = (bucket.open)()?;
     let listing = remote.list()?;
     let mut owners = NodeOwners::new();
-    for (stem, file) in bucket.selection.asks(&listing.snapshots) {
+    for (stem, file) in bucket.selection.ambiguous_stems(&listing.snapshots) {
         if let Some(node) = remote.node_of(file)? {
             owners.insert(stem.to_owned(), node);
         }
@@ -134,11 +134,12 @@ fn plan(
     policies: &Policies,
     report: &mut Report,
 ) -> Vec<Deletion> {
-    let input = PruneInput { selection, policies, now: req.now, accept_drop: req.accept_drop };
-    let plan = judge(&listing.snapshots, leftovers, &input);
-    plan.warnings.iter().for_each(|text| report.warn(WarningCode::PolicyWarning, text));
+    let input =
+        PruneInput { selection, policies, cluster_id: None, now: req.now, accept_drop: req.accept_drop };
+    let plan = apply_policy(&listing.snapshots, leftovers, &input);
+    plan.warnings.iter().for_each(|w| report.warn(w.code, &w.message));
     let mut deletions = Vec::new();
-    for action in &plan.verdicts {
+    for action in &plan.actions {
         if matches!(action.decision, Decision::Remove(_)) {
             deletions.push(Deletion { row: report.snapshots.len(), file: action.snapshot.file.clone() });
         }
@@ -163,14 +164,13 @@ mod tests {
     use crate::error::Kind;
     use crate::error::{Code, code_of, kind_of};
     use crate::host::{Draft, NoProgress};
-    use crate::io::ReadAt;
     use crate::model::command::Command;
     use crate::model::name::SnapshotName;
     use crate::model::retention::Policy;
     use crate::model::snapshot::{Manifest, Snapshot, State};
-    use crate::store::{Opened, PublishedSnapshot};
+    use crate::store::{Opened, Owner, PublishedSnapshot, VerifiedFile};
 
-    /// Two snapshots, of a list that may be incomplete. Whoever deletes is wrong.
+    /// Two snapshots, of a list that may be incomplete. Any deletion is an error.
     struct Doubtful(bool, bool);
 
     impl Store for Doubtful {
@@ -184,6 +184,7 @@ mod tests {
                 state: State::Unverified,
                 manifest: None,
                 key_revisions: None,
+                cluster_id: None,
             };
             let snapshots = vec![row("on-demand-n-1"), row("on-demand-n-2")];
             Ok(Listing { snapshots, complete: self.0, manifests_readable: self.1 })
@@ -194,17 +195,8 @@ mod tests {
         fn write_manifest(&self, _: &Manifest) -> Result<()> {
             panic!("records")
         }
-        fn draft(&self) -> Result<Draft> {
-            panic!("drafts")
-        }
-        fn upload(
-            &self,
-            _: &SnapshotName,
-            _: &dyn ReadAt,
-            _: &Manifest,
-            _: &dyn Progress,
-        ) -> Result<Snapshot> {
-            panic!("puts")
+        fn amend(&self, _: &str, _: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
+            panic!("amends")
         }
         fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
             panic!("deletes {files:?}")
@@ -215,6 +207,9 @@ mod tests {
     }
 
     impl LocalStore for Doubtful {
+        fn draft(&self) -> Result<Draft> {
+            panic!("drafts")
+        }
         fn unused_name(&self, _: &SnapshotName) -> Result<SnapshotName> {
             panic!("looks for a name")
         }
@@ -227,13 +222,16 @@ mod tests {
     }
 
     impl RemoteStore for Doubtful {
+        fn upload(&self, _: &SnapshotName, _: &VerifiedFile<'_>, _: &dyn Progress) -> Result<Snapshot> {
+            panic!("puts")
+        }
         fn abort_stale_uploads(&self, _: &dyn Fn(&str, u64) -> bool, _: &[&str]) -> usize {
             panic!("sweeps")
         }
         fn url(&self) -> String {
             "s3://b".to_owned()
         }
-        fn node_of(&self, _: &str) -> Result<Option<String>> {
+        fn owner_of(&self, _: &str) -> Result<Option<Owner>> {
             Ok(None)
         }
     }

@@ -13,6 +13,7 @@ use crate::inspect::{self, CheckResult};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
+use crate::model::restore::LastRestore;
 use crate::model::snapshot::{
     ALARM_CORRUPT, Digest, FileId, Freshness, MANIFEST_VERSION, Manifest, Snapshot, State,
 };
@@ -32,8 +33,8 @@ pub struct Request<'a> {
     pub compress: bool,
     /// Bases of names that K3s prunes by itself.
     pub bases_of_k3s: &'a [&'a str],
-    /// The lowest revision that the live cluster can be at, if a restore raised or lowered it: no warning above it.
-    pub restored_to: Option<i64>,
+    /// The last restore of this server, if there was one.
+    pub last_restore: Option<&'a LastRestore>,
     /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
     /// The bucket that it is uploaded to as well.
@@ -191,7 +192,9 @@ fn warn_if_cluster_changed(req: &Request, report: &mut Report, before: &[Snapsho
             WarningCode::ClusterChanged,
             format!("this is another cluster than that of '{}': the id of kube-system differs", old.file),
         );
-    } else if m.revision < o.revision && req.restored_to.is_none_or(|to| m.revision < to) {
+    } else if m.revision < o.revision
+        && !req.last_restore.is_some_and(|r| r.explains(old.created_at, m.revision))
+    {
         report.warn(
             WarningCode::RevisionWentBack,
             format!(

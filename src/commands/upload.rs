@@ -2,7 +2,7 @@
 //! The second half of save: uploads the new snapshot, then the snapshots whose upload is pending.
 //!
 //! What is uploaded must have the digest that verification found. A file that has another one by now is not uploaded:
-//! it is recorded as corrupt, and the other pending snapshots are uploaded all the same.
+//! it is recorded as corrupt, and the other pending snapshots are uploaded anyway.
 
 use anyhow::{Context, Result};
 
@@ -13,7 +13,7 @@ use crate::model::name::SnapshotName;
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{FindingRecord, Snapshot, State, Upload};
 use crate::model::warning::WarningCode;
-use crate::store::{RemoteStore, Store};
+use crate::store::{RemoteStore, Store, VerifiedFile};
 
 /// An unfinished upload of this age belongs to no running process, in seconds: K3s gives up after minutes.
 const STALE_UPLOAD_AGE: u64 = 24 * 60 * 60;
@@ -101,6 +101,7 @@ fn concerns_the_bucket(e: &anyhow::Error) -> bool {
             | Code::Unexpected
             | Code::PermissionDenied
             | Code::NotASnapshot
+            | Code::NotVerified
             | Code::S3ObjectExists
     )
 }
@@ -118,7 +119,9 @@ fn upload_one(
     progress.step(&format!("uploading {}", file.escape_debug()), Some(opened.data.size()));
     // The upload state is of the local file; it does not belong into the bucket.
     manifest.upload = None;
-    match remote.upload(&name, &*opened.data, &manifest, progress) {
+    let uploaded = VerifiedFile::new(&*opened.data, &manifest)
+        .and_then(|verified| remote.upload(&name, &verified, progress));
+    match uploaded {
         Ok(uploaded) => {
             if uploaded.state != State::Verified && manifest.state() == State::Verified {
                 report.warn(

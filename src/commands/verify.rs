@@ -39,8 +39,8 @@ pub struct Request<'a> {
     pub store: &'a dyn Store,
     /// The store of another directory.
     pub open_dir: &'a dyn Fn(&Path) -> Box<dyn Store>,
-    /// An unnamed file for data that must be unpacked, if the directory of the snapshot cannot hold it.
-    pub scratch: &'a dyn Fn() -> Result<Draft>,
+    /// An unnamed file with room for this many bytes, for data that must be unpacked.
+    pub scratch: &'a dyn Fn(u64) -> Result<Draft>,
 }
 
 /// Verifies one snapshot after another; a corrupt one does not stop the rest.
@@ -112,7 +112,7 @@ fn verify_one(
     report: &mut Report,
 ) -> Option<anyhow::Error> {
     let result = store.open(file).and_then(|opened| {
-        read(req, store, &opened, progress)
+        read(req, &opened, progress)
             .and_then(|found| record_verification(store, &opened, found, req.now, req.token, report))
             .with_context(|| format!("verifying '{}'", file.escape_debug()))
     });
@@ -128,13 +128,9 @@ fn verify_one(
     None
 }
 
-fn read(req: &Request, store: &dyn Store, opened: &Opened, progress: &dyn Progress) -> Result<Verified> {
+fn read(req: &Request, opened: &Opened, progress: &dyn Progress) -> Result<Verified> {
     let (file, name) = (&opened.snapshot.file, opened.snapshot.name.as_ref());
-    // Not next to the snapshot if another place has room: that is the disk of etcd.
-    let scratch = |size: u64| {
-        let fits = |draft: Draft| draft.ensure_free_space(size).map(|()| draft);
-        (req.scratch)().and_then(fits).or_else(|_| store.draft().and_then(fits))
-    };
+    let scratch = req.scratch;
     let zipped = name.is_some_and(|n| n.suffix == Suffix::Zip);
     match req.parallel {
         // The structure check reads at random offsets: it needs the whole download. A checksum is read as it arrives.

@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 
-use super::check::{Checked, not_a_snapshot};
+use super::check::{Checked, not_a_snapshot, packed};
 use crate::error::{Code, Fault, Kind, kind_of};
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::snapshot::{Digest, FileId, FindingRecord, MANIFEST_VERSION, Manifest, Snapshot, State};
@@ -53,9 +53,10 @@ pub(super) fn record_verification(
     }
     let mut findings = found.checked.findings.clone();
     if !found.is_snapshot {
-        findings = vec![not_a_snapshot()];
+        findings = vec![not_a_snapshot(&*before.data)];
         if snapshot.name.is_none() {
-            return Ok(Row { state: State::Foreign, ..Row::from_snapshot(&snapshot, token) });
+            let findings = packed(&*before.data).into_iter().collect();
+            return Ok(Row { state: State::Foreign, findings, ..Row::from_snapshot(&snapshot, token) });
         }
     }
     let mut notes = found.notes.clone();

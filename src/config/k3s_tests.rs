@@ -106,7 +106,7 @@ fn values(s: &Settings) -> BTreeMap<&'static str, String> {
         _ => String::new(),
     };
     assert_eq!((&s.data_dir, &s.node_name), (&s.k3s.data_dir, &s.k3s.node_name), "ours are those of K3s");
-    let count = s.policies(Location::Folder).ok().and_then(|p| p.all.last);
+    let count = s.policies(Location::Local).ok().and_then(|p| p.all.last);
     let timeout = s.merged.duration(OptionId::S3Timeout).ok().flatten().unwrap_or_default().as_secs();
     BTreeMap::from([
         ("data-dir", path(&s.data_dir)),
@@ -151,7 +151,7 @@ fn the_settings_are_the_values_that_k3s_uses() {
             // K3s does not start. Our commands say so, and do not fail because of what they do not need.
             let refused = found.as_ref().map_or(true, |s| {
                 !s.k3s.problems.is_empty()
-                    || s.policies(Location::Folder).is_err()
+                    || s.policies(Location::Local).is_err()
                     || s.bucket().is_err() && s.s3
             });
             if !refused {
@@ -257,7 +257,7 @@ proptest! {
         if let Ok(s) = settings(root.path()) {
             prop_assert_eq!(s.node_name.to_lowercase(), s.node_name.clone());
             prop_assert!(s.data_dir.starts_with(&s.root) && s.dir.starts_with(&s.root));
-            let _ = (s.bucket(), s.policies(Location::Bucket), s.new_name(), s.show_config(), s.machine_paths());
+            let _ = (s.bucket(), s.policies(Location::S3), s.new_name(), s.show_config(), s.machine_paths());
         }
     }
 }

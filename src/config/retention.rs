@@ -100,8 +100,8 @@ fn policy(merged: &Layer, zone: TimeZone, location: Location) -> Result<Policy> 
     let (last, last_s3) = (merged.count(LAST)?, merged.count(LAST_S3)?);
     let policy = Policy {
         last: match location {
-            Location::Folder => last,
-            Location::Bucket => last_s3.or(last),
+            Location::Local => last,
+            Location::S3 => last_s3.or(last),
         },
         hourly: or_none(OptionId::KeepHourly)?,
         daily: or_none(OptionId::KeepDaily)?,
@@ -185,12 +185,12 @@ mod tests {
             ("0 for the bucket keeps all in it", vec![flag(LAST_S3, "0")], Some(5), Some(0), 0),
         ];
         for (rule, set, local, remote, daily) in rows {
-            for (location, last) in [(Location::Folder, local), (Location::Bucket, remote)] {
+            for (location, last) in [(Location::Local, local), (Location::S3, remote)] {
                 let policy = in_location(set, location).unwrap();
                 assert_eq!((policy.last, policy.daily), (*last, *daily), "{rule}, {location:?}");
             }
         }
-        let policy = in_location(&[flag(OptionId::KeepWithin, "2d")], Location::Folder).unwrap();
+        let policy = in_location(&[flag(OptionId::KeepWithin, "2d")], Location::Local).unwrap();
         assert_eq!(policy.within, Some(172_800));
     }
 
@@ -217,19 +217,19 @@ mod tests {
                 (*id, OptionValue { values: vec![(*value).to_owned()], origin: origin.clone() })
             };
             all.set_base("timer".into(), own.iter().map(entry).collect());
-            let policies = policies(&all, &TimeZone::UTC, Location::Folder).unwrap();
-            let of = policies.of("timer");
+            let policies = policies(&all, &TimeZone::UTC, Location::Local).unwrap();
+            let of = policies.for_base("timer");
             assert_eq!((of.last, of.daily, of.weekly), (*last, *daily, *weekly), "{rule}");
             assert_eq!(
-                policies.of("other").daily,
-                in_location(set, Location::Folder).unwrap().daily,
+                policies.for_base("other").daily,
+                in_location(set, Location::Local).unwrap().daily,
                 "{rule}"
             );
         }
         let mut all = merged(&[]);
         let entry = OptionValue { values: vec!["0".into()], origin: ours(OptionId::KeepDaily, "").2 };
         all.set_base("timer".into(), [(OptionId::KeepDaily, entry)].into());
-        let e = policies(&all, &TimeZone::UTC, Location::Bucket).unwrap_err();
+        let e = policies(&all, &TimeZone::UTC, Location::S3).unwrap_err();
         assert_eq!(kind_of(&e), Kind::Config);
         assert!(format!("{e:#}").contains("'timer'"), "{e:#}");
     }
@@ -247,7 +247,7 @@ mod tests {
             (flag(OptionId::KeepWithin, "0s"), Kind::Usage),
             (ours(OptionId::KeepWithin, "soon"), Kind::Config),
         ] {
-            let e = in_location(std::slice::from_ref(&set), Location::Folder).unwrap_err();
+            let e = in_location(std::slice::from_ref(&set), Location::Local).unwrap_err();
             assert_eq!(kind_of(&e), kind, "{set:?}");
         }
     }

@@ -429,13 +429,13 @@ mod tests {
         assert_eq!(s.data_dir, real.join("data/rancher/k3s"));
         assert_eq!(s.dir, real.join("backup/snaps"));
         assert!(s.token_file.exists());
-        assert_eq!(s.policies(Location::Folder).unwrap().all.last, Some(8));
+        assert_eq!(s.policies(Location::Local).unwrap().all.last, Some(8));
         // A file that only this machine has is not that machine's.
         let host = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(host.path(), "etcd-snapshot-retention: 9\n").unwrap();
         let root = machine(&[(K3S_FILE, &format!("->{}", host.path().display()))]);
         let s = settings_of(root.path(), &[], &[]).unwrap();
-        assert_eq!(s.policies(Location::Folder).unwrap().all.last, Some(5));
+        assert_eq!(s.policies(Location::Local).unwrap().all.last, Some(5));
         let root = machine(&[(K3S_FILE, "->/loop"), ("/loop", "->loop")]);
         assert_eq!(code_of(&settings_of(root.path(), &[], &[]).unwrap_err()), Code::LeavesRoot);
     }

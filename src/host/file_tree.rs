@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Copies files and folders with everything that tells one from another: bytes, mode, owner, times, extended attributes.
-//! For small trees that must come back exactly as they were.
+//! Copies files and directories exactly: bytes, mode, owner, times, extended attributes. For small trees that must be
+//! restored as they were. Compares, moves and removes them too.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -8,16 +8,21 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat};
 
-use super::fs::sync_folder;
+use super::fs::{path_error, permission_context, sync_dir};
+use super::naming::is_unsupported;
 use crate::model::restore::Identity;
 
-/// Copies `from` to `to`, which must not exist. Links are copied as links; what is no file, folder or link is left out.
+/// Copies `from` to `to`, which must not exist. A link is copied as a link. What is neither a file nor a directory nor a
+/// link is left out.
+///
+/// # Errors
+///
+/// If something cannot be read or written. A part of the copy may then exist.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let context = || format!("copying '{}' to '{}'", from.display(), to.display());
     let meta = fs::symlink_metadata(from).with_context(context)?;
@@ -33,17 +38,17 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).with_context(context)?;
         io::copy(&mut File::open(from).with_context(context)?, &mut target).with_context(context)?;
     } else {
-        log::debug!("'{}' is neither file nor folder, and is not copied", from.display());
+        log::debug!("'{}' is neither a file nor a directory and is not copied", from.display());
         return Ok(());
     }
     copy_metadata(from, to, &meta).with_context(context)
 }
 
-/// Owner, extended attributes, mode, times: in the order in which one does not change another.
+/// Copies owner, extended attributes, mode and times, in this order: a later one does not change an earlier one.
 fn copy_metadata(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
     let owner = (Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())));
-    let mine = fs::symlink_metadata(to)?;
-    if (mine.uid(), mine.gid()) != (meta.uid(), meta.gid()) {
+    let copy = fs::symlink_metadata(to)?;
+    if (copy.uid(), copy.gid()) != (meta.uid(), meta.gid()) {
         fchownat(AT_FDCWD, to, owner.0, owner.1, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
     }
     attributes(from, to)?;
@@ -66,12 +71,12 @@ fn attributes(from: &Path, to: &Path) -> io::Result<()> {
     for name in list.get(..n).unwrap_or_default().split(|b| *b == 0).filter(|n| !n.is_empty()) {
         let size = rustix::fs::lgetxattr(from, name, &mut value)?;
         let value = value.get(..size).unwrap_or_default();
-        // The copy may have been born with the same label, which not everybody may set.
+        // The kernel may have given the copy the same label, which this process may not set.
         if let Err(e) = rustix::fs::lsetxattr(to, name, value, rustix::fs::XattrFlags::empty()) {
-            let mut mine = vec![0u8; 64 * 1024];
-            let same = rustix::fs::lgetxattr(to, name, &mut mine)
-                .is_ok_and(|n| mine.get(..n).unwrap_or_default() == value);
-            if !same {
+            let mut copied = vec![0u8; 64 * 1024];
+            let is_same = rustix::fs::lgetxattr(to, name, &mut copied)
+                .is_ok_and(|n| copied.get(..n).unwrap_or_default() == value);
+            if !is_same {
                 return Err(e.into());
             }
         }
@@ -79,8 +84,12 @@ fn attributes(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether both hold the same, down to modes, owners and the times of their last change.
-pub fn same(a: &Path, b: &Path) -> Result<bool> {
+/// Whether two trees are identical, including modes, owners and times of the last change.
+///
+/// # Errors
+///
+/// If a part of them cannot be read.
+pub fn is_identical(a: &Path, b: &Path) -> Result<bool> {
     let meta = |p: &Path| fs::symlink_metadata(p).with_context(|| format!("looking at '{}'", p.display()));
     let (x, y) = (meta(a)?, meta(b)?);
     let of = |m: &Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
@@ -93,7 +102,7 @@ pub fn same(a: &Path, b: &Path) -> Result<bool> {
             return Ok(false);
         }
         for name in in_a {
-            if !same(&a.join(&name), &b.join(&name))? {
+            if !is_identical(&a.join(&name), &b.join(&name))? {
                 return Ok(false);
             }
         }
@@ -106,10 +115,10 @@ pub fn same(a: &Path, b: &Path) -> Result<bool> {
     Ok(x.len() == y.len() && fs::read(a).with_context(reading)? == fs::read(b).with_context(reading)?)
 }
 
-fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
-    let context = || format!("reading '{}'", folder.display());
+fn names(dir: &Path) -> Result<Vec<std::ffi::OsString>> {
+    let context = || format!("reading '{}'", dir.display());
     let mut all = Vec::new();
-    for entry in fs::read_dir(folder).with_context(context)? {
+    for entry in fs::read_dir(dir).with_context(context)? {
         let entry = entry.with_context(context)?;
         let kind = entry.file_type().with_context(context)?;
         if kind.is_file() || kind.is_dir() || kind.is_symlink() {
@@ -120,7 +129,11 @@ fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
     Ok(all)
 }
 
-/// The room that a folder takes, in bytes.
+/// The disk space that a file or directory uses, in bytes.
+///
+/// # Errors
+///
+/// If a part of it cannot be read.
 pub fn size(path: &Path) -> Result<u64> {
     let meta = fs::symlink_metadata(path).with_context(|| format!("looking at '{}'", path.display()))?;
     if !meta.is_dir() {
@@ -129,38 +142,54 @@ pub fn size(path: &Path) -> Result<u64> {
     names(path)?.into_iter().try_fold(0, |sum, name| Ok(sum + size(&path.join(name))?))
 }
 
-/// Which file or folder a path leads to, itself where it is a link; `None` where there is none.
-pub fn identity(path: &Path) -> Result<Option<Identity>> {
+/// The identity of the file or directory at a path; of the link, if it is a link. `None` if nothing exists there.
+///
+/// # Errors
+///
+/// If that cannot be found out.
+pub fn inode_id(path: &Path) -> Result<Option<Identity>> {
     match fs::symlink_metadata(path) {
-        Ok(meta) => Ok(Some(Identity { dev: meta.dev(), ino: meta.ino() })),
+        Ok(meta) => {
+            let born = meta.created().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+            let born_ns = born.and_then(|t| i64::try_from(t.as_nanos()).ok());
+            Ok(Some(Identity { dev: meta.dev(), ino: meta.ino(), born_ns }))
+        }
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(e).with_context(|| format!("looking at '{}'", path.display())),
     }
 }
 
-/// Moves a file or folder to a name that is free, durably.
-pub fn shift(from: &Path, to: &Path) -> Result<()> {
+/// Moves a file or directory to a name that is free, durably.
+///
+/// # Errors
+///
+/// If the name is taken, or the file system refuses.
+pub fn rename_noreplace(from: &Path, to: &Path) -> Result<()> {
     let context = || format!("moving '{}' to '{}'", from.display(), to.display());
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => {}
-        // A file system without that flag: nobody else is at work here, so looking first will do.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
-            if identity(to)?.is_some() {
+        // A file system without this flag. The lock of the run keeps other runs away, so it is enough to look first.
+        Err(e) if is_unsupported(e) => {
+            if inode_id(to)?.is_some() {
                 return Err(io::Error::from(io::ErrorKind::AlreadyExists)).with_context(context);
             }
-            fs::rename(from, to).with_context(context)?;
+            fs::rename(from, to).map_err(|e| permission_context(e, context()))?;
         }
-        Err(e) => return Err(e).with_context(context),
+        Err(e) => return Err(permission_context(e.into(), context())),
     }
     let parents: Vec<&Path> = [from.parent(), to.parent()].into_iter().flatten().collect();
-    parents.iter().try_for_each(|p| sync_folder(p))
+    parents.iter().try_for_each(|p| sync_dir(p))
 }
 
-/// A path beside `path` that is free: itself, else with a number behind it.
-pub fn free(path: &Path) -> Result<PathBuf> {
+/// `path` if nothing exists there, else the first free path with a number appended: `path-1`, `path-2`.
+///
+/// # Errors
+///
+/// If the directory cannot be read.
+pub fn unused_path(path: &Path) -> Result<PathBuf> {
     let mut candidate = path.to_owned();
     let mut n = 1;
-    while identity(&candidate)?.is_some() {
+    while inode_id(&candidate)?.is_some() {
         let mut name = path.as_os_str().to_owned();
         name.push(format!("-{n}"));
         candidate = name.into();
@@ -169,7 +198,11 @@ pub fn free(path: &Path) -> Result<PathBuf> {
     Ok(candidate)
 }
 
-/// Removes a file or a folder with all that is in it. Nothing there is fine.
+/// Removes a file, or a directory with its content. It is no error if nothing exists there.
+///
+/// # Errors
+///
+/// If it cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
     let gone = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
@@ -178,22 +211,26 @@ pub fn remove(path: &Path) -> Result<()> {
     };
     match gone {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
-        done => done.with_context(|| format!("removing '{}'", path.display())),
+        done => done.map_err(|e| path_error(e, "removing", path)),
     }
 }
 
-/// Removes what killed processes have left of replacing this name.
-pub fn sweep(folder: &Path, name: &str) -> Result<()> {
-    let context = || format!("clearing '{}'", folder.display());
-    let entries = match fs::read_dir(folder) {
+/// Removes the temporary files that killed processes have left of replacing this name.
+///
+/// # Errors
+///
+/// If the directory cannot be read, or a file cannot be removed.
+pub fn remove_temp_copies(dir: &Path, name: &str) -> Result<()> {
+    let context = || format!("clearing '{}'", dir.display());
+    let entries = match fs::read_dir(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.with_context(context)?,
     };
-    let left = format!(".{name}.");
+    let prefix = format!(".{name}.");
     for entry in entries {
         let entry = entry.with_context(context)?;
         let file = entry.file_name();
-        let pid = file.to_str().and_then(|f| f.strip_prefix(&left));
+        let pid = file.to_str().and_then(|f| f.strip_prefix(&prefix));
         if pid.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())) {
             remove(&entry.path())?;
         }
@@ -217,26 +254,26 @@ mod tests {
         for path in [a.join("sub/key"), a.join("link"), a.join("sub"), a.clone()] {
             utimensat(AT_FDCWD, &path, &old, &old, UtimensatFlags::NoFollowSymlink).unwrap();
         }
-        let again = |what: &str, change: &dyn Fn()| {
+        let check = |what: &str, change: &dyn Fn()| {
             remove(&b).unwrap();
             copy(&a, &b).unwrap();
-            assert!(same(&a, &b).unwrap());
+            assert!(is_identical(&a, &b).unwrap());
             change();
-            assert!(!same(&a, &b).unwrap(), "{what}");
+            assert!(!is_identical(&a, &b).unwrap(), "{what}");
         };
-        again("a byte", &|| {
+        check("a byte", &|| {
             fs::write(b.join("sub/key"), b"Secret").unwrap();
             utimensat(AT_FDCWD, &b.join("sub/key"), &old, &old, UtimensatFlags::NoFollowSymlink).unwrap();
         });
-        again("a mode", &|| {
+        check("a mode", &|| {
             fs::set_permissions(b.join("sub/key"), fs::Permissions::from_mode(0o644)).unwrap();
         });
-        again("a time", &|| {
+        check("a time", &|| {
             let later = TimeSpec::new(1_000_000_000, 123_456_790);
             utimensat(AT_FDCWD, &b.join("sub/key"), &later, &later, UtimensatFlags::NoFollowSymlink).unwrap();
         });
-        again("a new file", &|| fs::write(b.join("more"), b"").unwrap());
-        again("a link", &|| {
+        check("a new file", &|| fs::write(b.join("more"), b"").unwrap());
+        check("a link", &|| {
             fs::remove_file(b.join("link")).unwrap();
             symlink("elsewhere", b.join("link")).unwrap();
         });
@@ -248,10 +285,10 @@ mod tests {
         let path = |n: &str| dir.path().join(n);
         fs::create_dir(path("a")).unwrap();
         fs::create_dir(path("b")).unwrap();
-        assert!(shift(&path("a"), &path("b")).is_err());
-        assert_eq!(free(&path("b")).unwrap(), path("b-1"));
-        shift(&path("a"), &path("b-1")).unwrap();
-        assert!(identity(&path("a")).unwrap().is_none() && identity(&path("b-1")).unwrap().is_some());
+        assert!(rename_noreplace(&path("a"), &path("b")).is_err());
+        assert_eq!(unused_path(&path("b")).unwrap(), path("b-1"));
+        rename_noreplace(&path("a"), &path("b-1")).unwrap();
+        assert!(inode_id(&path("a")).unwrap().is_none() && inode_id(&path("b-1")).unwrap().is_some());
         remove(&path("b")).unwrap();
         remove(&path("b")).unwrap();
     }

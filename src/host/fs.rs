@@ -1,309 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files: [`Draft`], the only durable write of the program, and reading by position.
+//! Reading files by position, their identity, directories of ours, and errors of paths with a hint.
 //!
-//! A draft has no name until it is published, so nobody can list it, prune it or mistake it for a snapshot, and a
-//! process that dies leaves nothing. Another way to write a file that must last does not belong anywhere.
+//! Files are written by [`super::Draft`] and nothing else.
 
-use std::ffi::{CString, OsStr};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, renameat2};
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
-use rustix::fs::Advice;
+use nix::fcntl::OFlag;
+use rustix::fs::{Advice, AtFlags, StatxFlags};
 
 use crate::error::{Code, Fault};
 use crate::io::ReadAt;
 use crate::model::snapshot::FileId;
 
-const NO_SPACE_HINT: &str = "Free some space, or name a folder on another file system with --dir.";
+/// What to do if a file system is full.
+pub(super) const NO_SPACE_HINT: &str =
+    "Free some space, or use a directory on another file system with --dir.";
 
-/// So much, or a twentieth of the file system where that is less, is left to others.
-const MIN_FREE: u64 = 1 << 30;
-
-/// An unnamed 0600 file in the folder where it may get a name.
-pub struct Draft {
-    file: File,
-    folder: File,
-    path: PathBuf,
-    /// Its dot name, where the file system knows no unnamed files.
-    dot_name: Option<CString>,
-}
-
-/// What came of publishing.
-pub enum Published {
-    /// The draft has its name now, and name and content survive a power cut.
-    Done(FileId),
-    /// The name is taken; the draft is as it was.
-    Taken(Draft),
-}
-
-impl Draft {
-    /// A new draft in `folder`, which must exist.
-    pub fn new(folder: &Path) -> Result<Draft> {
-        let context = || format!("creating a file in '{}'", folder.display());
-        let dir = File::open(folder).map_err(|e| permission_context(e, context()))?;
-        let unnamed = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(OFlag::O_TMPFILE.bits())
-            .open(folder);
-        let (file, dot_name) = match unnamed {
-            Ok(file) => (file, None),
-            // The kernel answers EISDIR where it is older than O_TMPFILE, the others come from file systems.
-            Err(e)
-                if matches!(
-                    e.raw_os_error().map(Errno::from_raw),
-                    Some(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL)
-                ) =>
-            {
-                sweep(folder);
-                let (file, name) = dotted(folder).with_context(context)?;
-                (file, Some(name))
-            }
-            Err(e) => return Err(permission_context(e, context())),
-        };
-        Ok(Draft { file, folder: dir, path: folder.to_owned(), dot_name })
-    }
-
-    /// The file to write to.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Writes the next bytes, with words where that fails.
-    pub fn append(&self, bytes: &[u8]) -> Result<()> {
-        (&self.file).write_all(bytes).map_err(|e| {
-            let fault = Fault::new(Code::Io, format!("writing to '{}'", self.path.display()));
-            let full = e.kind() == io::ErrorKind::StorageFull;
-            let fault = if full { fault.hint(NO_SPACE_HINT) } else { fault };
-            anyhow::Error::from(e).context(fault)
-        })
-    }
-
-    /// The folder it lies in.
-    pub fn folder(&self) -> &Path {
-        &self.path
-    }
-
-    /// The content so far, to read by position.
-    pub fn reader(&self) -> Result<FileAt> {
-        FileAt::new(self.file.try_clone().context("reading a draft")?)
-    }
-
-    /// Makes it a clone of `from`: the same blocks on disk, shared until one of the two changes. What it held is gone.
-    pub fn clone_of(&self, from: &File) -> io::Result<()> {
-        self.file.set_len(0)?;
-        Ok(rustix::fs::ioctl_ficlone(&self.file, from)?)
-    }
-
-    /// Fails with words where the file system has not `bytes` left for it.
-    pub fn ensure_free_space(&self, bytes: u64) -> Result<()> {
-        let stat = nix::sys::statvfs::fstatvfs(&self.file)
-            .with_context(|| format!("asking for the free space of '{}'", self.path.display()))?;
-        let of_blocks = |n: u64| n.saturating_mul(stat.fragment_size());
-        let free = of_blocks(stat.blocks_available());
-        // The default folder is on etcd's own disk, and an etcd without room stops the cluster.
-        let reserve = (of_blocks(stat.blocks()) / 20).min(MIN_FREE);
-        if free < bytes.saturating_add(reserve) {
-            return Err(Fault::new(
-                Code::NoSpace,
-                format!(
-                    "no room in '{}': {free} bytes are free, {bytes} are needed and {reserve} must stay free",
-                    self.path.display()
-                ),
-            )
-            .hint(NO_SPACE_HINT)
-            .into());
-        }
-        Ok(())
-    }
-
-    /// Waits until the content is on disk.
-    pub fn sync(&self) -> Result<()> {
-        self.file.sync_all().with_context(|| format!("writing to '{}'", self.path.display()))
-    }
-
-    /// Gives it a name, never over an existing one, if it is `size` bytes long. The content is synced first, then the
-    /// folder: a name that can be seen after a power cut has its whole content.
-    pub fn publish(mut self, name: &str, size: u64) -> Result<Published> {
-        self.sync()?;
-        let context = || format!("publishing '{}'", self.path.join(name).display());
-        let before = file_id(&self.file).with_context(context)?;
-        anyhow::ensure!(
-            before.size == size,
-            "the draft has {} bytes instead of {size}; nothing was kept",
-            before.size
-        );
-        if let Some(dot) = &self.dot_name {
-            // On such file systems, the name is all that holds the draft; it must still be ours.
-            let path = self.path.join(OsStr::from_bytes(dot.as_bytes()));
-            let same =
-                std::fs::symlink_metadata(&path).is_ok_and(|m| m.ino() == before.ino && m.len() == size);
-            anyhow::ensure!(same, "'{}' was taken away; nothing was kept", path.display());
-        }
-        let linked = match &self.dot_name {
-            None => linkat(
-                AT_FDCWD,
-                format!("/proc/self/fd/{}", self.file.as_raw_fd()).as_str(),
-                &self.folder,
-                name,
-                AtFlags::AT_SYMLINK_FOLLOW,
-            ),
-            Some(dot) => match linkat(&self.folder, dot.as_c_str(), &self.folder, name, AtFlags::empty()) {
-                Ok(()) => unlinkat(&self.folder, dot.as_c_str(), UnlinkatFlags::NoRemoveDir),
-                // A file system without hard links.
-                Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS) => renameat2(
-                    &self.folder,
-                    dot.as_c_str(),
-                    &self.folder,
-                    OsStr::new(name),
-                    RenameFlags::RENAME_NOREPLACE,
-                ),
-                Err(e) => Err(e),
-            },
-        };
-        match linked {
-            Ok(()) => {
-                self.dot_name = None;
-                match self.folder.sync_all() {
-                    Ok(()) => {}
-                    Err(e) if no_folder_sync(&e) => log::warn!(
-                        "the file system of '{}' cannot sync folders; the name may not survive a power cut",
-                        self.path.display()
-                    ),
-                    Err(e) => {
-                        let there = format!("{}: it is there, but may not survive a power cut", context());
-                        return Err(e).context(there);
-                    }
-                }
-                Ok(Published::Done(file_id(&self.file).with_context(context)?))
-            }
-            Err(Errno::EEXIST) => Ok(Published::Taken(self)),
-            Err(e) => Err(e).with_context(context),
-        }
-    }
-
-    /// Gives it a name in place of what has it, for our own records. Same promise: old or new, never half.
-    pub fn replace(mut self, name: &str) -> Result<()> {
-        self.sync()?;
-        let context = || format!("writing '{}'", self.path.join(name).display());
-        let dot = match self.dot_name.take() {
-            Some(dot) => dot,
-            None => {
-                let dot = CString::new(format!(".{name}.{}", std::process::id())).with_context(context)?;
-                let unnamed = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                // A process of the same number may have died here.
-                match unlinkat(&self.folder, dot.as_c_str(), UnlinkatFlags::NoRemoveDir) {
-                    Ok(()) | Err(Errno::ENOENT) => {}
-                    Err(e) => return Err(e).with_context(context),
-                }
-                linkat(AT_FDCWD, unnamed.as_str(), &self.folder, dot.as_c_str(), AtFlags::AT_SYMLINK_FOLLOW)
-                    .with_context(context)?;
-                dot
-            }
-        };
-        nix::fcntl::renameat(&self.folder, dot.as_c_str(), &self.folder, OsStr::new(name))
-            .with_context(context)?;
-        match self.folder.sync_all() {
-            Err(e) if !no_folder_sync(&e) => Err(e).with_context(context),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What the dot name of a draft begins and ends with.
-const DOT: (&str, &str) = (".k3s-snapshot-", ".part");
-
-/// Whether a file name is that of a draft of ours, on a file system that knows no unnamed files.
-pub fn is_dot_name(file: &str) -> bool {
-    file.starts_with(DOT.0) && file.ends_with(DOT.1)
-}
-
-/// A new file with a dot name that no other process, on no other machine that shares the folder, can have.
-fn dotted(folder: &Path) -> io::Result<(File, CString)> {
-    for n in 0..64u32 {
-        let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), n);
-        let name = format!("{}{}-{random:016x}{}", DOT.0, std::process::id(), DOT.1);
-        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(folder.join(&name))
-        {
-            Ok(file) => {
-                // Held as long as we live: what nobody holds is a leftover. Not every file system can.
-                let _ = file.try_lock();
-                return Ok((file, CString::new(name)?));
-            }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
-}
-
-/// Removes what a killed run left under a dot name: a day old, and held by nobody.
-fn sweep(folder: &Path) {
-    const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_str().is_some_and(is_dot_name);
-        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-        if ours && age.is_some_and(|a| a > DAY) {
-            let free = File::open(entry.path()).is_ok_and(|f| f.try_lock().is_ok());
-            if free && std::fs::remove_file(entry.path()).is_ok() {
-                log::info!("removed '{}', which a killed run had left", entry.path().display());
-            }
-        }
-    }
-}
-
-/// Some network file systems cannot sync a folder at all.
-fn no_folder_sync(e: &io::Error) -> bool {
-    matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::EINVAL | Errno::EOPNOTSUPP))
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Some(dot) = &self.dot_name {
-            let _ = unlinkat(&self.folder, dot.as_c_str(), UnlinkatFlags::NoRemoveDir);
-        }
-    }
-}
-
-impl Write for &Draft {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&self.file).write(buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A file read by position.
+/// A file that is read by position.
 pub struct FileAt {
     file: File,
     size: u64,
 }
 
 impl FileAt {
-    /// Reads `file` as long as it is now.
+    /// Reads `file`, as long as it is now.
+    ///
+    /// # Errors
+    ///
+    /// If its size cannot be read.
     pub fn new(file: File) -> Result<FileAt> {
-        let size = file.metadata().context("asking for the size of a file")?.len();
+        let size = file.metadata().context("reading the size of a file")?.len();
         Ok(FileAt { file, size })
     }
 
-    /// Takes the lock that etcd holds on its database while it runs; it goes with this handle.
+    /// Takes the lock that etcd holds on its database while it runs. The lock ends with this handle.
+    ///
+    /// # Errors
+    ///
+    /// If another process has the lock, or the file system has no locks.
     pub fn try_lock(&self) -> Result<(), std::fs::TryLockError> {
         self.file.try_lock()
     }
 
-    /// Which file it is.
+    /// The identity of the file.
+    ///
+    /// # Errors
+    ///
+    /// If the file system does not tell.
     pub fn id(&self) -> io::Result<FileId> {
         file_id(&self.file)
     }
@@ -323,137 +73,154 @@ impl ReadAt for FileAt {
     }
 }
 
-/// The flag to open a file without waiting for anybody.
-pub fn nonblocking() -> i32 {
+/// The flag that opens a file without waiting for a writer, if it is a pipe.
+pub(crate) fn nonblocking() -> i32 {
     OFlag::O_NONBLOCK.bits()
 }
 
-/// What tells one file, and one version of it, from another.
-fn file_id(file: &File) -> io::Result<FileId> {
-    Ok(id_of(&file.metadata()?))
+/// The identity of an open file, and of its version.
+pub(crate) fn file_id(file: &File) -> io::Result<FileId> {
+    match statx(file, "", AtFlags::EMPTY_PATH) {
+        Some(id) => Ok(id),
+        None => Ok(id_of(&file.metadata()?)),
+    }
 }
 
-/// The same from what `stat` gave.
-pub fn id_of(meta: &std::fs::Metadata) -> FileId {
-    let ns = |s: i64, n: i64| s.saturating_mul(1_000_000_000).saturating_add(n);
+/// The identity of the file of this name, asked of the file system itself: a network file system, or one in user
+/// space, may otherwise answer with times from before the last change. `None` if the kernel cannot do that.
+pub(super) fn published_id(dir: &File, name: &str) -> Option<FileId> {
+    statx(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn statx(at: impl AsFd, name: &str, flags: AtFlags) -> Option<FileId> {
+    let wanted = StatxFlags::BASIC_STATS;
+    let found = rustix::fs::statx(at, name, flags | AtFlags::STATX_FORCE_SYNC, wanted).ok()?;
+    let ns = |t: rustix::fs::StatxTimestamp| nanoseconds(t.tv_sec, i64::from(t.tv_nsec));
+    Some(FileId {
+        dev: rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor),
+        ino: found.stx_ino,
+        size: found.stx_size,
+        mtime_ns: ns(found.stx_mtime),
+        ctime_ns: ns(found.stx_ctime),
+    })
+}
+
+fn nanoseconds(seconds: i64, more: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(more)
+}
+
+/// The identity in what `stat` returned.
+pub(crate) fn id_of(meta: &std::fs::Metadata) -> FileId {
     FileId {
         dev: meta.dev(),
         ino: meta.ino(),
         size: meta.size(),
-        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
-        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        mtime_ns: nanoseconds(meta.mtime(), meta.mtime_nsec()),
+        ctime_ns: nanoseconds(meta.ctime(), meta.ctime_nsec()),
     }
 }
 
-/// An error with its context; where it is a matter of permission, of the kind and with the hint for that.
-pub fn permission_context(e: io::Error, context: String) -> anyhow::Error {
-    let fault = match e.kind() {
-        io::ErrorKind::PermissionDenied => Fault::new(Code::PermissionDenied, context).hint("Run it as root."),
-        io::ErrorKind::ReadOnlyFilesystem => {
-            Fault::new(Code::ReadOnly, context).hint(
-                "Mount it for writing, or name another folder. A unit may write only to the folders that it names: after a change \
-                 of K3s's folders, run 'systemctl daemon-reload'.",
-            )
+/// An error of an operation on a path, with the code and the hint that fit: `operation` is a gerund, like "deleting".
+pub(crate) fn path_error(e: io::Error, operation: &str, path: &Path) -> anyhow::Error {
+    with_hint(e, format!("{operation} '{}'", path.display()), Some(path), nix::unistd::geteuid().is_root())
+}
+
+/// The same for an error whose message is complete.
+pub(crate) fn permission_context(e: io::Error, message: String) -> anyhow::Error {
+    with_hint(e, message, None, nix::unistd::geteuid().is_root())
+}
+
+fn with_hint(e: io::Error, message: String, path: Option<&Path>, is_root: bool) -> anyhow::Error {
+    let fault = match (e.kind(), e.raw_os_error().map(Errno::from_raw)) {
+        (io::ErrorKind::PermissionDenied, Some(Errno::EPERM)) if is_root => {
+            let path = path.map_or_else(|| "PATH".to_owned(), |p| format!("'{}'", p.display()));
+            Fault::new(Code::PermissionDenied, message).hint(format!(
+                "Look for the immutable flag of the file and of its directory with 'lsattr -d {path}', and clear it \
+                 with 'chattr -i'."
+            ))
         }
-        _ => Fault::new(Code::Io, context),
+        (io::ErrorKind::PermissionDenied, _) if is_root => Fault::new(Code::PermissionDenied, message).hint(
+            "Check what limits root here: the sandbox of the unit, SELinux or AppArmor, or root_squash of a network \
+             file system.",
+        ),
+        (io::ErrorKind::PermissionDenied, _) => {
+            Fault::new(Code::PermissionDenied, message).hint("Run it as root.")
+        }
+        (io::ErrorKind::ReadOnlyFilesystem, _) => Fault::new(Code::ReadOnly, message).hint(
+            "Mount it for writing, or use another directory with --dir. A unit can write only to the directories in \
+             its ReadWritePaths=: after a change of the directories of K3s, run 'systemctl daemon-reload'.",
+        ),
+        (io::ErrorKind::StorageFull, _) => Fault::new(Code::NoSpace, message).hint(NO_SPACE_HINT),
+        _ => Fault::new(Code::Io, message),
     };
     anyhow::Error::from(e).context(fault)
 }
 
-/// Brings the names in a folder to the disk.
-pub fn sync_folder(path: &Path) -> Result<()> {
-    let context = || format!("writing the folder '{}' to the disk", path.display());
+/// Whether an error of `stat` says that a link leads to nothing.
+pub(crate) fn is_dangling(e: &io::Error) -> bool {
+    matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP))
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+///
+/// If the directory cannot be opened or synced. A file system that cannot sync directories at all is no error.
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
+    let context = || format!("syncing the directory '{}'", path.display());
     match File::open(path).with_context(context)?.sync_all() {
-        Err(e) if no_folder_sync(&e) => Ok(()),
+        Err(e) if is_sync_unsupported(&e) => Ok(()),
         done => done.with_context(context),
     }
 }
 
-/// Makes a folder of ours, 0700, with its parents.
-pub fn make_folder(path: &Path) -> Result<()> {
+/// Whether a file system says that it cannot sync a directory: some network file systems cannot.
+pub(super) fn is_sync_unsupported(e: &io::Error) -> bool {
+    matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS))
+}
+
+/// Creates a directory of ours with its parents, mode 0700.
+///
+/// # Errors
+///
+/// If one of them cannot be created.
+pub(crate) fn create_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
-        let text = format!("creating the folder '{}'", path.display());
-        permission_context(e, text)
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| path_error(e, "creating the directory", path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use crate::error::{code_of, hint_of};
 
     #[test]
-    fn a_draft_cannot_be_seen_until_it_is_published_and_never_overwrites() {
-        let dir = tempfile::tempdir().unwrap();
-        let draft = Draft::new(dir.path()).unwrap();
-        (&draft).write_all(b"one").unwrap();
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let Published::Done(id) = draft.publish("a", 3).unwrap() else { panic!("taken") };
-        assert_eq!(id, id_of(&std::fs::metadata(dir.path().join("a")).unwrap()));
-        assert_eq!(id.size, 3);
-        let draft = Draft::new(dir.path()).unwrap();
-        (&draft).write_all(b"two").unwrap();
-        let Published::Taken(draft) = draft.publish("a", 3).unwrap() else { panic!("overwrote") };
-        assert!(matches!(draft.publish("b", 3).unwrap(), Published::Done(_)));
-        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
-        assert_eq!(std::fs::read(dir.path().join("b")).unwrap(), b"two");
-        let mode = std::fs::metadata(dir.path().join("a")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        drop(Draft::new(dir.path()).unwrap());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn the_dot_name_way_leaves_one_name_and_never_overwrites() {
-        let dir = tempfile::tempdir().unwrap();
-        let with_dot = |content: &[u8]| {
-            let name = CString::new(".dot").unwrap();
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(dir.path().join(".dot"))
-                .unwrap();
-            let draft = Draft {
-                file,
-                folder: File::open(dir.path()).unwrap(),
-                path: dir.path().into(),
-                dot_name: Some(name),
-            };
-            (&draft).write_all(content).unwrap();
-            draft
+    fn eperm_as_root_is_about_the_immutable_flag_and_never_about_being_root() {
+        let hint = |errno: Errno, is_root: bool| {
+            let e = io::Error::from(errno);
+            let error = with_hint(e, "deleting".into(), Some(Path::new("/x")), is_root);
+            assert_eq!(code_of(&error), Code::PermissionDenied);
+            hint_of(&error).unwrap().to_owned()
         };
-        assert!(matches!(with_dot(b"one").publish("a", 3).unwrap(), Published::Done(_)));
-        assert!(matches!(with_dot(b"two").publish("a", 3).unwrap(), Published::Taken(_)));
-        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names, ["a"]);
-        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
-        with_dot(b"three").replace("a").unwrap();
-        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"three");
-    }
-
-    #[test]
-    fn replace_leaves_the_new_content_and_no_leftover() {
-        let dir = tempfile::tempdir().unwrap();
-        for content in ["one", "two"] {
-            // What a dead process of our number would have left.
-            std::fs::write(dir.path().join(format!(".m.json.{}", std::process::id())), b"old").unwrap();
-            let draft = Draft::new(dir.path()).unwrap();
-            (&draft).write_all(content.as_bytes()).unwrap();
-            draft.replace("m.json").unwrap();
-            assert_eq!(std::fs::read(dir.path().join("m.json")).unwrap(), content.as_bytes());
+        assert!(hint(Errno::EPERM, true).contains("lsattr -d '/x'"));
+        for errno in [Errno::EPERM, Errno::EACCES] {
+            assert!(hint(errno, false).contains("as root"));
+            assert!(!hint(errno, true).contains("as root"));
         }
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn no_room_names_the_folder_and_both_figures() {
+    fn both_ways_to_ask_give_one_identity() {
         let dir = tempfile::tempdir().unwrap();
-        let draft = Draft::new(dir.path()).unwrap();
-        assert!(draft.ensure_free_space(1).is_ok());
-        let said = draft.ensure_free_space(u64::MAX).unwrap_err().to_string();
-        assert!(said.contains(&dir.path().display().to_string()) && said.contains("are free"), "{said}");
+        let file = File::create(dir.path().join("a")).unwrap();
+        let id = id_of(&file.metadata().unwrap());
+        assert_eq!(file_id(&file).unwrap(), id);
+        assert_eq!(published_id(&File::open(dir.path()).unwrap(), "a"), Some(id));
+        assert_eq!(file_id(&file).unwrap().dev, id.dev);
+        assert_eq!(published_id(&File::open(dir.path()).unwrap(), "b"), None);
     }
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::Progress;
-use super::fs::{make_folder, permission_context};
+use super::fs::{create_dir, path_error};
+use super::progress::Progress;
 use crate::error::{Code, Fault};
+use crate::util::hex;
 
 /// Between two tries. The kernel has no lock that is waited for with a limit.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -28,10 +29,10 @@ impl Lock {
         patience: Duration,
         progress: &dyn Progress,
     ) -> Result<Lock> {
-        make_folder(run_dir)?;
+        create_dir(run_dir)?;
         let real = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
         let hash = Sha256::digest(real.as_os_str().as_encoded_bytes());
-        let hash: String = hash.iter().take(6).map(|b| format!("{b:02x}")).collect();
+        let hash = hex(hash.get(..6).unwrap_or_default());
         let path = run_dir.join(format!("{hash}.lock"));
         let file = OpenOptions::new()
             .write(true)
@@ -39,7 +40,7 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(|e| permission_context(e, format!("opening the lock '{}'", path.display())))?;
+            .map_err(|e| path_error(e, "opening the lock", &path))?;
         let began = Instant::now();
         let mut told = false;
         loop {
@@ -70,7 +71,7 @@ impl Lock {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::host::NoProgress;
+    use crate::host::progress::NoProgress;
 
     #[test]
     fn the_second_is_told_busy_until_the_first_is_gone() {

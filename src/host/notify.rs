@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-use super::Progress;
+use super::progress::Progress;
 
 /// Progress as a status text, at most one a second.
 pub struct Status(Mutex<Step>);

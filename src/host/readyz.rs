@@ -12,10 +12,10 @@ use anyhow::Result;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use crate::error::{Code, Fault};
+use crate::http::agent_config;
 
 /// An answer has a line for each check, some fifty. Of more than this, the rest is not read.
 const BODY: u64 = 64 * 1024;
@@ -31,6 +31,17 @@ pub enum Ready {
     No(u16, String),
     /// No answer in time, or none that can be trusted, and why.
     NoAnswer(String),
+}
+
+impl Ready {
+    /// The answer in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Ready::Yes => "it is ready".to_owned(),
+            Ready::No(status, line) => format!("it answers {status}: {line}"),
+            Ready::NoAnswer(why) => why.clone(),
+        }
+    }
 }
 
 /// Asks the API server at this address of this machine. An error is a certificate file of ours that cannot be used.
@@ -51,16 +62,7 @@ pub fn readyz(at: SocketAddr, cert: &Path, key: &Path, ca: &Path, timeout: Durat
         .root_certs(RootCerts::new_with_certs(&roots.iter().map(own).collect::<Vec<_>>()))
         .client_cert(Some(identity))
         .build();
-    let agent = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .tls_config(tls)
-        .user_agent(concat!("k3s-snapshot/", env!("CARGO_PKG_VERSION")))
-        .timeout_global(Some(timeout))
-        .build()
-        .new_agent();
+    let agent = agent_config().tls_config(tls).timeout_global(Some(timeout)).build().new_agent();
     let address = at.to_string();
     let mut answer = match agent.get(format!("https://{address}/readyz")).call() {
         Ok(answer) => answer,

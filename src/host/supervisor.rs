@@ -17,10 +17,12 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::JoinServer;
+use super::interfaces::JoinServer;
 use crate::error::{Code, Fault};
+use crate::http::agent_config;
 use crate::model::secret::Secret;
 use crate::model::token;
+use crate::util::hex;
 
 /// For each answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -69,17 +71,7 @@ impl SupervisorClient {
 }
 
 fn agent(tls: TlsConfig) -> Agent {
-    Agent::config_builder()
-        .http_status_as_error(false)
-        .https_only(true)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .tls_config(tls)
-        .user_agent(concat!("k3s-snapshot/", env!("CARGO_PKG_VERSION")))
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .new_agent()
+    agent_config().https_only(true).tls_config(tls).timeout_global(Some(PATIENCE)).build().new_agent()
 }
 
 impl JoinServer for SupervisorClient {
@@ -95,7 +87,7 @@ impl JoinServer for SupervisorClient {
             return Err(self.away(format!("{} to the question for its authority", answer.status())));
         }
         let pem = answer.body_mut().with_config().limit(BODY).read_to_vec().map_err(|e| self.away(&e))?;
-        let hash = Sha256::digest(&pem).iter().map(|b| format!("{b:02x}")).collect();
+        let hash = hex(Sha256::digest(&pem));
         *self.authority.borrow_mut() = pem;
         Ok(hash)
     }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the proof found wrong: the closed list of checks, and one finding of one of them.
+//! What verification found wrong: the closed list of checks, and one finding of one of them.
 //!
-//! A finding names places, numbers and bucket names, never a key's or a value's content: there are secrets in
-//! it. A new check gets a line in `checks!` and a named row in `tests/it/corruption/rows.rs`.
+//! A finding names pages, numbers and bucket names, never the content of a key or a value, which may be secret. A new check is
+//! a row in `checks!` and a named row in `tests/it/corruption/rows.rs`.
 
 use std::{fmt, io};
 
 use serde::{Serialize, Serializer};
 
-/// So many findings are kept; a badly damaged file has one on every page, and nobody reads the thousandth.
+/// How many findings are kept. A badly damaged file has one on every page.
 const MAX_FINDINGS: usize = 100;
 
 macro_rules! checks {
     ($($name:ident $label:literal $doc:literal)*) => {
-        /// The checks of the proof. Their labels are part of the interface.
+        /// The checks of a database. Their words are part of the public interface: they are never renamed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Check { $(#[doc = $doc] $name),* }
 
@@ -30,33 +30,33 @@ macro_rules! checks {
 }
 
 checks! {
-    Size "size" "The file's size is not that of a snapshot (pages, then 32 bytes)."
-    Trailer "trailer" "The SHA-256 at the end does not fit the bytes before it."
-    Truncated "truncated" "The bytes end where the structure says there are more."
-    MetaHeader "meta-header" "The header of a meta page is not that of this meta page."
-    MetaMagic "meta-magic" "A meta page lacks bbolt's magic number."
-    MetaVersion "meta-version" "A meta page is of an unknown format version."
-    MetaPageSize "meta-page-size" "A meta page names an impossible page size, or another than its twin."
-    MetaChecksum "meta-checksum" "A meta page's checksum does not fit."
-    MetaTxid "meta-txid" "The transaction ids of the two meta pages do not follow each other."
-    Length "length" "The database is longer or shorter than its high-water mark says."
-    PageRange "page-range" "A reference leads outside the database or to a meta page."
-    PageTwice "page-twice" "A page is referenced twice, or lies inside another."
-    PageId "page-id" "A page does not carry its own number."
-    PageFlags "page-flags" "A page is not of the type it has to be."
-    PageCount "page-count" "A page's element count is impossible."
-    PageOverflow "page-overflow" "A page's overflow passes the end, or is not what its content needs."
-    ElementFlags "element-flags" "A leaf element has unknown flags, or a plain key stands among the top-level buckets."
-    ElementPosition "element-position" "An element's data is not where the data before it ends."
-    ElementSize "element-size" "An element's key or value does not fit its page, or its key is empty or too long."
-    KeyOrder "key-order" "A key is not greater than the one before."
-    KeyBounds "key-bounds" "A key is outside the range which the branch above gives to its page."
-    BucketHeader "bucket-header" "A nested bucket's header has the wrong size or root."
-    InlineBucket "inline-bucket" "The page inlined in a bucket's value is not a well-formed one."
-    LeafDepth "leaf-depth" "A leaf is deeper or less deep in the tree of its bucket than the others."
-    Depth "depth" "The tree, or buckets in buckets, are deeper than any real database."
+    Size "size" "The size of the file is not that of a snapshot (pages, then 32 bytes)."
+    Trailer "trailer" "The SHA-256 at the end does not match the bytes before it."
+    Truncated "truncated" "The file ends before the end that its structure gives."
+    MetaHeader "meta-header" "The header of a meta page is wrong."
+    MetaMagic "meta-magic" "A meta page lacks the magic number of bbolt."
+    MetaVersion "meta-version" "A meta page has an unknown format version."
+    MetaPageSize "meta-page-size" "A meta page has an impossible page size, or not that of the other meta page."
+    MetaChecksum "meta-checksum" "The checksum of a meta page is wrong."
+    MetaTxid "meta-txid" "The transaction ids of the two meta pages are not consecutive."
+    Length "length" "The database is longer or shorter than its high-water mark."
+    PageRange "page-range" "A reference points outside the database or to a meta page."
+    PageTwice "page-twice" "A page is referenced twice, or is inside another page."
+    PageId "page-id" "A page has the number of another page."
+    PageFlags "page-flags" "A page has the wrong type."
+    PageCount "page-count" "The number of elements of a page is impossible."
+    PageOverflow "page-overflow" "The overflow of a page passes the end of the file, or does not match its content."
+    ElementFlags "element-flags" "A leaf element has unknown flags, or a plain key is among the top-level buckets."
+    ElementPosition "element-position" "The data of an element is not where the data before it ends."
+    ElementSize "element-size" "The key or value of an element does not fit into its page, or the key is empty or too long."
+    KeyOrder "key-order" "A key is not greater than the key before it."
+    KeyBounds "key-bounds" "A key is outside the range that the branch above gives its page."
+    BucketHeader "bucket-header" "The header of a nested bucket has the wrong size or root."
+    InlineBucket "inline-bucket" "The page inside the value of a bucket is malformed."
+    LeafDepth "leaf-depth" "The leaves of a bucket are not all equally deep."
+    Depth "depth" "The tree, or the nesting of buckets, is deeper than in any real database."
     Freelist "freelist" "The list of free pages is malformed or contradicts the tree."
-    EtcdBuckets "etcd-buckets" "A bucket of etcd is missing, or a bucket stands where etcd has values."
+    EtcdBuckets "etcd-buckets" "A bucket of etcd is missing, or a bucket is where etcd has values."
     EtcdRevision "etcd-revision" "A key of the bucket `key` is not a revision."
     EtcdValue "etcd-value" "A value of the bucket `key` is not the key-value record of its revision."
     EtcdMeta "etcd-meta" "A value of the bucket `meta` has the wrong form."
@@ -69,16 +69,16 @@ impl Serialize for Check {
     }
 }
 
-/// One thing found wrong.
+/// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Which check it failed.
     pub check: Check,
-    /// The page, where it is in one.
+    /// The number of the page, if it is in one.
     pub page: Option<u64>,
-    /// The byte offset in the snapshot, where it is known.
+    /// The byte offset in the snapshot, if it is known.
     pub offset: Option<u64>,
-    /// In words, without the place.
+    /// What is wrong, without the place.
     pub text: String,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The findings of one proof, and how many more there were than are kept.
+/// The findings of one verification, at most [`MAX_FINDINGS`], and the number of the others.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) kept: Vec<Finding>,
@@ -127,7 +127,7 @@ impl Findings {
     }
 }
 
-/// Why the reading of one page stopped: its damage, or a reader that failed.
+/// Why reading a page failed: the page is damaged, or its bytes cannot be read.
 #[derive(Debug)]
 pub(super) enum PageError {
     Found(Finding),
@@ -147,12 +147,15 @@ impl From<io::Error> for PageError {
 }
 
 impl PageError {
-    /// The damage; bytes that end too early are damage too. `Err` is left to the reader's own failures.
-    pub(super) fn damage(self, page: u64, offset: u64) -> io::Result<Finding> {
+    /// The damage as a finding. Bytes that end too early are damage too.
+    ///
+    /// # Errors
+    /// If the bytes cannot be read for another reason.
+    pub(super) fn into_finding(self, page: u64, offset: u64) -> io::Result<Finding> {
         match self {
             PageError::Found(finding) => Ok(finding),
             PageError::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                Ok(Finding::at(Check::Truncated, page, offset, "the bytes of this page end too early"))
+                Ok(Finding::at(Check::Truncated, page, offset, "the file ends inside this page"))
             }
             PageError::Io(e) => Err(e),
         }
@@ -164,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_distinct_and_kebab_case() {
+    fn words_of_checks_are_distinct_and_kebab_case() {
         let mut seen = std::collections::BTreeSet::new();
         for check in Check::ALL {
             assert!(seen.insert(check.as_str()), "{} twice", check.as_str());
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_reads_with_its_place_and_serialises_with_its_label() {
+    fn findings_print_their_place_and_serialize_the_word_of_their_check() {
         let finding = Finding::at(Check::KeyOrder, 12, 49152, "key 3 is not greater than key 2");
         assert_eq!(finding.to_string(), "page 12 (offset 49152): key 3 is not greater than key 2");
         let json = serde_json::to_value(&finding).unwrap();
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_are_capped_and_the_rest_counted() {
+    fn findings_beyond_the_limit_are_counted_only() {
         let mut all = Findings::default();
         (0..250).for_each(|_| all.push(Finding::new(Check::Size, "x")));
         assert_eq!((all.kept.len(), all.more), (100, 150));

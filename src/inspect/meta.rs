@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The two meta pages of a bbolt file: which is the newest, and whether both are sound.
+//! The two meta pages of a bbolt file: which one is the newest, and whether both are valid.
 //!
-//! A snapshot as etcd streams it holds both, alike but for the transaction id, so damage to either is damage.
-//! The file of a running etcd may hold an older twin that names pages long since reused: only the newest is
-//! ever followed.
+//! A snapshot that etcd streams has two meta pages that differ in the transaction id only, so damage to either is damage. In
+//! the file of a running etcd the older one may refer to pages that were reused since: only the newest is followed.
 
 use std::io;
 
@@ -13,15 +12,15 @@ use crate::io::ReadAt;
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
-/// A page header and the meta record behind it.
+/// Bytes of a page header and the meta record after it.
 const LEN: usize = 80;
-/// etcd takes the page size of the machine: 4 KiB, on some 16 or 64 KiB.
+/// etcd uses the page size of the machine: 4 KiB, on some machines 16 or 64 KiB.
 const PAGE_SIZES: [u32; 5] = [4096, 8192, 16384, 32768, 65536];
 
-/// What the walk needs of a meta page.
+/// The fields of a meta page that the walk needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Meta {
-    /// Where it is: the offset of its page.
+    /// The offset of its page.
     pub(super) at: u64,
     pub(super) page_size: u32,
     pub(super) root: u64,
@@ -31,9 +30,9 @@ pub(super) struct Meta {
     pub(super) txid: u64,
 }
 
-/// Whether this is meant to be a snapshot at all: one of the meta pages bears bbolt's magic number.
+/// Whether the bytes are those of a snapshot, whole or corrupt: one of the meta pages has the magic number of bbolt.
 ///
-/// Tells "not a snapshot" from "a damaged one"; a reader that fails says no.
+/// Distinguishes "not a snapshot" from "a corrupt snapshot". False if the bytes cannot be read.
 pub fn has_magic(data: &dyn ReadAt) -> bool {
     std::iter::once(0)
         .chain(PAGE_SIZES)
@@ -41,30 +40,31 @@ pub fn has_magic(data: &dyn ReadAt) -> bool {
         .any(|record| u32_at(&record, 16) == MAGIC)
 }
 
-/// Checks both meta pages; the newest sound one, or none.
+/// Checks both meta pages, and returns the newest valid one.
+///
+/// # Errors
+/// If the bytes cannot be read. Damage is a finding.
 pub(super) fn newest(data: &dyn ReadAt, findings: &mut Findings) -> io::Result<Option<Meta>> {
-    let first = examine(data, 0, 0);
+    let first = parse(data, 0, 0);
     let page_size = match &first {
         Ok(meta) => meta.page_size,
-        // The twin says its page size where it can be found; else the size most machines have stands in for
-        // the report.
+        // The second page has the page size too, if it can be found. Otherwise the report assumes the usual size.
         Err(_) => PAGE_SIZES
             .into_iter()
-            .find(|size| examine(data, 1, u64::from(*size)).is_ok_and(|meta| meta.page_size == *size))
+            .find(|size| parse(data, 1, u64::from(*size)).is_ok_and(|meta| meta.page_size == *size))
             .unwrap_or(4096),
     };
-    let second = examine(data, 1, page_size.into()).and_then(|meta| {
+    let second = parse(data, 1, page_size.into()).and_then(|meta| {
         if meta.page_size == page_size {
             return Ok(meta);
         }
-        let text = format!("a page size of {}, but {page_size} in its twin", meta.page_size);
+        let text = format!("a page size of {}, but {page_size} in the other meta page", meta.page_size);
         Err(Finding::at(Check::MetaPageSize, 1, page_size.into(), text).into())
     });
-    let first = settle(data, first, 0, 0, findings)?;
-    let second = settle(data, second, 1, page_size.into(), findings)?;
+    let first = validate(data, first, 0, 0, findings)?;
+    let second = validate(data, second, 1, page_size.into(), findings)?;
     if let (Some(a), Some(b)) = (first, second) {
-        // Each commit overwrites the older of the two; after a restore of an odd transaction the gap is two
-        // for once.
+        // Each commit overwrites the older of the two. After a restore of an odd transaction the difference is 2 once.
         if !(1..=2).contains(&a.txid.abs_diff(b.txid)) {
             let text = format!("transaction {} in one meta page, {} in the other", a.txid, b.txid);
             findings.push(Finding::at(Check::MetaTxid, 1, page_size.into(), text));
@@ -73,9 +73,8 @@ pub(super) fn newest(data: &dyn ReadAt, findings: &mut Findings) -> io::Result<O
     Ok([first, second].into_iter().flatten().max_by_key(|meta| meta.txid))
 }
 
-/// Turns the examination of one meta page into findings; its header counts only once the record itself is
-/// sound.
-fn settle(
+/// Turns the errors of one meta page into findings. Its header is checked only if the record itself is valid.
+fn validate(
     data: &dyn ReadAt,
     meta: Result<Meta, PageError>,
     page: u64,
@@ -84,20 +83,23 @@ fn settle(
 ) -> io::Result<Option<Meta>> {
     let meta = match meta {
         Ok(meta) => meta,
-        Err(halt) => {
-            findings.push(halt.damage(page, at)?);
+        Err(error) => {
+            findings.push(error.into_finding(page, at)?);
             return Ok(None);
         }
     };
     let header = Header::parse(&read(data, at)?);
     if header != (Header { id: page, flags: META, count: 0, overflow: 0 }) {
-        findings.push(Finding::at(Check::MetaHeader, page, at, "not the header of this meta page"));
+        findings.push(Finding::at(Check::MetaHeader, page, at, "not the header of a meta page"));
     }
     Ok(Some(meta))
 }
 
-/// The two meta pages that bbolt's own copy of this database has: both say what `meta` says, the second as the transaction
-/// before. An older twin may name pages that are in use for something else by now; so nobody can fall back to it.
+/// The two meta pages that bbolt's own copy of this database has: both have the fields of `meta`, and the second has the
+/// transaction id before it. The older page of the file is not used: it may refer to pages that were reused since.
+///
+/// # Errors
+/// If the bytes cannot be read.
 pub(super) fn meta_pages(data: &dyn ReadAt, meta: &Meta) -> io::Result<Vec<u8>> {
     let record = read(data, meta.at)?;
     let (_, body) = record.split_at(16);
@@ -124,23 +126,23 @@ fn read(data: &dyn ReadAt, at: u64) -> io::Result<[u8; LEN]> {
     Ok(record)
 }
 
-fn examine(data: &dyn ReadAt, page: u64, at: u64) -> Result<Meta, PageError> {
+fn parse(data: &dyn ReadAt, page: u64, at: u64) -> Result<Meta, PageError> {
     let record = read(data, at)?;
     let (magic, version, page_size) = (u32_at(&record, 16), u32_at(&record, 20), u32_at(&record, 24));
-    let wrong = |check, text: String| Err(Finding::at(check, page, at, text).into());
+    let invalid = |check, text: String| Err(Finding::at(check, page, at, text).into());
     if magic != MAGIC {
-        return wrong(Check::MetaMagic, format!("a magic number of {magic:#010x}, not {MAGIC:#010x}"));
+        return invalid(Check::MetaMagic, format!("the magic number is {magic:#010x}, not {MAGIC:#010x}"));
     }
     if version != VERSION {
-        return wrong(Check::MetaVersion, format!("format version {version}, not {VERSION}"));
+        return invalid(Check::MetaVersion, format!("the format version is {version}, not {VERSION}"));
     }
     if !PAGE_SIZES.contains(&page_size) {
-        return wrong(Check::MetaPageSize, format!("a page size of {page_size} bytes"));
+        return invalid(Check::MetaPageSize, format!("a page size of {page_size} bytes"));
     }
-    let (summed, _) = record.split_at(72);
-    let sum = fnv1a(summed.iter().skip(16));
+    let (hashed, _) = record.split_at(72);
+    let sum = fnv1a(hashed.iter().skip(16));
     if sum != u64_at(&record, 72) {
-        return wrong(Check::MetaChecksum, "the checksum does not fit".into());
+        return invalid(Check::MetaChecksum, "the checksum is wrong".into());
     }
     Ok(Meta {
         at,
@@ -166,15 +168,15 @@ mod tests {
         assert_eq!(fnv1a(b"foobar".iter()), 0x8594_4171_f739_67e8);
     }
 
-    /// Both meta pages of a snapshot that etcd streamed are what it wrote; from either alone the same two are made.
+    /// A snapshot that etcd streamed has the pages that are computed from it; so has a file whose newest page is the second.
     #[test]
-    fn twins_are_those_of_bbolt_s_own_copy() {
+    fn meta_pages_equal_those_of_bbolt_s_own_copy() {
         let whole = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
         let streamed = &whole[..8192];
         let meta = newest(&streamed, &mut Findings::default()).unwrap().unwrap();
         assert_eq!(meta.at, 0);
         assert_eq!(meta_pages(&streamed, &meta).unwrap(), streamed);
-        // As in a live file: the newest in the second place, a stale one in the first.
+        // As in a live file: the newest is the second, and the first is stale.
         let mut live = streamed.to_vec();
         live.copy_within(0..4096, 4096);
         live[4096] = 1;
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_magic_is_looked_for_in_both_meta_pages_of_every_page_size() {
+    fn the_magic_number_is_found_in_both_meta_pages_of_every_page_size() {
         for at in [0, 4096, 8192, 16384, 32768, 65536] {
             let mut data = vec![0_u8; 70_000];
             assert!(!has_magic(&&data[..]));

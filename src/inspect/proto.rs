@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! As much of protobuf as the records of etcd and Kubernetes need: their frame and a few fields.
+//! As much of protobuf as the records of etcd and Kubernetes need: the frame of a record and single fields.
 //!
-//! Bytes of a value are only passed on to a caller who asks for that field; nothing is kept.
+//! Returns slices of what it is given and keeps nothing.
 
 use std::io;
 
 use super::page::Value;
 
-/// Where a field's bytes are in the value.
+/// Where the bytes of a field are in the value.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Span {
     pub(super) at: u64,
     pub(super) len: u64,
 }
 
-/// The frame of an etcd `mvccpb.KeyValue`: its numbers, and where key and value are.
+/// The frame of an etcd `mvccpb.KeyValue`: its numbers, and the positions of key and value.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct KeyValue {
     pub(super) key: Span,
@@ -24,8 +24,8 @@ pub(super) struct KeyValue {
     pub(super) value: Span,
 }
 
-/// Reads the frame of a key-value record; `None` if it is not one from its first to its last byte.
-pub(super) fn record(value: &mut Value<'_>) -> io::Result<Option<KeyValue>> {
+/// Reads the frame of a key-value record; `None` if the value is not one from its first to its last byte.
+pub(super) fn key_value(value: &mut Value<'_>) -> io::Result<Option<KeyValue>> {
     let (mut record, mut at, mut before) = (KeyValue::default(), 0, 0);
     while at < value.len() {
         let Some(tag) = number(value, &mut at)? else { return Ok(None) };
@@ -57,7 +57,7 @@ pub(super) fn record(value: &mut Value<'_>) -> io::Result<Option<KeyValue>> {
     Ok(Some(record))
 }
 
-/// The number of a field of wire type 0, else how many bytes it has.
+/// The number in a field of wire type 0, or the length in bytes of another field.
 fn number_or_length(value: &mut Value<'_>, at: &mut u64, wire: u64) -> io::Result<Option<u64>> {
     match wire {
         0 | 2 => number(value, at),
@@ -74,7 +74,7 @@ fn number(value: &mut Value<'_>, at: &mut u64) -> io::Result<Option<u64>> {
     Ok(Some(number))
 }
 
-/// A varint at the head of `bytes`, and its length.
+/// The varint at the start of `bytes`, and its length.
 fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut number = 0_u64;
     for (i, byte) in bytes.iter().take(10).enumerate() {
@@ -89,17 +89,16 @@ fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
-/// The bytes of the first field `wanted` of a message in memory: without their length, and a number as it
-/// stands.
+/// The bytes of the first field `wanted` of a message: without their length; of a number, its varint.
 pub(super) fn field(bytes: &[u8], wanted: u64) -> Option<&[u8]> {
     fields(bytes, wanted).next()
 }
 
-/// The same of every such field, up to where the message cannot be read on.
+/// The bytes of every field `wanted` of a message, up to the point where the message is malformed.
 pub(super) fn fields(mut bytes: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         loop {
-            let (number, content, rest) = next(bytes)?;
+            let (number, content, rest) = next_field(bytes)?;
             bytes = rest;
             if number == wanted {
                 return Some(content);
@@ -108,8 +107,8 @@ pub(super) fn fields(mut bytes: &[u8], wanted: u64) -> impl Iterator<Item = &[u8
     })
 }
 
-/// The number and the content of the first field, and what comes after it.
-fn next(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+/// The number and the content of the first field, and the bytes after it.
+fn next_field(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     let (tag, used) = varint(bytes)?;
     let mut bytes = bytes.get(used..)?;
     let len = match tag & 7 {
@@ -127,21 +126,27 @@ fn next(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     Some((tag >> 3, content, rest))
 }
 
+/// Bytes as text, if they are 1 to `max_len` printable characters of ASCII without blanks.
+pub(super) fn printable_text(bytes: &[u8], max_len: usize) -> Option<String> {
+    let fits = (1..=max_len).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+    fits.then(|| String::from_utf8_lossy(bytes).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::page::Page;
     use super::*;
 
     fn read(bytes: &[u8]) -> Option<KeyValue> {
-        // A value is always behind a page header.
+        // A value is always after a page header.
         let data = [&[0; 16], bytes].concat();
         let mut page = Page::default();
         page.open(&&data[..], 0, 0, data.len() as u64).unwrap();
-        record(&mut Value::new(&&data[..], &mut page, 16, bytes.len() as u64)).unwrap()
+        key_value(&mut Value::new(&&data[..], &mut page, 16, bytes.len() as u64)).unwrap()
     }
 
     #[test]
-    fn records_and_what_is_none() {
+    fn only_whole_records_in_field_order_are_read() {
         let rows: &[(&str, &[u8], bool)] = &[
             ("a whole record", b"\x0a\x01k\x10\x02\x18\x03\x20\x01\x2a\x02vv\x30\x07", true),
             ("a tombstone: only the key", b"\x0a\x01k", true),
@@ -167,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_behind_others_and_never_outside() {
+    fn a_field_is_found_after_others_and_never_past_the_end() {
         assert_eq!(field(b"\x08\x05\x12\x01a\x1a\x02bc", 3), Some(&b"bc"[..]));
         assert_eq!(field(b"\x08\x05\x12\x01a", 3), None);
         assert_eq!(field(b"\x1a\x09bc", 3), None);

@@ -1,55 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Some of the keys that exist, without knowing beforehand how many there will be.
+//! A sample of the keys that exist, when their number is not known in advance.
 //!
-//! Those with the smallest hashes: spread over all kinds of objects, and the same for the same history.
+//! The keys with the smallest hashes: they are spread over all kinds of objects, and are the same for the same history.
 
 use std::collections::BTreeMap;
 
-use super::content::Sample;
+use serde::{Deserialize, Serialize};
 
-/// How many are given in the end.
+/// The size of the sample.
 pub(super) const SAMPLE: usize = 200;
-/// So many are held on the way, as some of them will yet be deleted; twice that before the others are let go.
+/// How many keys are held during the walk, as some of them are deleted later. At twice this number the others are dropped.
 const CANDIDATES: usize = 5 * SAMPLE;
 
-/// The keys held so far, by their hashes.
+/// A key that exists at the revision of a content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Its name.
+    pub key: Vec<u8>,
+    /// The revision of its last change.
+    pub mod_revision: i64,
+    /// SHA-256 of its value.
+    pub value: [u8; 32],
+}
+
+/// The candidates so far, by their hashes.
 #[derive(Debug)]
 pub(super) struct Sampler {
-    held: BTreeMap<u64, Sample>,
-    /// No key with a hash as high as this is held any more.
+    candidates: BTreeMap<u64, Sample>,
+    /// Keys with this hash or a higher one are not candidates.
     limit: Option<u64>,
 }
 
 impl Sampler {
-    /// Holds nothing.
+    /// An empty sampler.
     pub(super) fn new() -> Sampler {
-        Sampler { held: BTreeMap::new(), limit: None }
+        Sampler { candidates: BTreeMap::new(), limit: None }
     }
 
-    /// Whether a key with this hash is of interest.
+    /// Whether a key with this hash may be in the sample.
     pub(super) fn wants(&self, hash: u64) -> bool {
         self.limit.is_none_or(|limit| hash < limit)
     }
 
-    /// A key has got a value.
+    /// A key was created or changed.
     pub(super) fn put(&mut self, hash: u64, sample: Sample) {
-        self.held.insert(hash, sample);
-        if self.held.len() >= 2 * CANDIDATES {
-            self.limit = self.held.keys().nth(CANDIDATES).copied();
+        self.candidates.insert(hash, sample);
+        if self.candidates.len() >= 2 * CANDIDATES {
+            self.limit = self.candidates.keys().nth(CANDIDATES).copied();
             if let Some(limit) = &self.limit {
-                self.held.split_off(limit);
+                self.candidates.split_off(limit);
             }
         }
     }
 
-    /// A key has been deleted.
+    /// A key was deleted.
     pub(super) fn delete(&mut self, hash: u64) {
-        self.held.remove(&hash);
+        self.candidates.remove(&hash);
     }
 
     /// The sample, in revision order.
     pub(super) fn finish(self) -> Vec<Sample> {
-        let mut sample: Vec<Sample> = self.held.into_values().take(SAMPLE).collect();
+        let mut sample: Vec<Sample> = self.candidates.into_values().take(SAMPLE).collect();
         sample.sort_by(|a, b| (a.mod_revision, &a.key).cmp(&(b.mod_revision, &b.key)));
         sample
     }
@@ -64,9 +75,9 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_hashes_that_are_left_stay_in_the_order_of_revisions() {
+    fn the_sample_has_the_smallest_hashes_of_existing_keys_in_revision_order() {
         let mut all = Sampler::new();
-        // Hashes fall while revisions rise; every second key is deleted again.
+        // Hashes descend while revisions ascend; every second key is deleted again.
         for n in 0..50_000_u64 {
             let hash = u64::MAX - n * 1_000_003;
             assert!(all.wants(hash));
@@ -74,7 +85,7 @@ mod tests {
             if n % 2 == 0 {
                 all.delete(hash);
             }
-            assert!(all.held.len() < 2 * CANDIDATES);
+            assert!(all.candidates.len() < 2 * CANDIDATES);
         }
         assert!(!all.wants(u64::MAX));
         let found: Vec<i64> = all.finish().iter().map(|s| s.mod_revision).collect();
@@ -83,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn of_few_keys_all_are_given_each_with_its_last_value() {
+    fn the_sample_of_few_keys_has_all_of_them_with_their_last_values() {
         let mut all = Sampler::new();
         (0..150).for_each(|n| all.put(n * 7, sample(n)));
         all.put(7, sample(999));

@@ -141,6 +141,7 @@ mod tests {
             created_at: 1,
             state: State::Verified,
             key_revisions: None,
+            cluster_id: None,
             manifest: None,
         };
         Row::from_snapshot(&snapshot, None)

@@ -204,10 +204,11 @@ impl Manifest {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn manifest() -> Manifest {
+    /// A manifest of a snapshot that was verified.
+    pub(crate) fn manifest() -> Manifest {
         Manifest {
             version: MANIFEST_VERSION,
             name: "manual-n-5".into(),

@@ -1,140 +1,222 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a restore has to say beyond its snapshot: the plan, then how each step of it went.
+//! The part of a report that is the restore: the plan, then how each step ended.
 
 use serde::Serialize;
 
-use super::restore::{Operation, PriorState};
+use super::restore::{Operation, PriorState, StepId, StepState, steps_of};
 use super::runbook::Task;
 
 /// A restore, planned and done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restore {
-    /// `restore`, `reset-only` or `rejoin`.
-    pub operation: &'static str,
-    /// K3s's unit.
+    /// `restore`, `cluster-reset` or `rejoin`.
+    pub operation: Operation,
+    /// The K3s unit.
     pub unit: String,
-    /// Its data-dir.
+    /// Data directory of K3s.
     pub data_dir: String,
-    /// The node's K3s, as it says of itself.
+    /// The version that the installed K3s prints.
     pub k3s_version: Option<String>,
-    /// The newest K3s among the snapshot's nodes, where it names any.
+    /// The newest K3s among the nodes of the snapshot, if it names any.
     pub snapshot_version: Option<String>,
-    /// `running`, `down` or `broken`: what K3s was doing before.
-    pub previous_state: &'static str,
-    /// etcd's revision before, where it answered.
+    /// `running`, `stopped` or `failing`: what K3s was doing before.
+    pub previous_state: PriorState,
+    /// The revision of etcd before, if it answered.
     pub live_revision: Option<i64>,
-    /// How many revisions are given up: those after the snapshot.
+    /// How many revisions are lost: those after the snapshot.
     pub lost_revisions: Option<i64>,
-    /// How old the snapshot is, in seconds: what was written since is given up.
-    pub age_s: u64,
-    /// Whether the token of this server opens the snapshot: `proven`, or why that is not known.
-    pub token: String,
-    /// The other members of etcd's cluster, whose data has to be moved aside before they join again.
+    /// Age of the snapshot in seconds; `None` if it is dated in the future.
+    pub age_s: Option<u64>,
+    /// Whether the token of this server opens the snapshot: `verified`, `not-needed`, `unverified`.
+    pub token: TokenCheck,
+    /// Other members of the etcd cluster, with their addresses.
     pub others: Vec<String>,
-    /// What is to be done on the other machines, before and after, in this order.
+    /// What is to be done on the other machines, in this order.
     pub runbook: Vec<Task>,
-    /// The server that is joined again.
+    /// The server that is joined.
     pub server: Option<String>,
-    /// What was live before, as a snapshot; `None` where it was not saved.
+    /// Why the plan may not be carried out; only in a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<String>,
+    /// The revision of the new database as K3s made it.
+    pub revision_before: Option<i64>,
+    /// The revision to which it was raised.
+    pub revision_after: Option<i64>,
+    /// The snapshot of the present state; `None` if it was not saved.
     pub safety_snapshot: Option<String>,
-    /// Where K3s left the database that was live.
+    /// Where the previous database is kept.
     pub old_database: Option<String>,
-    /// Where a new database lies that was given up.
+    /// Where a new database is kept that was discarded.
     pub failed_database: Option<String>,
+    /// What was done with the files of an interrupted restore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<Recovered>,
+    /// What K3s does now: `ready`, `etcd-only`, `not-running`.
+    pub k3s_state: Option<K3sState>,
     /// The steps, in order.
     pub steps: Vec<Step>,
     /// From the moment K3s was asked to stop until it served again, milliseconds.
     pub downtime_ms: Option<u64>,
-    /// What of that was K3s's own: its stop, its reset, its start.
+    /// The part of K3s: its stop and its start.
     pub k3s_ms: Option<u64>,
-    /// The rest: ours.
+    /// The part of this program.
     pub own_ms: Option<u64>,
+}
+
+/// Whether a token is the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenCheck {
+    /// It opens the bootstrap data, or the other server accepts it.
+    Verified,
+    /// The snapshot holds no bootstrap data.
+    NotNeeded,
+    /// It was not checked.
+    Unverified,
+}
+
+impl TokenCheck {
+    /// The word for people and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TokenCheck::Verified => "verified",
+            TokenCheck::NotNeeded => "not needed",
+            TokenCheck::Unverified => "not verified",
+        }
+    }
+}
+
+/// What K3s does at the end of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum K3sState {
+    /// Its API server is ready.
+    Ready,
+    /// etcd serves; the API server is not ready yet.
+    EtcdOnly,
+    /// It does not serve.
+    NotRunning,
+}
+
+/// What was done with the files of an interrupted restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recovered {
+    /// The files of K3s are those from before the restore. What it had prepared is deleted.
+    CleanedUp,
+    /// The exchange was reversed.
+    RolledBack,
+    /// K3s may have served the restored data: its files are left as they are.
+    Kept,
+}
+
+impl Recovered {
+    /// What it means, for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Recovered::CleanedUp => "the files of K3s are as they were; what was prepared is deleted",
+            Recovered::RolledBack => "its exchange of files was reversed; K3s starts as it was",
+            Recovered::Kept => "K3s was started since, so its files are left as they are",
+        }
+    }
 }
 
 /// One step of a restore.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
     /// A stable word.
-    pub name: &'static str,
+    pub name: StepId,
     /// What it does.
     pub description: &'static str,
-    /// What undoes it.
+    /// How it is rolled back.
     pub undo: &'static str,
-    /// `planned`, `skipped`, `done`, `failed` or `undone`.
-    pub state: &'static str,
+    /// `planned`, `skipped`, `done`, `failed` or `rolled-back`.
+    pub state: StepState,
     /// How long it took, milliseconds.
     pub ms: Option<u64>,
 }
 
-/// A database that a restore has left behind.
+/// A database that a restore has left.
 #[derive(Debug, Clone, Serialize)]
 pub struct OldDatabase {
-    /// Its folder.
+    /// Its directory.
     pub path: String,
-    /// How much room it takes.
+    /// Bytes.
     pub bytes: u64,
     /// `keep` or `remove`.
-    pub action: &'static str,
-    /// Whether it was deleted; `None` where that was not to be.
+    pub action: super::report::Action,
+    /// Whether it was deleted; `None` if that was not planned.
     pub deleted: Option<bool>,
 }
 
 impl Restore {
-    /// The plan of a restore: nothing is done yet.
-    pub fn new(unit: &str, data_dir: String, was: PriorState) -> Restore {
-        Restore::of(Operation::Restore, unit, data_dir, was)
-    }
-
-    /// The same of any deed.
-    pub fn of(deed: Operation, unit: &str, data_dir: String, was: PriorState) -> Restore {
-        let planned = |s: &super::restore::Step| Step {
-            name: s.name,
-            description: s.description,
-            undo: s.undo,
-            state: "planned",
+    /// The plan of an operation: nothing is done yet.
+    pub fn new(operation: Operation, unit: &str, data_dir: String, previous_state: PriorState) -> Restore {
+        let planned = |id: &StepId| Step {
+            name: *id,
+            description: id.description(operation),
+            undo: id.undo(),
+            state: StepState::Planned,
             ms: None,
         };
         Restore {
-            operation: deed.as_str(),
+            operation,
             unit: unit.to_owned(),
             data_dir,
             k3s_version: None,
             snapshot_version: None,
-            previous_state: was.as_str(),
+            previous_state,
             live_revision: None,
             lost_revisions: None,
-            age_s: 0,
-            token: String::new(),
+            age_s: None,
+            token: TokenCheck::Unverified,
             others: vec![],
             runbook: vec![],
             server: None,
+            refusals: vec![],
+            revision_before: None,
+            revision_after: None,
             safety_snapshot: None,
             old_database: None,
             failed_database: None,
-            steps: deed.steps().iter().map(planned).collect(),
+            recovered: None,
+            k3s_state: None,
+            steps: steps_of(operation).iter().map(planned).collect(),
             downtime_ms: None,
             k3s_ms: None,
             own_ms: None,
         }
     }
 
-    /// Notes how a step went.
-    pub fn step(&mut self, name: &str, state: &'static str, ms: Option<u64>) {
-        if let Some(step) = self.steps.iter_mut().find(|s| s.name == name) {
+    /// Records how a step ended, with its time in milliseconds.
+    pub fn set_step(&mut self, id: StepId, state: StepState, ms: Option<u64>) {
+        if let Some(step) = self.steps.iter_mut().find(|s| s.name == id) {
             step.state = state;
             step.ms = ms.or(step.ms);
         }
     }
 
-    /// Whether K3s serves the snapshot's data: then the other machines have to follow.
-    pub fn is_restored(&self) -> bool {
-        self.steps.iter().any(|s| s.name == "verify" && s.state == "done")
+    /// How far a step is; `None` if the operation has no such step.
+    pub fn step_state(&self, id: StepId) -> Option<StepState> {
+        self.steps.iter().find(|s| s.name == id).map(|s| s.state)
     }
 
-    /// Notes that what was done is undone.
+    /// Whether nothing was done yet.
+    pub fn is_plan(&self) -> bool {
+        self.recovered.is_none()
+            && self.steps.iter().all(|s| matches!(s.state, StepState::Planned | StepState::Skipped))
+    }
+
+    /// Whether etcd serves the new data: then the other machines must follow.
+    pub fn is_restored(&self) -> bool {
+        self.recovered == Some(Recovered::Kept) || self.step_state(StepId::Verify) == Some(StepState::Done)
+    }
+
+    /// Records that what was done was rolled back.
     pub fn mark_rolled_back(&mut self) {
-        for step in self.steps.iter_mut().filter(|s| s.state == "done" && s.name != "pre-restore-save") {
-            step.state = "undone";
+        let done = self.steps.iter_mut().filter(|s| s.state == StepState::Done);
+        for step in done.filter(|s| s.name != StepId::PreRestoreSave) {
+            step.state = StepState::RolledBack;
         }
     }
 }

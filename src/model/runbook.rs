@@ -2,14 +2,15 @@
 //! What an operator does on the other machines of a cluster, before one server is restored and after: as values, so that it
 //! can be printed, reported, and run by a test as it is printed.
 //!
-//! The commands name a unit and a folder and nothing that a snapshot says: names out of a snapshot are only shown.
+//! No command holds a text out of a snapshot unquoted, and a machine that cannot be told apart gets no command that moves
+//! a database.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::util::shell_quote;
 
-/// What a machine is to the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// What a machine is in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// A server with a member of etcd.
@@ -31,48 +32,111 @@ impl Role {
     }
 }
 
-/// Another machine of the cluster.
+/// When a task is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// Before the restore.
+    Before,
+    /// After the restore.
+    After,
+}
+
+/// Where a fact about a machine comes from. The first source decides its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The members that the live etcd lists.
+    LiveMember,
+    /// The members in the database at rest.
+    StoredMember,
+    /// The members in the snapshot. Since then, members may have been removed on purpose.
+    SnapshotMember,
+    /// A Node object in the snapshot.
+    Node,
+}
+
+/// Another machine, as one source describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     /// The name of its node.
     pub name: String,
-    /// Where it is reached, as far as somebody said so.
+    /// Its addresses, if they are known.
     pub addresses: Vec<String>,
     /// What it is.
     pub role: Role,
+    /// Where this comes from.
+    pub source: Source,
 }
 
-/// What is to be done on one machine, in the order of the list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The machine that is restored: every name and address by which a source may describe it.
+#[derive(Debug, Clone, Default)]
+pub struct Own {
+    /// Its node name by the rules of K3s, and the names of its etcd member.
+    pub names: Vec<String>,
+    /// The addresses of its interfaces.
+    pub addresses: Vec<String>,
+}
+
+impl Own {
+    /// Whether a source describes this machine.
+    pub fn is(&self, machine: &Machine) -> bool {
+        let named = |name: &String| {
+            name.eq_ignore_ascii_case(&machine.name) || name.eq_ignore_ascii_case(node_of(&machine.name))
+        };
+        self.names.iter().any(named) || machine.addresses.iter().any(|a| self.addresses.contains(a))
+    }
+}
+
+/// A machine after all sources were merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged {
+    /// What is known of it.
+    pub machine: Machine,
+    /// Other names that sources give to the same address: it cannot be told apart.
+    pub other_names: Vec<String>,
+}
+
+/// What is to be done for one machine, in the order of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
-    /// `before` or `after` the restore.
-    pub when: &'static str,
+    /// Before or after the restore.
+    pub when: When,
     /// The name of the machine.
     pub machine: String,
-    /// Where it is reached.
+    /// Its addresses.
     pub addresses: Vec<String>,
     /// What it is.
     pub role: Role,
-    /// What it is about, and what to wait for.
-    pub does: &'static str,
-    /// To be run there as root, one after the other; the next only where the one before has succeeded.
+    /// What the commands do, and what to wait for.
+    pub description: String,
+    /// To be run on that machine as root, one after the other; the next one only if the one before has succeeded.
     pub commands: Vec<String>,
+    /// The same without this program on that machine; empty if `commands` do not need it.
+    #[serde(default)]
+    pub manual: Vec<String>,
+    /// Whether the commands are to be run on the restored server instead.
+    #[serde(default)]
+    pub here: bool,
 }
 
 /// What the commands are about: the same on every server, as far as it is known here.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
-    /// K3s's unit.
+    /// The K3s unit.
     pub unit: &'a str,
-    /// Its unit on an agent.
+    /// The unit of K3s on an agent.
     pub agent_unit: &'a str,
-    /// The folder of etcd's database.
+    /// The directory of the etcd database.
     pub etcd: &'a str,
-    /// What a database that was moved aside is called, before the seconds.
+    /// The name of a database that is set aside, before the seconds.
     pub old: &'a str,
+    /// The URL under which other servers reach the restored one; `None` if no address is known.
+    pub url: Option<&'a str>,
+    /// The configuration file of K3s.
+    pub config: &'a str,
 }
 
-/// The member of etcd that K3s calls `<node>-<8 hex digits>` is that node's.
+/// The node of an etcd member: K3s names its members `<node>-<8 hex digits>`.
 pub fn node_of(member: &str) -> &str {
     match member.rsplit_once('-') {
         Some((node, tail)) if tail.len() == 8 && tail.bytes().all(|b| b.is_ascii_hexdigit()) => node,
@@ -80,7 +144,7 @@ pub fn node_of(member: &str) -> &str {
     }
 }
 
-/// The host in a URL of etcd; none where it leads nowhere but to the machine itself.
+/// The host in a URL of etcd; `None` if it is the machine itself.
 pub fn host_of(url: &str) -> Option<&str> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('/').next().unwrap_or(rest);
@@ -92,85 +156,168 @@ pub fn host_of(url: &str) -> Option<&str> {
     (!host.is_empty() && !itself).then_some(host)
 }
 
-/// Brings what several sources say of the same machine together, known by its name or an address, in the order of roles and
-/// names. The machine that is restored, `here`, is no other one.
-pub fn merge(here: &str, said: Vec<Machine>) -> Vec<Machine> {
-    let mut all: Vec<Machine> = Vec::new();
-    for one in said {
-        let same = |m: &Machine| m.name == one.name || m.addresses.iter().any(|a| one.addresses.contains(a));
-        match all.iter_mut().find(|m| same(m)) {
+/// Merges what several sources say of the same machine, known by its name or by an address, ordered by role and name. The
+/// machine that is restored is left out, whatever a source calls it.
+pub fn merge(own: &Own, mut found: Vec<Machine>) -> Vec<Merged> {
+    // The name that the live etcd uses comes before that of a Node object.
+    found.sort_by_key(|m| m.source);
+    let mut all: Vec<Merged> = Vec::new();
+    for one in found.into_iter().filter(|m| !own.is(m)) {
+        let same_name = |m: &Machine| m.name.eq_ignore_ascii_case(&one.name);
+        let same_address = |m: &Machine| m.addresses.iter().any(|a| one.addresses.contains(a));
+        match all.iter_mut().find(|m| same_name(&m.machine) || same_address(&m.machine)) {
             Some(known) => {
-                known.role = known.role.min(one.role);
+                if !same_name(&known.machine) && !is_unnamed(&one.name) {
+                    known.other_names.push(one.name.clone());
+                }
+                known.machine.role = known.machine.role.min(one.role);
                 for address in one.addresses {
-                    if !known.addresses.contains(&address) {
-                        known.addresses.push(address);
+                    if !known.machine.addresses.contains(&address) {
+                        known.machine.addresses.push(address);
                     }
                 }
             }
-            None => all.push(one),
+            None => all.push(Merged { machine: one, other_names: vec![] }),
         }
     }
-    all.retain(|m| m.name != here);
-    all.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
+    all.sort_by(|a, b| (a.machine.role, &a.machine.name).cmp(&(b.machine.role, &b.machine.name)));
     all
 }
 
-/// The orders for these machines.
-pub fn runbook(place: &Place, others: &[Machine]) -> Vec<Task> {
-    let (unit, agent) = (shell_quote(place.unit), shell_quote(place.agent_unit));
-    let order = |when, machine: &Machine, does, commands| Task {
+/// The name of a member that has none yet, and the name that a snapshot made by etcdutl has.
+fn is_unnamed(name: &str) -> bool {
+    name.starts_with("member ") || name == "default"
+}
+
+/// The tasks for these machines.
+pub fn runbook(place: &Place, others: &[Merged]) -> Vec<Task> {
+    let before = others.iter().filter(|m| m.machine.role == Role::Server).map(|m| stop(place, m));
+    let after = others.iter().map(|m| match m.machine.role {
+        Role::Server => rejoin(place, m),
+        Role::ControlPlane => task(
+            m,
+            When::After,
+            "restart K3s, so that it reads the restored data",
+            vec![format!("systemctl restart {}", shell_quote(place.unit))],
+        ),
+        Role::Agent => task(
+            m,
+            When::After,
+            "it reconnects by itself; restart K3s if it is not ready after some minutes",
+            vec![format!("systemctl restart {}", shell_quote(place.agent_unit))],
+        ),
+    });
+    let gone = others.iter().filter(|m| m.machine.source == Source::Node).map(|m| {
+        let name = shell_quote(&m.machine.name);
+        Task {
+            here: true,
+            ..task(
+                m,
+                When::After,
+                "only if this machine no longer exists: remove its Node object and its password",
+                vec![
+                    format!("k3s kubectl delete node {name}"),
+                    format!("k3s kubectl -n kube-system delete secret {name}.node-password.k3s"),
+                ],
+            )
+        }
+    });
+    before.chain(after).chain(gone).collect()
+}
+
+fn task(m: &Merged, when: When, description: &str, commands: Vec<String>) -> Task {
+    Task {
         when,
-        machine: machine.name.clone(),
-        addresses: machine.addresses.clone(),
-        role: machine.role,
-        does,
+        machine: m.machine.name.clone(),
+        addresses: m.machine.addresses.clone(),
+        role: m.machine.role,
+        description: description.to_owned(),
         commands,
-    };
-    let before = others.iter().filter(|m| m.role == Role::Server).map(|m| {
-        let does = "stop K3s: a member that still runs would go on with its own data";
-        order("before", m, does, vec![format!("systemctl stop {unit}")])
-    });
-    let after = others.iter().map(|m| match m.role {
-        Role::Server => order(
-            "after",
+        manual: vec![],
+        here: false,
+    }
+}
+
+fn stop(place: &Place, m: &Merged) -> Task {
+    let unit = shell_quote(place.unit);
+    task(
+        m,
+        When::Before,
+        "stop K3s and keep it stopped over a reboot: a member that runs would go on with its own data",
+        vec![format!("systemctl disable --now {unit}")],
+    )
+}
+
+/// How a server joins again. A server that cannot be told apart from another machine gets no command at all.
+fn rejoin(place: &Place, m: &Merged) -> Task {
+    let unknown_address = m.machine.addresses.is_empty();
+    if !m.other_names.is_empty() || is_unnamed(&m.machine.name) || unknown_address {
+        let mut names = vec![m.machine.name.clone()];
+        names.extend(m.other_names.iter().cloned());
+        let why = match unknown_address {
+            true => format!("no address of '{}' is known", names.join("', '")),
+            false => format!("the address is known by several names: '{}'", names.join("', '")),
+        };
+        let description =
+            format!("{why}: find out which machine this is, then run on it: k3s-snapshot restore --rejoin");
+        return task(m, When::After, &description, vec![]);
+    }
+    let unit = shell_quote(place.unit);
+    let url = place.url.unwrap_or("https://RESTORED-SERVER:6443");
+    let config = shell_quote(place.config);
+    let manual = vec![
+        format!(
+            "grep -E '^(server|cluster-init):' {config}  # it must have 'server: {url}' and no cluster-init"
+        ),
+        format!("systemctl stop {unit}"),
+        format!("mv -T {} {}$(date +%s)", shell_quote(place.etcd), shell_quote(place.old)),
+        format!("systemctl enable --now {unit}"),
+    ];
+    Task {
+        manual,
+        ..task(
             m,
-            "move its database aside, nothing else below server/db, and start K3s: it joins again with an empty one. The start \
-             ends when it has joined; only then the next server",
+            When::After,
+            "rejoin with an empty database; wait until it has joined before the next server",
             vec![
-                format!("systemctl stop {unit}"),
-                format!("mv {} {}$(date +%s)", shell_quote(place.etcd), shell_quote(place.old)),
-                format!("systemctl start {unit}"),
+                format!("k3s-snapshot restore --rejoin --yes --server {}", shell_quote(url)),
+                format!("systemctl enable {unit}"),
             ],
-        ),
-        Role::ControlPlane => order(
-            "after",
-            m,
-            "it has no database; start K3s anew so that it reads the restored one",
-            vec![format!("systemctl restart {unit}")],
-        ),
-        Role::Agent => order(
-            "after",
-            m,
-            "it joins again by itself; if it does not within some minutes, start K3s anew",
-            vec![format!("systemctl restart {agent}")],
-        ),
-    });
-    before.chain(after).collect()
+        )
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLACE: Place =
-        Place { unit: "k3s.service", agent_unit: "k3s-agent.service", etcd: "/d/etcd", old: "/d/etcd-old-" };
+    const PLACE: Place = Place {
+        unit: "k3s.service",
+        agent_unit: "k3s-agent.service",
+        etcd: "/d/etcd",
+        old: "/d/etcd-old-",
+        url: Some("https://10.0.0.1:6443"),
+        config: "/etc/rancher/k3s/config.yaml",
+    };
 
-    fn machine(name: &str, role: Role, addresses: &[&str]) -> Machine {
-        Machine { name: name.into(), role, addresses: addresses.iter().map(|a| (*a).to_owned()).collect() }
+    fn machine(name: &str, role: Role, addresses: &[&str], source: Source) -> Machine {
+        Machine {
+            name: name.into(),
+            role,
+            addresses: addresses.iter().map(|a| (*a).to_owned()).collect(),
+            source,
+        }
+    }
+
+    fn own() -> Own {
+        Own {
+            names: vec!["server-1".into(), "server-1-c066fa53".into()],
+            addresses: vec!["10.0.0.1".into(), "fd00::1".into()],
+        }
     }
 
     #[test]
-    fn a_member_s_name_is_its_node_s() {
+    fn the_node_of_a_member_is_its_name_without_the_hash() {
         for (member, node) in [
             ("server-1-0a1b2c3d", "server-1"),
             ("server-1", "server-1"),
@@ -184,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_a_url() {
+    fn the_host_of_a_url_is_none_for_the_machine_itself() {
         for (url, host) in [
             ("https://10.0.0.2:2379", Some("10.0.0.2")),
             ("https://[fd00::2]:2379/x", Some("fd00::2")),
@@ -198,41 +345,82 @@ mod tests {
     }
 
     #[test]
-    fn who_is_said_twice_is_one_machine_and_who_is_restored_is_no_other() {
-        let said = vec![
-            machine("b", Role::Agent, &["10.0.0.9"]),
-            machine("server-2", Role::ControlPlane, &["10.0.0.2"]),
-            machine("server-2", Role::Server, &["10.0.0.2", "192.0.2.2"]),
-            machine("server-1", Role::Server, &["10.0.0.1"]),
-            // Members of etcd that have no name yet.
-            machine("the member 1f", Role::Server, &["10.0.0.1"]),
-            machine("the member 2f", Role::Server, &["192.0.2.2"]),
-            machine("a", Role::Agent, &[]),
-        ];
-        let want = [
-            machine("server-2", Role::Server, &["10.0.0.2", "192.0.2.2"]),
-            machine("a", Role::Agent, &[]),
-            machine("b", Role::Agent, &["10.0.0.9"]),
-        ];
-        assert_eq!(merge("server-1", said), want);
+    fn the_restored_machine_is_never_another_one() {
+        for (name, address) in [
+            ("SERVER-1", "192.0.2.9"),
+            ("was-server-1", "10.0.0.1"),
+            ("a-old", "fd00::1"),
+            ("server-1-1234abcd", "192.0.2.9"),
+        ] {
+            for source in [Source::LiveMember, Source::StoredMember, Source::Node] {
+                let found = vec![machine(name, Role::Server, &[address], source)];
+                assert_eq!(merge(&own(), found), [], "{name} {address}");
+            }
+        }
     }
 
     #[test]
-    fn the_orders_come_in_their_order_and_move_only_the_database() {
-        let others = [("s", Role::Server), ("c", Role::ControlPlane), ("a", Role::Agent)]
-            .map(|(n, r)| machine(n, r, &[]));
-        let all = runbook(&PLACE, &others);
-        let lines: Vec<String> =
-            all.iter().map(|o| format!("{} {} {}", o.when, o.machine, o.commands.join("; "))).collect();
+    fn what_several_sources_describe_is_one_machine_with_the_name_of_the_live_member() {
+        let found = vec![
+            machine("server-2", Role::ControlPlane, &["10.0.0.2"], Source::Node),
+            machine("server-2", Role::Server, &["10.0.0.2", "192.0.2.2"], Source::LiveMember),
+            machine("member 2f", Role::Server, &["192.0.2.2"], Source::StoredMember),
+            machine("b", Role::Agent, &["10.0.0.9"], Source::Node),
+            machine("a", Role::Agent, &[], Source::Node),
+        ];
+        let names: Vec<_> = merge(&own(), found)
+            .into_iter()
+            .map(|m| (m.machine.name, m.machine.addresses.len(), m.machine.role, m.other_names.len()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("server-2".to_owned(), 2, Role::Server, 0),
+                ("a".to_owned(), 0, Role::Agent, 0),
+                ("b".to_owned(), 1, Role::Agent, 0)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_machine_that_cannot_be_told_apart_gets_no_command_that_moves_a_database() {
+        let ambiguous = vec![
+            machine("server-3", Role::Server, &["10.0.0.3"], Source::LiveMember),
+            machine("agent-reused", Role::Agent, &["10.0.0.3"], Source::Node),
+        ];
+        let unnamed = vec![machine("default", Role::Server, &["10.0.0.4"], Source::StoredMember)];
+        let unknown = vec![machine("server-5", Role::Server, &[], Source::StoredMember)];
+        for found in [ambiguous, unnamed, unknown] {
+            let tasks = runbook(&PLACE, &merge(&own(), found));
+            let after: Vec<&Task> = tasks.iter().filter(|t| t.when == When::After && !t.here).collect();
+            assert_eq!(after.len(), 1);
+            assert!(after.iter().all(|t| t.commands.is_empty() && t.manual.is_empty()), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn every_task_comes_in_its_order() {
+        let others = [
+            machine("s", Role::Server, &["10.0.0.2"], Source::LiveMember),
+            machine("c", Role::ControlPlane, &["10.0.0.3"], Source::Node),
+            machine("a'b", Role::Agent, &["10.0.0.4"], Source::LiveMember),
+        ];
+        let tasks = runbook(&PLACE, &merge(&own(), others.to_vec()));
+        let lines: Vec<String> = tasks
+            .iter()
+            .map(|t| format!("{:?} {} {} {}", t.when, t.here, t.machine, t.commands.join("; ")))
+            .collect();
         assert_eq!(
             lines,
             [
-                "before s systemctl stop k3s.service",
-                "after s systemctl stop k3s.service; mv /d/etcd /d/etcd-old-$(date +%s); systemctl start k3s.service",
-                "after c systemctl restart k3s.service",
-                "after a systemctl restart k3s-agent.service",
+                "Before false s systemctl disable --now k3s.service",
+                "After false s k3s-snapshot restore --rejoin --yes --server https://10.0.0.1:6443; systemctl enable k3s.service",
+                "After false c systemctl restart k3s.service",
+                "After false a'b systemctl restart k3s-agent.service",
+                "After true c k3s kubectl delete node c; k3s kubectl -n kube-system delete secret c.node-password.k3s",
             ]
         );
+        assert!(tasks.iter().any(|t| t.manual.iter().any(|c| c.starts_with("mv -T /d/etcd "))));
         assert_eq!(runbook(&PLACE, &[]), []);
     }
 }

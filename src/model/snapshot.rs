@@ -57,9 +57,23 @@ pub struct Snapshot {
     pub manifest: Option<Manifest>,
     /// Records of etcd's bucket `key`, if a listing shows that without the manifest.
     pub key_revisions: Option<u64>,
+    /// The beginning of the cluster id, at least 8 digits, if a listing shows that without the manifest.
+    pub cluster_id: Option<String>,
 }
 
 impl Snapshot {
+    /// The cluster id (UID of the namespace kube-system): the whole of it if there is a manifest, else what the listing
+    /// shows of it. `None` if the cluster is not known.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.manifest.as_ref().and_then(|m| m.cluster_id.as_deref()).or(self.cluster_id.as_deref())
+    }
+
+    /// Whether it is of the cluster with this id. `None` if that is not known.
+    pub fn is_of_cluster(&self, id: &str) -> Option<bool> {
+        let of = self.cluster_id().filter(|of| !of.is_empty() && !id.is_empty())?;
+        Some(of.starts_with(id) || id.starts_with(of))
+    }
+
     /// Records of etcd's bucket `key`, from the manifest or the listing.
     pub fn key_revisions(&self) -> Option<u64> {
         // Of a corrupt snapshot perhaps nothing could be read.

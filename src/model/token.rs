@@ -1,35 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The server token, as far as a snapshot knows it: by the head of its SHA-256.
+//! The server token. A snapshot contains only the beginning of its SHA-256.
 //!
-//! K3s keeps its certificate authorities in etcd under `/bootstrap/<hash>`, encrypted with the token. A restore works
-//! only with the token whose hash that is.
+//! K3s stores its certificate authorities in etcd under `/bootstrap/<hash>`, encrypted with the token. A restore works only with
+//! the token that has this hash.
 
 use sha2::{Digest, Sha256};
 
 use super::secret::Secret;
+use crate::util::hex;
 
 /// The parts of a server token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// The SHA-256 of the server's authority, 64 hex digits, where the token names one.
-    pub ca_hash: Option<String>,
-    /// The user, where the token names one: `server`, `node`.
-    pub user: Option<String>,
-    /// What the bootstrap data is sealed with.
-    pub password: Secret,
+pub(crate) struct Token {
+    /// The SHA-256 of the CA certificate of the server, 64 hex digits, if the token contains it.
+    pub(crate) ca_hash: Option<String>,
+    /// The user, if the token contains one: `server`, `node`.
+    pub(crate) user: Option<String>,
+    /// The password that the bootstrap data is encrypted with.
+    pub(crate) password: Secret,
 }
 
-/// Takes a token apart as K3s does: `K10<hash>::<user>:<password>`, or the password alone. The error says in words what
-/// is wrong with it, without any of it.
-pub fn parse(token: &Secret) -> Result<Token, String> {
+/// Parses a token as K3s does: `K10<hash>::<user>:<password>`, or the password alone.
+///
+/// # Errors
+/// What is wrong with the token; the text contains no part of the token.
+pub(crate) fn parse(token: &Secret) -> Result<Token, String> {
     let (ca_hash, user, password) = split(token.expose())?;
     let ca_hash = ca_hash.filter(|hash| !hash.is_empty()).map(str::to_owned);
     Ok(Token { ca_hash, user: user.map(str::to_owned), password: Secret::new(password) })
 }
 
-/// The 12 hex digits by which a snapshot names the token it needs. Takes the whole form `K10<hash>::server:<password>`
-/// or the password alone.
-pub fn hash(token: &str) -> String {
+/// The 12 hex digits by which a snapshot identifies the token that it needs. Accepts the full form
+/// `K10<hash>::server:<password>` or the password alone.
+pub(crate) fn hash(token: &str) -> String {
     let token = token.trim();
     let password = match (split(token), token.split_once("::")) {
         (Ok((_, _, password)), _) => password,
@@ -38,57 +41,66 @@ pub fn hash(token: &str) -> String {
         }
         (Err(_), _) => token,
     };
-    Sha256::digest(password.as_bytes()).iter().take(6).map(|b| format!("{b:02x}")).collect()
+    short_hash(password)
 }
 
-/// What every token in full form begins with.
+/// The first 12 hex digits of the SHA-256 of a password.
+fn short_hash(password: &str) -> String {
+    Sha256::digest(password.as_bytes()).first_chunk::<6>().map_or_else(String::new, hex)
+}
+
+/// The prefix of every token in full form.
 const FULL: &str = "K10";
 /// The hex digits of a SHA-256.
-const HASH: usize = 64;
+const HASH_DIGITS: usize = 64;
 
-/// The hash of the authority, the user and the password.
+/// The CA hash, the user and the password.
 fn split(token: &str) -> Result<(Option<&str>, Option<&str>, &str), String> {
     let token = token.trim();
     if token.is_empty() {
         return Err("it is empty".into());
     }
     let Some(full) = token.strip_prefix(FULL) else {
-        return if of_kubeadm(token) { Err(for_agents()) } else { Ok((None, None, token)) };
+        return if is_bootstrap_token(token) {
+            Err(bootstrap_token_error())
+        } else {
+            Ok((None, None, token))
+        };
     };
     let (hash, login) = match full.split_once("::") {
         Some((hash, login)) => (Some(hash), login),
         None => (None, full),
     };
     if let Some(hash) = hash.filter(|hash| !hash.is_empty()) {
-        if hash.len() != HASH {
+        if hash.len() != HASH_DIGITS {
             return Err(format!(
-                "the hash behind {FULL} has {} digits, not {HASH}: is it cut off?",
+                "the hash after {FULL} has {} digits instead of {HASH_DIGITS}: is it truncated?",
                 hash.len()
             ));
         }
         if !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(format!("what is behind {FULL} is not a hash in hex digits"));
+            return Err(format!("the text after {FULL} is not a hash in hex digits"));
         }
     }
-    if of_kubeadm(login) {
-        return Err(for_agents());
+    if is_bootstrap_token(login) {
+        return Err(bootstrap_token_error());
     }
     match login.split_once(':') {
         Some((user, password)) if !password.is_empty() => Ok((hash, Some(user), password)),
-        _ => Err(format!("it begins with {FULL}, but is not {FULL}<hash>::<user>:<password>")),
+        _ => Err(format!("it starts with {FULL}, but is not {FULL}<hash>::<user>:<password>")),
     }
 }
 
-/// Tokens of the form that kubeadm has: six letters or digits, a dot, sixteen more.
-fn of_kubeadm(token: &str) -> bool {
+/// Whether it is a bootstrap token in the form of kubeadm: six letters or digits, a dot, sixteen more.
+fn is_bootstrap_token(token: &str) -> bool {
     let plain = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     token
         .split_once('.')
         .is_some_and(|(id, secret)| (id.len(), secret.len()) == (6, 16) && plain(id) && plain(secret))
 }
 
-fn for_agents() -> String {
-    "it is a token with which agents join, not that of the servers".into()
+fn bootstrap_token_error() -> String {
+    "it is a bootstrap token, with which only agents join; the server token is needed".into()
 }
 
 #[cfg(test)]
@@ -97,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_hash_is_that_of_the_password() {
+    fn the_hash_of_a_token_is_that_of_its_password() {
         // As the key /bootstrap/ba1d715a4f9b in the fixtures, whose token is `labtoken`.
         for token in ["labtoken", "labtoken\n", "K10aabb::server:labtoken", "K10aabb::labtoken"] {
             assert_eq!(hash(token), "ba1d715a4f9b", "{token:?}");
@@ -106,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_taken_apart() {
+    fn tokens_are_parsed_as_k3s_does() {
         let ca = "87c15b03ed33f401214e16840f517f962dbaee66f36aa6f27ad64c90dc2316e2";
         let full = |login: &str| format!("K10{ca}::{login}");
         let good: &[(&str, Option<&str>, Option<&str>, &str)] = &[
@@ -129,40 +141,34 @@ mod tests {
                 password: Secret::new(*password),
             };
             assert_eq!(found, wanted, "{token}");
-            assert_eq!(hash(token), hash_of(password), "{token}");
+            assert_eq!(hash(token), short_hash(password), "{token}");
         }
-        let bad: &[(&str, &str)] = &[
-            ("", "empty"),
-            (" \n", "empty"),
-            ("K10aabb::server:x", "has 4 digits"),
-            (&full("server:x").replace("87c1", "wxyz"), "not a hash"),
-            (&full("labtoken"), "<user>:<password>"),
-            (&full("server:"), "<user>:<password>"),
-            (&full(""), "<user>:<password>"),
-            ("K10labtoken", "<user>:<password>"),
-            ("abcdef.0123456789abcdef", "agents"),
-            (&full("abcdef.0123456789abcdef"), "agents"),
+        let invalid = [
+            "",
+            " \n",
+            "K10aabb::server:x",
+            &full("server:x").replace("87c1", "wxyz"),
+            &full("labtoken"),
+            &full("server:"),
+            &full(""),
+            "K10labtoken",
+            "abcdef.0123456789abcdef",
+            &full("abcdef.0123456789abcdef"),
         ];
-        for (token, words) in bad {
-            let said = parse(&Secret::new(*token)).unwrap_err();
-            assert!(said.contains(words), "{token}: {said}");
+        for token in invalid {
+            assert!(parse(&Secret::new(token)).is_err(), "{token}");
         }
-    }
-
-    fn hash_of(password: &str) -> String {
-        Sha256::digest(password.as_bytes()).iter().take(6).map(|b| format!("{b:02x}")).collect()
     }
 
     proptest! {
-        /// No text makes it panic, what it takes apart is in the text, and no error repeats the secret.
         #[test]
-        fn any_text(text in "(K10)?[a-f0-9]{0,70}(::)?[a-zA-Z.:é ]{0,30}") {
+        fn any_text_is_parsed_without_panic_and_no_error_repeats_the_secret(text in "(K10)?[a-f0-9]{0,70}(::)?[a-zA-Z.:é ]{0,30}") {
             match parse(&Secret::new(text.as_str())) {
                 Ok(token) => {
                     prop_assert!(text.contains(token.password.expose()));
-                    prop_assert_eq!(hash(&text), hash_of(token.password.expose()));
+                    prop_assert_eq!(hash(&text), short_hash(token.password.expose()));
                 }
-                Err(said) => prop_assert!(text.trim().len() < 12 || !said.contains(text.trim())),
+                Err(message) => prop_assert!(text.trim().len() < 12 || !message.contains(text.trim())),
             }
         }
     }

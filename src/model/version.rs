@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Versions of K3s and RKE2, in the forms they are met in. Only the first two numbers say what may follow what.
+//! Versions of K3s and RKE2, in all forms that occur. Only major and minor number decide whether one may follow another.
 
 use std::fmt;
 
-/// A version. Versions with the same major and minor number are alike: their databases can be exchanged.
+/// A version. Versions with the same major and minor number can read each other's databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// The first number.
-    pub major: u32,
-    /// The second.
-    pub minor: u32,
-    /// All of it, as it was found: `v1.30.4+k3s1`.
-    pub text: String,
+pub(crate) struct Version {
+    /// The major number.
+    pub(crate) major: u32,
+    /// The minor number.
+    pub(crate) minor: u32,
+    /// The whole text: `v1.30.4+k3s1`.
+    pub(crate) text: String,
 }
 
 impl Version {
-    /// Reads `v1.30.4+k3s1`, or the first word of that form in a text, as `k3s --version` prints it.
-    pub fn parse(text: &str) -> Option<Version> {
-        text.split_whitespace().find_map(word)
+    /// Parses `v1.30.4+k3s1`, or the first word of that form in a text, such as the output of `k3s --version`.
+    pub(crate) fn parse(text: &str) -> Option<Version> {
+        text.split_whitespace().find_map(parse_word)
     }
 
-    /// What decides whether one is older than another.
-    pub fn minor_version(&self) -> (u32, u32) {
+    /// Major and minor number: they decide whether a version is older than another.
+    pub(crate) fn minor_version(&self) -> (u32, u32) {
         (self.major, self.minor)
     }
 }
@@ -32,7 +32,7 @@ impl fmt::Display for Version {
     }
 }
 
-fn word(word: &str) -> Option<Version> {
+fn parse_word(word: &str) -> Option<Version> {
     if word.len() > 64 || !word.bytes().all(|b| b.is_ascii_graphic()) {
         return None;
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_they_are_met_in() {
+    fn versions_are_parsed_in_all_forms_that_occur() {
         type Found = Option<(u32, u32, &'static str)>;
         let rows: &[(&str, Found)] = &[
             ("v1.30.4+k3s1", Some((1, 30, "v1.30.4+k3s1"))),
@@ -78,9 +78,9 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_compared_as_numbers() {
-        let line = |text: &str| Version::parse(text).unwrap().minor_version();
-        assert!(line("v1.9.0") < line("v1.10.0") && line("v1.31.0") < line("v2.0.0"));
-        assert_eq!(line("v1.30.4+k3s1"), line("v1.30.12+k3s2"));
+    fn minor_versions_are_compared_as_numbers() {
+        let minor = |text: &str| Version::parse(text).unwrap().minor_version();
+        assert!(minor("v1.9.0") < minor("v1.10.0") && minor("v1.31.0") < minor("v2.0.0"));
+        assert_eq!(minor("v1.30.4+k3s1"), minor("v1.30.12+k3s2"));
     }
 }

@@ -58,10 +58,13 @@ warnings! {
     SafetySnapshotDegraded "safety-snapshot-degraded" "The snapshot of the current state was saved, but it has a defect."
     SafetySnapshotSkipped "safety-snapshot-skipped" "The current state could not be saved before the restore."
     SecretOnCommandLine "secret-on-command-line" "A secret was given on the command line, where the process list shows it."
+    ServersNotRejoined "servers-not-rejoined" "Servers that were members before a restore have not rejoined."
     SnapshotGone "snapshot-gone" "A snapshot was deleted while the command ran."
+    TokenChanged "token-changed" "The restore changed the server token that is in force."
     TidyFailed "tidy-failed" "Files that are no longer needed could not be removed."
     TokenMismatch "token-mismatch" "The server token does not open the snapshot."
     UnknownVariable "unknown-variable" "An environment variable of k3s-snapshot is no option."
+    UnknownCluster "unknown-cluster" "Snapshots of an unknown cluster are kept and not counted by the retention policy."
     UploadSkipped "upload-skipped" "A pending upload was skipped."
     UploadUnverified "upload-unverified" "The store reports no checksum for an uploaded snapshot."
 }

@@ -1,91 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The database of an etcd that does not run, copied: for a file system that cannot clone, and when nobody is there to send.
+//! A copy of the database file of an etcd that does not run, for a file system that cannot clone files.
 //!
-//! What is read is what bbolt would have copied, so the copy is a snapshot like any other. What stands in etcd's log alone is
-//! not in it.
+//! The bytes are those that bbolt would copy, so the copy is a snapshot like any other. Changes that are only in the write-ahead
+//! log of etcd are not in it.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
 use super::{CaptureOutcome, Captured, Source};
 use crate::error::{Code, Fault};
-use crate::host::{Draft, Progress};
+use crate::host::{Draft, FileAt, Progress};
 use crate::inspect::{self, TRAILER};
-use crate::io::ReadAt;
 use crate::model::method::Method;
 
-/// The database file of the etcd on this machine, which is down.
+/// The database file of the stopped etcd on this machine.
 #[derive(Debug, Clone)]
-pub struct OfflineCopy {
-    /// The file, or why there is none that is known.
-    pub db: Result<PathBuf, String>,
+pub(crate) struct OfflineCopy {
+    /// The file, or why none is known.
+    pub(crate) db: Result<PathBuf, String>,
 }
 
 impl Source for OfflineCopy {
     fn fill(
         &self,
         draft: &Draft,
-        room: &dyn Fn(u64) -> Result<()>,
+        ensure_space: &dyn Fn(u64) -> Result<()>,
         progress: &dyn Progress,
     ) -> Result<CaptureOutcome> {
-        let refused =
+        let unavailable =
             |why: String| Ok(CaptureOutcome::Unavailable(Fault::new(Code::DatabaseUnavailable, why)));
         let db = match &self.db {
             Ok(db) => db,
-            Err(why) => return refused(why.clone()),
+            Err(why) => return unavailable(why.clone()),
         };
         let context = || format!("reading '{}'", db.display());
         let file = File::open(db).with_context(context)?;
         if file.try_lock_shared().is_err() {
-            return refused(format!("some process has '{}' open", db.display()));
+            return unavailable(format!("another process has '{}' open", db.display()));
         }
-        let size = file.metadata().with_context(context)?.len();
-        let (data, db_len) = match inspect::open_offline(AtRest { file, size }).with_context(context)? {
-            Ok(found) => found,
+        let file = FileAt::new(file).with_context(context)?;
+        let (data, db_len) = match inspect::open_offline(file).with_context(context)? {
+            Ok(opened) => opened,
             Err(finding) => {
-                let why = format!("the database '{}' cannot be read: {finding}", db.display());
+                let why = format!("the database '{}' is corrupt: {finding}", db.display());
                 return Ok(CaptureOutcome::Unavailable(Fault::new(Code::DatabaseCorrupt, why)));
             }
         };
-        room(db_len + TRAILER)?;
+        ensure_space(db_len + TRAILER)?;
         progress.step("copying the database", Some(db_len));
         draft.fill_from(&data, 1, u64::MAX, progress)?;
-        Ok(CaptureOutcome::Captured(Captured {
-            bytes: db_len + TRAILER,
-            sha256: None,
-            version: None,
-            endpoint: String::new(),
-            asked: Err("K3s is down, so the database was saved cold; entries that are only in etcd's write-ahead log \
-                        are not in it"
-                .to_owned()),
-            alarms: vec![],
-            member: None,
-            has_leader: true,
-        }))
+        Ok(CaptureOutcome::Captured(Captured::offline(db_len, "K3s is stopped")))
     }
 
-    /// Read as a clone is, and by another way where there is none.
+    /// The same as of a clone: the file is read directly.
     fn method(&self) -> Method {
         Method::Clone
-    }
-}
-
-struct AtRest {
-    file: File,
-    size: u64,
-}
-
-impl ReadAt for AtRest {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
     }
 }
 
@@ -93,27 +64,28 @@ impl ReadAt for AtRest {
 mod tests {
     use super::*;
     use crate::host::NoProgress;
+    use crate::io::ReadAt;
 
     const SNAPSHOT: &[u8] = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
 
     #[test]
-    fn a_database_at_rest_is_copied_as_bbolt_would() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db");
+    fn a_stopped_database_is_copied_as_bbolt_would_and_a_locked_one_is_unavailable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
         let database = &SNAPSHOT[..SNAPSHOT.len() - 32];
-        // The room that bbolt has made ahead.
+        // The space that bbolt allocates in advance.
         std::fs::write(&path, [database, &[0xEE; 65536]].concat()).unwrap();
-        let draft = Draft::new(folder.path()).unwrap();
-        let cold = OfflineCopy { db: Ok(path.clone()) };
-        let filled = cold.fill(&draft, &|_| Ok(()), &NoProgress).unwrap();
-        assert!(matches!(filled, CaptureOutcome::Captured(c) if c.bytes == SNAPSHOT.len() as u64));
+        let draft = Draft::new(dir.path()).unwrap();
+        let source = OfflineCopy { db: Ok(path.clone()) };
+        let outcome = source.fill(&draft, &|_| Ok(()), &NoProgress).unwrap();
+        assert!(matches!(outcome, CaptureOutcome::Captured(c) if c.bytes == SNAPSHOT.len() as u64));
         let mut copy = vec![0; database.len()];
         draft.reader().unwrap().read_exact_at(&mut copy, 0).unwrap();
         assert!(copy == database && draft.reader().unwrap().size() == database.len() as u64);
-        // While etcd has it, it is not at rest.
-        let held = File::open(&path).unwrap();
-        held.lock().unwrap();
-        let filled = cold.fill(&Draft::new(folder.path()).unwrap(), &|_| Ok(()), &NoProgress).unwrap();
-        assert!(matches!(filled, CaptureOutcome::Unavailable(_)));
+        // A running etcd holds this lock.
+        let locked = File::open(&path).unwrap();
+        locked.lock().unwrap();
+        let outcome = source.fill(&Draft::new(dir.path()).unwrap(), &|_| Ok(()), &NoProgress).unwrap();
+        assert!(matches!(outcome, CaptureOutcome::Unavailable(f) if f.code() == Code::DatabaseUnavailable));
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Snapshots by clone: the file system shares the blocks of etcd's database file with the draft, whatever its size.
+//! The method `clone`: the draft shares the blocks of etcd's database file, whatever its size (a reflink).
 //!
-//! The kernel clones a file between two writes, never amid one; bbolt writes a commit's pages before the meta page that
-//! names them, and no page that the newest meta page reaches. So a clone is what a power cut would have left, and made
-//! into what bbolt's own copy writes it is a snapshot like any other. It lags by what etcd has not committed yet: hence
-//! the revision. Nothing is written to etcd's file; etcd is asked, and not disturbed.
+//! The kernel clones a file between two writes, never during one. bbolt writes the pages of a commit before the meta page that
+//! refers to them, and never overwrites a page that the newest meta page reaches. So a clone is what a power cut would have
+//! left; in its canonical form it equals bbolt's own copy. It lacks what etcd has not committed yet, so its revision is compared
+//! with the one that the cluster has acknowledged. Nothing is written to the file of etcd.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -21,60 +21,62 @@ use crate::host::{Draft, Progress};
 use crate::inspect::{self, CanonicalImage, TRAILER};
 use crate::model::method::Method;
 
-/// etcd commits what it has acknowledged each 100 ms, or sooner.
-const PAUSE: Duration = Duration::from_millis(120);
-/// How often to look. A disk that takes longer than this for its commits has other troubles.
-const LOOKS: u32 = 15;
+/// etcd commits what it has acknowledged every 100 ms, or sooner.
+const POLL_INTERVAL: Duration = Duration::from_millis(120);
+/// How often the file is cloned until it has the acknowledged revision. A disk that takes longer than that for its commits has
+/// other problems.
+const MAX_POLLS: u32 = 15;
 
 /// The database file of the etcd on this machine.
 #[derive(Debug, Clone)]
-pub struct ReflinkSource {
-    /// The file, or why there is none that is known to be of the etcd that is asked.
-    pub db: Result<PathBuf, String>,
-    /// The etcd that writes it.
-    pub etcd: EtcdStream,
-    /// Whether there is no other way: then what it has is kept, with the report saying what could not be known of it.
-    pub only: bool,
+pub(crate) struct ReflinkSource {
+    /// The file, or why none is known to belong to this etcd.
+    pub(crate) db: Result<PathBuf, String>,
+    /// The etcd that writes the file.
+    pub(crate) etcd: EtcdStream,
+    /// Whether there is no other method. Then a clone is kept even if it is behind, or if etcd does not answer.
+    pub(crate) only: bool,
 }
 
 impl Source for ReflinkSource {
     fn fill(
         &self,
         draft: &Draft,
-        room: &dyn Fn(u64) -> Result<()>,
+        ensure_space: &dyn Fn(u64) -> Result<()>,
         progress: &dyn Progress,
     ) -> Result<CaptureOutcome> {
         let db = match &self.db {
             Ok(db) => db,
             Err(why) => {
-                return Ok(CaptureOutcome::Unavailable(refused(why.clone(), "Use --method auto or stream.")));
+                let fault = unsupported(why.clone(), "Use --method auto or stream.");
+                return Ok(CaptureOutcome::Unavailable(fault));
             }
         };
-        // Its blocks are there already, but from now on etcd needs new ones for what it overwrites.
+        // A clone takes no space, but etcd needs new blocks for everything that it overwrites from now on.
         if let Ok(meta) = std::fs::metadata(db) {
-            room(meta.len())?;
+            ensure_space(meta.len())?;
         }
         progress.step("cloning the database", None);
-        // Once before etcd is asked: where it cannot be done, that is known at no cost; where etcd has committed
+        // Once before etcd is asked: a file system that cannot clone is then known at no cost, and if etcd has committed
         // everything, this is the snapshot.
-        let mut clone = match take(db, draft) {
+        let mut clone = match clone_database(db, draft) {
             Ok(clone) => clone,
             Err(fault) => return Ok(CaptureOutcome::Unavailable(fault)),
         };
-        let answer = match self.etcd.ask() {
-            Ok(answer) => answer,
-            // A learner is no better for being cloned.
-            Err(e) if !self.only || kind_of(&e) != Kind::Failed || in_use(db) => return Err(e),
-            Err(e) => return Ok(cold(clone, &e)),
+        let handshake = match self.etcd.ask() {
+            Ok(handshake) => handshake,
+            // A learner gives no snapshot by a clone either.
+            Err(e) if !self.only || kind_of(&e) != Kind::Failed || is_in_use(db) => return Err(e),
+            Err(e) => return Ok(into_offline_capture(clone, &e)),
         };
-        // Where no quorum tells what is acknowledged, this member's own word stands in: a stream would hold no more.
-        let wanted = answer.asked.as_ref().copied().unwrap_or(answer.applied);
-        for _ in 1..LOOKS {
+        // Without a quorum the revision of this member counts: a stream would not have more.
+        let wanted = handshake.cluster_revision.as_ref().copied().unwrap_or(handshake.applied);
+        for _ in 1..MAX_POLLS {
             if revision(&clone) >= wanted {
                 break;
             }
-            std::thread::sleep(PAUSE);
-            clone = match take(db, draft) {
+            std::thread::sleep(POLL_INTERVAL);
+            clone = match clone_database(db, draft) {
                 Ok(clone) => clone,
                 Err(fault) => return Ok(CaptureOutcome::Unavailable(fault)),
             };
@@ -87,18 +89,9 @@ impl Source for ReflinkSource {
             )),
             Ok(_) if reached < wanted && !self.only => CaptureOutcome::Unavailable(Fault::new(
                 Code::CloneBehind,
-                format!("the database file stays at revision {reached}, while {wanted} was acknowledged"),
+                format!("the database file stays at revision {reached}; the cluster has revision {wanted}"),
             )),
-            Ok(normal) => CaptureOutcome::Captured(Captured {
-                bytes: normal.db_len + TRAILER,
-                sha256: None,
-                version: Some(answer.version),
-                endpoint: answer.endpoint,
-                asked: answer.asked,
-                alarms: answer.alarms,
-                member: answer.member,
-                has_leader: answer.has_leader,
-            }),
+            Ok(image) => CaptureOutcome::Captured(Captured::online(image.db_len + TRAILER, None, handshake)),
         })
     }
 
@@ -111,100 +104,88 @@ impl Source for ReflinkSource {
     }
 }
 
-/// A clone in the draft, or why there is none this time.
-type Taken = Result<CanonicalImage, String>;
+/// The canonical clone in the draft, or why this clone cannot be read.
+type CanonicalClone = Result<CanonicalImage, String>;
 
-/// etcd is down: its file is as it left it.
-fn cold(clone: Taken, e: &anyhow::Error) -> CaptureOutcome {
+/// etcd is stopped: its file is as it left it.
+fn into_offline_capture(clone: CanonicalClone, e: &anyhow::Error) -> CaptureOutcome {
     match clone {
         Err(why) => CaptureOutcome::Unavailable(Fault::new(
             Code::DatabaseCorrupt,
-            format!("the clone of etcd's database cannot be read: {why}"),
+            format!("the clone of the etcd database cannot be read: {why}"),
         )),
-        Ok(normal) => CaptureOutcome::Captured(Captured {
-            bytes: normal.db_len + TRAILER,
-            sha256: None,
-            version: None,
-            endpoint: String::new(),
-            asked: Err(format!(
-                "{e}, so the database was saved cold; entries that are only in etcd's write-ahead log are not in it"
-            )),
-            alarms: vec![],
-            member: None,
-            has_leader: true,
-        }),
+        Ok(image) => CaptureOutcome::Captured(Captured::offline(image.db_len, &e.to_string())),
     }
 }
 
-/// Whether a running etcd holds the file: it locks it as long as it lives. Then an etcd that does not answer is not down.
-fn in_use(db: &Path) -> bool {
+/// Whether a running etcd has the file open: it holds a lock on it as long as it runs. An etcd that does not answer is then not
+/// stopped.
+fn is_in_use(db: &Path) -> bool {
     File::open(db).is_ok_and(|f| matches!(f.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// Clones the file as it is now under its name: defragmentation puts another there. A fault is for good.
-fn take(db: &Path, draft: &Draft) -> Result<Taken, Fault> {
+/// Clones the file that has this name now: a defragmentation replaces it. A fault is permanent.
+fn clone_database(db: &Path, draft: &Draft) -> Result<CanonicalClone, Fault> {
     let live = File::open(db).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => refused(
-            format!("there is no database at '{}'", db.display()),
-            "Name the data-dir of a server with embedded etcd with --data-dir.",
+        ErrorKind::NotFound => unsupported(
+            format!("the database '{}' does not exist", db.display()),
+            "Set the data directory of a server with embedded etcd with --data-dir.",
         ),
         ErrorKind::PermissionDenied => {
-            refused(format!("no permission to read '{}'", db.display()), "Run it as root.")
+            unsupported(format!("no permission to read '{}'", db.display()), "Run it as root.")
         }
         _ => Fault::new(Code::CloneFailed, format!("opening '{}': {e}", db.display())),
     })?;
     draft.clone_of(&live).map_err(|e| explain(&e, db, draft.folder()))?;
-    normalise(draft)
-        .map_err(|e| Fault::new(Code::CloneFailed, format!("reading a clone of '{}': {e:#}", db.display())))
+    canonicalize(draft)
+        .map_err(|e| Fault::new(Code::CloneFailed, format!("reading the clone of '{}': {e:#}", db.display())))
 }
 
-/// Makes the clone what bbolt's own copy would have been, up to the trailer.
-fn normalise(draft: &Draft) -> Result<Taken> {
-    let normal = match inspect::canonicalize(&draft.reader()?)? {
-        Ok(normal) => normal,
+/// Changes the clone to what bbolt's own copy would be, except for the trailer.
+fn canonicalize(draft: &Draft) -> Result<CanonicalClone> {
+    let image = match inspect::canonicalize(&draft.reader()?)? {
+        Ok(image) => image,
         Err(finding) => return Ok(Err(finding.to_string())),
     };
-    draft.file().set_len(normal.db_len)?;
-    draft.file().write_all_at(&normal.metas, 0)?;
-    Ok(Ok(normal))
+    draft.file().set_len(image.db_len)?;
+    draft.file().write_all_at(&image.metas, 0)?;
+    Ok(Ok(image))
 }
 
-/// What it reaches; 0 is before any revision.
-fn revision(clone: &Taken) -> i64 {
-    clone.as_ref().ok().and_then(|normal| normal.revision).unwrap_or(0)
+/// The revision of a clone; 0 if it is not known.
+fn revision(clone: &CanonicalClone) -> i64 {
+    clone.as_ref().ok().and_then(|image| image.revision).unwrap_or(0)
 }
 
-/// Why the kernel does not clone, in the words of ioctl_ficlone(2).
-fn explain(e: &io::Error, db: &Path, folder: &Path) -> Fault {
-    let stream = "Use --method auto or stream: etcd then sends the snapshot.";
+/// Why the kernel does not clone the file: the errors of ioctl_ficlone(2).
+fn explain(e: &io::Error, db: &Path, dir: &Path) -> Fault {
+    let stream = "Use --method auto or stream; etcd then sends the snapshot.";
     match e.kind() {
-        ErrorKind::CrossesDevices => refused(
+        ErrorKind::CrossesDevices => unsupported(
             format!(
-                "'{}' and '{}' are not on one file system, or are seen through two mounts (EXDEV)",
+                "'{}' and '{}' are not on the same file system, or are reached through two mounts (EXDEV)",
                 db.display(),
-                folder.display()
+                dir.display()
             ),
-            "Name a folder on the file system of the database with --dir; in a unit, one ReadWritePaths= has to cover both. Or use --method auto or stream.",
+            "Set a directory on the file system of the database with --dir; in a unit, one ReadWritePaths= must cover both. Or use \
+             --method auto or stream.",
         ),
-        ErrorKind::Unsupported => refused(
-            format!("the file system of '{}' cannot clone files (EOPNOTSUPP)", folder.display()),
+        ErrorKind::Unsupported => unsupported(
+            format!("the file system of '{}' cannot clone files (EOPNOTSUPP)", dir.display()),
             stream,
         ),
-        ErrorKind::InvalidInput => refused(
-            format!("the file system of '{}' does not clone '{}' (EINVAL)", folder.display(), db.display()),
-            "On btrfs both have to be alike in their attribute C (no copy on write), see lsattr(1). Or use --method auto or stream.",
+        ErrorKind::InvalidInput => unsupported(
+            format!("the file system of '{}' does not clone '{}' (EINVAL)", dir.display(), db.display()),
+            "On btrfs, set the attribute C (no copy on write) on both or on neither, see lsattr(1). Or use --method auto or stream.",
         ),
         ErrorKind::PermissionDenied => {
-            refused(format!("no permission to clone '{}' ({e})", db.display()), "Run it as root.")
+            unsupported(format!("no permission to clone '{}' ({e})", db.display()), "Run it as root.")
         }
-        _ => Fault::new(
-            Code::CloneFailed,
-            format!("cloning '{}' to '{}': {e}", db.display(), folder.display()),
-        )
-        .hint(stream),
+        _ => Fault::new(Code::CloneFailed, format!("cloning '{}' to '{}': {e}", db.display(), dir.display()))
+            .hint(stream),
     }
 }
 
-fn refused(why: String, hint: &str) -> Fault {
+fn unsupported(why: String, hint: &str) -> Fault {
     Fault::new(Code::CloneUnsupported, why).hint(hint)
 }

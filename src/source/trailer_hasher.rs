@@ -1,46 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Takes a stream in chunks of any size, hashes it in the one pass, and compares the trailer that came with it.
+//! Hashes a stream in chunks of any size, and compares the trailer at its end with the hash.
 //!
-//! etcd ends its stream with the SHA-256 of all before. Neither K3s nor etcdctl compares the two.
+//! etcd ends its stream with the SHA-256 of everything before it. Neither K3s nor etcdctl compares the two.
 
 use sha2::{Digest as _, Sha256};
 
+use crate::inspect;
 use crate::model::snapshot::{Digest, plausible_size};
 
-const TRAILER: usize = 32;
+const TRAILER: usize = inspect::TRAILER as usize;
 
-/// The running hash, and the last bytes, which may be the trailer.
+/// The hash so far, and the last bytes, which may be the trailer.
 #[derive(Default)]
-pub struct TrailerHasher {
+pub(crate) struct TrailerHasher {
     hash: Sha256,
     tail: Vec<u8>,
     bytes: u64,
 }
 
-/// Why a stream cannot be a snapshot.
+/// Why a stream is not a snapshot.
 #[derive(Debug, PartialEq, Eq)]
-pub enum StreamError {
-    /// It ended before its trailer: so many bytes came.
+pub(crate) enum StreamError {
+    /// It ended before its trailer, after this many bytes.
     Short(u64),
-    /// Its trailer is not the checksum of what came before.
+    /// Its trailer is not the checksum of the bytes before it.
     Checksum,
 }
 
 impl TrailerHasher {
-    /// Takes the next chunk.
-    pub fn update(&mut self, chunk: &[u8]) {
+    /// Adds the next chunk.
+    pub(crate) fn update(&mut self, chunk: &[u8]) {
         self.bytes += chunk.len() as u64;
         let keep = chunk.len().min(TRAILER);
         let (head, last) = chunk.split_at(chunk.len() - keep);
-        // What of the old tail is pushed out by the new one.
+        // The bytes of the old tail that are not part of the new one.
         let out = (self.tail.len() + keep).saturating_sub(TRAILER);
         self.hash.update(self.tail.drain(..out.min(self.tail.len())).as_slice());
         self.hash.update(head);
         self.tail.extend_from_slice(last);
     }
 
-    /// How many bytes came, and the SHA-256 of them all.
-    pub fn finish(self) -> Result<(u64, Digest), StreamError> {
+    /// The number of bytes, and the SHA-256 of all of them.
+    ///
+    /// # Errors
+    /// If the stream is too short for a snapshot, or the trailer does not match.
+    pub(crate) fn finish(self) -> Result<(u64, Digest), StreamError> {
         if !plausible_size(self.bytes) {
             return Err(StreamError::Short(self.bytes));
         }
@@ -76,13 +80,13 @@ mod tests {
     }
 
     fn run(bytes: &[u8], chunk: usize) -> Result<(u64, Digest), StreamError> {
-        let mut intake = TrailerHasher::default();
-        bytes.chunks(chunk).for_each(|c| intake.update(c));
-        intake.finish()
+        let mut hasher = TrailerHasher::default();
+        bytes.chunks(chunk).for_each(|c| hasher.update(c));
+        hasher.finish()
     }
 
     #[test]
-    fn any_chunking_gives_the_same() {
+    fn the_result_does_not_depend_on_the_chunks() {
         let bytes = stream(4096);
         let want = Digest(Sha256::digest(&bytes).into());
         for chunk in [1, 7, 31, 32, 33, 64, 511, 512, 4095, 4096, 4097, 4127, 4128, 9999] {
@@ -91,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn short_streams_and_flipped_bits_are_told_apart() {
+    fn short_streams_and_flipped_bits_have_different_errors() {
         let bytes = stream(1024);
         for cut in [0, 1, 32, 33, 512, 1024, 1055] {
             assert_eq!(run(&bytes[..cut], 100), Err(StreamError::Short(cut as u64)), "cut to {cut}");
         }
-        // A cut that leaves a plausible size is found by the checksum.
+        // A cut that leaves a possible size is found by the checksum.
         assert_eq!(run(&bytes[..544], 100), Err(StreamError::Checksum));
         for at in [0, 500, 1023, 1024, 1055] {
             let mut flipped = bytes.clone();

@@ -1,242 +1,267 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A folder of snapshots on this machine: K3s's own, or any other.
+//! A directory of snapshots on this machine: that of K3s, or any other.
 //!
-//! Whatever lies there is listed, as K3s does; what is not a snapshot is called foreign and left alone.
+//! Every file in it is listed, as K3s does. What is no snapshot is called foreign and never deleted.
 
-use std::fs::{File, Metadata};
+use std::fs::{DirEntry, File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::created_at::created_at;
+use super::directory::{real_path, unavailable, why_missing};
 use super::manifests::Manifests;
-use super::{LocalStore, Opened, PublishedSnapshot, Store, removal};
+use super::removal::{self, check_name};
+use super::traits::{LocalStore, Opened, PublishedSnapshot, Store};
 use crate::error::{Code, Fault};
-use crate::host::fs::{Published, id_of, is_dot_name, make_folder, nonblocking};
-use crate::host::{Draft, FileAt, Progress};
-use crate::io::ReadAt;
+use crate::host::fs::{create_dir, id_of, is_dangling, nonblocking, path_error};
+use crate::host::{Draft, FileAt, Published, is_temp_name};
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::snapshot::{Leftover, Listing, Manifest, Snapshot, State, plausible_size};
 
-/// A snapshot folder.
+/// The note of a snapshot whose file system has no lasting identity for files.
+const NO_LASTING_ID: &str = "the file system of the snapshot directory gives files no lasting inode number: a listing \
+                             may show this snapshot as unverified";
+
+/// What a row needs to know of a file.
+#[derive(Clone, Copy, Default)]
+struct FileMeta {
+    is_file: bool,
+    size: u64,
+    /// Seconds since the epoch.
+    modified_at: u64,
+}
+
+impl From<&Metadata> for FileMeta {
+    fn from(meta: &Metadata) -> FileMeta {
+        let modified_at = u64::try_from(meta.mtime()).unwrap_or(0);
+        FileMeta { is_file: meta.is_file(), size: meta.len(), modified_at }
+    }
+}
+
+/// A snapshot directory.
 pub struct Local {
-    folder: PathBuf,
+    dir: PathBuf,
     may_create: bool,
     manifests: Manifests,
 }
 
 impl Local {
-    /// The snapshots of `folder`, their manifests below `state_dir`. Only a folder that K3s itself would create may
-    /// be created: a missing one that somebody configured is a file system that is not mounted.
-    pub fn new(folder: &Path, state_dir: &Path, may_create: bool) -> Local {
-        // Manifests are keyed by the folder, so two ways to say it must be one.
-        let real = real_path(folder);
-        Local { manifests: Manifests::new(state_dir, &real), folder: real, may_create }
+    /// The snapshots of `dir`, with their manifests below `state_dir`. Set `may_create` only for the directory that
+    /// K3s itself would create. Any other directory that is missing is a file system that is not mounted.
+    pub fn new(dir: &Path, state_dir: &Path, may_create: bool) -> Local {
+        // The directory is the key of the manifests, so two paths to it must become one.
+        let real = real_path(dir);
+        Local { manifests: Manifests::new(state_dir, &real), dir: real, may_create }
     }
 
-    fn row(&self, file: String, meta: Option<&Metadata>, manifest: Option<Manifest>) -> Snapshot {
+    /// The row of a file. `manifest` must describe this version of the file.
+    fn row(&self, file: String, meta: FileMeta, manifest: Option<Manifest>) -> Snapshot {
         let partial = SnapshotName::parse_partial(&file);
-        let ours = is_dot_name(&file);
         let name = SnapshotName::parse(&file);
-        let regular = meta.filter(|m| m.is_file());
-        let manifest = manifest.filter(|m| regular.is_some_and(|r| m.file == id_of(r)));
-        let state = match (&name, regular, &manifest) {
-            (_, None, _) => State::Foreign,
-            (None, ..) if partial.is_some() || ours => State::Incomplete,
-            (None, _, Some(m)) => m.state(),
-            (None, ..) => State::Foreign,
-            (Some(n), Some(r), _) if n.suffix == Suffix::Plain && !plausible_size(r.len()) => State::Corrupt,
-            (Some(_), _, Some(m)) => m.state(),
-            (Some(_), Some(r), None) if r.len() == 0 => State::Corrupt,
+        let state = match (&name, &manifest) {
+            _ if !meta.is_file => State::Foreign,
+            (None, _) if partial.is_some() || is_temp_name(&file) => State::Incomplete,
+            (None, Some(m)) => m.state(),
+            (None, None) => State::Foreign,
+            (Some(n), _) if n.suffix == Suffix::Plain && !plausible_size(meta.size) => State::Corrupt,
+            (Some(_), Some(m)) => m.state(),
+            (Some(_), None) if meta.size == 0 => State::Corrupt,
             _ => State::Unverified,
         };
-        let mtime = meta.map_or(0, |m| u64::try_from(m.mtime()).unwrap_or(0));
         Snapshot {
-            location: format!("file://{}", self.folder.join(&file).display()),
-            size: meta.map_or(0, Metadata::len),
-            created_at: name.as_ref().or(partial.as_ref()).map_or(mtime, |n| n.at),
+            location: format!("file://{}", self.dir.join(&file).display()),
+            size: meta.size,
+            created_at: created_at(name.as_ref().or(partial.as_ref()), meta.modified_at),
             name: name.or(partial),
             state,
             manifest,
             key_revisions: None,
+            cluster_id: None,
             file,
         }
     }
 
-    fn missing(&self, e: io::Error) -> anyhow::Error {
-        let (code, hint) = match e.kind() {
-            io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run it as root.".to_owned()),
-            _ => (
-                Code::DirectoryUnavailable,
-                format!(
-                    "Create it with 'install -d -m 0700 {}', or check that it is mounted.",
-                    self.folder.display()
-                ),
-            ),
+    /// The row of an entry of the directory. `None` if it was deleted in the meantime.
+    fn listed(
+        &self,
+        entry: &DirEntry,
+        has_manifest: &dyn Fn(&str) -> bool,
+        listing: &mut Listing,
+    ) -> Option<Snapshot> {
+        let name = entry.file_name();
+        let file = name.to_string_lossy().into_owned();
+        // Follows links, as K3s does. A link without a target is foreign.
+        let meta = match std::fs::metadata(entry.path()) {
+            Ok(meta) => Some(meta),
+            Err(e) => match std::fs::symlink_metadata(entry.path()) {
+                Ok(link) if link.is_symlink() && is_dangling(&e) => Some(link),
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => return None,
+                // What is behind the name of a snapshot matters; what is behind another name does not.
+                _ if SnapshotName::parse(&file).is_none() => None,
+                _ => {
+                    log::warn!("reading '{}': {e}", entry.path().display());
+                    listing.complete = false;
+                    None
+                }
+            },
         };
-        anyhow::Error::from(e).context(
-            Fault::new(code, format!("opening the snapshot folder '{}'", self.folder.display())).hint(hint),
-        )
+        let of_file = meta.as_ref().map(FileMeta::from).unwrap_or_default();
+        if name.to_str().is_none() {
+            // Neither K3s nor this tool makes such a name, and JSON cannot hold it.
+            return Some(Snapshot { state: State::Foreign, ..self.row(file, of_file, None) });
+        }
+        let manifest = if has_manifest(&file) { self.manifests.read(&file) } else { Ok(None) };
+        let manifest = manifest.unwrap_or_else(|e| {
+            log::warn!("{e:#}");
+            listing.manifests_readable = false;
+            None
+        });
+        let is_current = |m: &Manifest| meta.as_ref().is_some_and(|meta| m.file == id_of(meta));
+        let manifest = manifest.filter(is_current);
+        Some(self.row(file, of_file, manifest))
     }
-}
 
-/// Refuses what would lead out of the folder.
-fn check_name(file: &str) -> Result<()> {
-    if file.is_empty() || file.contains(['/', '\0']) || file == "." || file == ".." {
-        let what = format!("'{}' is not the name of a snapshot", file.escape_debug());
-        return Err(Fault::new(Code::InvalidName, what).into());
+    /// Fails if the directory has no snapshot because its file system is not mounted.
+    fn ensure_mounted(&self, has_snapshot: &dyn Fn() -> bool) -> Result<()> {
+        match why_missing(&self.dir) {
+            Some(fault) if !has_snapshot() => Err(fault.into()),
+            _ => Ok(()),
+        }
     }
-    Ok(())
-}
 
-/// The path without links, as far as it exists.
-fn real_path(path: &Path) -> PathBuf {
-    match (path.canonicalize(), path.parent(), path.file_name()) {
-        (Ok(real), ..) => real,
-        (Err(_), Some(parent), Some(name)) => real_path(parent).join(name),
-        _ => path.to_owned(),
+    fn has_snapshot(&self) -> bool {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut names = entries.filter_map(|e| e.file_name().into_string().ok());
+        names.any(|n| SnapshotName::parse(&n).is_some())
+    }
+
+    fn open_error(&self, e: io::Error, file: &str, path: &Path) -> anyhow::Error {
+        if e.kind() != io::ErrorKind::NotFound {
+            return path_error(e, "opening the snapshot", path);
+        }
+        // The directory itself may be gone.
+        if let Err(e) = std::fs::metadata(&self.dir)
+            && !(self.may_create && why_missing(&self.dir).is_none())
+        {
+            return unavailable(e, &self.dir);
+        }
+        let what = format!("no snapshot '{}' in '{}'", file.escape_debug(), self.dir.display());
+        Fault::new(Code::SnapshotNotFound, what).hint("Run 'k3s-snapshot list' to see the snapshots.").into()
     }
 }
 
 impl Store for Local {
     fn list(&self) -> Result<Listing> {
-        let entries = match std::fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            // K3s creates its default folder at its first start: no folder, no snapshots.
-            Err(e) if e.kind() == io::ErrorKind::NotFound && self.may_create => {
-                return Ok(Listing { snapshots: vec![], complete: true, manifests_readable: true });
-            }
-            Err(e) => return Err(self.missing(e)),
-        };
         let mut listing = Listing { snapshots: vec![], complete: true, manifests_readable: true };
-        // A list does not fail for want of a manifest; what deletes has to know.
+        let entries = match std::fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            // K3s creates its default directory when it starts first. Until then there are no snapshots.
+            Err(e)
+                if e.kind() == io::ErrorKind::NotFound
+                    && self.may_create
+                    && why_missing(&self.dir).is_none() =>
+            {
+                return Ok(listing);
+            }
+            Err(e) => return Err(unavailable(e, &self.dir)),
+        };
+        // A listing works without manifests. A deletion has to know that they could not be read.
         let known = self.manifests.names().unwrap_or_else(|e| {
             log::debug!("{e:#}");
             listing.manifests_readable = false;
             Default::default()
         });
         for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(e) => {
-                    log::warn!("reading '{}': {e}", self.folder.display());
-                    listing.complete = false;
-                    continue;
+            match entry {
+                Ok(entry) => {
+                    let row = self.listed(&entry, &|file| known.contains(file), &mut listing);
+                    listing.snapshots.extend(row);
                 }
-            };
-            let name = entry.file_name();
-            let text = name.to_str();
-            let file = name.to_string_lossy().into_owned();
-            // Follows links, as K3s does; one that leads nowhere is foreign.
-            let meta = match std::fs::metadata(entry.path()) {
-                Ok(meta) => Some(meta),
-                Err(e) => match std::fs::symlink_metadata(entry.path()) {
-                    Ok(link) if link.is_symlink() => Some(link),
-                    Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
-                    _ => {
-                        log::warn!("reading '{}': {e}", entry.path().display());
-                        listing.complete = false;
-                        None
-                    }
-                },
-            };
-            if text.is_none() {
-                // No snapshot of K3s's or ours, and its name cannot be told in JSON: it is somebody else's.
-                listing
-                    .snapshots
-                    .push(Snapshot { state: State::Foreign, ..self.row(file, meta.as_ref(), None) });
-                continue;
+                Err(e) => {
+                    log::warn!("reading '{}': {e}", self.dir.display());
+                    listing.complete = false;
+                }
             }
-            let manifest = if known.contains(&file) { self.manifests.read(&file) } else { None };
-            listing.snapshots.push(self.row(file, meta.as_ref(), manifest));
         }
+        self.ensure_mounted(&|| listing.snapshots.iter().any(|s| s.name.is_some()))?;
         Ok(listing)
     }
 
     fn open(&self, file: &str) -> Result<Opened> {
-        let path = self.folder.join(file);
-        let context = || format!("opening snapshot '{}'", path.display());
         check_name(file)?;
-        // Not to wait for a writer where it is a pipe.
-        let opened =
-            File::options().read(true).custom_flags(nonblocking()).open(&path).map_err(|e| {
-                match e.kind() {
-                    io::ErrorKind::NotFound => anyhow::Error::from(
-                        Fault::new(
-                            Code::SnapshotNotFound,
-                            format!("no snapshot '{}' in '{}'", file.escape_debug(), self.folder.display()),
-                        )
-                        .hint("k3s-snapshot-list shows what is there."),
-                    ),
-                    io::ErrorKind::PermissionDenied => anyhow::Error::from(e)
-                        .context(Fault::new(Code::PermissionDenied, context()).hint("Run it as root.")),
-                    _ => anyhow::Error::from(e).context(context()),
-                }
-            })?;
-        let meta = opened.metadata().with_context(context)?;
+        let path = self.dir.join(file);
+        let opened = File::options()
+            .read(true)
+            .custom_flags(nonblocking())
+            .open(&path)
+            .map_err(|e| self.open_error(e, file, &path))?;
+        let meta = opened.metadata().map_err(|e| path_error(e, "opening the snapshot", &path))?;
         if !meta.is_file() {
-            return Err(Fault::new(
-                Code::NotASnapshot,
-                format!("'{}' is not a file, so not a snapshot", path.display()),
-            )
-            .into());
+            let what = format!("'{}' is not a regular file, so it is no snapshot", path.display());
+            return Err(Fault::new(Code::NotASnapshot, what).into());
         }
-        let recorded = self.manifests.read(file);
-        let snapshot = self.row(file.to_owned(), Some(&meta), recorded.clone());
-        Ok(Opened { id: id_of(&meta), data: Box::new(FileAt::new(opened)?), snapshot, manifest: recorded })
+        let data = FileAt::new(opened)?;
+        let id = data.id().map_err(|e| path_error(e, "opening the snapshot", &path))?;
+        let recorded = self.manifests.read(file)?;
+        let current = recorded.clone().filter(|m| m.file == id);
+        let snapshot = self.row(file.to_owned(), FileMeta::from(&meta), current);
+        Ok(Opened { id, data: Box::new(data), snapshot, manifest: recorded })
     }
 
     fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        self.manifests.write(&Manifest { directory: self.folder.display().to_string(), ..manifest.clone() })
+        check_name(&manifest.name)?;
+        self.manifests.write(&Manifest { directory: self.dir.display().to_string(), ..manifest.clone() })
     }
 
-    fn draft(&self) -> Result<Draft> {
-        if let Err(e) = std::fs::metadata(&self.folder) {
-            // Not its parents: where they are missing, a disk is not mounted.
-            let parent = self.folder.parent().is_some_and(Path::is_dir);
-            if e.kind() == io::ErrorKind::NotFound && self.may_create && parent {
-                make_folder(&self.folder)?;
-            } else {
-                return Err(self.missing(e));
-            }
-        }
-        Draft::new(&self.folder)
-    }
-
-    fn upload(
-        &self,
-        name: &SnapshotName,
-        data: &dyn ReadAt,
-        manifest: &Manifest,
-        progress: &dyn Progress,
-    ) -> Result<Snapshot> {
-        let draft = self.draft()?;
-        draft.ensure_free_space(data.size())?;
-        draft.fill_from(data, 1, u64::MAX, progress)?;
-        let kept = self.publish(draft, name, data.size(), manifest.clone())?;
-        kept.recorded.map(|()| kept.snapshot)
+    fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
+        check_name(file)?;
+        self.manifests.amend(file, change)
     }
 
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
-        removal::delete(&self.folder, &self.manifests, files)
+        removal::delete(&self.dir, &self.manifests, files)
     }
 
     fn delete_orphan_manifests(&self, _: u64) -> Result<usize> {
-        removal::forget(&self.folder, &self.manifests)
+        removal::delete_orphan_manifests(&self.dir, &self.manifests)
     }
 }
 
 impl LocalStore for Local {
+    fn draft(&self) -> Result<Draft> {
+        if let Err(e) = std::fs::metadata(&self.dir) {
+            // Only this directory and not its parents: a missing parent is a file system that is not mounted.
+            let has_parent = self.dir.parent().is_some_and(Path::is_dir);
+            let is_first = e.kind() == io::ErrorKind::NotFound && self.may_create && has_parent;
+            if !is_first || why_missing(&self.dir).is_some() {
+                return Err(unavailable(e, &self.dir));
+            }
+            create_dir(&self.dir)?;
+        }
+        self.ensure_mounted(&|| self.has_snapshot())?;
+        Draft::new(&self.dir)
+    }
+
     fn unused_name(&self, name: &SnapshotName) -> Result<SnapshotName> {
         let mut name = name.clone();
         // Both forms of a name count as taken: K3s unpacks `x.zip` to `x`.
-        let taken = |n: &SnapshotName| {
+        let is_taken = |n: &SnapshotName| -> Result<bool> {
             let other = if n.suffix == Suffix::Zip { Suffix::Plain } else { Suffix::Zip };
             let twin = SnapshotName { suffix: other, ..n.clone() };
-            [n, &twin].iter().any(|n| self.folder.join(n.to_string()).symlink_metadata().is_ok())
+            for name in [n, &twin] {
+                let path = self.dir.join(name.to_string());
+                match path.symlink_metadata() {
+                    Ok(_) => return Ok(true),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(path_error(e, "looking for a free name: reading", &path)),
+                }
+            }
+            Ok(false)
         };
-        while taken(&name) {
+        while is_taken(&name)? {
             name.at = name.at.checked_add(1).context("naming the snapshot: no later second is left")?;
         }
         Ok(name)
@@ -249,30 +274,108 @@ impl LocalStore for Local {
         size: u64,
         manifest: Manifest,
     ) -> Result<PublishedSnapshot> {
-        let Published::Done(id) = draft.publish(&name.to_string(), size)? else {
-            return Err(Fault::new(
-                Code::NameTaken,
-                format!("another program has just made '{name}'; nothing was kept"),
-            )
-            .hint("Try again.")
-            .into());
+        let Published::Done(published) = draft.publish(&name.to_string(), size)? else {
+            let what = format!("another program has just created '{name}'; nothing was kept");
+            return Err(Fault::new(Code::NameTaken, what).hint("Try again.").into());
         };
         let file = name.to_string();
         let manifest = Manifest {
             name: file.clone(),
-            directory: self.folder.display().to_string(),
-            file: id,
+            directory: self.dir.display().to_string(),
+            file: published.id,
             saved_at: Some(name.at),
             ..manifest
         };
-        // The snapshot stands. Without its manifest it is only "unchecked", so this is told, not fatal.
+        // The snapshot is published. Without its manifest it is only unverified, so this is no error of the save.
         let recorded = self.manifests.write(&manifest);
-        let path = self.folder.join(&file);
-        let meta = std::fs::metadata(&path).with_context(|| format!("looking at '{}'", path.display()))?;
-        Ok(PublishedSnapshot { snapshot: self.row(file, Some(&meta), Some(manifest)), recorded })
+        let modified_at = u64::try_from(published.id.mtime_ns / 1_000_000_000).unwrap_or(0);
+        let meta = FileMeta { is_file: true, size: published.id.size, modified_at };
+        // The manifest is of this very draft, whatever identity the file system shows for the file.
+        let snapshot = self.row(file, meta, Some(manifest));
+        let notes = if published.has_lasting_id { vec![] } else { vec![NO_LASTING_ID.to_owned()] };
+        Ok(PublishedSnapshot { snapshot, recorded, notes })
     }
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {
-        removal::leftovers(&self.folder)
+        removal::leftovers(&self.dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::code_of;
+    use crate::model::manifest::tests::manifest;
+
+    #[test]
+    fn a_directory_behind_a_link_without_target_is_unavailable_and_never_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, target) = (dir.path().join("snapshots"), dir.path().join("nas/snaps"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        for may_create in [true, false] {
+            let local = Local::new(&link, dir.path(), may_create);
+            let errors = [
+                local.list().unwrap_err(),
+                local.open("manual-n-5").err().unwrap(),
+                local.draft().err().unwrap(),
+                Local::new(&link.join("below"), dir.path(), may_create).list().unwrap_err(),
+            ];
+            for e in errors {
+                assert_eq!(code_of(&e), Code::DirectoryUnavailable, "{e:#}");
+                assert!(format!("{e:#}").contains(&*target.to_string_lossy()), "{e:#}");
+            }
+        }
+        assert!(!target.exists(), "nothing was created");
+        // The default directory of K3s may not exist yet.
+        let local = Local::new(&dir.path().join("db/snapshots"), dir.path(), true);
+        assert!(local.list().unwrap().snapshots.is_empty());
+        assert_eq!(code_of(&local.open("manual-n-5").err().unwrap()), Code::SnapshotNotFound);
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_makes_the_listing_unfit_for_a_deletion() {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let local = Local::new(dir.path(), state.path(), false);
+        std::fs::write(dir.path().join("manual-n-5"), [0; 544]).unwrap();
+        local.write_manifest(&manifest()).unwrap();
+        let listing = local.list().unwrap();
+        assert!(listing.complete && listing.manifests_readable);
+        let of_dir = std::fs::read_dir(state.path().join("manifests")).unwrap().next().unwrap().unwrap();
+        let path = of_dir.path().join("manual-n-5.json");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let listing = local.list().unwrap();
+        assert_eq!((listing.snapshots.len(), listing.manifests_readable), (1, false));
+        assert!(local.open("manual-n-5").is_err(), "what it must be is not known");
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_followed_matters_only_under_the_name_of_a_snapshot() {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let link =
+            |target: &str, name: &str| std::os::unix::fs::symlink(target, dir.path().join(name)).unwrap();
+        link("/nowhere", "manual-n-5");
+        link("manual-n-6", "manual-n-6");
+        let listing = Local::new(dir.path(), state.path(), false).list().unwrap();
+        assert!(listing.complete);
+        assert!(listing.snapshots.iter().all(|s| s.state == State::Foreign));
+        // What is behind a name that is too long is not known.
+        link(&"x".repeat(300), "notes");
+        assert!(Local::new(dir.path(), state.path(), false).list().unwrap().complete);
+        link(&"x".repeat(300), "manual-n-7");
+        assert!(!Local::new(dir.path(), state.path(), false).list().unwrap().complete);
+    }
+
+    #[test]
+    fn a_published_snapshot_is_verified_whatever_the_file_system_tells_later() {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let local = Local::new(dir.path(), state.path(), false);
+        let draft = local.draft().unwrap();
+        draft.append(&[0; 544]).unwrap();
+        let name = SnapshotName::parse("manual-n-5").unwrap();
+        let published = local.publish(draft, &name, 544, manifest()).unwrap();
+        assert_eq!((published.snapshot.state, published.snapshot.size), (State::Verified, 544));
+        assert!(published.notes.is_empty() && published.recorded.is_ok());
+        assert_eq!(local.list().unwrap().snapshots[0].state, State::Verified);
     }
 }

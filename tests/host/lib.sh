@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What the scenarios in a booted host share: K3s's stand-in put in place and started, keys written and read, snapshots
-# taken and damaged, and the judgement: K3s is as it was before, or K3s is restored. A scenario sources it first.
+# Functions for the scenarios in a booted host: the fake K3s is installed and started, keys are written and read,
+# snapshots are taken and damaged; assertions: K3s is as it was before, or K3s is restored. A scenario sources this first.
 #
-# It wants the source tree in /opt/k3s-snapshot, our programs in /opt/programs, etcd's in /opt/etcd, and is the only user
-# of the host. The first promise that is broken ends the scenario, with the logs.
+# Needs the source tree in /opt/k3s-snapshot, the programs in /opt/programs, those of etcd in /opt/etcd, and no other
+# user of the host. The first assertion that fails ends the scenario and prints the logs.
 set -eEu -o pipefail
 shopt -s nullglob
 
 HOST=/opt/k3s-snapshot/tests/host
 PATH=/opt/etcd:$PATH
-UNIT=k3s                       # K3s's unit; a scenario may name it otherwise before it calls `install`
-DATA=/var/lib/rancher/k3s      # K3s's data-dir, likewise
-KNOBS=/var/lib/k3s-standin
+UNIT=k3s                       # the K3s service; a scenario may set another name before it calls `install_all`
+DATA=/var/lib/rancher/k3s      # the data directory of K3s, likewise
+FAILPOINTS=/var/lib/k3s-failpoints
 STATE=/var/lib/k3s-snapshot/restore
-WORK=/var/lib/scenario         # what the scenario remembers; outlives a reboot
-mkdir -p "$KNOBS" "$WORK"
+WORK=/var/lib/scenario         # files of the scenario; they survive a reboot
+mkdir -p "$FAILPOINTS" "$WORK"
 unset ETCDCTL_API
-export K3S_STANDIN=$KNOBS
+export K3S_FAILPOINTS=$FAILPOINTS
 
-# --- telling ----------------------------------------------------------------------------------------------------------
+# --- output -----------------------------------------------------------------------------------------------------------
 step() { printf -- '--- %s\n' "$*"; }
 
 fail() {
@@ -32,25 +32,32 @@ fail() {
 logs() {
 	[ ! -e "$WORK/out" ] || { echo "--- last run" && cat "$WORK/out" "$WORK/err"; }
 	echo "--- journal"
-	# etcd says much; its warnings and errors are enough.
+	# etcd logs much; its warnings and errors are enough.
 	journalctl --no-pager --output short-precise --lines 400 --unit "$UNIT" --unit "k3s-snapshot*" 2>&1 | grep -v -e '"level":"info"' -e 'runtime/' | tail -150
-	echo "--- folders"
+	echo "--- directories"
 	ls -la "$DATA/server" "$DATA/server/db" "$DATA/server/db/etcd" "$STATE" "/etc/systemd/system/$UNIT.service.d" 2>&1 || :
 }
 trap 'fail "line $LINENO of $(basename "$0"): $BASH_COMMAND"' ERR
 
-# is WHAT WANTED FOUND
-is() { [ "$2" = "$3" ] || fail "$1: wanted '$2', found '$3'"; }
+# is WHAT EXPECTED FOUND
+is() { [ "$2" = "$3" ] || fail "$1: expected '$2', found '$3'"; }
 
 # --- K3s --------------------------------------------------------------------------------------------------------------
-# Puts everything in place. Words of K3s's configuration as arguments, default: one server with the token `secret`.
-install_all() {
-	install -m 0755 "$HOST/k3s" /usr/local/bin/k3s
+# The fake K3s and its unit, without our programs.
+install_k3s() {
+	install -m 0755 "$HOST/fake-k3s" /usr/local/bin/k3s
 	install -m 0644 "$HOST/k3s.service" "/etc/systemd/system/$UNIT.service"
 	mkdir -p "/etc/systemd/system/$UNIT.service.d" /etc/rancher/k3s
-	# K3s waits five seconds before it starts again, and 90 until it is killed at a stop; a test does not want to.
-	printf '[Service]\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_STANDIN=%s\n' "$KNOBS" \
+	# The unit of K3s waits 5 seconds before a restart, and systemd 90 before it kills. That is too long for a test. With
+	# 5 seconds between them no number of starts is too many for systemd.
+	printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_FAILPOINTS=%s\n' "$FAILPOINTS" \
 		>"/etc/systemd/system/$UNIT.service.d/10-test.conf"
+	systemctl daemon-reload
+}
+
+# Everything. Arguments are lines of the configuration of K3s; default: one server with the token `secret`.
+install_all() {
+	install_k3s
 	printf 'K3S_NODE_NAME=server-1\n' >/etc/systemd/system/k3s.service.env
 	chmod 0600 /etc/systemd/system/k3s.service.env
 	configure "${@:-cluster-init: true}"
@@ -61,7 +68,7 @@ install_all() {
 	systemctl daemon-reload
 }
 
-# configure LINE...: K3s's configuration file
+# configure LINE...: the configuration file of K3s
 configure() { printf '%s\n' 'token: secret' "$@" >/etc/rancher/k3s/config.yaml && chmod 0600 /etc/rancher/k3s/config.yaml; }
 
 start_k3s() { timeout 30 systemctl start "$UNIT" || fail "K3s does not start"; }
@@ -73,6 +80,7 @@ stop_k3s() {
 
 # active | inactive | failed | activating | ...
 unit_state() { systemctl show --property ActiveState --value "$UNIT"; }
+is_stopped() { case $(unit_state) in inactive | failed) ;; *) return 1 ;; esac; }
 
 # eventually SECONDS COMMAND...: until it succeeds
 eventually() {
@@ -87,11 +95,13 @@ eventually() {
 unit_is() { [ "$(unit_state)" = "$1" ]; }
 k3s_is_up() { unit_is active && ctl get /registry/namespaces/kube-system >/dev/null 2>&1; }
 
-knob() { printf '%s\n' "${*:2}" >"$KNOBS/$1"; }
-hangs() { eventually 20 grep -qs "$1" "$KNOBS/hangs" || fail "it does not come to $1"; }
-no_knobs() { for file in "$KNOBS"/*; do case ${file##*/} in calls | restored) ;; *) rm "$file" ;; esac; done; }
+# failpoint NAME WORD...: what the fake K3s does at that point; see there
+failpoint() { printf '%s\n' "${*:2}" >"$FAILPOINTS/$1"; }
+# hangs NAME: waits until the fake K3s hangs at that point
+hangs() { eventually 20 grep -qs "$1" "$FAILPOINTS/hangs" || fail "K3s does not reach $1"; }
+clear_failpoints() { for file in "$FAILPOINTS"/*; do case ${file##*/} in calls | restored) ;; *) rm "$file" ;; esac; done; }
 
-# readyz [anonymous]: the API server's answer to the administrator, or to anybody: 200, 500, 401, or nothing
+# readyz [anonymous]: the status of the API server for the administrator, or without a certificate: 200, 500, 401, or none
 readyz() {
 	local tls=$DATA/server/tls
 	local known=(-cert "$tls/client-admin.crt" -key "$tls/client-admin.key")
@@ -111,8 +121,9 @@ ctl() {
 put() { ctl put "$1" "$2" >/dev/null; }
 get() { ctl get --print-value-only "$1"; }
 
-# What K3s keeps of its files in etcd, more or less.
-BOOTSTRAPPED=(tls cred/passwd cred/encryption-config.json cred/ipsec.psk)
+# The files that K3s also keeps in etcd. A reset signs other certificates again.
+BOOTSTRAP_FILES=(tls/{client,server,request-header}-ca.{crt,key} tls/etcd/{peer,server}-ca.{crt,key} tls/service.key
+	cred/{passwd,encryption-config.json,ipsec.psk})
 
 # All keys with the revision that wrote them and their values, but for the one that K3s writes at each start.
 all_keys() {
@@ -124,17 +135,22 @@ for kv in json.load(sys.stdin).get("kvs", []):
         print(key, kv["mod_revision"], hashlib.sha256(kv.get("value", "").encode()).hexdigest())'
 }
 
-# take NAME [option...]: a snapshot as K3s takes it; its path is then in $SNAPSHOT, what it holds is remembered
-take() {
-	k3s etcd-snapshot save --data-dir "$DATA" --node-name server-1 --name "$@" >/dev/null
-	# shellcheck disable=SC2012,SC2034 # our own names; for the scenario
-	SNAPSHOT=$(ls -t "$DATA/server/db/snapshots/$1"-* | head -1)
+# note_snapshot: what a snapshot that is taken now holds, for `is_restored`
+note_snapshot() {
 	all_keys >"$WORK/keys-of-snapshot"
-	"$HOST/tree" print "${BOOTSTRAPPED[@]/#/$DATA/server/}" >"$WORK/tree-of-snapshot"
+	"$HOST/tree" print "${BOOTSTRAP_FILES[@]/#/$DATA/server/}" >"$WORK/tree-of-snapshot"
 }
 
-# A live world and a snapshot of an earlier state of it: `old` in the snapshot, `new` now.
-world() {
+# take NAME [OPTION...]: K3s takes a snapshot; its path is then in $SNAPSHOT, and its content is noted
+take() {
+	k3s etcd-snapshot save --data-dir "$DATA" --node-name server-1 --name "$@" >/dev/null 2>&1
+	# shellcheck disable=SC2012,SC2034 # our own names; for the scenario
+	SNAPSHOT=$(ls -t "$DATA/server/db/snapshots/$1"-* | head -1)
+	note_snapshot
+}
+
+# Example data, and a snapshot of an earlier state of it: the key `mutable` is `one` in the snapshot and `two` now.
+make_data() {
 	put /registry/configmaps/default/mutable one
 	put /registry/configmaps/default/victim flip-me
 	put /registry/configmaps/default/before yes
@@ -144,8 +160,8 @@ world() {
 	ctl del /registry/configmaps/default/before >/dev/null
 }
 
-# What `fresh` goes back to: this world, at rest.
-keep_world() {
+# The state that `fresh` returns to: that of now, with K3s stopped.
+keep_state() {
 	stop_k3s
 	rm -rf "$WORK/kept"
 	mkdir -p "$WORK/kept"
@@ -154,9 +170,9 @@ keep_world() {
 	cp -a "$WORK"/*-of-snapshot "$WORK/kept"
 }
 
-# fresh [down]: the world that `keep_world` kept, K3s up (or down), no trace of earlier runs; remembered for `as_before`
+# fresh [down]: the state that `keep_state` kept, K3s running (or stopped), no trace of earlier runs; noted for `as_before`
 fresh() {
-	no_knobs
+	clear_failpoints
 	stop_k3s
 	rm -rf "${DATA:?}" /etc/rancher /var/lib/k3s-snapshot
 	cp -a --sparse=always "$WORK/kept/data" "$DATA"
@@ -167,7 +183,7 @@ fresh() {
 	note_starts
 }
 
-# damage HOW FILE: a damaged copy of a snapshot beside it, its path in $DAMAGED
+# damage HOW FILE: a damaged copy of a snapshot in the same directory, its path in $DAMAGED
 damage() {
 	local size
 	size=$(stat -c %s "$2")
@@ -178,10 +194,10 @@ damage() {
 	cut-by-one) truncate -s -1 "$DAMAGED" ;;
 	cut-at-page) truncate -s $((size / 8192 * 4096)) "$DAMAGED" ;;
 	no-trailer) truncate -s -32 "$DAMAGED" ;;
-	flip) # in a value that nobody reads
+	flip) # in a value that no program reads
 		flip "$DAMAGED" "$(grep -abom1 'flip-me' "$DAMAGED" | head -1 | cut -d: -f1)" ;;
 	flip-in-trailer) flip "$DAMAGED" $((size - 5)) ;;
-	flip-sealed) # in a meta page's sequel and sealed again: the checksum cannot tell
+	flip-with-trailer) # in two page headers, with a new checksum over it: the checksum cannot find that
 		printf '\377\377\377\377' | dd of="$DAMAGED" bs=1 seek=$((2 * 4096 + 8)) conv=notrunc status=none
 		printf '\377\377\377\377' | dd of="$DAMAGED" bs=1 seek=$((3 * 4096 + 8)) conv=notrunc status=none
 		truncate -s -32 "$DAMAGED"
@@ -194,6 +210,7 @@ damage() {
 	esac
 }
 
+# flip FILE OFFSET: the lowest bit of that byte
 flip() {
 	local byte
 	byte=$(od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' ')
@@ -201,9 +218,9 @@ flip() {
 	printf "\\$(printf %o $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# --- the judgement ----------------------------------------------------------------------------------------------------
+# --- assertions about K3s -----------------------------------------------------------------------------------------------
 TREES=(tls cred token agent-token node-token db/reset-flag db/etcd/name)
-# K3s writes these two anew at each start.
+# K3s writes these two at each start.
 MTIME_FREE=("$DATA/server/cred/admin.kubeconfig" /etc/rancher/k3s/k3s.yaml)
 
 trees() {
@@ -215,7 +232,7 @@ trees() {
 inode() { stat -c %i "$1"; } # the device may have another number after a boot
 old_databases() { for path in "$DATA/server/db"/etcd-old-*; do printf '%s %s\n' "${path##*/}" "$(inode "$path")"; done; }
 
-# Notes how K3s is, for `as_before`. Call it with K3s in the state that counts.
+# Notes the state of K3s, for `as_before`.
 remember() {
 	unit_state >"$WORK/state"
 	rm -f "$WORK/keys"
@@ -225,101 +242,126 @@ remember() {
 	old_databases >"$WORK/old"
 }
 
-# The gate is open, no drop-in is left, nothing goes on.
-no_gate() {
-	[ ! -e "$STATE/gate" ] || fail "the gate is closed"
-	[ ! -e "/etc/systemd/system/$UNIT.service.d/90-k3s-snapshot-restore.conf" ] || fail "the gate's drop-in is left"
-	[ ! -e "$STATE/progress.json" ] || fail "progress is left: $(cat "$STATE/progress.json")"
-	is "need of a daemon-reload" no "$(systemctl show --property NeedDaemonReload --value "$UNIT")"
+# K3s may start, no drop-in is left, no restore is in progress.
+no_start_block() {
+	[ ! -e "$STATE/start-blocked" ] || fail "the start of K3s is blocked"
+	[ ! -e "/etc/systemd/system/$UNIT.service.d/90-k3s-snapshot-restore.conf" ] || fail "the drop-in of the start block is left"
+	[ ! -e "$STATE/state.json" ] || fail "a state file is left: $(cat "$STATE/state.json")"
+	is "NeedDaemonReload" no "$(systemctl show --property NeedDaemonReload --value "$UNIT")"
 }
 
-# try_to_start: somebody starts K3s, without the unit that would first bring the disk to a good state; is it let?
+# try_to_start: starts K3s without the unit that recovers the files first; fails if the start is refused
 try_to_start() {
-	local let=0
+	local started=0
 	systemctl mask --quiet --runtime k3s-snapshot-recover.service
-	timeout 20 systemctl start "$UNIT" 2>"$WORK/err" || let=1
+	timeout 20 systemctl start "$UNIT" 2>"$WORK/err" || started=1
 	systemctl unmask --quiet --runtime k3s-snapshot-recover.service
-	return $let
+	return $started
 }
 
-# The gate is closed.
-barred() {
-	try_to_start && fail "K3s was started while the gate was closed"
-	case $(unit_state) in inactive | failed) ;; *) fail "K3s is $(unit_state) while the gate is closed" ;; esac
+# The start of K3s is blocked.
+start_is_blocked() {
+	try_to_start && fail "K3s was started, but its start is blocked"
+	is_stopped || fail "K3s is $(unit_state), but its start is blocked"
 }
 
-# What K3s serves now is what it served before, or the snapshot.
+# K3s serves what it served before, or the snapshot.
 serves_one_of_two() {
 	all_keys >"$WORK/keys-now"
 	cmp -s "$WORK/keys-now" "$WORK/keys" || cmp -s "$WORK/keys-now" "$WORK/keys-of-snapshot" || fail "K3s serves neither of the two"
 }
 
-# K3s is what `remember` saw: state, database, every key, certificates, token, configuration, to the byte and the mtime.
+# K3s is as `remember` noted it: state, database, every key, certificates, token, configuration, each byte and mtime.
 as_before() {
-	no_gate
-	local wanted
-	wanted=$(cat "$WORK/state")
-	case $wanted in
-	active) eventually 30 k3s_is_up || fail "K3s is $(unit_state), not up again" ;;
-	# failed is what a stopped K3s is to systemd: it exits with 1.
-	inactive | failed) case $(unit_state) in inactive | failed) ;; *) fail "K3s is $(unit_state), was down before" ;; esac ;;
+	no_start_block
+	local expected
+	expected=$(cat "$WORK/state")
+	case $expected in
+	active) eventually 30 k3s_is_up || fail "K3s is $(unit_state), not running again" ;;
+	inactive | failed) is_stopped || fail "K3s is $(unit_state), was stopped before" ;;
 	esac
-	is "the identity of db/etcd" "$(cat "$WORK/inode")" "$(inode "$DATA/server/db/etcd")"
+	is "the inode of db/etcd" "$(cat "$WORK/inode")" "$(inode "$DATA/server/db/etcd")"
 	is "the other databases" "$(cat "$WORK/old")" "$(old_databases)"
 	trees >"$WORK/trees-now"
 	local free=()
-	[ "$wanted" != active ] || free=("${MTIME_FREE[@]}")
-	"$HOST/tree" compare "$WORK/trees" "$WORK/trees-now" --mtime-free "${free[@]}" || fail "K3s's files are not as before"
+	[ "$expected" != active ] || free=("${MTIME_FREE[@]}")
+	"$HOST/tree" compare "$WORK/trees" "$WORK/trees-now" --mtime-free "${free[@]}" || fail "the files of K3s are not as before"
 	if [ -e "$WORK/keys" ]; then
 		all_keys | diff "$WORK/keys" - || fail "the keys are not as before"
 	fi
 }
 
-# K3s is up with the data of the snapshot that `take` took last; the database before lies where K3s put it.
+# K3s serves the snapshot that `take` took last; the previous database is kept.
 is_restored() {
-	no_gate
-	eventually 30 k3s_is_up || fail "K3s is $(unit_state), not up"
-	all_keys | diff "$WORK/keys-of-snapshot" - || fail "the keys are not the snapshot's"
-	"$HOST/tree" print "${BOOTSTRAPPED[@]/#/$DATA/server/}" >"$WORK/tree-now"
-	"$HOST/tree" compare "$WORK/tree-of-snapshot" "$WORK/tree-now" --mtime-free ALL || fail "K3s's files are not the snapshot's"
+	no_start_block
+	eventually 30 k3s_is_up || fail "K3s is $(unit_state), not running"
+	all_keys | diff "$WORK/keys-of-snapshot" - || fail "the keys are not those of the snapshot"
+	"$HOST/tree" print "${BOOTSTRAP_FILES[@]/#/$DATA/server/}" >"$WORK/tree-now"
+	"$HOST/tree" compare "$WORK/tree-of-snapshot" "$WORK/tree-now" --mtime-free ALL || fail "the files of K3s are not those of the snapshot"
 	is "the members" 1 "$(ctl member list | wc -l)"
 	local found='' path
 	for path in "$DATA/server/db"/etcd-old-*; do
 		[ "$(inode "$path")" != "$(cat "$WORK/inode")" ] || found=$path
 	done
-	[ -n "$found" ] || fail "the database before is not kept as an etcd-old-*"
-	[ ! -e "$DATA/server/db/reset-flag" ] || fail "reset-flag is left"
+	[ -n "$found" ] || fail "the previous database is not kept as an etcd-old-*"
 }
 
-# What K3s had made of the snapshot is kept beside the database.
-evidence_is_kept() {
+# The new database of a restore that was rolled back is kept.
+failed_database_is_kept() {
 	set -- "$DATA/server/db"/etcd-failed-*
 	is "the number of failed databases" 1 $#
 }
 
-# Nothing was touched: `as_before`, and K3s did not even notice.
+# Nothing was touched: `as_before`, and K3s was not restarted.
 untouched() {
 	as_before
-	is "K3s's starts" "$(cat "$WORK/starts")" "$(starts)"
+	is "starts of K3s" "$(cat "$WORK/starts")" "$(starts)"
 }
 
-starts() { grep -c '"args": \["server"' "$KNOBS/calls" || :; }
+starts() { grep -c '"args": \["server"' "$FAILPOINTS/calls" || :; }
 note_starts() { starts >"$WORK/starts"; }
 
-# --- running our programs ---------------------------------------------------------------------------------------------
-# run CODE COMMAND...: insists on the exit code; what it said is in $WORK/out and $WORK/err
+# --- our programs -------------------------------------------------------------------------------------------------------
+# run CODE COMMAND...: expects the exit code; stdout and stderr are then in $WORK/out and $WORK/err. `k3s-snapshot COMMAND`
+# gives its report as JSON, unless --report is among the arguments.
 run() {
-	local wanted=$1 code=0
+	local expected=$1 code=0 words=() previous='' word
 	shift
+	for word in "$@"; do
+		words+=("$word")
+		[ "$previous" != k3s-snapshot ] || case " $* " in *' --report '* | *' --show-config '* | *' --version '*) ;; *) words+=(--report json) ;; esac
+		previous=${word##*/}
+	done
 	step "$*"
-	timeout 90 "$@" >"$WORK/out" 2>"$WORK/err" || code=$?
-	[ "$code" = "$wanted" ] || fail "exit code $code, wanted $wanted: $*"
+	timeout "${RUN_TIMEOUT:-90}" "${words[@]}" >"$WORK/out" 2>"$WORK/err" || code=$?
+	[ "$code" = "$expected" ] || fail "exit code $code, expected $expected: $*"
 }
 
-# said TEXT...: on stdout or stderr of the last run
-said() {
+# field PATH: of the report of the last run, see `report`
+field() { "$HOST/report" "$WORK/out" "$1"; }
+# expect PATH VALUE
+expect() { is "$1" "$2" "$(field "$1")"; }
+# expect_one PATH VALUE: one of the values
+expect_one() { grep -qxF -- "$2" <<<"$(field "$1")" || fail "no '$2' in $1: $(field "$1")"; }
+# expect_error CODE
+expect_error() { expect error.code "$1"; }
+# expect_warning CODE
+expect_warning() { expect_one 'warnings.*.code' "$1"; }
+# expect_stderr TEXT...: for names, numbers and options that no field has
+expect_stderr() {
 	local text
+	for text in "$@"; do grep -qF -- "$text" "$WORK/err" || fail "no '$text' on stderr"; done
+}
+# expect_stdout TEXT...
+expect_stdout() {
+	local text
+	for text in "$@"; do grep -qF -- "$text" "$WORK/out" || fail "no '$text' on stdout"; done
+}
+# expect_error_says TEXT...: in the message or the hint of the error
+expect_error_says() {
+	local text error
+	error="$(field error.message) $(field error.hint)"
 	for text in "$@"; do
-		grep -qF -- "$text" "$WORK/out" "$WORK/err" || fail "the last run does not say '$text'"
+		case $error in *"$text"*) ;; *) fail "no '$text' in the error: $error" ;; esac
 	done
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# More servers than this one: units of this host with their own data-dir, each in a network of its own. A scenario sources
-# it after lib.sh and calls `servers` with their numbers; this host is server 1, at 10.9.0.1.
+# Other servers: units of this host with their own data directory, each in a network of its own. A scenario sources this
+# after lib.sh and calls `servers` with their numbers; this host is server 1, at 10.9.0.1.
 
 servers() {
 	local n
@@ -25,7 +25,7 @@ servers() {
 	systemctl daemon-reload
 }
 
-# unit_of N SETTING LINE...: a unit for that server, with this setting of systemd and these lines of K3s's configuration
+# unit_of N SETTING LINE...: a unit for that server, with this setting of systemd and these lines of the K3s configuration
 unit_of() {
 	local n=$1 setting=$2
 	shift 2
@@ -33,12 +33,13 @@ unit_of() {
 	printf '%s\n' 'token: secret' "node-name: server-$n" "data-dir: /var/lib/k3s-$n" "write-kubeconfig: /etc/k3s-$n/k3s.yaml" "$@" >/etc/k3s-"$n"/config.yaml
 	chmod 0600 /etc/k3s-"$n"/config.yaml
 	sed "s|^ExecStart=.*|ExecStart=/usr/local/bin/k3s server --config /etc/k3s-$n/config.yaml|; /^    server/d; /k3s.service.env/d
-		s|^Type=notify|&\n$setting\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_STANDIN=$KNOBS|; /^RestartSec=5s/d" \
+		s|^\[Service\]|StartLimitIntervalSec=0\n&|
+		s|^Type=notify|&\n$setting\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_FAILPOINTS=$FAILPOINTS|; /^RestartSec=5s/d" \
 		"$HOST/k3s.service" >/etc/systemd/system/k3s-"$n".service
 }
 
-# seat N: this host becomes server N, whose K3s is down, with the unit, the data-dir and the configuration that K3s has by
-# default, so that an order for it runs here as it is printed. Server 1 goes on as a unit beside it.
+# seat N: this host becomes server N, whose K3s is stopped, with the default unit, data directory and configuration file, so
+# that the commands of the runbook can be run here without a change. Server 1 continues as a unit of this host.
 seat() {
 	local n=$1
 	stop_k3s
@@ -56,10 +57,13 @@ seat() {
 # on N COMMAND...: in the network of that server
 on() { local n=$1; shift; ip netns exec s"$n" "$@"; }
 
-# command_on N: our program on that server, to be followed by its options; in the array `command`
-command_on() { command=(ip netns exec s"$1" k3s-snapshot-restore --unit k3s-"$1" --state-dir /srv/"$1"/state --run-dir /srv/"$1"/run); }
+# command_on N: the array `command` is then a restore on that server; options can be appended
+command_on() { command=(ip netns exec s"$1" k3s-snapshot restore --unit k3s-"$1" --state-dir /srv/"$1"/state --run-dir /srv/"$1"/run); }
 
-# restore_on N CODE OPTION...: insists on the exit code
+# state_of N: the directory of its restore
+state_of() { echo /srv/"$1"/state/restore; }
+
+# restore_on N CODE OPTION...: expects the exit code
 restore_on() {
 	local n=$1 code=$2 command
 	shift 2

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writes bbolt files of every shape the format allows, above all those that etcd does not make.
+//! Writes bbolt files of every layout that the format allows, above all those that etcd does not make.
 //!
-//! Made for the tests of the proof: any page size, inlined and deeply nested buckets, branches over branches,
-//! overflow, a freelist or none. It shares no code with the reader. A new shape is a field of [`Shape`].
+//! For the tests of verification: any page size, inline and deeply nested buckets, several levels of branches, overflow, a
+//! freelist or none. It shares no code with the reader. A new layout is a field of [`Shape`].
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-/// What a key leads to.
+/// What a key refers to.
 #[derive(Clone)]
 pub(crate) enum Body {
     Value(Vec<u8>),
@@ -19,7 +19,7 @@ pub(crate) enum Body {
 #[derive(Clone, Default)]
 pub(crate) struct Bucket {
     pub(crate) items: BTreeMap<Vec<u8>, Body>,
-    /// Written into the value of its key, not to a page of its own.
+    /// Written into the value of its key instead of a page.
     pub(crate) inline: bool,
     pub(crate) sequence: u64,
 }
@@ -40,21 +40,21 @@ impl Bucket {
     }
 }
 
-/// How a file is laid out.
+/// The layout of a file.
 #[derive(Clone)]
 pub(crate) struct Shape {
     pub(crate) page_size: usize,
-    /// No page gets more elements: small numbers make high trees.
+    /// The most elements of a page: small numbers make high trees.
     pub(crate) per_page: usize,
     /// The transaction of the newer meta page.
     pub(crate) txid: u64,
-    /// The newer meta page is page 1: what a running etcd's file looks like half of the time.
+    /// The newer meta page is page 1, as in the file of a running etcd after every second commit.
     pub(crate) swapped: bool,
-    /// A free page is left after so many pages; 0 for none.
+    /// Leaves a free page after this many pages; 0 for none.
     pub(crate) hole_every: usize,
-    /// The free pages are listed in a page, as etcd did before 3.4.
+    /// Lists the free pages in a page, as etcd did before 3.4.
     pub(crate) freelist: bool,
-    /// A page whose content fills it to the last byte gets one more, as older versions of bbolt did.
+    /// Gives a page that its content fills exactly one more page, as older versions of bbolt did.
     pub(crate) spare: bool,
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn database(shape: &Shape, root: &Bucket) -> Vec<u8> {
 }
 
 /// The snapshot: the database and its SHA-256.
-pub(crate) fn seal(mut database: Vec<u8>) -> Vec<u8> {
+pub(crate) fn with_trailer(mut database: Vec<u8>) -> Vec<u8> {
     let sum = Sha256::digest(&database);
     database.extend_from_slice(&sum);
     database
@@ -141,7 +141,7 @@ fn header(id: u64, flags: u16, count: u16, overflow: u32) -> Vec<u8> {
     [&id.to_le_bytes()[..], &flags.to_le_bytes(), &count.to_le_bytes(), &overflow.to_le_bytes()].concat()
 }
 
-/// Header, element table and data, back to back.
+/// Header, element table and data, without gaps.
 fn layout(id: u64, leaf: bool, overflow: u32, elements: &[Element]) -> Vec<u8> {
     let mut out = header(id, if leaf { 2 } else { 1 }, elements.len() as u16, overflow);
     let mut at = 16 + 16 * elements.len();
@@ -175,7 +175,7 @@ impl Writer {
         self.allocated += 1;
         if self.shape.hole_every > 0 && self.allocated.is_multiple_of(self.shape.hole_every) {
             self.free.push(self.next());
-            // What was there before is still there.
+            // A free page keeps its old content.
             self.bytes.extend(std::iter::repeat_n(0xA5, page_size));
         }
         let pages = if self.shape.spare { size / page_size + 1 } else { size.div_ceil(page_size) };
@@ -222,7 +222,7 @@ impl Writer {
         value
     }
 
-    /// Writes elements to as many pages as they need; the elements of the branch above.
+    /// Writes elements to as many pages as they need. Returns the elements of the branch above.
     fn spread(&mut self, elements: Vec<Element>, leaf: bool) -> Vec<Element> {
         let room = self.shape.page_size;
         let mut pages: Vec<Vec<Element>> = vec![Vec::new()];
@@ -248,7 +248,7 @@ impl Writer {
     }
 
     fn freelist(&mut self) -> u64 {
-        // The list is written last and leaves no hole of its own.
+        // The list is written last, without a free page after it.
         self.shape.hole_every = 0;
         let free = self.free.clone();
         let many = free.len() >= 0xFFFF;
@@ -314,8 +314,8 @@ pub(crate) fn kube_system(uid: &str) -> Vec<u8> {
     [&b"k8s\0"[..], &field(1, &type_meta), &field(2, &namespace)].concat()
 }
 
-/// A database like etcd's: `objects` revisions with values of `size` bytes, every ninth a deletion, the
-/// buckets around.
+/// A database like that of etcd: `objects` revisions with values of `size` bytes, every ninth one a deletion, and the other
+/// buckets.
 pub(crate) fn etcd(objects: i64, size: usize) -> Bucket {
     let mut key = Bucket::default();
     key = key.put(revision(2, 0), record(b"/bootstrap/0123456789ab", 2, 2, 1, b"salt:secret"));

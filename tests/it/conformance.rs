@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One suite that every store passes: memory, local folder, bucket. A new store is three lines at the end.
+//! One suite that every store passes: memory, a local directory, a bucket. A new store is three lines at the end.
 
-use k3s_snapshot::error::{Kind, kind_of};
+use k3s_snapshot::error::{Code, Fault, Kind, code_of, kind_of};
 use k3s_snapshot::host::NoProgress;
 use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
-use k3s_snapshot::model::snapshot::{Digest, FileId, FindingRecord, MANIFEST_VERSION, Manifest, State};
-use k3s_snapshot::store::Store;
+use k3s_snapshot::model::snapshot::{
+    Digest, FileId, FindingRecord, MANIFEST_VERSION, Manifest, Snapshot, State,
+};
 use k3s_snapshot::store::local::Local;
+use k3s_snapshot::store::{LocalStore, RemoteStore, Store, VerifiedFile};
 use sha2::Digest as _;
 
 use crate::support::bucket::Bucket;
@@ -28,7 +30,7 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         plain_size: bytes.len() as u64,
         revision: 7,
         key_revisions: 3,
-        token_hash: vec![FindingRecord::new("trailer", "ba1d715a4f9b")],
+        token_hash: vec!["ba1d715a4f9b".into()],
         cluster_id: Some("6f9c1f0e-3a52-4d0b-9d1e-5b7c6a8f2e11".into()),
         node: Some("server-1".into()),
         base: Some("on-demand".into()),
@@ -59,7 +61,7 @@ pub(crate) fn name(stem: &str, at: u64) -> SnapshotName {
 fn read(store: &dyn Store, file: &str) -> Vec<u8> {
     let opened = store.open(file).unwrap();
     let mut all = vec![0; opened.data.size() as usize];
-    // In pieces, as everybody reads.
+    // In pieces, as every reader does.
     for (i, piece) in all.chunks_mut(100_000).enumerate() {
         opened.data.read_exact_at(piece, i as u64 * 100_000).unwrap();
     }
@@ -85,14 +87,30 @@ fn states(store: &dyn Store) -> Vec<(String, State)> {
     all
 }
 
-fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
+/// Uploads what was verified.
+pub(crate) fn upload(
+    store: &dyn RemoteStore,
+    name: &SnapshotName,
+    data: &dyn ReadAt,
+    manifest: &Manifest,
+) -> anyhow::Result<Snapshot> {
+    store.upload(name, &VerifiedFile::new(data, manifest)?, &NoProgress)
+}
+
+/// Puts a snapshot into a store.
+type Put<'a> = &'a dyn Fn(&SnapshotName, &VerifiedFile<'_>) -> anyhow::Result<Snapshot>;
+
+fn suite(store: &dyn Store, put: Put<'_>, plant: &dyn Fn(&str, &[u8])) {
+    let put = |name: &SnapshotName, data: &dyn ReadAt, manifest: &Manifest| {
+        put(name, &VerifiedFile::new(data, manifest)?)
+    };
     assert!(states(store).is_empty(), "empty at first");
     assert_eq!(kind_of(&store.open("on-demand-server-1-5").err().unwrap()), Kind::NotFound);
 
     // Small, and what is put can be listed, opened and read.
     let (small, first) = (bytes(1, 4), name("on-demand-server-1", 5));
-    let put = store.upload(&first, &Bytes(small.clone()), &manifest(&small), &NoProgress).unwrap();
-    assert_eq!((put.state, put.size), (State::Verified, small.len() as u64));
+    let done = put(&first, &Bytes(small.clone()), &manifest(&small)).unwrap();
+    assert_eq!((done.state, done.size), (State::Verified, small.len() as u64));
     assert_eq!(states(store), [(first.to_string(), State::Verified)]);
     assert_eq!(read(store, &first.to_string()), small);
     let opened = store.open(&first.to_string()).unwrap();
@@ -102,30 +120,36 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
 
     // Never over another.
     let other = bytes(2, 5);
-    let refused = store.upload(&first, &Bytes(other.clone()), &manifest(&other), &NoProgress).err().unwrap();
+    let refused = put(&first, &Bytes(other.clone()), &manifest(&other)).unwrap_err();
     assert!(matches!(kind_of(&refused), Kind::Refused | Kind::Busy), "{refused:#}");
     assert_eq!(read(store, &first.to_string()), small);
 
     // Large: in parts, where the store knows parts.
     let (large, second) = (bytes(3, 26_000), name("on-demand-server-1", 6));
-    let put = store.upload(&second, &Bytes(large.clone()), &manifest(&large), &NoProgress).unwrap();
-    assert_eq!(put.state, State::Verified);
+    let done = put(&second, &Bytes(large.clone()), &manifest(&large)).unwrap();
+    assert_eq!(done.state, State::Verified);
     assert!(read(store, &second.to_string()) == large, "the bytes come back");
 
-    // Interrupted: nothing of it is taken for a snapshot, and the next try starts anew.
+    // Interrupted, or not the file that was verified: nothing of it counts as a snapshot, and the next try succeeds.
     for (at, broken) in [(9, &small), (10, &large)] {
         let third = name("on-demand-server-1", at);
         let source = Breaks(Bytes(broken.clone()), broken.len() as u64 / 2);
-        store.upload(&third, &source, &manifest(broken), &NoProgress).err().unwrap();
+        put(&third, &source, &manifest(broken)).unwrap_err();
+        for at in [0, broken.len() / 2, broken.len() - 1] {
+            let mut rotten = broken.clone();
+            rotten[at] ^= 1;
+            let e = put(&third, &Bytes(rotten), &manifest(broken)).unwrap_err();
+            assert_eq!(code_of(&e), Code::SnapshotCorrupt, "byte {at}: {e:#}");
+        }
         assert_eq!(states(store).len(), 2);
         assert_eq!(kind_of(&store.open(&third.to_string()).err().unwrap()), Kind::NotFound);
-        let put = store.upload(&third, &Bytes(broken.clone()), &manifest(broken), &NoProgress).unwrap();
-        assert_eq!((put.state, states(store).len()), (State::Verified, 3));
+        let done = put(&third, &Bytes(broken.clone()), &manifest(broken)).unwrap();
+        assert_eq!((done.state, states(store).len()), (State::Verified, 3));
         assert!(read(store, &third.to_string()) == *broken);
         assert!(store.delete(&[&third.to_string()]).iter().all(|(_, r)| r.is_ok()));
     }
 
-    // What is put by others is unchecked, foreign or bad.
+    // What others put is unverified, foreign or corrupt.
     plant("etcd-snapshot-server-2-7", &bytes(4, 2));
     plant("readme.txt", b"hello");
     plant("etcd-snapshot-server-2-8", b"");
@@ -145,19 +169,24 @@ fn suite(store: &dyn Store, plant: &dyn Fn(&str, &[u8])) {
     }
     assert_eq!(read(store, "etcd-snapshot-server-2-8"), b"");
 
-    // A verdict is kept, and replaced by the next.
+    // A manifest is kept, amended, and replaced by the next.
+    assert!(!store.amend("etcd-snapshot-server-2-7", &mut |_| panic!("there is no manifest")).unwrap());
     let opened = store.open("etcd-snapshot-server-2-7").unwrap();
-    let mut verdict = manifest(&bytes(4, 2));
-    (verdict.name, verdict.file) = ("etcd-snapshot-server-2-7".into(), opened.id);
-    store.write_manifest(&verdict).unwrap();
-    assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Verified);
-    assert!(states(store).contains(&(verdict.name.clone(), State::Verified)));
-    verdict.findings = vec![FindingRecord::new("page-id", "page 3")];
-    store.write_manifest(&verdict).unwrap();
-    assert!(states(store).contains(&(verdict.name.clone(), State::Corrupt)));
-    assert_eq!(store.open(&verdict.name).unwrap().snapshot.state, State::Corrupt);
+    let mut verified = manifest(&bytes(4, 2));
+    (verified.name, verified.file) = ("etcd-snapshot-server-2-7".into(), opened.id);
+    store.write_manifest(&verified).unwrap();
+    assert_eq!(store.open(&verified.name).unwrap().snapshot.state, State::Verified);
+    assert!(states(store).contains(&(verified.name.clone(), State::Verified)));
+    let finding = FindingRecord::new("page-tree", "page 3");
+    let changed = store.amend(&verified.name, &mut |m| m.findings.push(finding.clone())).unwrap();
+    assert!(changed);
+    assert!(states(store).contains(&(verified.name.clone(), State::Corrupt)));
+    let opened = store.open(&verified.name).unwrap();
+    assert_eq!((opened.snapshot.state, opened.manifest.unwrap().revision), (State::Corrupt, 7));
+    store.write_manifest(&verified).unwrap();
+    assert!(states(store).contains(&(verified.name.clone(), State::Verified)));
 
-    // Deleted, one that was never there included.
+    // Deleted, also one that never existed.
     let gone = [odd[0], odd[1], "etcd-snapshot-server-2-7", "never-there-5"];
     for (file, result) in store.delete(&gone) {
         result.unwrap_or_else(|e| panic!("{file}: {e:#}"));
@@ -191,7 +220,7 @@ impl ReadAt for Breaks {
     }
 }
 
-/// No name leads out of the place.
+/// No name leads out of the location.
 fn stays_inside(store: &dyn Store) {
     for name in ["../outside", "/etc/passwd", "..", ".", "a/b-5", ""] {
         assert!(store.open(name).is_err(), "{name}");
@@ -203,14 +232,24 @@ fn stays_inside(store: &dyn Store) {
 #[test]
 fn memory_conforms() {
     let store = Memory::default();
-    suite(&store, &|file, bytes| store.plant(file, bytes));
+    suite(&store, &|name, file| store.put(name, file), &|file, bytes| store.plant(file, bytes));
 }
 
 #[test]
-fn a_local_folder_conforms() {
-    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let store = Local::new(folder.path(), state.path(), false);
-    suite(&store, &|file, bytes| std::fs::write(folder.path().join(file), bytes).unwrap());
+fn a_local_directory_conforms() {
+    let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Local::new(dir.path(), state.path(), false);
+    let put = |name: &SnapshotName, file: &VerifiedFile<'_>| {
+        let draft = store.draft()?;
+        draft.fill_from(file.data(), 1, u64::MAX, &NoProgress)?;
+        let hashed = k3s_snapshot::inspect::hash(&draft.reader()?, file.data().size(), &mut |_| ())?;
+        if Digest(hashed.file) != file.sha256() {
+            return Err(Fault::new(Code::SnapshotCorrupt, "the draft is not the file").into());
+        }
+        let published = store.publish(draft, name, file.data().size(), file.manifest().clone())?;
+        published.recorded.map(|()| published.snapshot)
+    };
+    suite(&store, &put, &|file, bytes| std::fs::write(dir.path().join(file), bytes).unwrap());
     stays_inside(&store);
 }
 
@@ -218,10 +257,10 @@ fn a_local_folder_conforms() {
 fn a_bucket_conforms() {
     let bucket = Bucket::start();
     let store = bucket.store();
-    suite(&store, &|file, bytes| bucket.plant(&format!("backups/k3s/{file}"), bytes));
+    let put = |name: &SnapshotName, file: &VerifiedFile<'_>| store.upload(name, file, &NoProgress);
+    suite(&store, &put, &|file, bytes| bucket.plant(&format!("backups/k3s/{file}"), bytes));
     stays_inside(&store);
     assert!(bucket.front.uploads().is_empty());
-    let strangers: Vec<String> =
-        bucket.keys().into_iter().filter(|k| !k.starts_with("backups/k3s/")).collect();
-    assert!(strangers.iter().all(|k| !k.ends_with(".json") || k.starts_with('.')), "{strangers:?}");
+    let outside: Vec<String> = bucket.keys().into_iter().filter(|k| !k.starts_with("backups/k3s/")).collect();
+    assert!(outside.iter().all(|k| !k.ends_with(".json") || k.starts_with('.')), "{outside:?}");
 }

@@ -1,41 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a database holds, told by three ways that have to agree: a model of it, its file in whatever shape, and a real
-//! etcd that runs on it. `LONG=1` tries many more databases.
+//! The content of a database, seen in three ways that must agree: a model, its file in any layout, and a real etcd that runs on
+//! it. `LONG=1` tries many more databases.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use k3s_snapshot::error::{Code, code_of};
 use k3s_snapshot::host::FileAt;
-use k3s_snapshot::inspect::{self, Comparison, Content, Sample, TRAILER, content, open_offline};
+use k3s_snapshot::inspect::{self, Comparison, Content, Sample, TRAILER, open_offline, read_content};
 use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::source::EtcdProbe;
-use k3s_snapshot::source::etcd::EtcdStream as Source;
+use k3s_snapshot::source::etcd::EtcdStream;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use sha2::{Digest, Sha256};
 
 use crate::bolt_writer::{Bucket, Shape, database, etcd as synthetic, field, record, revision, tombstone};
 use crate::support::cluster::Cluster;
-use crate::support::ctl;
 use crate::support::etcd::Etcd;
 use crate::support::k3s_root::{K3sRoot, Layout};
 use crate::support::ports::{Ports, free_port};
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::require::{self, require};
+use crate::support::{ctl, eventually};
 
-fn of_bytes(db: &[u8], upto: Option<i64>) -> Content {
-    content(&db, db.len() as u64, upto).unwrap().unwrap()
+fn content_of_bytes(db: &[u8], max_revision: Option<i64>) -> Content {
+    read_content(&db, db.len() as u64, max_revision).unwrap().unwrap()
 }
 
 // --- Against a model
 
-/// A change of one of a few keys: a value, or its end. In transactions of one to three.
+/// A change of one of a few keys: a new value, or a deletion.
 #[derive(Debug, Clone)]
 struct Change {
     key: u8,
     value: Option<Vec<u8>>,
+    /// Whether it is in the transaction of the change before it.
     joins: bool,
 }
 
@@ -45,14 +48,14 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     proptest::collection::vec(change.prop_map(|(key, value, joins)| Change { key, value, joins }), 1..120)
 }
 
-/// A store as etcd makes it, and what lives in it after each change.
+/// A store as etcd keeps it, and the keys that exist after each change.
 #[derive(Default)]
 struct Model {
     main: i64,
     sub: i64,
     live: BTreeMap<Vec<u8>, (i64, i64, i64, Vec<u8>)>,
-    entries: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// By revision: how many entries up to it, and what lives then.
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// By revision: the number of key revisions up to it, and the existing keys.
     after: BTreeMap<i64, (u64, Vec<Sample>)>,
 }
 
@@ -73,12 +76,12 @@ impl Model {
             Some(value) => {
                 let (created, version) = self.live.get(&key).map_or((self.main, 1), |l| (l.0, l.2 + 1));
                 self.live.insert(key.clone(), (created, self.main, version, value.clone()));
-                let entry = record(&key, created, self.main, version, value);
-                self.entries.insert(revision(self.main, self.sub), entry);
+                let record = record(&key, created, self.main, version, value);
+                self.records.insert(revision(self.main, self.sub), record);
             }
             None => {
                 self.live.remove(&key);
-                self.entries.insert(tombstone(self.main, self.sub), field(1, &key));
+                self.records.insert(tombstone(self.main, self.sub), field(1, &key));
             }
         }
         let mut sample: Vec<Sample> = self
@@ -91,14 +94,14 @@ impl Model {
             })
             .collect();
         sample.sort_by(|a, b| (a.mod_revision, &a.key).cmp(&(b.mod_revision, &b.key)));
-        self.after.insert(self.main, (self.entries.len() as u64, sample));
+        self.after.insert(self.main, (self.records.len() as u64, sample));
     }
 
     fn bucket(&self, compacted: i64, scheduled: i64) -> Bucket {
-        // bbolt gives an empty bucket no page of its own.
-        let mut key = Bucket { inline: self.entries.is_empty(), ..Bucket::default() };
-        for (at, entry) in &self.entries {
-            key = key.put(at, entry);
+        // bbolt writes an empty bucket inline.
+        let mut key = Bucket { inline: self.records.is_empty(), ..Bucket::default() };
+        for (at, record) in &self.records {
+            key = key.put(at, record);
         }
         let meta = Bucket::default()
             .put("finishedCompactRev", revision(compacted, 0))
@@ -110,18 +113,19 @@ impl Model {
         database(shape, &self.bucket(0, 0))
     }
 
-    /// What etcd leaves of it: of each key the newest up to the revision, unless that is its end, and all that is later.
+    /// What a compaction of etcd keeps: of each key the newest record up to the revision, unless that is a deletion, and all
+    /// later records.
     fn compact(&mut self, to: i64) {
         let (mut newest, mut gone) = (BTreeMap::new(), Vec::new());
-        for (at, entry) in &self.entries {
+        for (at, record) in &self.records {
             if i64::from_be_bytes(at[..8].try_into().unwrap()) > to {
                 break;
             }
-            let key = entry[2..2 + usize::from(entry[1])].to_vec();
+            let key = record[2..2 + usize::from(record[1])].to_vec();
             gone.extend(newest.insert(key, at.clone()));
         }
         gone.extend(newest.into_values().filter(|at| at.len() == 18));
-        gone.iter().for_each(|at| drop(self.entries.remove(at)));
+        gone.iter().for_each(|at| drop(self.records.remove(at)));
     }
 }
 
@@ -135,48 +139,52 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn every_revision_holds_what_the_model_says_in_whatever_shape(
+    fn content_at_every_revision_equals_the_model_in_any_layout(
         changes in changes(), per_page in 2..30_usize, large in any::<bool>(), pick in any::<usize>(),
     ) {
         let model = Model::of(&changes);
         let plain = model.database(&Shape::default());
         let page_size = if large { 16384 } else { 4096 };
         let other = model.database(&Shape { page_size, per_page, hole_every: 2, swapped: true, ..Shape::default() });
-        for (at, (entries, live)) in &model.after {
-            let found = of_bytes(&plain, Some(*at));
-            prop_assert_eq!((found.entries, found.live, found.revision), (*entries, live.len() as u64, *at));
+        for (at, (key_revisions, live)) in &model.after {
+            let found = content_of_bytes(&plain, Some(*at));
+            prop_assert_eq!((found.key_revisions, found.live_keys), (*key_revisions, live.len() as u64));
+            prop_assert_eq!(found.revision, *at);
             prop_assert_eq!(&found.sample, live);
         }
-        let all = of_bytes(&plain, None);
-        let same = of_bytes(&other, None);
-        prop_assert_eq!((all.digest, all.state, &all.sample), (same.digest, same.state, &same.sample));
+        let all = content_of_bytes(&plain, None);
+        let same = content_of_bytes(&other, None);
+        prop_assert_eq!((all.digest, all.state_digest, &all.sample), (same.digest, same.state_digest, &same.sample));
         prop_assert_eq!(all.compare(&same), Comparison::Equal);
 
         // The same store after more writes.
-        let upto = *model.after.keys().nth(pick % model.after.len()).unwrap();
-        let first: Vec<Change> = changes[..model.after[&upto].0 as usize].to_vec();
-        let early = of_bytes(&Model::of(&first).database(&Shape::default()), None);
-        let late = of_bytes(&other, Some(upto));
-        prop_assert_eq!((early.digest, early.state, early.live), (late.digest, late.state, late.live));
+        let max = *model.after.keys().nth(pick % model.after.len()).unwrap();
+        let first: Vec<Change> = changes[..model.after[&max].0 as usize].to_vec();
+        let early = content_of_bytes(&Model::of(&first).database(&Shape::default()), None);
+        let late = content_of_bytes(&other, Some(max));
+        prop_assert_eq!(
+            (early.digest, early.state_digest, early.live_keys),
+            (late.digest, late.state_digest, late.live_keys)
+        );
         prop_assert_eq!(early.compare(&late), Comparison::Equal);
     }
 
     #[test]
-    fn any_entry_that_differs_is_seen(changes in changes(), pick in any::<usize>(), byte in any::<usize>()) {
+    fn any_record_that_differs_is_found(changes in changes(), pick in any::<usize>(), byte in any::<usize>()) {
         let model = Model::of(&changes);
-        let whole = of_bytes(&model.database(&Shape::default()), None);
-        let at = model.entries.keys().nth(pick % model.entries.len()).unwrap().clone();
+        let whole = content_of_bytes(&model.database(&Shape::default()), None);
+        let at = model.records.keys().nth(pick % model.records.len()).unwrap().clone();
 
         let mut less = Model::of(&changes);
-        less.entries.remove(&at);
+        less.records.remove(&at);
         if let Ok(less) = content_of(&less.bucket(0, 0)) {
             prop_assert!(less.digest != whole.digest && less.compare(&whole) != Comparison::Equal);
         }
         let mut other = Model::of(&changes);
-        let entry = other.entries.get_mut(&at).unwrap();
-        let byte = byte % entry.len();
-        entry[byte] ^= 1;
-        // Some such entries are none any more.
+        let record = other.records.get_mut(&at).unwrap();
+        let byte = byte % record.len();
+        record[byte] ^= 1;
+        // Some such changes make the record malformed.
         if let Ok(other) = content_of(&other.bucket(0, 0)) {
             prop_assert!(other.digest != whole.digest);
             prop_assert!(matches!(whole.compare(&other), Comparison::Differs(_)));
@@ -184,42 +192,42 @@ proptest! {
     }
 
     #[test]
-    fn compaction_takes_history_and_leaves_what_exists(changes in changes(), to in any::<usize>(), upto in any::<usize>()) {
+    fn compaction_removes_history_and_keeps_existing_keys(changes in changes(), to in any::<usize>(), max in any::<usize>()) {
         let model = Model::of(&changes);
         let revisions: Vec<i64> = model.after.keys().copied().collect();
-        let (to, upto) = (revisions[to % revisions.len()], revisions[upto % revisions.len()]);
-        let snapshot = of_bytes(&model.database(&Shape::default()), Some(upto));
+        let (to, max) = (revisions[to % revisions.len()], revisions[max % revisions.len()]);
+        let snapshot = content_of_bytes(&model.database(&Shape::default()), Some(max));
         let mut compacted = Model::of(&changes);
         compacted.compact(to);
         let db = database(&Shape::default(), &compacted.bucket(to, to));
-        let restored = of_bytes(&db, Some(upto));
+        let restored = content_of_bytes(&db, Some(max));
         prop_assert_eq!(restored.compacted, to);
         let unchanged = restored.digest == snapshot.digest;
-        let wanted = if to <= upto || unchanged { Comparison::Equal } else { Comparison::Compacted };
+        let wanted = if to <= max || unchanged { Comparison::Equal } else { Comparison::Compacted };
         prop_assert_eq!(snapshot.compare(&restored), wanted);
-        // The snapshot was taken when the compaction had begun, and etcd has gone on with it.
-        let amid = content_of(&model.bucket(0, to)).unwrap();
-        prop_assert_eq!(amid.compacted, to);
+        // The snapshot was saved during the compaction, which etcd continued after the restore.
+        let during = content_of(&model.bucket(0, to)).unwrap();
+        prop_assert_eq!(during.compacted, to);
         let after = content_of(&compacted.bucket(to, to)).unwrap();
-        prop_assert_eq!(amid.compare(&after), Comparison::Equal);
+        prop_assert_eq!(during.compare(&after), Comparison::Equal);
     }
 }
 
 fn content_of(bucket: &Bucket) -> Result<Content, Vec<inspect::Finding>> {
     let db = database(&Shape::default(), bucket);
-    content(&&db[..], db.len() as u64, None).unwrap()
+    read_content(&&db[..], db.len() as u64, None).unwrap()
 }
 
 #[test]
-fn huge_values_are_read_in_pieces_and_every_byte_of_them_counts() {
+fn every_byte_of_huge_values_is_hashed() {
     let value = |flip: usize| {
         let mut value: Vec<u8> = (0..1_400_000_u32).map(|i| (i % 251) as u8).collect();
         value[flip] ^= 1;
         value
     };
     let with = |flip: usize| {
-        let entry = record(b"/bootstrap/0123456789ab", 2, 2, 1, &value(flip));
-        content_of(&synthetic(3, 10).nest("key", Bucket::default().put(revision(2, 0), entry))).unwrap()
+        let record = record(b"/bootstrap/0123456789ab", 2, 2, 1, &value(flip));
+        content_of(&synthetic(3, 10).nest("key", Bucket::default().put(revision(2, 0), record))).unwrap()
     };
     let first = with(0);
     assert_eq!(first.sample[0].value, <[u8; 32]>::from(Sha256::digest(value(0))));
@@ -230,27 +238,27 @@ fn huge_values_are_read_in_pieces_and_every_byte_of_them_counts() {
 }
 
 #[test]
-fn nodes_and_bootstrap_data_are_those_that_exist_at_the_revision() {
+fn nodes_and_bootstrap_data_are_those_of_the_requested_revision() {
     let node = |version: &str| format!(r#"{{"status":{{"nodeInfo":{{"kubeletVersion":"{version}"}}}}}}"#);
-    let (a, b, sealed) = (b"/registry/minions/a", b"/registry/minions/b", b"/bootstrap/0123456789ab");
+    let (a, b, bootstrap) = (b"/registry/minions/a", b"/registry/minions/b", b"/bootstrap/0123456789ab");
     let key = Bucket::default()
         .put(revision(2, 0), record(a, 2, 2, 1, node("v1.29.1+k3s1").as_bytes()))
-        .put(revision(3, 0), record(sealed, 3, 3, 1, b"salt:one"))
+        .put(revision(3, 0), record(bootstrap, 3, 3, 1, b"salt:one"))
         .put(revision(4, 0), record(b, 4, 4, 1, b"k8s:enc:aescbc:v1:x"))
         .put(revision(4, 1), record(b"/bootstrap/0123456789ab/x", 4, 4, 1, b""))
         .put(revision(4, 2), record(b"/bootstrap/0123456789AB", 4, 4, 1, b""))
         .put(revision(5, 0), record(a, 2, 5, 2, node("v1.30.4+k3s1").as_bytes()))
-        .put(revision(5, 1), record(sealed, 3, 5, 2, b"salt:two"))
+        .put(revision(5, 1), record(bootstrap, 3, 5, 2, b"salt:two"))
         .put(revision(6, 0), record(b"/bootstrap/ffffffffffff", 6, 6, 1, b"salt:new"))
         .put(tombstone(7, 0), field(1, b))
-        .put(tombstone(7, 1), field(1, sealed));
+        .put(tombstone(7, 1), field(1, bootstrap));
     let db = database(&Shape::default(), &synthetic(0, 0).nest("key", key));
-    let at = |upto: Option<i64>| {
-        let found = of_bytes(&db, upto);
+    let at = |max_revision: Option<i64>| {
+        let found = content_of_bytes(&db, max_revision);
         let nodes = found.nodes.iter().map(|n| format!("{}={}", n.name, n.version.as_deref().unwrap_or("?")));
-        let sealed =
+        let bootstrap =
             found.bootstrap.iter().map(|b| format!("{}={}", b.hash, String::from_utf8_lossy(&b.value)));
-        nodes.chain(sealed).collect::<Vec<_>>().join(" ")
+        nodes.chain(bootstrap).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(at(Some(2)), "a=v1.29.1+k3s1");
     assert_eq!(at(Some(4)), "a=v1.29.1+k3s1 b=? 0123456789ab=salt:one");
@@ -260,23 +268,23 @@ fn nodes_and_bootstrap_data_are_those_that_exist_at_the_revision() {
 
 // --- Against a real etcd
 
-fn of_snapshot(file: &Path, upto: Option<i64>) -> Content {
+fn content_of_snapshot(file: &Path) -> Content {
     let data = FileAt::new(File::open(file).unwrap()).unwrap();
-    content(&data, data.size() - TRAILER, upto).unwrap().unwrap()
+    read_content(&data, data.size() - TRAILER, None).unwrap().unwrap()
 }
 
-/// The database of a stopped etcd, where it lies.
-fn of_stopped(root: &K3sRoot, upto: Option<i64>) -> Content {
+/// The database of a stopped etcd, read in place.
+fn content_of_stopped(root: &K3sRoot, max_revision: Option<i64>) -> Content {
     let file = root.server().join("db/etcd/member/snap/db");
     let data = FileAt::new(File::open(file).unwrap()).unwrap();
     let (data, db_len) = open_offline(data).unwrap().unwrap();
     assert!(inspect::verify(&data, db_len).unwrap().is_clean());
-    content(&data, db_len, upto).unwrap().unwrap()
+    read_content(&data, db_len, max_revision).unwrap().unwrap()
 }
 
-fn source(etcd: &Etcd) -> Source {
+fn source(etcd: &Etcd) -> EtcdStream {
     let certs = etcd.root.certs();
-    Source {
+    EtcdStream {
         unit: "k3s.service".to_owned(),
         endpoints: vec![etcd.endpoint()],
         cacert: certs.ca(),
@@ -286,7 +294,7 @@ fn source(etcd: &Etcd) -> Source {
     }
 }
 
-/// A store with history: keys written twice, and some gone.
+/// A store with history: keys that were written twice, and some that were deleted.
 fn fill(etcd: &Etcd) {
     etcd.bootstrap("labtoken");
     etcd.fill(600, 2000);
@@ -300,134 +308,215 @@ fn fill(etcd: &Etcd) {
 }
 
 #[test]
-fn a_snapshot_its_restored_database_and_the_etcd_on_it_hold_the_same() {
+fn a_snapshot_its_restored_database_and_the_etcd_on_it_have_equal_content() {
     require!(require::etcd_programs());
     let mut etcd = Etcd::start();
     fill(&etcd);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("snapshot");
     etcd.snapshot_save(&file);
-    let snapshot = of_snapshot(&file, None);
-    let (revision, live) = (snapshot.revision, snapshot.live);
+    let snapshot = content_of_snapshot(&file);
+    let (revision, live) = (snapshot.revision, snapshot.live_keys);
     assert_eq!((live, snapshot.sample.len(), snapshot.bootstrap.len()), (552, 200, 1));
 
-    // The etcd that it comes from, before and after it has gone on.
-    let asked = source(&etcd);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
+    // The etcd that it was saved from, before and after more writes.
+    let probe = source(&etcd);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     etcd.fill(700, 100);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     etcd.stop();
-    let later = of_stopped(&etcd.root, Some(revision));
-    assert_eq!((later.digest, later.entries), (snapshot.digest, snapshot.entries));
+    let later = content_of_stopped(&etcd.root, Some(revision));
+    assert_eq!((later.digest, later.key_revisions), (snapshot.digest, snapshot.key_revisions));
     assert_eq!(snapshot.compare(&later), Comparison::Equal);
-    let whole = of_stopped(&etcd.root, None);
+    let whole = content_of_stopped(&etcd.root, None);
     assert!(matches!(snapshot.compare(&whole), Comparison::Differs(_)));
     assert_eq!(whole.facts.members.len(), 1);
     assert_eq!(whole.facts.members[0].name, etcd.root.member_name());
 
-    // What a reset makes of it: a new cluster of one member on a restored database, which then goes on.
+    // After a reset: a new cluster of one member on the restored database, which then writes more.
     let mut reset = Etcd::prepare(&Layout::default().etcd_arg("force-new-cluster", "true"), Ports::free());
     ctl::snapshot_restore(&file, &dir.path().join("data")).unwrap();
     std::fs::rename(dir.path().join("data/member"), reset.root.server().join("db/etcd/member")).unwrap();
-    let untouched = of_stopped(&reset.root, Some(revision));
+    let untouched = content_of_stopped(&reset.root, Some(revision));
     assert_eq!(snapshot.compare(&untouched), Comparison::Equal);
     reset.restart();
-    let asked = source(&reset);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
-    let look = asked.look().unwrap();
-    assert_eq!((look.revision, look.members.len(), look.leader), (revision, 1, true));
-    assert_ne!(look.member_id, whole.facts.members[0].id);
+    let probe = source(&reset);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
+    let status = probe.look().unwrap();
+    assert_eq!((status.revision, status.members.len(), status.leader), (revision, 1, true));
+    assert_ne!(status.member_id, whole.facts.members[0].id);
     reset.fill(10, 100);
-    // As K3s does at the end of a reset; the file is written anew.
+    // As K3s does at the end of a reset: the file is rewritten.
     assert!(reset.ctl(&["defrag"]).status.success());
     reset.stop();
-    assert_eq!(snapshot.compare(&of_stopped(&reset.root, Some(revision))), Comparison::Equal);
+    assert_eq!(snapshot.compare(&content_of_stopped(&reset.root, Some(revision))), Comparison::Equal);
 
     // Another database than that of the snapshot.
     reset.restart();
-    let differs = |held: Comparison, words: &str| match held {
-        Comparison::Differs(why) => assert!(why.contains(words), "{why}"),
-        held => panic!("{held:?}, not {words}"),
-    };
-    differs(asked.holds(revision, live + 1, &snapshot.sample).unwrap(), "keys exist");
-    differs(asked.holds(revision + 1_000_000, live, &snapshot.sample).unwrap(), "not come to revision");
+    let differs = |compared: Comparison| assert!(matches!(compared, Comparison::Differs(_)), "{compared:?}");
+    differs(probe.holds(revision, live + 1, &snapshot.sample).unwrap());
+    differs(probe.holds(revision + 1_000_000, live, &snapshot.sample).unwrap());
     let changed = |change: &dyn Fn(&mut Sample)| {
         let mut sample = snapshot.sample.clone();
         change(&mut sample[150]);
-        asked.holds(revision, live, &sample).unwrap()
+        probe.holds(revision, live, &sample).unwrap()
     };
-    differs(changed(&|s| s.value[31] ^= 1), "another value");
-    differs(changed(&|s| s.mod_revision -= 1), "another revision");
-    differs(changed(&|s| s.key.push(b'x')), "does not exist");
+    differs(changed(&|s| s.value[31] ^= 1));
+    differs(changed(&|s| s.mod_revision -= 1));
+    differs(changed(&|s| s.key.push(b'x')));
 
-    // History goes, what exists stays, until that is history too.
+    // A compaction removes history and keeps existing keys, until the revision itself is compacted.
     reset.compact(revision);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     reset.stop();
-    let compacted = of_stopped(&reset.root, Some(revision));
-    assert!(compacted.entries < snapshot.entries && compacted.compacted == revision);
+    let compacted = content_of_stopped(&reset.root, Some(revision));
+    assert!(compacted.key_revisions < snapshot.key_revisions && compacted.compacted == revision);
     assert_eq!(snapshot.compare(&compacted), Comparison::Equal);
     reset.restart();
     reset.compact(revision + 1);
-    assert_eq!(asked.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Compacted);
+    assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Compacted);
     reset.stop();
-    assert_eq!(snapshot.compare(&of_stopped(&reset.root, Some(revision))), Comparison::Compacted);
+    assert_eq!(snapshot.compare(&content_of_stopped(&reset.root, Some(revision))), Comparison::Compacted);
 }
 
 #[test]
-fn a_look_at_a_cluster_whoever_answers_and_whatever_is_left_of_it() {
+fn the_status_of_a_cluster_is_read_from_one_member_at_any_state_of_the_others() {
     require!(require::etcd_programs());
     let mut cluster = Cluster::start();
-    let asked = source(cluster.member(0));
-    let look = asked.look().unwrap();
-    assert_eq!((look.members.len(), look.leader, look.alarms.len()), (3, true, 0));
-    assert_eq!(look.member_id, cluster.member(0).member_id());
-    assert!(look.version.starts_with("3.") && look.db_size > 0);
-    assert!(look.members.iter().all(|m| !m.learner && m.name.starts_with("server-")));
+    let probe = source(cluster.member(0));
+    let status = probe.look().unwrap();
+    assert_eq!((status.members.len(), status.leader, status.alarms.len()), (3, true, 0));
+    assert_eq!(status.member_id, cluster.member(0).member_id());
+    assert!(status.version.starts_with("3.") && status.db_size > 0);
+    assert!(status.members.iter().all(|m| !m.learner && m.name.starts_with("server-")));
     let learner = cluster.add_learner();
     let name = cluster.member(learner).root.member_name();
-    let found = asked.look().unwrap().members.into_iter().find(|m| m.name == name).unwrap();
+    let found = probe.look().unwrap().members.into_iter().find(|m| m.name == name).unwrap();
     assert!(found.learner && found.client_urls == [cluster.member(learner).endpoint()]);
-    // A learner can be looked at as well.
-    let look = source(cluster.member(learner)).look().unwrap();
-    assert!(look.learner && look.member_id == found.id && look.members.is_empty());
+    // A learner has a status too.
+    let status = source(cluster.member(learner)).look().unwrap();
+    assert!(status.learner && status.member_id == found.id && status.members.is_empty());
 
-    // Others that answer: members at both their ports, and whoever speaks; not the dead, the silent and the empty.
+    // Reachable: members at both of their ports, and any other etcd. Not reachable: stopped members, silent and closed ports.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = |port: u16| format!("https://127.0.0.1:{port}");
-    let nobody = Proxy::to(cluster.member(0).root.ports.client, Mode::Cut);
-    let stranger = Etcd::start();
+    let cutting = Proxy::to(cluster.member(0).root.ports.client, Mode::Cut);
+    let foreign = Etcd::start();
     let dead = cluster.member(2).endpoint();
     cluster.kill(2);
     let wanted = [
         (cluster.member(1).endpoint(), true),
         (url(cluster.member(1).root.ports.peer), true),
         (format!("http://127.0.0.1:{}", cluster.member(1).root.ports.client), true),
-        (stranger.endpoint(), true),
+        (foreign.endpoint(), true),
         (dead, false),
         (url(free_port()), false),
         (url(silent.local_addr().unwrap().port()), false),
-        (url(nobody.port()), false),
+        (url(cutting.port()), false),
         ("https://name.invalid:2379".to_owned(), false),
         ("no url".to_owned(), false),
     ];
     let urls: Vec<String> = wanted.iter().map(|(url, _)| url.clone()).collect();
     let before = Instant::now();
-    assert_eq!(asked.answers(&urls), wanted);
+    assert_eq!(probe.answers(&urls), wanted);
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
-    // Without certificates it is seen who listens.
-    let bare = Source { cert: "/nowhere".into(), ..asked.clone() };
+    // Without certificates a listening port counts as reachable.
+    let bare = EtcdStream { cert: "/nowhere".into(), ..probe.clone() };
     assert!(bare.answers(&urls[..1])[0].1);
 
-    // No quorum: what the member knows can be seen, but not whether it is the truth.
+    // Without a quorum the member answers, but its content cannot be compared.
     cluster.kill(1);
-    let look = asked.look().unwrap();
-    assert_eq!(look.members.len(), 4);
-    let e = asked.holds(look.revision, 0, &[]).unwrap_err();
-    assert!(format!("{e:#}").contains("quorum"), "{e:#}");
+    let status = probe.look().unwrap();
+    assert_eq!(status.members.len(), 4);
+    let e = probe.holds(status.revision, 0, &[]).unwrap_err();
+    assert_eq!(code_of(&e), Code::EtcdNoQuorum);
     cluster.kill(0);
     let before = Instant::now();
-    let e = asked.look().unwrap_err();
-    assert!(format!("{e:#}").contains("nothing listens"), "{e:#}");
+    let e = probe.look().unwrap_err();
+    assert_eq!(code_of(&e), Code::EtcdUnreachable);
     assert!(before.elapsed() < Duration::from_secs(2));
+}
+
+/// Gives etcd a server certificate that is valid between these times, as `YYYYMMDDHHMMSSZ`.
+fn set_validity(etcd: &Etcd, start: &str, end: &str) {
+    let tls = etcd.root.certs().file("");
+    let script = r#"
+        set -e
+        cd "$1"
+        d=$(mktemp -d)
+        mkdir "$d/new"
+        : > "$d/index"
+        echo 1000 > "$d/serial"
+        cat > "$d/cnf" <<END
+[ca]
+default_ca = own
+[own]
+new_certs_dir = $d/new
+database = $d/index
+serial = $d/serial
+default_md = sha256
+policy = any
+copy_extensions = copy
+[any]
+commonName = supplied
+[req]
+distinguished_name = subject
+[subject]
+END
+        openssl req -new -config "$d/cnf" -key server-client.key -subj /CN=etcd-server \
+            -addext "subjectAltName = DNS:localhost, IP:127.0.0.1" -addext "extendedKeyUsage = serverAuth, clientAuth" \
+            -out "$d/csr"
+        openssl ca -batch -notext -config "$d/cnf" -cert server-ca.crt -keyfile server-ca.key \
+            -startdate "$2" -enddate "$3" -in "$d/csr" -out server-client.crt
+        cat server-ca.crt >> server-client.crt
+        rm -r "$d"
+    "#;
+    let out = Command::new("sh").args(["-c", script, "sh"]).arg(tls).args([start, end]).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+}
+
+#[test]
+fn a_certificate_of_etcd_that_is_not_valid_now_has_its_own_code() {
+    require!(require::etcd_programs());
+    for (start, end) in [("20200101000000Z", "20210101000000Z"), ("20900101000000Z", "20910101000000Z")] {
+        let mut etcd = Etcd::prepare(&Layout::default(), Ports::free());
+        set_validity(&etcd, start, end);
+        assert!(etcd.launch(&etcd.root.etcd_config()));
+        let mut e = source(&etcd).look().unwrap_err();
+        // The client port is open a moment after that of the peers.
+        eventually("etcd answers", Duration::from_secs(20), || {
+            e = source(&etcd).look().unwrap_err();
+            code_of(&e) != Code::EtcdUnreachable
+        });
+        assert_eq!(code_of(&e), Code::EtcdCertificateExpired, "{e:#}");
+    }
+}
+
+/// A server that is stopped during a request.
+#[test]
+fn a_connection_that_is_closed_during_a_request_is_reported_without_the_text_of_a_library() {
+    require!(require::etcd_programs());
+    let etcd = Etcd::start();
+    let proxy = Proxy::to(etcd.root.ports.client, Mode::Forward);
+    let probe =
+        EtcdStream { endpoints: vec![format!("https://127.0.0.1:{}", proxy.port())], ..source(&etcd) };
+    probe.look().unwrap();
+    let whole = proxy.from_server();
+    let mut broken = 0;
+    // Cut at many points of the answers: during the handshake, before an answer, within one.
+    for bytes in (0..whole).step_by(usize::try_from(whole / 40 + 1).unwrap()) {
+        proxy.set(Mode::CutAfter(bytes));
+        if let Err(e) = probe.look() {
+            let text = format!("{e:#}");
+            assert!(
+                !["http", "://docs", "Error", "{", "hyper", "h2", "grpc"]
+                    .iter()
+                    .any(|t| text.replace(&probe.endpoints[0], "").contains(t)),
+                "{text}"
+            );
+            assert!(matches!(code_of(&e), Code::EtcdConnectionBroken | Code::EtcdNoAnswer), "{text}");
+            broken += u32::from(code_of(&e) == Code::EtcdConnectionBroken);
+        }
+    }
+    assert!(broken > 5, "{broken}");
 }

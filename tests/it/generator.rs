@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use k3s_snapshot::model::calendar;
 
+use crate::support::cli::programs;
 use crate::support::require::{self, require};
-use crate::support::tool::programs;
 
 /// Runs the generator below a root with these files. The result is what it wrote and what it printed.
 fn generated(files: &[(&str, &str)]) -> (Vec<(String, String)>, String) {

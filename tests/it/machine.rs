@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::cli::programs;
 use crate::support::require::{self, require};
-use crate::support::tool::programs;
 
 /// Services that run by a timer, each with the limit of the exposure that `systemd-analyze security` reports, in tenths.
 const TIMED: &[(&str, u32)] = &[("save", 15), ("prune", 15), ("verify", 8)];

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! prune and delete in a bucket: what goes and what stays there, with how many requests, and what a store that is
-//! locked, old, slow or away makes of it. Every rule and guard has its row in `src/model/retention`.
+//! prune and delete in a bucket: what is deleted and what is kept, with how many requests, also in a store that is locked,
+//! old, slow or unreachable. Every rule and guard has its row in `src/model/retention`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use k3s_snapshot::host::NoProgress;
+use k3s_snapshot::error::{Code, Kind};
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
 use k3s_snapshot::model::snapshot::Manifest;
+use k3s_snapshot::model::warning::WarningCode;
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
 
-use crate::conformance::{bytes, manifest};
-use crate::prune::{DAY, Folder, NODE, sorted, verdicts};
+use crate::conformance::{bytes, manifest, upload};
+use crate::prune::{DAY, Folder, NODE, actions, sorted};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::cli::{Run, Tool, text};
 use crate::support::etcd::Etcd;
 use crate::support::eventually;
 use crate::support::front::{Fault, Seen};
@@ -23,12 +25,14 @@ use crate::support::memory::Bytes;
 use crate::support::moto::{self, Moto};
 use crate::support::ports::free_port;
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
 
-/// Where the snapshots lie in the bucket.
+/// The prefix of the snapshots in the bucket.
 const HOME: &str = "backups/k3s/";
 
-/// What our programs need to be told of the bucket, but not that they use it.
+/// The cluster of the manifests, in the names of which it is.
+const CLUSTER: &str = "6f9c1f0e";
+
+/// The settings of the bucket, without the one to use it.
 fn at(bucket: &Bucket, tool: Tool) -> Tool {
     tool.env("K3S_SNAPSHOT_S3_ENDPOINT", format!("http://127.0.0.1:{}", bucket.front.port()))
         .env("K3S_SNAPSHOT_S3_BUCKET", NAME)
@@ -41,7 +45,7 @@ fn at(bucket: &Bucket, tool: Tool) -> Tool {
         .env("NO_PROXY", "*")
 }
 
-/// A folder and a bucket.
+/// A snapshot directory and a bucket.
 struct Two {
     folder: Folder,
     bucket: Bucket,
@@ -53,19 +57,19 @@ impl Two {
     }
 
     /// With the bucket.
-    fn tool(&self, verb: &str) -> Tool {
-        at(&self.bucket, self.folder.tool(verb)).arg("--s3")
+    fn tool(&self, command: &str) -> Tool {
+        at(&self.bucket, self.folder.tool(command)).arg("--s3")
     }
 
     fn prune(&self, args: &[&str]) -> Run {
-        self.tool("prune").args(args).run()
+        self.tool("prune").args(args).report()
     }
 
     fn delete(&self, args: &[&str]) -> Run {
-        self.tool("delete").args(args).run()
+        self.tool("delete").args(args).report()
     }
 
-    /// Puts a file there as it came about so many days ago.
+    /// Puts an object there that is this many days old.
     fn plant(&self, key: &str, bytes: &[u8], days: u64) {
         self.bucket.plant(key, bytes);
         let then = SystemTime::now() - Duration::from_secs(days * DAY + 7200);
@@ -73,119 +77,141 @@ impl Two {
         file.set_modified(then).unwrap();
     }
 
-    /// Puts a snapshot there, so many days older than the newest, and a manifest that says this of it.
-    fn put(&self, stem: &str, days: u64, verdict: &str) -> String {
+    /// Puts a snapshot there, this many days older than the newest, with a manifest of this state: the number of key
+    /// revisions of a verified one, `corrupt` or `unverified`; empty for none.
+    fn put(&self, stem: &str, days: u64, state: &str) -> String {
         let name = format!("{stem}-{}", self.folder.newest - days * DAY);
         self.plant(&format!("{HOME}{name}"), &[0; 544], days);
-        if !verdict.is_empty() {
-            self.plant(&format!("{HOME}.metadata/{name}.{verdict}.json"), b"{}", days);
+        if !state.is_empty() {
+            self.plant(&format!("{HOME}.metadata/{name}.{state}.{CLUSTER}.json"), b"{}", days);
         }
         name
     }
 
-    /// So many of this node, newest first, proven with 7 entries each.
+    /// This many of this node, newest first, verified with 7 key revisions each.
     fn fill(&self, base: &str, count: u64) -> Vec<String> {
         (0..count).map(|days| self.put(&format!("{base}-{NODE}"), days, "7")).collect()
     }
 
-    /// What lies in the folder of the bucket, companions included; sorted.
+    /// What is below the prefix in the bucket, manifests included; sorted.
     fn all(&self) -> Vec<String> {
         self.bucket.keys().iter().filter_map(|k| k.strip_prefix(HOME)).map(str::to_owned).collect()
     }
 
-    /// The objects without companions; sorted.
+    /// The objects without manifests; sorted.
     fn objects(&self) -> Vec<String> {
         self.all().into_iter().filter(|f| !f.starts_with(".metadata/")).collect()
     }
 
-    /// What was asked, in words: list, bulk, head, delete and others.
+    /// The kinds of the requests: list, bulk, head, delete and others.
     fn requests(&self) -> Vec<&'static str> {
         let word = |method: &str, target: &str| match (method, target) {
             ("GET", t) if t.contains("list-type=2") => "list",
             ("POST", t) if t.ends_with("?delete=") || t.ends_with("?delete") => "bulk",
             ("HEAD", _) => "head",
             ("DELETE", _) => "delete",
-            _ => "another",
+            _ => "other",
         };
         self.bucket.front.seen().iter().map(|s| word(&s.method, &s.target)).collect()
     }
 }
 
 fn with_manifests(names: &[String]) -> Vec<String> {
-    let manifests = names.iter().map(|n| format!(".metadata/{n}.7.json"));
+    let manifests = names.iter().map(|n| format!(".metadata/{n}.7.{CLUSTER}.json"));
     sorted(manifests.chain(names.iter().cloned()).collect())
 }
 
-/// What a report says is to go, in its order: place and name.
-fn doomed(run: &Run) -> Vec<(String, String)> {
-    let rows = run.json()["snapshots"].as_array().unwrap().clone();
-    let doomed = rows.iter().filter(|r| r["verdict"] == "remove");
-    doomed
-        .map(|r| {
-            let place = r["location"].as_str().unwrap().split(':').next().unwrap().to_owned();
-            (place, r["name"].as_str().unwrap().to_owned())
-        })
-        .collect()
+/// What a report removes, in its order: scheme of the location and name.
+fn removed(run: &Run) -> Vec<(String, String)> {
+    let scheme = |r: &serde_json::Value| text(&r["location"]).split(':').next().unwrap().to_owned();
+    let rows = run.rows().into_iter().filter(|r| r["action"] == "remove");
+    rows.map(|r| (scheme(&r), text(&r["name"]))).collect()
 }
 
 #[test]
-fn folder_and_bucket_are_pruned_in_one_run_each_by_its_own_number() {
+fn directory_and_bucket_are_pruned_in_one_run_with_their_own_numbers() {
     let two = Two::new();
-    let here: Vec<String> = (0..4).map(|d| two.folder.put("on-demand", d)).collect();
-    let there = two.fill("on-demand", 6);
+    let here: Vec<String> = (0..4).map(|d| two.folder.put("manual", d)).collect();
+    let there = two.fill("manual", 6);
     fs::write(two.folder.file("notes.txt"), "mine").unwrap();
     two.bucket.plant(&format!("{HOME}notes.txt"), b"mine");
-    let args = ["--snapshot-retention", "2", "--s3-retention", "3", "--report", "json"];
-    let dry = two.tool("prune").args(&args).arg("--dry-run").run().expect(0);
+    let args = ["--snapshot-retention", "2", "--s3-retention", "3"];
+    let dry = two.tool("prune").args(&args).arg("--dry-run").report().expect(0);
     let file = |name: &String| ("file".to_owned(), name.clone());
     let s3 = |name: &String| ("s3".to_owned(), name.clone());
     let plan = [file(&here[3]), file(&here[2]), s3(&there[5]), s3(&there[4]), s3(&there[3])];
-    assert_eq!(doomed(&dry), plan);
+    assert_eq!(removed(&dry), plan);
     assert_eq!((two.folder.names().len(), two.objects().len()), (5, 7), "a dry run deletes nothing");
 
     let run = two.prune(&args).expect(0);
-    assert_eq!(doomed(&run), plan);
-    for (name, verdict, deleted) in verdicts(&run) {
-        assert_eq!(deleted.as_bool(), (verdict == "remove").then_some(true), "{name}");
+    assert_eq!(removed(&run), plan);
+    for (name, action, deleted) in actions(&run) {
+        assert_eq!(deleted.as_bool(), (action == "remove").then_some(true), "{name}");
     }
     assert_eq!(two.folder.names(), sorted([&here[..2], &["notes.txt".into()]].concat()));
     assert_eq!(two.all(), sorted([with_manifests(&there[..3]), vec!["notes.txt".into()]].concat()));
 
-    // It falls back to what holds for the folder, and a second run finds nothing more.
+    // Without a number of its own, that of the directory; a second run removes nothing.
     let run = two.prune(&["--etcd-snapshot-retention", "2"]).expect(0);
-    assert!(run.stdout.contains(&format!("{} s3    proven", there[2])), "{run:#?}");
+    assert_eq!(removed(&run), [s3(&there[2])]);
+    assert_eq!(run.row_of(&there[2])["state"], "verified");
     assert_eq!(two.objects(), sorted([&there[..2], &["notes.txt".into()]].concat()));
-    let run = two.prune(&["--keep-last", "2"]).expect(0);
-    assert!(!run.stdout.contains("remove"), "{run:#?}");
-    // A number for the bucket only, as K3s calls it, and 0.
+    assert_eq!(removed(&two.prune(&["--keep-last", "2"]).expect(0)), []);
+    // A number for the bucket only, with the name of K3s, and 0.
     two.prune(&["--keep-last", "9", "--etcd-s3-retention", "0"]).expect(0);
     assert_eq!(two.objects().len(), 3);
     two.prune(&["--keep-last", "9", "--etcd-s3-retention", "1"]).expect(0);
     assert_eq!((two.folder.names().len(), two.objects().len()), (3, 2));
 }
 
+/// K3s prunes its own snapshots there. Those of this program are pruned by no other program.
 #[test]
-fn k3s_s_own_switch_lets_nobody_delete_in_the_bucket() {
+fn in_a_bucket_that_only_k3s_configures_our_base_names_are_pruned_and_nothing_is_deleted_by_name() {
     let two = Two::new();
-    let there = two.fill("on-demand", 3);
-    let here: Vec<String> = (0..3).map(|d| two.folder.put("on-demand", d)).collect();
+    let there = two.fill("manual", 3);
+    let of_k3s = two.fill("on-demand", 3);
+    let scheduled = two.fill("etcd-snapshot", 3);
+    let here: Vec<String> = (0..3).map(|d| two.folder.put("manual", d)).collect();
     fs::write(two.folder.config(), format!("node-name: {NODE}\netcd-s3: true\n")).unwrap();
-    let tool = |verb: &str| at(&two.bucket, two.folder.tool(verb));
-    let run = tool("prune").args(&["--keep-last", "2"]).run().expect(0);
-    assert!(run.stderr.contains("left alone") && run.stderr.contains("--s3"), "{run:#?}");
-    tool("delete").args(&["--yes", &here[1]]).run().expect(0);
-    assert!(two.bucket.front.seen().is_empty(), "nobody asked the bucket");
-    assert_eq!(two.objects().len(), 3);
+    let tool = |command: &str| at(&two.bucket, two.folder.tool(command));
+    tool("delete").args(&["--yes", &here[2]]).report().expect(0);
+    assert!(two.bucket.front.seen().is_empty(), "delete did not use the bucket");
+    tool("prune").args(&["--keep-last", "1", "--name", "on-demand"]).report().expect(0);
+    assert_eq!(two.objects().len(), 9, "a base name of K3s");
+    tool("prune").args(&["--keep-last", "1", "--all"]).report().expect(0);
+    let left = sorted([&there[..1], &of_k3s, &scheduled].concat());
+    assert_eq!(two.objects(), left);
     assert_eq!(two.folder.names(), here[..1]);
-    // Our own word does, in whichever way it is said.
-    tool("prune").args(&["--keep-last", "2"]).env("K3S_SNAPSHOT_S3", "true").run().expect(0);
-    assert_eq!(two.objects(), sorted(there[..2].to_vec()));
-    tool("prune").args(&["--keep-last", "1", "--s3=false"]).env("K3S_SNAPSHOT_S3", "true").run().expect(0);
-    assert_eq!(two.objects(), sorted(there[..2].to_vec()));
+    // Configured for this program, whatever the source, the selection is the same in both locations.
+    let own = |args: &[&str]| {
+        let prune = tool("prune").args(&["--keep-last", "1", "--name", "on-demand"]).args(args);
+        prune.env("K3S_SNAPSHOT_S3", "true").report().expect(0);
+    };
+    own(&["--s3=false"]);
+    assert_eq!(two.objects(), left);
+    own(&[]);
+    assert_eq!(two.objects(), sorted([&there[..1], &of_k3s[..1], &scheduled].concat()));
+}
+
+/// On a laptop: no K3s, no snapshot directory.
+#[test]
+fn bucket_can_be_pruned_and_listed_without_k3s() {
+    let bucket = Bucket::start();
+    let two = Two { folder: Folder::new(), bucket };
+    let there = two.fill("manual", 3);
+    let state = tempfile::tempdir().unwrap();
+    let tool = |command: &str| {
+        let tool = Tool::new(command).args(&["--data-dir", "/nonexistent", "--s3", "--config"]);
+        at(&two.bucket, tool.arg(two.folder.config()).arg("--run-dir").arg(state.path()))
+    };
+    let dry = tool("prune").args(&["--keep-last", "1", "--dry-run"]).report().expect(0);
+    assert_eq!(removed(&dry), [("s3".to_owned(), there[2].clone()), ("s3".to_owned(), there[1].clone())]);
+    assert_eq!(tool("list").report().expect(0).rows().len(), 3);
+    assert_eq!(two.objects().len(), 3);
 }
 
 #[test]
-fn what_our_configuration_says_of_a_base_holds_for_it() {
+fn policy_of_a_base_name_applies_to_its_snapshots() {
     let bucket = Bucket::start();
     let two = Two { folder: Folder::new(), bucket };
     let root = two.folder.dir.path();
@@ -202,11 +228,11 @@ fn what_our_configuration_says_of_a_base_holds_for_it() {
          etcd-snapshot:\n    snapshot-retention: 2\n"
     );
     write("etc/k3s-snapshot/config.yaml", settings);
-    let tool = |verb: &str| {
-        let tool = Tool::new(verb).arg("--root").arg(root).args(&["--data-dir", "/k3s"]);
+    let tool = |command: &str| {
+        let tool = Tool::new(command).arg("--root").arg(root).args(&["--data-dir", "/k3s"]);
         tool.env("AWS_ACCESS_KEY_ID", ACCESS).env("AWS_SECRET_ACCESS_KEY", SECRET).env("NO_PROXY", "*")
     };
-    for base in ["timer", "nightly", "on-demand", "etcd-snapshot"] {
+    for base in ["timer", "nightly", "manual", "etcd-snapshot"] {
         (0..6).for_each(|days| drop(two.folder.put(base, days)));
         two.fill(base, 6);
     }
@@ -219,186 +245,198 @@ fn what_our_configuration_says_of_a_base_holds_for_it() {
         all
     };
     let want = |timer, nightly, on_demand, k3s| {
-        [("timer", timer), ("nightly", nightly), ("on-demand", on_demand), ("etcd-snapshot", k3s)]
+        [("timer", timer), ("nightly", nightly), ("manual", on_demand), ("etcd-snapshot", k3s)]
             .map(|(base, n)| (base.to_owned(), n))
             .into()
     };
     tool("prune").run().expect(0);
-    // A base that has a policy is pruned by it without being named, K3s's own excepted.
+    // A base name with a policy is pruned without being named, except the one of K3s.
     assert_eq!(count(&two.folder.names()), want(2, 1, 4, 6));
     assert_eq!(count(&two.objects()), want(3, 1, 4, 6));
     tool("prune").args(&["--name", "etcd-snapshot"]).run().expect(0);
     assert_eq!(count(&two.folder.names()), want(2, 1, 4, 2));
     assert_eq!(count(&two.objects()), want(3, 1, 4, 2));
-    let run = tool("prune").arg("--show-config").run().expect(0);
-    let line = run.stdout.lines().find(|l| l.starts_with("retention.timer.keep-daily ")).unwrap();
-    assert!(line.contains(" 2 ") && line.contains("config.yaml:7"), "{line}");
-    // A flag is the stronger word.
+    let shown = tool("prune").arg("--show-config").report().expect(0).json();
+    let rows = shown.as_array().unwrap();
+    let row = rows.iter().find(|r| r["option"] == "retention.timer.keep-daily").unwrap();
+    assert!(row["value"] == "2" && text(&row["origin"]).ends_with("config.yaml:7"), "{row}");
+    // The command line takes precedence.
     tool("prune").args(&["--keep-daily", "1", "--s3-retention", "1"]).run().expect(0);
     assert_eq!(count(&two.folder.names())["timer"], 1);
-    // A policy that keeps nothing is an error, also of a base that is not asked about.
+    // A policy that keeps nothing is an error, also of a base name that is not pruned now.
     write("etc/k3s-snapshot/config.yaml.d/x.yaml", "retention:\n  other:\n    keep-daily: 0\n".into());
-    let run = tool("prune").run().expect(78);
+    let run = tool("prune").report().fails(Code::RetentionKeepsNothing);
     assert!(run.stderr.contains("'other'"), "{run:#?}");
     write("etc/k3s-snapshot/config.yaml.d/x.yaml", "retention:\n  other:\n    keep-dayly: 3\n".into());
-    let run = tool("prune").run().expect(78);
-    assert!(run.stderr.contains("keep-dayly") && run.stderr.contains("line 3"), "{run:#?}");
+    let run = tool("prune").report().fails(Code::ConfigInvalid);
+    assert!(run.stderr.contains("keep-dayly") && run.stderr.contains("x.yaml"), "{run:#?}");
 }
 
 #[test]
-fn the_guards_hold_in_a_bucket() {
+fn guards_apply_in_a_bucket() {
     let two = Two::new();
-    let stem = format!("on-demand-{NODE}");
-    let reasons = |run: &Run, name: &str| {
-        let rows = run.json()["snapshots"].as_array().unwrap().clone();
-        let row = rows.iter().find(|r| r["name"] == name).unwrap_or_else(|| panic!("no {name}")).clone();
-        (row["state"].as_str().unwrap().to_owned(), row["reasons"].as_array().unwrap().clone())
+    let stem = format!("manual-{NODE}");
+    let reasons = |run: &Run, name: &str| -> (String, usize) {
+        let row = run.row_of(name);
+        (text(&row["state"]), row["reasons"].as_array().unwrap().len())
     };
-    // Newest first: three that nobody proved, one whose manifest is older than the object, a bad one, two proven ones.
-    let unproven: Vec<String> = (0..3).map(|d| two.put(&stem, d, "")).collect();
+    // Newest first: three unverified ones, one whose manifest is older than the object, a corrupt one, two verified ones.
+    let unverified: Vec<String> = (0..3).map(|d| two.put(&stem, d, "")).collect();
     let replaced = two.put(&stem, 3, "7");
-    two.plant(&format!("{HOME}.metadata/{replaced}.7.json"), b"{}", 4);
-    let bad = two.put(&stem, 4, "bad");
-    let proven: Vec<String> = (5..7).map(|d| two.put(&stem, d, "7")).collect();
+    two.plant(&format!("{HOME}.metadata/{replaced}.7.{CLUSTER}.json"), b"{}", 4);
+    let corrupt = two.put(&stem, 4, "corrupt");
+    let verified: Vec<String> = (5..7).map(|d| two.put(&stem, d, "7")).collect();
     let cut = two.put(&stem, 8, "7");
     two.plant(&format!("{HOME}{cut}"), b"too short", 8);
-    let run = two.prune(&["--keep-last", "1", "--report", "json"]).expect(0);
-    assert_eq!(reasons(&run, &replaced).0, "unchecked");
-    assert_eq!(reasons(&run, &proven[0]).1, ["keep-last among the proven", "the newest proven one"]);
-    assert_eq!(reasons(&run, &bad).1, ["no newer one is proven"]);
-    assert_eq!(reasons(&run, &cut), ("bad".into(), vec!["bad, and a newer one is proven".into()]));
-    assert_eq!(two.objects(), sorted(vec![unproven[0].clone(), bad.clone(), proven[0].clone()]));
-    assert!(two.all().contains(&format!(".metadata/{bad}.bad.json")));
+    let run = two.prune(&["--keep-last", "1"]).expect(0);
+    assert_eq!(reasons(&run, &replaced).0, "unverified");
+    assert_eq!(reasons(&run, &verified[0]).1, 2, "the rule, and the newest verified one");
+    assert_eq!(reasons(&run, &corrupt), ("corrupt".into(), 1));
+    assert_eq!(reasons(&run, &cut), ("corrupt".into(), 1));
+    assert_eq!(two.objects(), sorted(vec![unverified[0].clone(), corrupt.clone(), verified[0].clone()]));
+    assert!(two.all().contains(&format!(".metadata/{corrupt}.corrupt.{CLUSTER}.json")));
 
-    // The names of the manifests tell of a fall of the entries: nothing has to be read for it.
+    // The names of the manifests have the number of key revisions: nothing is read to see that it dropped.
     let two = Two::new();
     let all: Vec<String> = (0..5).map(|d| two.put(&stem, d, if d < 2 { "40" } else { "100" })).collect();
     let run = two.prune(&["--keep-last", "1"]).expect(0);
-    assert!(run.stderr.contains("fell from 100 to 40"), "{run:#?}");
+    assert!(run.warns(WarningCode::KeyRevisionsDropped), "{run:#?}");
     assert_eq!(two.objects().len(), 5);
-    assert_eq!(two.requests(), ["list"]);
+    assert_eq!(two.requests(), ["list", "list"], "objects and manifests");
     two.prune(&["--keep-last", "1", "--accept-drop"]).expect(0);
     assert_eq!(two.objects(), all[..1]);
 
     // A date in the future, and a policy that keeps nothing.
     let two = Two::new();
-    two.fill("on-demand", 3);
+    two.fill("manual", 3);
     let ahead = format!("{stem}-{}", two.folder.newest + 9 * DAY);
-    two.bucket.plant(&format!("{HOME}{ahead}"), &[0; 544]);
+    for (key, content) in [
+        (format!("{HOME}{ahead}"), &[0; 544][..]),
+        (format!("{HOME}.metadata/{ahead}.7.{CLUSTER}.json"), b"{}"),
+    ] {
+        two.bucket.plant(&key, content);
+        let file = fs::File::options().write(true).open(two.bucket.object(&key)).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(9 * DAY)).unwrap();
+    }
     let run = two.prune(&["--keep-last", "1"]).expect(0);
-    assert!(run.stderr.contains("dated in the future"), "{run:#?}");
+    assert!(run.warns(WarningCode::FutureDate), "{run:#?}");
     assert_eq!(two.objects().len(), 2);
-    two.prune(&["--keep-daily", "0"]).expect(2);
+    two.prune(&["--keep-daily", "0"]).fails_as(Code::RetentionKeepsNothing, Kind::Usage);
 }
 
 #[test]
-fn a_listing_that_is_not_whole_deletes_nothing_there_and_stops_nothing_here() {
+fn incomplete_listing_of_the_bucket_deletes_nothing_there_and_the_directory_is_pruned() {
     let page = |next: &str| {
         Fault::Answer(format!(
             "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken></ListBucketResult>"
         ))
     };
     let faults = [
-        (Fault::Refuse(403, "AccessDenied"), 77, "access is denied"),
-        (Fault::Garbage, 1, "makes no sense"),
-        (page(""), 1, "makes no sense"),
-        (Fault::Redirect, 78, "redirects"),
+        (Fault::Refuse(403, "AccessDenied"), Code::S3AccessDenied),
+        (Fault::Garbage, Code::S3InvalidResponse),
+        (page(""), Code::S3InvalidResponse),
+        (Fault::Redirect, Code::S3Redirected),
     ];
-    for (fault, code, word) in faults {
+    for (fault, code) in faults {
         let two = Two::new();
-        two.fill("on-demand", 600); // two pages
-        let here: Vec<String> = (0..3).map(|d| two.folder.put("on-demand", d)).collect();
+        two.fill("manual", 1100); // two pages
+        let here: Vec<String> = (0..3).map(|d| two.folder.put("manual", d)).collect();
         two.bucket.front.plan(&[(1, fault)]);
-        let run = two.prune(&["--keep-last", "1"]).expect(code);
-        assert!(run.stderr.contains(word) && run.stderr.contains("nothing was deleted"), "{run:#?}");
+        two.prune(&["--keep-last", "1"]).fails(code);
         assert!(two.requests().iter().all(|r| *r == "list"), "{:?}", two.requests());
-        assert_eq!(two.objects().len(), 600);
-        assert_eq!(two.folder.names(), here[..1], "the folder is pruned all the same");
-        // Who deletes by name deletes nothing at all.
+        assert_eq!(two.objects().len(), 1100);
+        assert_eq!(two.folder.names(), here[..1], "the directory is pruned anyway");
+        // delete deletes nothing in either location.
         let name = two.objects()[0].clone();
         fs::copy(two.folder.file(&here[0]), two.folder.file(&name)).unwrap();
         two.bucket.front.plan(&[(1, Fault::Refuse(403, "AccessDenied"))]);
-        two.delete(&["--yes", &name]).expect(77);
-        assert_eq!((two.objects().len(), two.folder.names().len()), (600, 2));
+        two.delete(&["--yes", &name]).fails(Code::S3AccessDenied);
+        assert_eq!((two.objects().len(), two.folder.names().len()), (1100, 2));
     }
-    // And where the folder cannot be looked at, the bucket is pruned.
+    // Without the manifests it is not known what is verified.
     let two = Two::new();
-    two.fill("on-demand", 3);
-    fs::write(two.folder.dir.path().join("state"), "no folder").unwrap();
-    two.folder.put("on-demand", 0);
-    let run = two.prune(&["--keep-last", "1"]).expect(1);
-    assert!(run.stderr.contains("nobody knows which snapshots are proven"), "{run:#?}");
+    two.fill("manual", 3);
+    two.bucket.front.plan(&[(1, Fault::Refuse(403, "AccessDenied"))]);
+    two.prune(&["--keep-last", "1"]).fails(Code::ListingIncomplete);
+    assert_eq!(two.objects().len(), 3);
+    // If the directory cannot be listed, the bucket is pruned.
+    let two = Two::new();
+    two.fill("manual", 3);
+    fs::write(two.folder.dir.path().join("state"), "a file").unwrap();
+    two.folder.put("manual", 0);
+    two.prune(&["--keep-last", "1"]).fails(Code::ListingIncomplete);
     assert_eq!(two.objects().len(), 1);
 }
 
 #[test]
-fn a_thousand_go_by_two_requests_beside_the_list() {
+fn thousand_objects_are_deleted_with_two_requests() {
     let two = Two::new();
-    let all = two.fill("on-demand", 1005);
+    let all = two.fill("manual", 1005);
     two.bucket.front.plan(&[]);
     two.prune(&["--keep-last", "5"]).expect(0);
-    assert_eq!(two.requests(), ["list", "list", "list", "bulk", "bulk"], "2010 keys, three pages");
+    assert_eq!(
+        two.requests(),
+        ["list", "list", "list", "list", "bulk", "bulk"],
+        "two pages of objects and of manifests"
+    );
     assert_eq!(two.all(), with_manifests(&all[..5]));
     two.bucket.front.plan(&[]);
     two.prune(&["--keep-last", "5"]).expect(0);
-    assert_eq!(two.requests(), ["list"]);
+    assert_eq!(two.requests(), ["list", "list"]);
 }
 
 #[test]
-fn of_1050_objects_in_a_folder_of_the_bucket_only_those_of_the_group_go() {
+fn only_objects_of_the_group_below_the_prefix_are_deleted() {
     let two = Two::new();
-    let all = two.fill("on-demand", 1050);
+    let all = two.fill("manual", 1050);
     let old = two.folder.newest - 2000 * DAY;
-    // K3s's own companions go too; what only looks alike does not.
+    // The metadata objects of K3s are deleted too; names that are only similar are not.
     for name in &all {
         two.plant(&format!("{HOME}.metadata/{name}"), b"{}", 1);
     }
-    let name = format!("on-demand-{NODE}-{old}");
+    let name = format!("manual-{NODE}-{old}");
     let others = [
         format!("backups/k3s-other/{name}"),
         format!("backups/k3s2/{name}"),
         name.clone(),
         format!("{HOME}sub/{name}"),
-        format!("{HOME}on-demand-{NODE}-weekly-{old}"),
-        format!("{HOME}on-demand2-{NODE}-{old}"),
-        format!("{HOME}on-demand-eu-{NODE}-{old}"),
+        format!("{HOME}manual-{NODE}-weekly-{old}"),
+        format!("{HOME}manual2-{NODE}-{old}"),
+        format!("{HOME}manual-eu-{NODE}-{old}"),
         format!("{HOME}etcd-snapshot-{NODE}-{old}"),
         format!("{HOME}notes.txt"),
     ];
     others.iter().for_each(|key| two.plant(key, &[0; 544], 1));
     two.bucket.front.plan(&[]);
-    let run = two.prune(&["--keep-last", "5", "--report", "json"]).expect(0);
-    assert_eq!(doomed(&run).len(), 1045);
+    let run = two.prune(&["--keep-last", "5"]).expect(0);
+    assert_eq!(removed(&run).len(), 1045);
     let bulk = two.requests().iter().filter(|r| **r == "bulk").count();
     assert_eq!(bulk, 4, "3135 keys, full requests: {:?}", two.requests());
     let kept = all[..5].iter().flat_map(|n| {
-        [n.clone(), format!(".metadata/{n}"), format!(".metadata/{n}.7.json")].map(|f| format!("{HOME}{f}"))
+        [n.clone(), format!(".metadata/{n}"), format!(".metadata/{n}.7.{CLUSTER}.json")]
+            .map(|f| format!("{HOME}{f}"))
     });
     assert_eq!(two.bucket.keys(), sorted(kept.chain(others).collect()));
 }
 
 #[test]
-fn three_nodes_share_a_bucket() {
+fn nodes_that_share_a_bucket_prune_their_own_snapshots() {
     let two = Two::new();
     let store = two.bucket.store();
     let data = Bytes(bytes(1, 4));
     let newest = two.folder.newest;
-    // As K3s puts them: the node stands in the object's metadata. One in two has no manifest of ours.
+    // As K3s puts them: the metadata of the object has the node.
     let put = |base: &str, node: &str, days: u64| {
         let name = SnapshotName::new(base, node, newest - days * DAY, Suffix::Plain);
         let known = Manifest { node: Some(node.into()), base: None, ..manifest(&data.0) };
-        store.upload(&name, &data, &known, &NoProgress).unwrap();
-        if days % 2 == 1 {
-            let own = format!("{HOME}.metadata/{name}.3.json");
-            fs::remove_file(two.bucket.object(&own)).unwrap();
-        }
+        upload(&store, &name, &data, &known).unwrap();
         name.to_string()
     };
     let stems = [
-        ("on-demand", "server-1"),
-        ("on-demand", "server-2"),
-        ("on-demand", "server-3"),
-        ("on-demand", "eu-server-1"),
+        ("manual", "server-1"),
+        ("manual", "server-2"),
+        ("manual", "server-3"),
+        ("manual", "eu-server-1"),
         ("prod", "server-1"),
         ("etcd-snapshot", "server-1"),
         ("etcd-snapshot", "server-2"),
@@ -406,7 +444,7 @@ fn three_nodes_share_a_bucket() {
     for (base, node) in stems {
         (0..6).for_each(|days| drop(put(base, node, days)));
     }
-    // Nobody wrote beside these whose they are.
+    // These have no metadata that names a node.
     (0..6).for_each(|days| drop(two.put("untold-server-1", days, "7")));
     let counts = || -> Vec<usize> {
         let stems =
@@ -418,74 +456,71 @@ fn three_nodes_share_a_bucket() {
     assert_eq!(counts(), [6; 8]);
     let prune = |args: &[&str]| {
         two.bucket.front.plan(&[]);
-        let run = two.tool("prune").args(&["--keep-last", "4"]).args(args).run().expect(0);
+        let run = two.prune(&[&["--keep-last", "4"], args].concat()).expect(0);
         (run, two.requests().into_iter().filter(|r| *r == "head").count())
     };
-    // The four newest, and the third of those that are proven.
     assert_eq!(prune(&[]).1, 0);
-    assert_eq!(counts(), [5, 6, 6, 6, 6, 6, 6, 6], "this node's alone");
+    assert_eq!(counts(), [4, 6, 6, 6, 6, 6, 6, 6], "only those of this node");
     assert_eq!(prune(&["--node", "server-2"]).1, 0);
-    assert_eq!(counts(), [5, 5, 6, 6, 6, 6, 6, 6]);
-    assert_eq!(prune(&["--all-nodes"]).1, 3, "one look at each stem that may be another node's");
-    assert_eq!(counts(), [5, 5, 5, 5, 6, 6, 6, 6]);
+    assert_eq!(counts(), [4, 4, 6, 6, 6, 6, 6, 6]);
+    assert_eq!(prune(&["--all-nodes"]).1, 3, "one request for each stem that may be of another node");
+    assert_eq!(counts(), [4, 4, 4, 4, 6, 6, 6, 6]);
     let (run, heads) = prune(&["--all"]);
     assert_eq!(heads, 3);
-    assert_eq!(counts(), [5, 5, 5, 5, 5, 6, 6, 6], "what is told to be this node's");
-    assert!(run.stdout.contains("nothing tells whose it is"), "{run:#?}");
+    assert_eq!(counts(), [4, 4, 4, 4, 4, 6, 6, 6], "what the metadata assigns to this node");
+    let row = run.rows().into_iter().find(|r| text(&r["name"]).starts_with("untold-")).unwrap();
+    assert!(row["action"].is_null() && row["reasons"].as_array().unwrap().len() == 1, "{row}");
     prune(&["--name", "etcd-snapshot", "--all-nodes"]);
-    assert_eq!(counts(), [5, 5, 5, 5, 5, 5, 5, 6], "K3s's own, as they are named");
-    // Where nobody can say whose they are, nothing is deleted.
-    let denied: Vec<_> = (1..9).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect();
+    assert_eq!(counts(), [4, 4, 4, 4, 4, 4, 4, 6], "those of K3s, because they are named");
+    // If the nodes cannot be read, nothing is deleted.
+    let denied: Vec<_> = (2..9).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect();
     two.bucket.front.plan(&denied);
-    two.prune(&["--keep-last", "1", "--all"]).expect(77);
-    assert_eq!(counts(), [5, 5, 5, 5, 5, 5, 5, 6]);
+    two.prune(&["--keep-last", "1", "--all"]).fails(Code::S3AccessDenied);
+    assert_eq!(counts(), [4, 4, 4, 4, 4, 4, 4, 6]);
 }
 
 #[test]
-fn manifests_of_snapshots_that_are_gone_are_swept_once_they_are_old() {
+fn old_manifests_of_deleted_snapshots_are_deleted() {
     let two = Two::new();
-    let all = two.fill("on-demand", 5);
+    let all = two.fill("manual", 5);
     for gone in &all[2..] {
         fs::remove_file(two.bucket.object(&format!("{HOME}{gone}"))).unwrap();
     }
-    // One was written just now: its snapshot may be on its way. One is K3s's, one is nothing of ours.
-    two.bucket.plant(&format!("{HOME}.metadata/{}.7.json", all[4]), b"{}");
+    // One was written just now: its snapshot may be uploading. One is of K3s, one is not of this program.
+    two.bucket.plant(&format!("{HOME}.metadata/{}.7.{CLUSTER}.json", all[4]), b"{}");
     let others = [format!("{HOME}.metadata/{}", all[3]), format!("{HOME}.metadata/notes.json")];
     others.iter().for_each(|key| two.plant(key, b"{}", 9));
     two.prune(&["--dry-run"]).expect(0);
     assert_eq!(two.all().len(), 9);
     two.bucket.front.plan(&[]);
-    let run = two.prune(&[]).expect(0);
-    assert!(run.stderr.contains("2 manifests of snapshots that are gone"), "{run:#?}");
-    assert_eq!(two.requests(), ["list", "bulk"]);
-    let kept = [&all[0], &all[1], &all[4]].map(|n| format!("{HOME}.metadata/{n}.7.json"));
+    two.prune(&[]).expect(0);
+    assert_eq!(two.requests(), ["list", "list", "bulk"]);
+    let kept = [&all[0], &all[1], &all[4]].map(|n| format!("{HOME}.metadata/{n}.7.{CLUSTER}.json"));
     let objects = all[..2].iter().map(|n| format!("{HOME}{n}"));
     assert_eq!(two.bucket.keys(), sorted(kept.into_iter().chain(objects).chain(others).collect()));
 }
 
 #[test]
-fn locked_objects_are_told_row_by_row_and_the_rest_goes() {
+fn locked_objects_are_reported_and_the_others_are_deleted() {
     for single in [false, true] {
         let two = Two::new();
-        let all = two.fill("on-demand", 6);
+        let all = two.fill("manual", 6);
         if single {
             two.bucket.front.know_no_bulk();
         }
         let locked: Vec<String> = [3, 5].map(|i| format!("{HOME}{}", all[i])).to_vec();
         two.bucket.front.lock(&locked, two.bucket.object(""));
-        let run = two.prune(&["--keep-last", "2", "--report", "json"]).expect(77);
-        assert!(run.stderr.contains("locked") && run.stderr.contains("Object Lock"), "{run:#?}");
+        let run = two.prune(&["--keep-last", "2"]).fails(Code::S3ObjectLocked).with_hint();
         let left = sorted([0, 1, 3, 5].map(|i| all[i].clone()).to_vec());
         assert_eq!(two.all(), with_manifests(&left), "a snapshot that stays keeps its manifest");
-        let rows = run.json()["snapshots"].as_array().unwrap().clone();
         for (i, name) in all.iter().enumerate().skip(2) {
-            let row = rows.iter().find(|r| r["name"] == name.as_str()).unwrap();
+            let row = run.row_of(name);
             assert_eq!(row["deleted"].as_bool(), Some(i % 2 == 0), "{row}");
-            assert_eq!(row["notes"].to_string().contains("lock"), i % 2 == 1, "{row}");
+            assert_eq!(row["notes"].as_array().unwrap().len(), i % 2, "{row}");
         }
-        let run = two.delete(&["--yes", "--force", &all[3], &all[1]]).expect(77);
-        assert!(run.stdout.contains(&format!("/{}: could not be deleted", all[3])), "{run:#?}");
-        assert!(run.stdout.contains(&format!("/{}: deleted", all[1])), "{run:#?}");
+        let run = two.delete(&["--yes", "--force", &all[3], &all[1]]).fails(Code::S3ObjectLocked);
+        assert_eq!(run.row_of(&all[3])["deleted"], false);
+        assert_eq!(run.row_of(&all[1])["deleted"], true);
         two.bucket.front.lock(&[], two.bucket.object(""));
         two.prune(&["--keep-last", "1"]).expect(0);
         assert_eq!(two.all(), with_manifests(&all[..1]), "single: {single}");
@@ -494,16 +529,15 @@ fn locked_objects_are_told_row_by_row_and_the_rest_goes() {
 
 /// A real lock: the store takes the deletion, hides the object and keeps it.
 #[test]
-fn in_a_bucket_that_keeps_versions_a_prune_hides_and_says_so() {
+fn prune_in_a_bucket_that_keeps_versions_hides_the_objects() {
     require!(moto::program());
     let moto = Moto::start(&[("x-amz-bucket-object-lock-enabled", "true")]);
     let folder = Folder::new();
-    let scratch = tempfile::tempdir().unwrap();
-    let store = S3::new(moto.settings(), scratch.path().to_owned()).unwrap();
+    let store = S3::new(moto.settings()).unwrap();
     let data = Bytes(bytes(1, 4));
     let put = |days: u64| {
-        let name = SnapshotName::new("on-demand", NODE, folder.newest - days * DAY, Suffix::Plain);
-        store.upload(&name, &data, &manifest(&data.0), &NoProgress).unwrap();
+        let name = SnapshotName::new("manual", NODE, folder.newest - days * DAY, Suffix::Plain);
+        upload(&store, &name, &data, &manifest(&data.0)).unwrap();
         name.to_string()
     };
     let all: Vec<String> = (0..4).map(put).collect();
@@ -515,31 +549,34 @@ fn in_a_bucket_that_keeps_versions_a_prune_hides_and_says_so() {
             .env("AWS_ACCESS_KEY_ID", ACCESS)
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .env("NO_PROXY", "*")
-            .run()
+            .report()
             .expect(0)
     };
-    let run = prune();
-    assert!(run.stderr.contains("2 files deleted") && run.stderr.contains("keeps versions"), "{run:#?}");
+    assert_eq!(removed(&prune()).len(), 2);
     let listed = store.list().unwrap().snapshots.into_iter().map(|s| s.file).collect();
     assert_eq!(sorted(listed), sorted(all[..2].to_vec()));
     let (_, _, versions) = moto.ask("GET", "?versions", &[], "");
     assert!(all.iter().all(|name| versions.contains(&format!("/{name}</Key>"))), "all of them stay");
-    assert!(!prune().stdout.contains("remove"));
+    assert_eq!(removed(&prune()), []);
 }
 
 #[test]
-fn a_store_that_knows_no_deletion_of_many_is_asked_one_by_one() {
+fn store_without_deletion_of_many_objects_is_asked_for_each() {
     let two = Two::new();
-    let all = two.fill("on-demand", 6);
+    let all = two.fill("manual", 6);
     two.bucket.front.know_no_bulk();
     two.prune(&["--keep-last", "2"]).expect(0);
     assert_eq!(two.all(), with_manifests(&all[..2]));
     assert_eq!(two.requests().iter().filter(|r| **r == "bulk").count(), 1, "it is asked once");
-    // A store that is down is not asked for each of them.
+    // A store that fails is not asked for each of them.
     let all = two.fill("timer", 40);
     let faults: Vec<_> = (2..200).map(|n| (n, Fault::Refuse(500, "InternalError"))).collect();
     two.bucket.front.plan(&faults);
-    two.tool("prune").args(&["--keep-last", "2"]).deadline(Duration::from_secs(120)).run().expect(1);
+    two.tool("prune")
+        .args(&["--keep-last", "2"])
+        .deadline(Duration::from_secs(120))
+        .report()
+        .fails(Code::S3ServerError);
     assert!(two.requests().len() < 30, "{:?}", two.requests());
     two.bucket.front.plan(&[]);
     assert!(two.objects().iter().filter(|n| n.starts_with("timer")).count() == 40);
@@ -547,19 +584,20 @@ fn a_store_that_knows_no_deletion_of_many_is_asked_one_by_one() {
     assert!(all[..2].iter().all(|n| two.objects().contains(n)) && two.objects().len() == 4);
 }
 
-/// Kills a prune at each of its requests: before the store hears of it, and when it has done it but not yet answered.
+/// Kills a prune at each of its requests: before the store receives it, and after the store executed it and before it
+/// answered.
 fn killed_at_every_request(count: u64, single: bool) {
     let kept = 5;
     let mut killed = 0;
     for at in 0.. {
         for fault in [Fault::Hold, Fault::Stall] {
             let two = Two::new();
-            let all = two.fill("on-demand", count);
+            let all = two.fill("manual", count);
             if single {
                 two.bucket.front.know_no_bulk();
             }
-            let args = ["--keep-last", "5", "--report", "json"];
-            let plan = doomed(&two.tool("prune").args(&args).arg("--dry-run").run().expect(0));
+            let args = ["--keep-last", "5"];
+            let plan = removed(&two.tool("prune").args(&args).arg("--dry-run").report().expect(0));
             let plan: Vec<String> = plan.into_iter().map(|(_, name)| name).collect();
             assert_eq!(plan, all[kept..].iter().rev().cloned().collect::<Vec<_>>(), "the oldest first");
             two.bucket.front.plan(&[(at, fault.clone())]);
@@ -570,7 +608,7 @@ fn killed_at_every_request(count: u64, single: bool) {
                 ended || two.bucket.front.held() > 0
             });
             if ended {
-                // There are not so many requests. This was a whole run.
+                // There are fewer requests. This was a complete run.
                 run.finish().expect(0);
                 assert_eq!(two.all(), with_manifests(&all[..kept]));
                 println!("{killed} kills, {count} objects");
@@ -582,15 +620,15 @@ fn killed_at_every_request(count: u64, single: bool) {
             let left = two.objects();
             let what = format!("killed at request {at}, {fault:?}: {} left", left.len());
             assert!(all.iter().filter(|n| !left.contains(n)).all(|gone| plan.contains(gone)), "{what}");
-            // What is done is the head of the plan, but for what a request that is under way may have done.
+            // The deleted ones are the first ones of the plan.
             let gone = plan.iter().take_while(|name| !left.contains(name)).count();
             assert_eq!(left, sorted(all[..all.len() - gone].to_vec()), "{what}");
             two.bucket.front.plan(&[]);
-            let rest = doomed(&two.tool("prune").args(&args).arg("--dry-run").run().expect(0));
+            let rest = removed(&two.tool("prune").args(&args).arg("--dry-run").report().expect(0));
             assert!(rest.iter().map(|(_, name)| name).eq(&plan[gone..]), "{what}: another plan");
             two.prune(&args).expect(0);
             assert_eq!(two.objects(), sorted(all[..kept].to_vec()), "{what}");
-            // The manifests of what was deleted before the kill are swept when they are a day old.
+            // The manifests of what was deleted before the kill are deleted when they are a day old.
             let manifests = two.all().into_iter().filter(|f| f.starts_with(".metadata/")).count();
             assert_eq!(manifests, kept, "{what}");
         }
@@ -598,100 +636,102 @@ fn killed_at_every_request(count: u64, single: bool) {
 }
 
 #[test]
-fn a_prune_of_more_than_a_thousand_is_killed_at_every_request_and_ended_by_the_next() {
+fn prune_of_a_thousand_objects_killed_at_any_request_is_finished_by_the_next() {
     killed_at_every_request(1055, false);
 }
 
 #[test]
-fn a_prune_one_by_one_is_killed_at_every_request_and_ended_by_the_next() {
+fn prune_of_single_objects_killed_at_any_request_is_finished_by_the_next() {
     killed_at_every_request(9, true);
 }
 
 #[test]
-fn delete_takes_a_name_wherever_it_lies_or_nothing() {
+fn delete_deletes_a_name_in_both_locations_or_nothing() {
     let two = Two::new();
-    let here: Vec<String> = (0..4).map(|d| two.folder.put("on-demand", d)).collect();
-    let there = two.fill("on-demand", 6); // the first four have the names of those in the folder
+    let here: Vec<String> = (0..4).map(|d| two.folder.put("manual", d)).collect();
+    let there = two.fill("manual", 6); // the first four have the names of those in the directory
     assert_eq!(here[..], there[..4]);
-    two.folder.prove(&[&here[0], &here[1], &here[2]]);
+    two.folder.verify(&[&here[0], &here[1], &here[2]]);
     fs::remove_file(two.folder.file(&here[3])).unwrap();
     let sizes = || (two.folder.names().len(), two.objects().len());
+    // Location and whether it was deleted.
+    let results = |run: &Run| -> Vec<(String, Option<bool>)> {
+        run.rows().iter().map(|r| (text(&r["location"]), r["deleted"].as_bool())).collect()
+    };
+    let (file, s3) = (
+        |name: &str| format!("file://{}", two.folder.file(name).canonicalize().unwrap().display()),
+        |name: &str| format!("s3://snapshots/backups/k3s/{name}"),
+    );
 
-    // Unknown in both: nothing goes in either.
-    let run = two.delete(&["--yes", &here[1], "on-demand-server-1-7"]).expect(4);
-    assert!(run.stderr.contains("'on-demand-server-1-7'; nothing was deleted"), "{run:#?}");
-    for bad in ["../x-5", "backups/k3s/x-5", "on-demand-*", "a\nb-5"] {
-        two.delete(&["--yes", &here[1], bad]).expect(2);
+    // Unknown in both: nothing is deleted in either.
+    let unknown = "manual-server-1-7";
+    let run = two.delete(&["--yes", &here[1], unknown]).fails(Code::SnapshotNotFound);
+    assert!(run.stderr.contains(unknown), "{run:#?}");
+    for invalid in ["../x-5", "backups/k3s/x-5", "manual-*", "a\nb-5"] {
+        two.delete(&["--yes", &here[1], invalid]).fails(Code::InvalidName);
     }
     two.bucket.plant(&format!("{HOME}notes.txt"), b"mine");
-    two.delete(&["--yes", &here[1], "notes.txt"]).expect(77);
+    two.delete(&["--yes", &here[1], "notes.txt"]).fails(Code::NotASnapshot);
     fs::remove_file(two.bucket.object(&format!("{HOME}notes.txt"))).unwrap();
-    // Nobody said yes.
-    two.delete(&[&here[1]]).expect(77);
+    two.delete(&[&here[1]]).fails(Code::NotATerminal);
     let run = two.delete(&["--dry-run", &here[1]]).expect(0);
-    let url = "s3://snapshots/backups/k3s";
-    assert_eq!(run.stdout, format!("{0}: to be deleted\n{url}/{0}: to be deleted\n", here[1]));
-    // The folder's own copy alone, without the switch.
-    at(&two.bucket, two.folder.tool("delete")).args(&["--yes", &there[5]]).run().expect(4);
+    let local = file(&here[1]);
+    assert_eq!(results(&run), [(local.clone(), None), (s3(&here[1]), None)]);
+    // Without --s3 only the directory is searched.
+    at(&two.bucket, two.folder.tool("delete"))
+        .args(&["--yes", &there[5]])
+        .report()
+        .fails(Code::SnapshotNotFound);
     assert_eq!(sizes(), (3, 6));
 
     // In both, then in the bucket alone.
     two.bucket.front.plan(&[]);
     let run = two.delete(&["--yes", &here[1], &there[3]]).expect(0);
-    assert_eq!(
-        run.stdout,
-        format!("{0}: deleted\n{url}/{1}: deleted\n{url}/{0}: deleted\n", here[1], there[3])
-    );
-    assert_eq!(two.requests(), ["list", "bulk", "bulk"], "objects, then their manifests");
+    let deleted = [(local, Some(true)), (s3(&there[3]), Some(true)), (s3(&here[1]), Some(true))];
+    assert_eq!(results(&run), deleted);
+    assert_eq!(two.requests(), ["list", "list", "bulk", "bulk"], "objects, then their manifests");
     assert_eq!(sizes(), (2, 4));
-    two.delete(&["--yes", "--ignore-missing", &there[5], "on-demand-server-1-7"]).expect(0);
+    two.delete(&["--yes", "--ignore-missing", &there[5], unknown]).expect(0);
     assert_eq!(sizes(), (2, 3));
 
-    // The last good one of either place is refused, and then nothing goes in the other.
-    let run = two.delete(&["--yes", &here[0], &here[2]]).expect(77);
-    assert!(run.stderr.contains("last good") && run.stderr.contains("file://"), "{run:#?}");
-    two.folder.put("on-demand", 9);
-    let last = two.folder.name("on-demand", 9);
-    two.folder.prove(&[&last]);
-    two.delete(&["--yes", &there[0], &there[2]]).expect(0); // the folder has the old one, the bucket there[4]
+    // The last good one of either location is refused, and then nothing is deleted in the other.
+    let run = two.delete(&["--yes", &here[0], &here[2]]).fails(Code::LastGoodSnapshot);
+    assert!(run.stderr.contains("file://"), "{run:#?}");
+    two.folder.put("manual", 9);
+    let last = two.folder.name("manual", 9);
+    two.folder.verify(&[&last]);
+    two.delete(&["--yes", &there[0], &there[2]]).expect(0); // the directory has the old one, the bucket there[4]
     assert_eq!(two.objects(), [there[4].clone()]);
     fs::copy(two.folder.file(&last), two.folder.file(&there[4])).unwrap();
-    let run = two.delete(&["--yes", &there[4]]).expect(77);
-    assert!(run.stderr.contains("last good") && run.stderr.contains("s3://"), "{run:#?}");
+    let run = two.delete(&["--yes", &there[4]]).fails(Code::LastGoodSnapshot);
+    assert!(run.stderr.contains("s3://"), "{run:#?}");
     assert_eq!(sizes(), (2, 1));
     two.delete(&["--yes", "--force", &there[4]]).expect(0);
     assert_eq!(sizes(), (1, 0));
-    assert_eq!(two.all(), [""; 0], "no manifest stays");
+    assert_eq!(two.all(), [""; 0], "no manifest is left");
 }
 
 #[test]
-fn a_bucket_that_is_missing_or_denied_lets_nothing_be_deleted() {
+fn bucket_that_is_missing_or_denied_is_not_changed() {
     let two = Two::new();
-    let there = two.fill("on-demand", 3);
-    (0..3).for_each(|d| drop(two.folder.put("on-demand", d)));
-    let cases: [(&str, String, i32, &str); 3] = [
-        ("--s3-bucket", "nowhere".into(), 78, "no such bucket"),
-        ("--s3-region", "eu-west-1".into(), 78, "--s3-region"),
-        ("--s3-endpoint", format!("http://127.0.0.1:{}", free_port()), 1, "cannot be reached"),
+    let there = two.fill("manual", 3);
+    (0..3).for_each(|d| drop(two.folder.put("manual", d)));
+    let cases: [(&str, String, Code); 3] = [
+        ("--s3-bucket", "nowhere".into(), Code::S3BucketNotFound),
+        ("--s3-region", "eu-west-1".into(), Code::S3WrongRegion),
+        ("--s3-endpoint", format!("http://127.0.0.1:{}", free_port()), Code::S3Unreachable),
     ];
-    for (option, value, code, word) in &cases {
-        let run = two.delete(&["--yes", &there[2], option, value]).expect(*code);
-        assert!(run.stderr.contains(word), "{run:#?}");
-        let run = two.prune(&["--keep-last", "3", option, value]).expect(*code);
-        assert!(
-            run.stderr.contains(word) && run.stderr.contains("nothing was deleted in the bucket"),
-            "{run:#?}"
-        );
+    for (option, value, code) in &cases {
+        two.delete(&["--yes", &there[2], option, value]).fails(*code);
+        two.prune(&["--keep-last", "3", option, value]).fails(*code);
     }
     two.bucket.front.always(Fault::Refuse(403, "AccessDenied"));
-    two.delete(&["--yes", &there[2]]).expect(77);
+    two.delete(&["--yes", &there[2]]).fails(Code::S3AccessDenied);
     // The list is allowed, the deletion is not.
-    two.bucket.front.plan(&(1..9).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect::<Vec<_>>());
-    let run = two.prune(&["--keep-last", "1", "--name", "on-demand", "--dir"]);
-    run.expect(2);
-    let run = two.prune(&["--keep-last", "3", "--s3-retention", "1", "--report", "json"]).expect(77);
-    assert!(run.stderr.contains("s3:DeleteObject"), "{run:#?}");
-    assert_eq!(verdicts(&run).iter().filter(|v| v.2 == false).count(), 2);
+    two.bucket.front.plan(&(2..9).map(|n| (n, Fault::Refuse(403, "AccessDenied"))).collect::<Vec<_>>());
+    let run = two.prune(&["--keep-last", "3", "--s3-retention", "1"]).fails(Code::S3AccessDenied);
+    assert!(run.stderr.contains("s3:DeleteObject"), "the hint names the permission: {run:#?}");
+    assert_eq!(actions(&run).iter().filter(|(.., deleted)| *deleted == false).count(), 2);
     two.bucket.front.plan(&[]);
     assert_eq!((two.folder.names().len(), two.objects().len()), (3, 3));
 }
@@ -710,51 +750,47 @@ impl Server {
         Server { etcd, bucket: Bucket::start() }
     }
 
-    fn tool(&self, verb: &str) -> Tool {
+    fn tool(&self, command: &str) -> Tool {
         let config = self.etcd.root.path().join("no-config.yaml");
         fs::write(&config, "node-name: server-1\n").unwrap();
-        at(&self.bucket, Tool::new(verb).on(&self.etcd.root)).arg("--config").arg(config).arg("--s3")
+        at(&self.bucket, Tool::new(command).on(&self.etcd.root)).arg("--config").arg(config).arg("--s3")
     }
 
-    /// Saves, and gives back the name.
+    /// Saves, and returns the name.
     fn save(&self, base: &str) -> String {
-        let run = self.tool("save").args(&["--name", base, "--report", "json"]).run().expect(0);
-        let rows = run.json()["snapshots"].as_array().unwrap().clone();
+        let run = self.tool("save").args(&["--name", base]).report().expect(0);
+        let rows = run.rows();
         assert_eq!(rows.len(), 2, "{run:#?}");
-        rows[0]["name"].as_str().unwrap().to_owned()
+        text(&rows[0]["name"])
     }
 
-    /// Place and name of all that is listed and begins so.
+    /// Scheme of the location and name of each listed snapshot whose name begins with this.
     fn rows(&self, base: &str) -> Vec<(String, String)> {
-        let run = self.tool("list").args(&["-o", "json"]).run().expect(0);
-        let all: Vec<serde_json::Value> = serde_json::from_value(run.json()).unwrap();
-        let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
-        let rows = all
-            .iter()
-            .map(|r| (text(&r["location"]).split(':').next().unwrap().to_owned(), text(&r["name"])));
+        let rows = self.tool("list").report().expect(0).rows();
+        let scheme = |r: &serde_json::Value| text(&r["location"]).split(':').next().unwrap().to_owned();
+        let rows = rows.iter().map(|r| (scheme(r), text(&r["name"])));
         rows.filter(|(_, name)| name.starts_with(base)).collect()
     }
 }
 
-/// The scenarios of K3s's own tests: its integration test of `etcd-snapshot`, and its test of S3 end to end.
+/// The scenarios of the tests of K3s: its integration test of `etcd-snapshot`, and its end-to-end test of S3.
 #[test]
-fn k3s_s_own_scenarios_of_retention_and_deletion() {
+fn scenarios_of_the_tests_of_k3s_have_the_same_results() {
     require!(require::etcd_programs());
     let server = Server::start();
-    let delete = |name: &str| server.tool("delete").args(&["--yes", "--force", name]).run();
+    let delete = |name: &str| server.tool("delete").args(&["--yes", "--force", name]).report();
 
-    // save; ls shows a file URI with on-demand; delete.
+    // save; ls shows a file URI with on-demand, the base name of K3s; delete.
     let name = server.save("on-demand");
-    let run = server.tool("list").run().expect(0);
-    assert!(run.stdout.contains("file:///") && run.stdout.contains("on-demand"), "{run:#?}");
+    assert!(server.rows("on-demand").contains(&("file".to_owned(), name.clone())));
     delete(&name).expect(0);
     assert!(server.rows("on-demand").is_empty());
-    // A name of its own; delete it. Again there is none of that name.
+    // Another name; delete it. The second time there is none of that name.
     let name = server.save("ALIVEBEEF");
     assert_eq!(server.rows("ALIVEBEEF").len(), 2);
     delete(&name).expect(0);
     assert!(server.rows("ALIVEBEEF").is_empty());
-    delete(&name).expect(4);
+    delete(&name).fails(Code::SnapshotNotFound);
     // Three saves; ls shows 3; prune to 2.
     let prune_test: Vec<String> = (0..3).map(|_| server.save("PRUNE_TEST")).collect();
     assert_eq!(server.rows("PRUNE_TEST").len(), 6);
@@ -772,34 +808,34 @@ fn k3s_s_own_scenarios_of_retention_and_deletion() {
         rows
     };
     assert_eq!(rows("PRUNE_TEST"), both(&prune_test[1..]));
-    // Three saves with names; list all; delete one here and there.
+    // Three saves with names; list all; delete one in both locations.
     let special: Vec<String> = (1..4).map(|i| server.save(&format!("special-{i}"))).collect();
     assert_eq!(rows("special"), both(&special));
     delete(&special[1]).expect(0);
     assert_eq!(rows("special"), both(&[special[0].clone(), special[2].clone()]));
-    // Save twice beside one that is there, prune to 2: four rows, two here and two there.
-    let all: Vec<String> = (0..3).map(|_| server.save("on-demand")).collect();
+    // Three saves, prune to 2: four rows, two in each location.
+    let all: Vec<String> = (0..3).map(|_| server.save("manual")).collect();
     server.tool("prune").args(&["--snapshot-retention", "2"]).run().expect(0);
-    assert_eq!(rows("on-demand"), both(&all[1..]));
-    assert_eq!(rows("special").len(), 4, "what was not named stays");
+    assert_eq!(rows("manual"), both(&all[1..]));
+    assert_eq!(rows("special").len(), 4, "what was not named is kept");
     assert_eq!(rows("PRUNE_TEST").len(), 4);
-    // Nothing of what is gone is left beside.
+    // No manifest of a deleted snapshot is left.
     let manifests = server.bucket.keys().iter().filter(|k| k.contains("/.metadata/")).count();
     assert_eq!(manifests, 6);
 }
 
 #[test]
-fn what_was_deleted_from_the_bucket_is_never_sent_again() {
+fn snapshot_deleted_from_the_bucket_is_not_uploaded_again() {
     require!(require::etcd_programs());
     let server = Server::start();
     server.save("before");
-    let put = |s: &Seen| s.method == "PUT" && !s.target.contains(".metadata");
+    let put = |s: &Seen| s.method == "PUT" && s.target.contains(".metadata");
     let at = server.bucket.front.seen().iter().position(put).unwrap();
-    // Killed when its object was there, and before that was written down.
+    // Killed after the upload, before it was recorded.
     server.bucket.front.plan(&[(at, Fault::Stall)]);
     let mut run =
         server.tool("save").args(&["--name", "timer"]).env("K3S_SNAPSHOT_S3_TIMEOUT", "25s").start();
-    eventually("the object is sent", Duration::from_secs(30), || server.bucket.front.held() > 0);
+    eventually("the object is uploaded", Duration::from_secs(30), || server.bucket.front.held() > 0);
     assert!(put(&server.bucket.front.seen()[at]));
     run.process.kill();
     run.finish();
@@ -808,23 +844,22 @@ fn what_was_deleted_from_the_bucket_is_never_sent_again() {
     let there = |name: &str| server.bucket.object(&format!("{HOME}{name}")).exists();
     assert!(there(&first));
     let save = || {
-        let args = ["--name", "timer", "--report", "json", "--no-backlog"];
-        let run = server.tool("save").args(&args).run().expect(0);
-        run.json()["snapshots"][0]["name"].as_str().unwrap().to_owned()
+        let run = server.tool("save").args(&["--name", "timer", "--no-backlog"]).report().expect(0);
+        text(&run.rows()[0]["name"])
     };
     let (second, third) = (save(), save());
     server.tool("prune").args(&["--keep-last", "9", "--s3-retention", "1"]).run().expect(0);
     assert!(!there(&first) && !there(&second) && there(&third));
-    assert_eq!(server.etcd.root.snapshot_names().len(), 4, "all stay here");
+    assert_eq!(server.etcd.root.snapshot_names().len(), 4, "all are kept in the directory");
     let fourth = server.save("timer");
     assert!(!there(&first) && !there(&second) && there(&fourth), "{:?}", server.bucket.keys());
-    // What is owed and deleted by name is not sent either.
+    // A pending upload of a snapshot that is deleted is not made either.
     server.bucket.front.always(Fault::Refuse(403, "AccessDenied"));
-    server.tool("save").args(&["--name", "timer"]).run().expect(3);
+    server.tool("save").args(&["--name", "timer"]).report().fails(Code::UploadFailed);
     server.bucket.front.plan(&[]);
-    let owed = sorted(server.etcd.root.snapshot_names()).pop().unwrap();
-    server.tool("delete").args(&["--yes", &owed]).run().expect(0);
-    // It sends itself and nothing else; the name may be used again.
+    let pending = sorted(server.etcd.root.snapshot_names()).pop().unwrap();
+    server.tool("delete").args(&["--yes", &pending]).run().expect(0);
+    // The new one is uploaded, and no other; its name may be the same.
     let last = server.save("timer");
-    assert!((last == owed || !there(&owed)) && !there(&first));
+    assert!((last == pending || !there(&pending)) && !there(&first));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Restores in booted hosts, around the stand-in for K3s that `standin.rs` vouches for. The scenarios are the files in
+//! Restores in booted hosts, around the fake K3s that `fake_k3s.rs` tests. The scenarios are the files in
 //! `tests/host/restore/`; each is one test here. `LONG=1` kills at every call instead of at a sample.
 
 use crate::support::host::Host;

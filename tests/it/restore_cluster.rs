@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Restores that are about more than one server's own files: from a bucket, without a quorum, with three servers. In booted
-//! hosts, around the stand-in for K3s that `standin.rs` vouches for; the scenarios are the files in `tests/host/cluster/`.
+//! hosts, around the fake K3s that `fake_k3s.rs` tests; the scenarios are the files in `tests/host/cluster/`.
 
 use crate::restore::{share, tell};
 use crate::support::host::Host;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Our programs and a bucket: what goes there and comes back, and each trouble in one sentence with its exit code.
+//! The programs and a bucket: what is uploaded and comes back, and the code of each failure.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::conformance::{bytes, manifest, name};
+use crate::conformance::{bytes, manifest, name, upload};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
 use crate::support::front::Fault;
 use crate::support::k3s_root::{K3sRoot, Layout};
@@ -16,8 +17,7 @@ use crate::support::memory::Bytes;
 use crate::support::ports::{Ports, free_port};
 use crate::support::process;
 use crate::support::require::{self, require};
-use crate::support::tool::{Run, Tool};
-use k3s_snapshot::host::NoProgress;
+use k3s_snapshot::model::snapshot::Upload;
 use k3s_snapshot::store::Store;
 
 pub(crate) fn root() -> K3sRoot {
@@ -47,69 +47,77 @@ pub(crate) fn plain(verb: &str, root: &K3sRoot) -> Tool {
         .env("NO_PROXY", "*")
 }
 
+/// Runs a command that must fail with this exit code and error code. Returns the error of its report.
 #[track_caller]
-pub(crate) fn says(run: &Run, words: &[&str]) {
-    for word in words {
-        assert!(run.stderr.contains(word), "no {word:?} in {run:#?}");
-    }
+pub(crate) fn fails(tool: Tool, exit: i32, code: &str) -> Value {
+    let run = tool.args(&["--report", "json"]).run().expect(exit);
     let shown = format!("{}{}{:?}", run.stdout, run.stderr, run.args);
     for secret in [SECRET, "X-Amz-Signature", "geheim"] {
         assert!(!shown.contains(secret), "{run:#?}");
     }
-    assert_eq!(run.stderr.matches("error: ").count(), 1, "one sentence: {run:#?}");
+    assert!(run.stderr.matches("error: ").count() <= 1, "{run:#?}");
+    let error = run.json()["error"].clone();
+    assert_eq!(error["code"], code, "{run:#?}");
+    error
+}
+
+/// The checks of check-s3: name, and whether it passed.
+pub(crate) fn checks(run: &Run) -> Vec<(String, bool)> {
+    let all = run.json()["checks"].as_array().unwrap().clone();
+    all.iter().map(|c| (c["name"].as_str().unwrap().to_owned(), c["ok"].as_bool().unwrap())).collect()
+}
+
+/// The check that failed.
+#[track_caller]
+pub(crate) fn failed_check(run: &Run) -> Value {
+    let all = run.json()["checks"].as_array().unwrap().clone();
+    let failed: Vec<_> = all.into_iter().filter(|c| c["ok"] == false).collect();
+    assert_eq!(failed.len(), 1, "{run:#?}");
+    failed[0].clone()
 }
 
 #[test]
-fn each_trouble_is_a_sentence_an_exit_code_and_a_hint() {
+fn each_failure_has_its_exit_code_and_error_code() {
     let (bucket, root) = (Bucket::start(), root());
     fs::create_dir_all(root.snapshots()).unwrap();
     let list = || tool("list", &root, &bucket).arg("--s3");
 
-    says(
-        &list().env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(78),
-        &["signature is wrong", "hint: The secret key"],
-    );
-    says(
-        &list().env("AWS_ACCESS_KEY_ID", "NOBODY").run().expect(78),
-        &["does not accept the access key", "hint: Check the access key"],
-    );
-    says(
-        &list().args(&["--s3-region", "eu-west-1"]).run().expect(78),
-        &["in the region 'us-east-1', not in 'eu-west-1'", "--s3-region"],
-    );
-    says(&list().args(&["--s3-bucket", "nowhere"]).run().expect(78), &["no such bucket", "--s3-bucket"]);
+    fails(list().env("AWS_SECRET_ACCESS_KEY", "wrong"), 78, "s3-secret-key-wrong");
+    fails(list().env("AWS_ACCESS_KEY_ID", "UNKNOWN"), 78, "s3-access-key-unknown");
+    let error = fails(list().args(&["--s3-region", "eu-west-1"]), 78, "s3-wrong-region");
+    assert!(error["message"].as_str().unwrap().contains("'us-east-1'"), "{error}");
+    fails(list().args(&["--s3-bucket", "nowhere"]), 78, "s3-bucket-not-found");
     bucket.front.set_clock(3600);
-    says(&list().run().expect(78), &["this machine's clock is", "behind the store's", "timedatectl"]);
+    fails(list(), 78, "s3-clock-skew");
     bucket.front.set_clock(0);
-    bucket.front.always(Fault::Refuse(403, "AccessDenied"));
-    says(&list().run().expect(77), &["access is denied", "s3:ListBucket"]);
-    bucket.front.always(Fault::Refuse(503, "SlowDown"));
-    says(&list().run().expect(75), &["SlowDown", "later"]);
-    bucket.front.always(Fault::Redirect);
-    says(&list().run().expect(78), &["redirects to 'elsewhere.example'", "not followed"]);
-    bucket.front.always(Fault::Garbage);
-    says(&list().run().expect(1), &["makes no sense"]);
+    for (fault, exit, code) in [
+        (Fault::Refuse(403, "AccessDenied"), 77, "s3-access-denied"),
+        (Fault::Refuse(503, "SlowDown"), 75, "s3-throttled"),
+        (Fault::Refuse(400, "InvalidRegionName"), 78, "s3-wrong-region"),
+        (Fault::Redirect, 78, "s3-redirected"),
+        (Fault::Garbage, 1, "s3-invalid-response"),
+        (Fault::Page, 1, "s3-invalid-response"),
+    ] {
+        bucket.front.always(fault);
+        fails(list(), exit, code);
+    }
     bucket.front.always(Fault::Stall);
-    says(&list().args(&["--s3-timeout", "1s"]).run().expect(1), &["was silent for 1 s", "--s3-timeout"]);
+    fails(list().args(&["--s3-timeout", "1s"]), 1, "s3-timeout");
     bucket.front.plan(&[]);
-    let dead = format!("http://user:geheim@127.0.0.1:{}", free_port());
-    says(&list().env("K3S_SNAPSHOT_S3_PROXY", &dead).run().expect(1), &["cannot be reached", "--s3-proxy"]);
-    says(
-        &list().args(&["--s3-endpoint", "no.such.host.invalid"]).run().expect(1),
-        &["name", "cannot be resolved"],
-    );
+    let closed = free_port();
+    let dead = format!("http://user:geheim@127.0.0.1:{closed}");
+    let error = fails(list().env("K3S_SNAPSHOT_S3_PROXY", &dead), 1, "s3-unreachable");
+    assert!(error["message"].as_str().unwrap().contains(&format!("'127.0.0.1:{closed}'")), "{error}");
+    fails(list().args(&["--s3-endpoint", "no.such.host.invalid"]), 1, "s3-name-unresolved");
     let closed = format!("http://127.0.0.1:{}", free_port());
-    says(&list().args(&["--s3-endpoint", &closed]).run().expect(1), &["cannot be reached", "firewall"]);
+    fails(list().args(&["--s3-endpoint", &closed]), 1, "s3-unreachable");
     let https = format!("https://127.0.0.1:{}", bucket.front.port());
-    says(
-        &list().args(&["--s3-endpoint", &https]).run().expect(78),
-        &["does not speak HTTPS", "--s3-insecure"],
-    );
+    fails(list().args(&["--s3-endpoint", &https]), 78, "s3-scheme");
     list().run().expect(0);
 }
 
 #[test]
-fn tls_is_held_to_an_authority() {
+fn a_certificate_must_be_trusted_or_named() {
     require!(require::program("openssl"));
     let (bucket, root) = (Bucket::start(), root());
     fs::create_dir_all(root.snapshots()).unwrap();
@@ -156,24 +164,21 @@ fn tls_is_held_to_an_authority() {
     });
     let https = format!("https://127.0.0.1:{port}");
     let list = || tool("list", &root, &bucket).args(&["--s3", "--s3-endpoint", &https]);
-    says(&list().run().expect(78), &["certificate of '127.0.0.1", "not accepted", "--s3-endpoint-ca"]);
-    // The page that openssl shows is no listing: TLS was fine.
-    says(&list().arg("--s3-endpoint-ca").arg(&cert).run().expect(1), &["makes no sense"]);
+    fails(list(), 78, "s3-certificate-untrusted");
+    // The page that openssl shows is no listing: TLS succeeded.
+    fails(list().arg("--s3-endpoint-ca").arg(&cert), 1, "s3-invalid-response");
     use base64::Engine;
     let pem = base64::engine::general_purpose::STANDARD.encode(fs::read(&cert).unwrap());
-    says(&list().args(&["--s3-endpoint-ca", &pem]).run().expect(1), &["makes no sense"]);
-    says(&list().arg("--s3-skip-ssl-verify").run().expect(1), &["makes no sense"]);
-    says(
-        &tool("list", &root, &bucket)
-            .args(&["--s3", "--s3-endpoint", &format!("http://127.0.0.1:{port}"), "--s3-timeout", "1s"])
-            .run()
-            .expect(78),
-        &["does not speak plain HTTP", "--s3-insecure"],
-    );
+    fails(list().args(&["--s3-endpoint-ca", &pem]), 1, "s3-invalid-response");
+    fails(list().arg("--s3-skip-ssl-verify"), 1, "s3-invalid-response");
+    let plain_http = format!("http://127.0.0.1:{port}");
+    let list =
+        tool("list", &root, &bucket).args(&["--s3", "--s3-endpoint", &plain_http, "--s3-timeout", "1s"]);
+    fails(list, 78, "s3-scheme");
 }
 
 #[test]
-fn secrets_are_taken_from_everywhere_and_warned_about_on_the_command_line() {
+fn keys_are_taken_from_every_place_and_from_the_command_line_with_a_warning() {
     let (bucket, root) = (Bucket::start(), root());
     fs::create_dir_all(root.snapshots()).unwrap();
     let bare = |verb: &str| {
@@ -184,48 +189,42 @@ fn secrets_are_taken_from_everywhere_and_warned_about_on_the_command_line() {
     };
     for prefix in ["--s3", "--etcd-s3"] {
         let keys = [format!("{prefix}-access-key={ACCESS}"), format!("{prefix}-secret-key={SECRET}")];
-        let run = bare("list").args(&[&keys[0], &keys[1], "--report", "json"]).run().expect(0);
-        let warnings = &run.json()["warnings"];
-        assert_eq!(
-            (warnings.as_array().map(Vec::len), &warnings[0]["code"]),
-            (Some(1), &"secret-on-command-line".into())
-        );
-        assert!(!run.stderr.contains(SECRET), "{run:#?}");
+        let run = bare("list").args(&keys).args(&["--report", "json"]).run().expect(0);
+        let warnings = run.json()["warnings"].as_array().unwrap().clone();
+        let codes: Vec<_> = warnings.iter().map(|w| &w["code"]).collect();
+        assert_eq!(codes, ["secret-on-command-line"], "{run:#?}");
+        assert!(!run.stdout.contains(SECRET) && !run.stderr.contains(SECRET), "{run:#?}");
     }
-    let run = bare("list").arg("--report").arg("json").run().expect(78);
-    assert_eq!(run.json()["error"]["code"], "s3-credentials-missing");
-    let folder = root.path().join("creds");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("s3-access-key"), format!("{ACCESS}\n")).unwrap();
-    fs::write(folder.join("s3-secret-key"), SECRET).unwrap();
-    bare("list").env("CREDENTIALS_DIRECTORY", &folder).run().expect(0);
+    fails(bare("list"), 78, "s3-credentials-missing");
+    let creds = root.path().join("creds");
+    fs::create_dir(&creds).unwrap();
+    fs::write(creds.join("s3-access-key"), format!("{ACCESS}\n")).unwrap();
+    fs::write(creds.join("s3-secret-key"), SECRET).unwrap();
+    bare("list").env("CREDENTIALS_DIRECTORY", &creds).run().expect(0);
     bare("list")
         .arg("--s3-access-key-file")
-        .arg(folder.join("s3-access-key"))
+        .arg(creds.join("s3-access-key"))
         .arg("--s3-secret-key-file")
-        .arg(folder.join("s3-secret-key"))
+        .arg(creds.join("s3-secret-key"))
         .run()
         .expect(0);
-    // The environment overrides credentials of systemd.
-    bare("list").env("CREDENTIALS_DIRECTORY", &folder).env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(78);
+    // The environment takes precedence.
+    bare("list").env("CREDENTIALS_DIRECTORY", &creds).env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(78);
     fs::create_dir(root.path().join(".aws")).unwrap();
     let shared =
         format!("[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key={SECRET}\n[other]\n");
     fs::write(root.path().join(".aws/credentials"), shared).unwrap();
     bare("list").env("HOME", root.path()).run().expect(0);
-    let run = bare("list").env("CREDENTIALS_DIRECTORY", &folder).arg("--show-config").run().expect(0);
+    let run = bare("list").env("CREDENTIALS_DIRECTORY", &creds).arg("--show-config").run().expect(0);
     assert!(!run.stdout.contains(SECRET) && run.stdout.contains("credential "), "{run:#?}");
 }
 
 #[test]
-fn list_shows_folder_and_bucket_and_details_on_demand() {
+fn list_shows_directory_and_bucket_and_details_on_demand() {
     let (bucket, root) = (Bucket::start(), root());
     fs::create_dir_all(root.snapshots()).unwrap();
     let data = Bytes(bytes(1, 4));
-    bucket
-        .store()
-        .upload(&name("on-demand-server-1", 1_795_339_215), &data, &manifest(&data.0), &NoProgress)
-        .unwrap();
+    upload(&bucket.store(), &name("on-demand-server-1", 1_795_339_215), &data, &manifest(&data.0)).unwrap();
     bucket.plant("backups/k3s/etcd-snapshot-server-2-1795339216", &data.0);
     bucket.plant("backups/k3s-other/etcd-snapshot-server-2-1795339217", &data.0);
     bucket.plant("backups/k3s/.metadata/etcd-snapshot-server-2-1795339216", b"{}");
@@ -238,32 +237,32 @@ fn list_shows_folder_and_bucket_and_details_on_demand() {
     assert_eq!(
         shown,
         [
-            ("etcd-snapshot-server-1-1795339214", "unchecked"),
-            ("on-demand-server-1-1795339215", "proven"),
-            ("etcd-snapshot-server-2-1795339216", "unchecked")
+            ("etcd-snapshot-server-1-1795339214", "unverified"),
+            ("on-demand-server-1-1795339215", "verified"),
+            ("etcd-snapshot-server-2-1795339216", "unverified")
         ]
     );
     assert_eq!(rows[1]["location"], "s3://snapshots/backups/k3s/on-demand-server-1-1795339215");
-    assert_eq!(bucket.front.seen().len(), 1, "one page, nothing else");
+    assert_eq!(bucket.front.seen().len(), 2, "a page of the prefix, a page of its metadata, nothing else");
     let run = tool("list", &root, &bucket).args(&["--s3", "--details", "-o", "json"]).run().expect(0);
     assert_eq!(run.json()[1]["revision"], 7);
     assert_eq!(run.json()[1]["node"], "server-1");
-    // Without --s3 nobody is asked.
+    // Without --s3 no request is made.
     bucket.front.plan(&[]);
     tool("list", &root, &bucket).run().expect(0);
     assert!(bucket.front.seen().is_empty());
-    // The folder is shown where the bucket is out of reach.
+    // The directory is shown if the bucket cannot be reached.
     let run = tool("list", &root, &bucket).args(&["--s3", "--s3-bucket", "nowhere"]).run().expect(78);
     assert!(run.stdout.contains("etcd-snapshot-server-1-1795339214"), "{run:#?}");
-    // K3s's own switch counts, and its Secret is named.
+    // The option of K3s counts, and its Secret is named.
     let config = root.path().join("k3s.yaml");
     fs::write(&config, "etcd-s3: true\netcd-s3-config-secret: my-secret\n").unwrap();
-    let run = Tool::new("list").on(&root).arg("--config").arg(&config).run().expect(78);
-    assert!(run.stderr.contains("'my-secret'") && run.stdout.contains("1795339214"), "{run:#?}");
+    let error = fails(Tool::new("list").on(&root).arg("--config").arg(&config), 78, "s3-config-secret");
+    assert!(error["message"].as_str().unwrap().contains("'my-secret'"), "{error}");
 }
 
 #[test]
-fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
+fn a_save_is_kept_locally_first_and_the_next_one_uploads_what_is_pending() {
     require!(require::etcd_programs());
     let bucket = Bucket::start();
     let etcd = Etcd::start_with(Layout { token: "labtoken".into(), ..Layout::default() });
@@ -298,7 +297,7 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
     let one = rows[0].1.clone();
     let there = bucket.object(&format!("backups/k3s/{one}"));
     assert!(fs::read(&there).unwrap() == fs::read(etcd.root.snapshots().join(&one)).unwrap());
-    assert!(run.json()["snapshots"].as_array().unwrap().iter().all(|r| r["state"] == "proven"), "{run:#?}");
+    assert!(run.json()["snapshots"].as_array().unwrap().iter().all(|r| r["state"] == "verified"), "{run:#?}");
     let put =
         bucket.front.seen().into_iter().find(|s| s.method == "PUT" && s.target.ends_with(&one)).unwrap();
     for (header, value) in [
@@ -310,17 +309,17 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
         assert_eq!(put.headers.get(header).map(String::as_str), Some(value), "{put:?}");
     }
 
-    // The bucket is away: kept, exit 3, and owed.
+    // The bucket refuses: kept, exit 3, and pending.
     bucket.front.always(Fault::Refuse(403, "AccessDenied"));
     for base in ["two", "three"] {
         let run = save(base).run().expect(3);
-        says(&run, &["was kept here, but not sent", "access is denied", "The next save sends it too"]);
+        assert_eq!(run.json()["error"]["code"], "upload-failed", "{run:#?}");
         assert_eq!(places(&run).len(), 1);
     }
     let wrong = save("four").args(&["--s3-region", "!"]).run().expect(3);
-    says(&wrong, &["was kept here", "'s3-region'"]);
+    assert_eq!(wrong.json()["error"]["code"], "upload-failed", "{wrong:#?}");
     bucket.front.plan(&[]);
-    // One of the three is deleted here: it is not sent again.
+    // One of the three is deleted here: it is not uploaded.
     let gone = etcd.root.snapshot_names().into_iter().find(|n| n.starts_with("three")).unwrap();
     fs::remove_file(etcd.root.snapshots().join(&gone)).unwrap();
     let run = save("five").arg("--no-backlog").run().expect(0);
@@ -332,13 +331,13 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
         .map(|p| p.1.split('-').next().unwrap().to_owned())
         .collect();
     assert!(sent == ["six", "two", "four"] || sent == ["six", "four", "two"], "{sent:?}");
-    // What was deleted in the bucket is not sent again either.
+    // What was deleted in the bucket is not uploaded again either.
     fs::remove_file(&there).unwrap();
     let run = save("seven").run().expect(0);
     assert_eq!(places(&run).len(), 2);
     assert!(!there.exists());
 
-    // A zip, and a verification of all that is there.
+    // A zip, and a verification of everything in the bucket.
     let run = save("zip").arg("--snapshot-compress").run().expect(0);
     let zip = places(&run)[1].1.clone();
     let put =
@@ -352,20 +351,19 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
         .expect(0);
     assert_eq!(run.json()["snapshots"].as_array().unwrap().len(), 2);
 
-    // Fetched, proven, never over another.
+    // Fetched and verified, never over another file.
     let to = etcd.root.path().join("fetched");
     fs::create_dir(&to).unwrap();
-    let fetch = |name: &str| tool("list", &etcd.root, &bucket).args(&["--fetch", name]).arg(&to);
+    let fetch = |name: &str| tool("fetch", &etcd.root, &bucket).arg(name).arg(&to);
     for name in [&zip, &places(&save("eight").run().expect(0))[1].1] {
         fetch(name).run().expect(0);
         assert!(fs::read(to.join(name)).unwrap() == fs::read(etcd.root.snapshots().join(name)).unwrap());
     }
-    let run = fetch(&zip).run().expect(77);
-    says(&run, &["is there already"]);
-    fetch("on-demand-nobody-5").run().expect(4);
+    fails(fetch(&zip), 77, "file-exists");
+    fails(fetch("on-demand-unknown-5"), 4, "snapshot-not-found");
     fetch("../outside-5").run().expect(4);
 
-    // A damaged one is found, told in the list without being opened, and not fetched.
+    // A corrupt one is found, shown in the list without being opened, and not fetched.
     let six = etcd.root.snapshot_names().into_iter().find(|n| n.starts_with("six")).unwrap();
     let object = bucket.object(&format!("backups/k3s/{six}"));
     let mut damaged = fs::read(&object).unwrap();
@@ -384,54 +382,108 @@ fn save_keeps_here_first_and_the_next_one_sends_what_is_owed() {
         .find(|r| r["name"] == six.as_str() && r["location"].as_str().unwrap().starts_with("s3"))
         .unwrap()
         .clone();
-    assert_eq!(row["state"], "bad", "{row}");
+    assert_eq!(row["state"], "corrupt", "{row}");
 }
 
 #[test]
-fn a_probe_says_in_order_what_works() {
+fn check_s3_reports_each_check_in_order() {
     let (bucket, root) = (Bucket::start(), root());
-    let check = || tool("list", &root, &bucket).arg("--check-s3");
+    let check = || tool("check-s3", &root, &bucket).args(&["--report", "json"]);
     let run = check().run().expect(0);
-    let words: Vec<&str> = run.stdout.lines().map(|l| l.split(':').next().unwrap()).collect();
+    let names: Vec<String> = checks(&run).into_iter().filter(|(_, ok)| *ok).map(|(name, _)| name).collect();
     assert_eq!(
-        words,
+        names,
         [
-            "ok     name",
-            "ok     connection",
-            "ok     clock",
-            "ok     signature",
-            "ok     bucket",
-            "ok     list",
-            "ok     put",
-            "ok     get",
-            "ok     checksum",
-            "ok     multipart",
-            "ok     delete"
+            "name",
+            "connection",
+            "clock",
+            "signature",
+            "bucket",
+            "list",
+            "put",
+            "get",
+            "checksum",
+            "multipart",
+            "delete"
         ],
         "{run:#?}"
     );
     assert!(bucket.keys().iter().all(|k| !k.contains("probe")), "{:?}", bucket.keys());
-    let run = check().env("AWS_SECRET_ACCESS_KEY", "wrong").run().expect(1);
-    assert!(
-        run.stdout.contains("FAILED signature") && run.stdout.contains("hint: The secret key"),
-        "{run:#?}"
-    );
-    let run = check().args(&["--s3-bucket", "nowhere"]).run().expect(1);
-    assert!(run.stdout.contains("FAILED bucket: there is no such bucket"), "{run:#?}");
-    let run = check().args(&["--s3-endpoint", "no.such.host.invalid"]).run().expect(1);
-    assert!(run.stdout.starts_with("FAILED name"), "{run:#?}");
-    assert_eq!(run.stdout.matches("FAILED").count(), 1, "{run:#?}");
-    // The requests: touch, list, put.
+    let failed = |tool: Tool| failed_check(&tool.run().expect(1))["name"].clone();
+    assert_eq!(failed(check().env("AWS_SECRET_ACCESS_KEY", "wrong")), "signature");
+    assert_eq!(failed(check().args(&["--s3-bucket", "nowhere"])), "bucket");
+    assert_eq!(failed(check().args(&["--s3-endpoint", "no.such.host.invalid"])), "name");
+    // The requests: ping, list, put.
     bucket.front.plan(&[(2, Fault::Refuse(403, "AccessDenied"))]);
     let run = check().run().expect(1);
-    assert!(
-        run.stdout.contains("FAILED put: access is denied") && run.stdout.contains("s3:PutObject"),
-        "{run:#?}"
-    );
+    let put = failed_check(&run);
+    assert_eq!(put["name"], "put");
+    assert!(put["hint"].as_str().unwrap().contains("s3:PutObject"), "{put}");
+}
+
+#[test]
+fn check_s3_does_not_call_keys_accepted_if_no_store_said_so() {
+    let (bucket, root) = (Bucket::start(), root());
+    let check = || tool("check-s3", &root, &bucket).args(&["--report", "json"]);
+    for fault in [Fault::Page, Fault::Refuse(403, ""), Fault::Refuse(400, "InvalidRegionName")] {
+        bucket.front.always(fault.clone());
+        let run = check().run().expect(1);
+        assert!(!checks(&run).contains(&("signature".to_owned(), true)), "{fault:?}: {run:#?}");
+    }
+    // A refusal with a code is one of the store, after it has accepted the keys.
+    bucket.front.deny(&[("GET", "list-type")]);
+    bucket.front.plan(&[]);
+    let run = check().run().expect(1);
+    assert!(checks(&run).contains(&("signature".to_owned(), true)), "{run:#?}");
+    assert_eq!(failed_check(&run)["name"], "list");
+}
+
+#[test]
+fn a_file_that_rots_before_its_pending_upload_is_corrupt_everywhere_and_stops_no_other() {
+    require!(require::etcd_programs());
+    let bucket = Bucket::start();
+    let etcd = Etcd::start_with(Layout { token: "labtoken".into(), ..Layout::default() });
+    etcd.bootstrap("labtoken");
+    etcd.fill(2_500, 3_000);
+    let save = |base: &str| {
+        let args =
+            ["--s3", "--node-name", "server-1", "--name", base, "--report", "json", "--s3-part-size", "5MiB"];
+        tool("save", &etcd.root, &bucket).args(&args)
+    };
+    bucket.front.always(Fault::Refuse(403, "AccessDenied"));
+    save("one").run().expect(3);
+    save("two").run().expect(3);
+    bucket.front.plan(&[]);
+    let one = etcd.root.snapshot_names().into_iter().find(|n| n.starts_with("one")).unwrap();
+    let path = etcd.root.snapshots().join(&one);
+    let size = fs::metadata(&path).unwrap().len();
+    assert!(size > 5 << 20, "in parts: {size} bytes");
+    // Rot changes bytes and no time. The ctime cannot be kept, so the manifest gets the new identity.
+    let (modified, mut bytes) = (fs::metadata(&path).unwrap().modified().unwrap(), fs::read(&path).unwrap());
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    let local = k3s_snapshot::store::local::Local::new(&etcd.root.snapshots(), &etcd.root.state_dir(), true);
+    let id = local.open(&one).unwrap().id;
+    assert!(local.amend(&one, &mut |m| m.file = id).unwrap());
+    let run = save("three").run().expect(3);
+    let rows: Vec<Value> = run.json()["snapshots"].as_array().unwrap().clone();
+    let uploaded: Vec<&str> = rows
+        .iter()
+        .filter(|r| r["location"].as_str().unwrap().starts_with("s3"))
+        .map(|r| r["name"].as_str().unwrap().split('-').next().unwrap())
+        .collect();
+    assert_eq!(uploaded, ["three", "two"], "{run:#?}");
+    assert!(bucket.keys().iter().all(|k| !k.contains("one-server-1")), "{:?}", bucket.keys());
+    assert!(bucket.front.uploads().is_empty());
+    let manifest = local.open(&one).unwrap().manifest.unwrap();
+    assert!(!manifest.findings.is_empty(), "{manifest:?}");
+    save("four").run().expect(0);
 }
 
 /// The highest resident memory of a program while it runs, in KiB.
-fn peak(mut started: crate::support::tool::Started) -> (u64, Run) {
+fn peak(mut started: crate::support::cli::Started) -> (u64, Run) {
     let mut high = 0;
     let pid = started.process.pid();
     while started.process.ended().is_none() {
@@ -446,7 +498,7 @@ fn peak(mut started: crate::support::tool::Started) -> (u64, Run) {
 
 /// 64 MiB, or with `LONG=1` a whole GiB, which takes 3 GiB of disk and a while.
 #[test]
-fn what_is_large_goes_up_and_down_in_48_mib() {
+fn a_large_snapshot_needs_48_mib_of_memory_up_and_down() {
     require!(require::etcd_programs());
     let bucket = Bucket::start();
     let etcd = Etcd::start_with(Layout { token: "labtoken".into(), ..Layout::default() });
@@ -459,16 +511,16 @@ fn what_is_large_goes_up_and_down_in_48_mib() {
     }
     std::io::Write::write_all(&mut all, &block[..32]).unwrap();
     drop(all);
-    // A debt of an earlier save.
+    // The pending upload of an earlier save.
     let local = k3s_snapshot::store::local::Local::new(&etcd.root.snapshots(), &etcd.root.state_dir(), true);
     let opened = local.open("big-server-1-1795339215").unwrap();
-    let mut owed = manifest(b"");
-    owed.stored_sha256.0 =
+    let mut pending = manifest(b"");
+    pending.stored_sha256.0 =
         k3s_snapshot::inspect::hash(&*opened.data, opened.data.size(), &mut |_| ()).unwrap().file;
-    (owed.name, owed.file, owed.plain_size) =
+    (pending.name, pending.file, pending.plain_size) =
         ("big-server-1-1795339215".into(), opened.id, opened.data.size());
-    owed.other.insert("s3".into(), serde_json::json!({"state": "owed"}));
-    local.write_manifest(&owed).unwrap();
+    pending.upload = Some(Upload::Pending { reason: None, at: None });
+    local.write_manifest(&pending).unwrap();
     let run = tool("save", &etcd.root, &bucket)
         .args(&["--s3", "--report", "json", "--s3-timeout", "5m"])
         .deadline(Duration::from_secs(600));
@@ -483,12 +535,44 @@ fn what_is_large_goes_up_and_down_in_48_mib() {
     );
     let to = etcd.root.path().join("to");
     fs::create_dir(&to).unwrap();
-    let run = tool("list", &etcd.root, &bucket)
-        .args(&["--s3-timeout", "5m", "--fetch", "big-server-1-1795339215"])
-        .arg(&to);
+    let run =
+        tool("fetch", &etcd.root, &bucket).args(&["--s3-timeout", "5m", "big-server-1-1795339215"]).arg(&to);
     let (down, run) = peak(run.deadline(Duration::from_secs(600)).start());
-    // It is no database, which is found when all of it is here.
+    // It is no database, which is found after the download.
     let run = run.expect(65);
     println!("down: {} KiB at most, {:?}", down, run.wall);
     assert!(up < 48 * 1024 && down < 48 * 1024, "{up} and {down} KiB");
+}
+
+#[test]
+fn every_check_of_check_s3_is_described() {
+    let (bucket, root) = (Bucket::start(), root());
+    let run = tool("check-s3", &root, &bucket).report().expect(0);
+    let described = crate::documents::checks_of_the_bucket();
+    for (name, _) in checks(&run) {
+        assert!(described.contains(&name), "k3s-snapshot-check-s3(8) has {described:?}, not {name}");
+    }
+}
+
+/// On a laptop: no K3s, no snapshot directory, no configuration.
+#[test]
+fn fetch_list_and_check_s3_work_without_k3s() {
+    let (bucket, laptop) = (Bucket::start(), tempfile::tempdir().unwrap());
+    let name = "before-server-1-1795339215";
+    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    let content = fs::read(fixture).unwrap();
+    bucket.plant(&format!("backups/k3s/{name}"), &content);
+    let command = |command: &str| {
+        Tool::new(command)
+            .args(&["--data-dir", "/nonexistent", "--s3-folder", "/backups/k3s/", "--s3-bucket", NAME])
+            .args(&["--s3-endpoint", &format!("http://127.0.0.1:{}", bucket.front.port())])
+            .env("AWS_ACCESS_KEY_ID", ACCESS)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("NO_PROXY", "*")
+    };
+    assert_eq!(command("list").arg("--s3").report().expect(0).row()["name"], name);
+    command("check-s3").report().expect(0);
+    let row = command("fetch").arg(name).arg(laptop.path()).report().expect(0).row();
+    assert_eq!(row["state"], "verified");
+    assert!(fs::read(laptop.path().join(name)).unwrap() == content);
 }

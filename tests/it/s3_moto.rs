@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Buckets that keep what is deleted, buckets that let nobody delete, and TLS with an authority of one's own.
+//! Buckets with versions and with Object Lock, and TLS with a private certificate authority.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use k3s_snapshot::error::{Kind, hint_of, kind_of};
-use k3s_snapshot::host::NoProgress;
+use k3s_snapshot::error::{Code, Kind, code_of, kind_of};
 use k3s_snapshot::model::s3_config::S3Config;
 use k3s_snapshot::model::snapshot::State;
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
 
-use crate::conformance::{bytes, manifest, name};
-use crate::s3::{plain, root, says};
+use crate::conformance::{bytes, manifest, name, upload};
+use crate::s3::{checks, fails, plain, root};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
+use crate::support::cli::Tool;
 use crate::support::front::Fault;
 use crate::support::k3s_root::K3sRoot;
 use crate::support::memory::Bytes;
 use crate::support::moto::{self, Moto};
 use crate::support::require::{self, require};
-use crate::support::tool::Tool;
 
-fn store(moto: &Moto, scratch: &Path) -> S3 {
-    S3::new(moto.settings(), scratch.to_owned()).unwrap()
+fn store(moto: &Moto) -> S3 {
+    S3::new(moto.settings()).unwrap()
 }
 
 fn tool(verb: &str, root: &K3sRoot, url: &str) -> Tool {
@@ -37,7 +36,7 @@ fn tool(verb: &str, root: &K3sRoot, url: &str) -> Tool {
         .env("AWS_SESSION_TOKEN", "a/session+token==")
 }
 
-/// What lies in the bucket, old versions included: key, version, whether it is a marker.
+/// The objects in the bucket, with old versions: key, version, whether it is a delete marker.
 fn versions(moto: &Moto) -> Vec<(String, String, bool)> {
     let (_, _, text) = moto.ask("GET", "?versions", &[], "");
     let between = |text: &str, tag: &str| {
@@ -57,16 +56,15 @@ fn versions(moto: &Moto) -> Vec<(String, String, bool)> {
 fn a_slash_at_the_beginning_of_the_folder_is_a_part_of_the_key() {
     require!(moto::program());
     let moto = Moto::start(&[]);
-    let scratch = tempfile::tempdir().unwrap();
     for (folder, key) in [("/lead", "//lead/"), ("/", "//")] {
         let config = S3Config { folder: folder.to_owned(), ..moto.settings() };
-        let store = S3::new(config, scratch.path().to_owned()).unwrap();
+        let store = S3::new(config).unwrap();
         let of_k3s = format!("{key}etcd-snapshot-n-5");
         assert_eq!(moto.ask("PUT", &of_k3s, &[], &"x".repeat(64)).0, 200);
         // In one piece and in parts.
         for (at, blocks) in [(6, 4), (7, 25_000)] {
             let data = Bytes(bytes(at, blocks));
-            store.upload(&name("manual-n", at), &data, &manifest(&data.0), &NoProgress).unwrap();
+            upload(&store, &name("manual-n", at), &data, &manifest(&data.0)).unwrap();
             assert_eq!(moto.ask("HEAD", &format!("{key}manual-n-{at}"), &[], "").0, 200);
         }
         let listed: Vec<String> = store.list().unwrap().snapshots.iter().map(|s| s.file.clone()).collect();
@@ -86,26 +84,24 @@ fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
     let moto = Moto::start(&[("x-amz-bucket-object-lock-enabled", "true")]);
     let rule = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
     assert_eq!(moto.ask("PUT", "?object-lock", &[], rule).0, 200);
-    let scratch = tempfile::tempdir().unwrap();
-    let store = store(&moto, scratch.path());
+    let store = store(&moto);
     // In one piece and in parts.
     for (at, blocks) in [(5, 4), (6, 25_000)] {
         let data = Bytes(bytes(at, blocks));
-        let put = store.upload(&name("on-demand-n", at), &data, &manifest(&data.0), &NoProgress).unwrap();
+        let put = upload(&store, &name("on-demand-n", at), &data, &manifest(&data.0)).unwrap();
         assert_eq!(put.state, State::Verified);
         let (_, headers, _) = moto.ask("HEAD", &format!("/backups/k3s/on-demand-n-{at}"), &[], "");
-        // moto does not lock by default what came in parts; that a part needs a checksum, `front.rs` sees to.
+        // moto does not lock an object in parts by default. `front.rs` checks that each part has a checksum.
         let mode = headers.get("x-amz-object-lock-mode").map(|m| m.to_str().unwrap());
         assert_eq!(mode, (at == 5).then_some("COMPLIANCE"), "{headers:?}");
         let other = Bytes(bytes(at + 10, blocks));
-        let again =
-            store.upload(&name("on-demand-n", at), &other, &manifest(&other.0), &NoProgress).err().unwrap();
+        let again = upload(&store, &name("on-demand-n", at), &other, &manifest(&other.0)).err().unwrap();
         assert_eq!(kind_of(&again), Kind::Refused, "{again:#}");
     }
-    // A verdict is written over an older one: the old version stays, the new one counts.
+    // A manifest is written over an older one: the old version stays, the new one counts.
     let opened = store.open("on-demand-n-5").unwrap();
     store.write_manifest(&opened.manifest.unwrap()).unwrap();
-    // A deletion hides them, it does not end them.
+    // A deletion hides them; the versions stay.
     for (_, result) in store.delete(&["on-demand-n-5", "on-demand-n-6"]) {
         assert!(result.unwrap());
     }
@@ -124,14 +120,14 @@ fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
     }
 }
 
-/// Some stores refuse the deletion itself, with one of these.
+/// Some stores refuse the deletion itself, with one of these codes.
 #[test]
-fn a_locked_snapshot_that_the_store_does_not_let_go_is_told_one_by_one() {
+fn a_locked_snapshot_is_reported_and_the_others_are_deleted() {
     let bucket = Bucket::start();
     let store = bucket.store();
     let data = Bytes(bytes(1, 4));
     for at in [5, 6] {
-        store.upload(&name("a", at), &data, &manifest(&data.0), &NoProgress).unwrap();
+        upload(&store, &name("a", at), &data, &manifest(&data.0)).unwrap();
     }
     store.list().unwrap();
     let answer = "<DeleteResult><Deleted><Key>backups/k3s/a-6</Key></Deleted><Error><Key>backups/k3s/a-5</Key><Code>AccessDenied</Code><Message>Object is WORM protected and cannot be overwritten</Message></Error></DeleteResult>";
@@ -139,18 +135,15 @@ fn a_locked_snapshot_that_the_store_does_not_let_go_is_told_one_by_one() {
     let mut results = store.delete(&["a-5", "a-6"]);
     results.sort_by(|a, b| a.0.cmp(&b.0));
     let locked = results[0].1.as_ref().unwrap_err();
-    assert_eq!(kind_of(locked), Kind::Refused);
-    assert!(
-        format!("{locked:#}").contains("it is locked") && hint_of(locked).unwrap().contains("Object Lock")
-    );
+    assert_eq!(code_of(locked), Code::S3ObjectLocked);
     assert!(results[1].1.is_ok());
     // What stays keeps its manifest.
     let keys = bucket.keys();
-    let there = |file: &str| keys.contains(&format!("backups/k3s/.metadata/{file}.3.json"));
+    let there = |file: &str| keys.contains(&format!("backups/k3s/.metadata/{file}.3.6f9c1f0e.json"));
     assert!(there("a-5") && !there("a-6"), "{keys:?}");
     bucket.front.plan(&[(0, Fault::Refuse(403, "ObjectLocked"))]);
     let results = store.delete(&["a-5"]);
-    assert!(format!("{:#}", results[0].1.as_ref().unwrap_err()).contains("it is locked"), "{results:?}");
+    assert_eq!(code_of(results[0].1.as_ref().unwrap_err()), Code::S3ObjectLocked, "{results:?}");
 }
 
 #[test]
@@ -159,8 +152,7 @@ fn of_several_versions_the_newest_counts() {
     let moto = Moto::start(&[]);
     let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
     assert_eq!(moto.ask("PUT", "?versioning", &[], on).0, 200);
-    let scratch = tempfile::tempdir().unwrap();
-    let store = store(&moto, scratch.path());
+    let store = store(&moto);
     let (old, new) = (bytes(1, 4), bytes(2, 6));
     for text in [&old, &new] {
         let text = std::str::from_utf8(text).unwrap();
@@ -176,12 +168,13 @@ fn of_several_versions_the_newest_counts() {
     assert!(store.list().unwrap().snapshots.is_empty(), "a marker hides all versions");
     let of_it = versions(&moto).into_iter().filter(|(key, ..)| key.ends_with("n-5"));
     assert_eq!(of_it.map(|(.., marker)| marker).collect::<Vec<_>>(), [false, false, true]);
-    // Whoever deletes should know that it frees nothing.
+    // The check says that a deletion frees no space.
     let root = root();
-    let run = tool("list", &root, &moto.url).arg("--check-s3").run().expect(0);
+    let run = tool("check-s3", &root, &moto.url).args(&["--report", "json"]).run().expect(0);
+    let delete = run.json()["checks"].as_array().unwrap().last().unwrap().clone();
     assert!(
-        run.stdout.contains("ok     delete: it can be deleted; the bucket keeps old versions"),
-        "{run:#?}"
+        delete["name"] == "delete" && delete["detail"].as_str().unwrap().contains("versions"),
+        "{delete}"
     );
 }
 
@@ -203,9 +196,9 @@ fn certificates(folder: &Path, who: &str) -> (PathBuf, PathBuf, PathBuf) {
     (file("ca.crt"), file("tls.crt"), file("tls.key"))
 }
 
-/// As one line of openssl makes it, and as small stores have it: signed by itself, and an authority by its own word.
+/// As one command of openssl makes it: self-signed, and an authority. Many small stores have such a certificate.
 #[test]
-fn a_certificate_that_is_its_own_authority_is_believed_where_it_is_named() {
+fn a_self_signed_certificate_is_trusted_if_it_is_configured() {
     require!(moto::program());
     require!(require::program("openssl"));
     let root = root();
@@ -224,14 +217,14 @@ fn a_certificate_that_is_its_own_authority_is_believed_where_it_is_named() {
     let moto = Moto::start_tls(&cert, &key);
     let list = |ca: &Path| tool("list", &root, &moto.url).arg("--s3-endpoint-ca").arg(ca);
     list(&cert).run().expect(0);
-    says(&list(&other).run().expect(78), &["not accepted"]);
+    fails(list(&other), 78, "s3-certificate-untrusted");
     let elsewhere = moto.url.replace("[::1]", "127.0.0.1");
-    says(&list(&cert).args(&["--s3-endpoint", &elsewhere]).run().expect(78), &["not valid for name"]);
-    says(&tool("list", &root, &moto.url).run().expect(78), &["not accepted"]);
+    fails(list(&cert).args(&["--s3-endpoint", &elsewhere]), 78, "s3-certificate-name");
+    fails(tool("list", &root, &moto.url), 78, "s3-certificate-untrusted");
 }
 
 #[test]
-fn a_store_with_an_authority_of_its_own_is_believed_by_that_alone() {
+fn a_private_authority_is_trusted_and_no_other() {
     require!(moto::program());
     require!(require::program("openssl"));
     let root = root();
@@ -240,10 +233,10 @@ fn a_store_with_an_authority_of_its_own_is_believed_by_that_alone() {
     let (other, ..) = certificates(root.path(), "theirs");
     let moto = Moto::start_tls(&cert, &key);
     let list = || tool("list", &root, &moto.url);
-    says(&list().run().expect(78), &["certificate of '[::1]", "not accepted", "--s3-endpoint-ca"]);
-    says(&list().arg("--s3-endpoint-ca").arg(&other).run().expect(78), &["not accepted"]);
+    fails(list(), 78, "s3-certificate-untrusted");
+    fails(list().arg("--s3-endpoint-ca").arg(&other), 78, "s3-certificate-untrusted");
     list().arg("--s3-endpoint-ca").arg(&ca).run().expect(0);
-    // Several, as K3s takes them; and as base64, also where YAML broke its lines.
+    // Several, as K3s takes them; and as base64, also with line breaks of YAML.
     list().arg("--s3-endpoint-ca").arg(format!("{} {}", other.display(), ca.display())).run().expect(0);
     list().arg("--s3-endpoint-ca").arg(&other).arg("--s3-endpoint-ca").arg(&ca).run().expect(0);
     use base64::Engine;
@@ -251,19 +244,15 @@ fn a_store_with_an_authority_of_its_own_is_believed_by_that_alone() {
     list().args(&["--s3-endpoint-ca", &pem]).run().expect(0);
     let lines: Vec<&str> = pem.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
     list().args(&["--s3-endpoint-ca", &lines.join(" ")]).run().expect(0);
-    // Verification off wins over any authority.
+    // Without verification, the authorities do not matter.
     list().arg("--s3-endpoint-ca").arg(&other).arg("--s3-skip-ssl-verify").run().expect(0);
-    // The certificate is for that address, not for this one.
+    // The certificate is for the other address.
     let name = moto.url.replace("[::1]", "127.0.0.1");
-    says(
-        &list().arg("--s3-endpoint-ca").arg(&ca).args(&["--s3-endpoint", &name]).run().expect(78),
-        &["not valid for name", "Name the store with --s3-endpoint as the certificate does"],
-    );
-    says(
-        &list().arg("--s3-endpoint-ca").arg(root.path().join("no-such.crt")).run().expect(78),
-        &["no-such.crt", "s3-endpoint-ca"],
-    );
+    fails(list().arg("--s3-endpoint-ca").arg(&ca).args(&["--s3-endpoint", &name]), 78, "s3-certificate-name");
+    list().arg("--s3-endpoint-ca").arg(root.path().join("no-such.crt")).run().expect(78);
     // All of it works over TLS, at an IPv6 address, with a session token.
-    let run = list().arg("--check-s3").arg("--s3-endpoint-ca").arg(&ca).run().expect(0);
-    assert!(run.stdout.contains("ok     multipart") && !run.stdout.contains("FAILED"), "{run:#?}");
+    let run = tool("check-s3", &root, &moto.url).arg("--s3-endpoint-ca").arg(&ca);
+    let run = run.args(&["--report", "json"]).run().expect(0);
+    let all = checks(&run);
+    assert!(all.contains(&("multipart".into(), true)) && all.iter().all(|(_, ok)| *ok), "{run:#?}");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Stores that are not like the one of the tests: headers they do not know, keys that may not do everything, checksums
-//! of other kinds, host names, proxies. Each is the real server behind a front that behaves like such a store.
+//! Stores that differ from the one of the tests: headers that they do not know, keys with few rights, other checksums,
+//! host names, proxies. Each is the real server behind a proxy that behaves like such a store.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -9,16 +9,15 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use k3s_snapshot::error::{Kind, kind_of};
-use k3s_snapshot::host::NoProgress;
-use k3s_snapshot::model::s3_config::{CustomerKey, Encryption, Objects};
+use k3s_snapshot::error::{Code, Kind, code_of, kind_of};
+use k3s_snapshot::model::s3_config::{CustomerKey, Encryption, Objects, S3Config};
 use k3s_snapshot::model::snapshot::{Snapshot, State};
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
 use serde_json::Value;
 
-use crate::conformance::{bytes, manifest, name};
-use crate::s3::{plain, root, says};
+use crate::conformance::{bytes, manifest, name, upload};
+use crate::s3::{checks, failed_check, fails, plain, root};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
 use crate::support::front::Fault;
 use crate::support::memory::Bytes;
@@ -29,10 +28,10 @@ const BLOCKS: [usize; 2] = [4, 11_000];
 
 fn put(store: &S3, at: u64, blocks: usize) -> anyhow::Result<Snapshot> {
     let data = Bytes(bytes(at, blocks));
-    store.upload(&name("a", at), &data, &manifest(&data.0), &NoProgress)
+    upload(store, &name("a", at), &data, &manifest(&data.0))
 }
 
-/// What the manifest says that the object was proven by.
+/// The evidence for the object, as its manifest has it.
 fn evidence(snapshot: &Snapshot) -> Value {
     snapshot.manifest.as_ref().unwrap().other["object"]["evidence"].clone()
 }
@@ -75,11 +74,11 @@ fn headers_that_a_store_does_not_know_are_left_out() {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert!(store.delete(&names).iter().all(|(_, r)| r.is_ok()), "{unknown:?}");
     }
-    // What nothing less would help is told, and the next upload has all its headers again.
+    // A refusal that fewer headers do not help is reported, and the next upload has all headers again.
     let store = bucket.store();
     bucket.front.know_nothing_of(&[("x-amz-meta-k3s-node-name", 400, "InvalidArgument")]);
     let e = put(&store, 100, 4).unwrap_err();
-    assert!(format!("{e:#}").contains("InvalidArgument"), "{e:#}");
+    assert_eq!(code_of(&e), Code::S3Error, "{e:#}");
     bucket.front.know_nothing_of(&[]);
     bucket.front.plan(&[]);
     put(&store, 101, 4).unwrap();
@@ -96,7 +95,7 @@ fn headers_that_a_store_does_not_know_are_left_out() {
 }
 
 #[test]
-fn keys_that_may_not_do_everything_still_save() {
+fn keys_with_few_rights_are_enough_for_a_save() {
     let bucket = Bucket::start();
     let rows: [(&str, &[(&str, &str)]); 3] = [
         ("may only write", &[("HEAD", ""), ("GET", ""), ("DELETE", "")]),
@@ -108,27 +107,26 @@ fn keys_that_may_not_do_everything_still_save() {
             bucket.front.deny(denied);
             let there = put(&bucket.store(), at, blocks).unwrap_or_else(|e| panic!("{who}: {e:#}"));
             assert_eq!(there.state, State::Verified, "{who}");
-            // Never over another, although nobody can look.
+            // Never over another object, although these keys cannot look.
             let other = Bytes(bytes(at + 1000, blocks));
-            let e =
-                bucket.store().upload(&name("a", at), &other, &manifest(&other.0), &NoProgress).unwrap_err();
+            let e = upload(&bucket.store(), &name("a", at), &other, &manifest(&other.0)).unwrap_err();
             assert_eq!(kind_of(&e), Kind::Refused, "{who}: {e:#}");
             bucket.front.deny(&[]);
             assert_eq!(state_of(&bucket.store(), &there.file), State::Verified, "{who}");
         }
     }
-    // Who may not list is told "denied" of what is not there.
+    // Keys that must not list get "denied" for an object that does not exist.
     let refuse = Fault::Refuse(403, "AccessDenied");
     bucket.front.plan(&[(0, refuse.clone()), (1, refuse.clone()), (2, refuse)]);
     assert_eq!(put(&bucket.store(), 90, 4).unwrap().state, State::Verified);
     bucket.front.deny(&[("PUT", ""), ("POST", "")]);
     for (at, blocks) in (91..).zip(BLOCKS) {
         let e = put(&bucket.store(), at, blocks).unwrap_err();
-        assert!(kind_of(&e) == Kind::Refused && format!("{e:#}").contains("access is denied"), "{e:#}");
+        assert_eq!(code_of(&e), Code::S3AccessDenied, "{e:#}");
     }
 }
 
-/// The number of the n-th request that is like this, in an upload of its own.
+/// The index of the last request like this, in an upload of its own.
 fn place(bucket: &Bucket, at: u64, blocks: usize, like: &dyn Fn(&str, &str) -> bool) -> usize {
     bucket.front.plan(&[]);
     put(&bucket.store(), at, blocks).unwrap();
@@ -136,7 +134,7 @@ fn place(bucket: &Bucket, at: u64, blocks: usize, like: &dyn Fn(&str, &str) -> b
 }
 
 #[test]
-fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
+fn an_upload_is_verified_by_any_checksum_that_the_store_keeps() {
     let bucket = Bucket::start();
     for (row, blocks) in [(100, BLOCKS[0]), (200, BLOCKS[1])] {
         let head = place(&bucket, row, blocks, &|method, _| method == "HEAD");
@@ -149,28 +147,28 @@ fn an_upload_is_proven_by_whatever_checksum_the_store_keeps() {
         let whole = |at: u64| STANDARD.encode(manifest(&bytes(at, blocks)).stored_sha256.0);
         let there = answers(row + 1, "x-amz-checksum-sha256", whole(row + 1)).unwrap();
         assert_eq!((there.state, evidence(&there)), (State::Verified, "sha256".into()));
-        // That of something else.
+        // The digest of other bytes.
         let e = answers(row + 2, "x-amz-checksum-sha256", whole(row + 1)).unwrap_err();
-        assert!(format!("{e:#}").contains("another object"), "{e:#}");
-        // An MD5, also where a proxy made it a weak one.
+        assert_eq!(code_of(&e), Code::S3DigestMismatch, "{e:#}");
+        // An MD5, also if a proxy made the tag a weak one.
         let there = put(&bucket.store(), row + 3, blocks).unwrap();
         assert_eq!((there.state, evidence(&there)), (State::Verified, "etag".into()));
         // Neither: encrypted with a key of the store, an entity tag is no MD5. Only the size is known.
         let there = answers(row + 4, "etag", "\"5f3a-opaque\"".into()).unwrap();
         assert_eq!((there.state, evidence(&there)), (State::Unverified, "size only".into()));
         assert_eq!(state_of(&bucket.store(), &there.file), State::Unverified);
-        // A CRC of the store's own making proves nothing to us, and is no trouble.
+        // A CRC that the store adds verifies nothing, and is no error.
         let there = answers(row + 5, "x-amz-checksum-crc64nvme", "AAAAAAAAAAA=".into()).unwrap();
         assert_eq!(there.state, State::Verified);
         // Another size.
         let e = answers(row + 6, "content-length", "12345".into()).unwrap_err();
-        assert!(format!("{e:#}").contains("another object"), "{e:#}");
+        assert_eq!(code_of(&e), Code::S3DigestMismatch, "{e:#}");
         bucket.front.keep_silent_about(&[]);
     }
 }
 
 #[test]
-fn an_upload_that_was_completed_is_found_to_be_so_whatever_the_answer_was() {
+fn a_completed_upload_is_found_whatever_the_response_was() {
     let bucket = Bucket::start();
     let complete = |method: &str, target: &str| method == "POST" && target.contains("uploadId");
     let n = place(&bucket, 1, BLOCKS[1], &complete);
@@ -185,7 +183,7 @@ fn an_upload_that_was_completed_is_found_to_be_so_whatever_the_answer_was() {
 }
 
 #[test]
-fn what_objects_are_to_be_written_with_goes_with_the_right_requests() {
+fn encryption_class_and_tags_go_with_the_right_requests() {
     let bucket = Bucket::start();
     let key = [7u8; 32];
     let customer = [
@@ -206,7 +204,7 @@ fn what_objects_are_to_be_written_with_goes_with_the_right_requests() {
         opened.data.read_exact_at(&mut [0; 9], 0).unwrap();
         for seen in bucket.front.seen().into_iter().filter(|s| !s.target.contains("list-type")) {
             let has = |name: &str| seen.headers.get(name).map(String::as_str);
-            // A store that keeps no such key cannot read, write or join anything without it; a list needs none.
+            // The store does not keep the key: every request about content needs it; a listing does not.
             let lists = seen.target.contains("list-type=2");
             for (name, value) in &customer {
                 assert_eq!(has(name), (!lists).then_some(value.as_str()), "{seen:?}");
@@ -227,7 +225,7 @@ fn what_objects_are_to_be_written_with_goes_with_the_right_requests() {
     }
 }
 
-/// Answers as the instance metadata service does, once for each of these: what a request must hold, and the answer.
+/// Responds as the instance metadata service does, once for each of these: the text a request must have, the response.
 fn metadata(answers: Vec<(String, String)>) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
@@ -249,7 +247,7 @@ fn metadata(answers: Vec<(String, String)>) -> String {
 }
 
 #[test]
-fn the_role_of_the_machine_gives_keys_where_nobody_else_does() {
+fn the_role_of_the_machine_gives_keys_if_none_are_configured() {
     let bucket = Bucket::start();
     let root = root();
     fs::create_dir_all(root.snapshots()).unwrap();
@@ -280,15 +278,15 @@ fn the_role_of_the_machine_gives_keys_where_nobody_else_does() {
         Some("a%2Fb%2Bc%3D%3D"),
         "the token is signed with the rest"
     );
-    says(&list(&metadata(three("{}".into()))).run().expect(78), &["gives no keys"]);
+    fails(list(&metadata(three("{}".into()))), 78, "s3-invalid-config");
     let mut hostile = three(String::new());
     hostile[1].1 = "../../../user-data".into();
-    says(&list(&metadata(hostile)).run().expect(78), &["names no role"]);
-    says(&list("http://127.0.0.1:1").run().expect(78), &["there are no keys"]);
+    fails(list(&metadata(hostile)), 78, "s3-invalid-config");
+    fails(list("http://127.0.0.1:1"), 78, "s3-invalid-config");
 }
 
 #[test]
-fn connections_may_end_after_each_answer_and_questions_may_not_be_understood() {
+fn closed_connections_and_an_unknown_expect_header_are_no_errors() {
     let bucket = Bucket::start();
     for (at, fault) in (1..).zip([Fault::HangUp, Fault::NoExpecting]) {
         bucket.front.always(fault.clone());
@@ -299,12 +297,12 @@ fn connections_may_end_after_each_answer_and_questions_may_not_be_understood() {
 }
 
 #[test]
-fn an_answer_that_drips_for_ever_is_given_up() {
+fn a_response_that_never_ends_is_a_timeout() {
     let bucket = Bucket::start();
     bucket.front.always(Fault::Drip);
     let store = bucket.store_with(|s| s.timeout = Duration::from_millis(500));
     let e = store.list().err().unwrap();
-    assert!(format!("{e:#}").contains("did not end within 5 s"), "{e:#}");
+    assert_eq!(code_of(&e), Code::S3Timeout, "{e:#}");
 }
 
 #[test]
@@ -362,8 +360,8 @@ fn a_bucket_in_the_host_name_and_a_proxy_with_a_password() {
     fs::create_dir_all(root.snapshots()).unwrap();
     let tunnel = Tunnel::to(bucket.front.port(), "user:geheim word");
     let proxy = format!("http://user:geheim%20word@127.0.0.1:{}", tunnel.port);
-    let list = |kind: &str| {
-        plain("list", &root)
+    let command = |verb: &str, kind: &str| {
+        plain(verb, &root)
             .arg("--s3")
             .args(&["--s3-endpoint", "http://s3.example.test:9000", "--s3-bucket", NAME])
             .args(&["--s3-bucket-lookup-type", kind, "--s3-folder", "backups/k3s"])
@@ -371,41 +369,125 @@ fn a_bucket_in_the_host_name_and_a_proxy_with_a_password() {
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .env("NO_PROXY", "10.0.0.0/8")
     };
+    let list = |kind: &str| command("list", kind);
     let through = |kind: &str| list(kind).env("HTTP_PROXY", &proxy);
     through("dns").run().expect(0);
     assert_eq!(tunnel.asked(), ["snapshots.s3.example.test:9000"]);
-    let run = through("dns").arg("--check-s3").run().expect(0);
-    assert!(!run.stdout.contains("FAILED") && !run.stdout.contains("name:"), "{run:#?}");
+    let check = |kind: &str| command("check-s3", kind).env("HTTP_PROXY", &proxy);
+    let run = check("dns").args(&["--report", "json"]).run().expect(0);
+    assert!(checks(&run).iter().all(|(name, ok)| *ok && name != "name"), "{run:#?}");
     through("path").run().expect(0);
-    // Named, it is the stronger word; K3s's word for "straight" too.
+    // The option takes precedence over the environment; `none` of K3s, too.
     let dead = "http://127.0.0.1:1";
     list("path").env("HTTP_PROXY", dead).env("K3S_SNAPSHOT_S3_PROXY", &proxy).run().expect(0);
-    let straight = through("path").args(&["--s3-proxy", "none"]).run().expect(1);
-    says(&straight, &["'s3.example.test:9000' cannot be resolved"]);
-    // A proxy for HTTPS is none for plain HTTP, and NO_PROXY goes straight.
-    says(&list("path").env("HTTPS_PROXY", &proxy).run().expect(1), &["cannot be resolved"]);
-    says(&through("path").env("NO_PROXY", ".example.test").run().expect(1), &["cannot be resolved"]);
-    // The password is wrong, and not shown.
-    let wrong = proxy.replace("word", "worse");
-    says(&list("path").env("HTTP_PROXY", wrong).run().expect(1), &["proxy wants a user and a password"]);
+    fails(through("path").args(&["--s3-proxy", "none"]), 1, "s3-name-unresolved");
+    // A proxy for HTTPS is not used for plain HTTP, and NO_PROXY connects directly.
+    fails(list("path").env("HTTPS_PROXY", &proxy), 1, "s3-name-unresolved");
+    fails(through("path").env("NO_PROXY", ".example.test"), 1, "s3-name-unresolved");
+    // The password is wrong, and not shown. The message names the proxy.
+    let error = fails(list("path").env("HTTP_PROXY", proxy.replace("word", "worse")), 1, "s3-unreachable");
+    let named = format!("127.0.0.1:{}", tunnel.port);
+    assert!(error["message"].as_str().unwrap().contains(&named), "{error}");
 }
 
 #[test]
-fn a_store_that_does_not_see_the_bucket_in_the_host_name_is_told_apart() {
+fn a_store_that_does_not_see_the_bucket_in_the_host_name_has_its_own_error() {
     let bucket = Bucket::start();
     let root = root();
     fs::create_dir_all(root.snapshots()).unwrap();
     let tunnel = Tunnel::to(bucket.front.port(), "user:word");
-    let list = || {
-        plain("list", &root)
+    let command = |verb: &str| {
+        plain(verb, &root)
             .args(&["--s3", "--s3-endpoint", "http://s3.example.test:9000", "--s3-bucket", NAME])
             .args(&["--s3-bucket-lookup-type", "dns"])
             .env("K3S_SNAPSHOT_S3_PROXY", format!("http://user:word@127.0.0.1:{}", tunnel.port))
             .env("AWS_ACCESS_KEY_ID", ACCESS)
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
     };
-    let words = ["does not see the bucket in the host name", "--s3-bucket-lookup-type"];
-    says(&list().run().expect(78), &words);
-    let run = list().arg("--check-s3").run().expect(1);
-    assert!(run.stdout.contains("FAILED bucket") && run.stdout.contains(words[0]), "{run:#?}");
+    fails(command("list"), 78, "s3-bucket-not-found");
+    let run = command("check-s3").args(&["--report", "json"]).run().expect(1);
+    assert_eq!(failed_check(&run)["name"], "bucket", "{run:#?}");
+}
+
+#[test]
+fn a_customer_key_is_not_sent_where_others_can_read_it() {
+    let settings = |endpoint: &str, skip_verify: bool, key: bool| {
+        let encryption = if key { Encryption::Customer(CustomerKey([7; 32])) } else { Encryption::Default };
+        let objects = Objects { encryption, ..Objects::default() };
+        S3Config { skip_verify, objects, ..crate::support::bucket::settings(endpoint) }
+    };
+    for (endpoint, skip_verify, is_refused) in [
+        ("http://store.example:9000", false, true),
+        ("https://store.example:9000", true, true),
+        ("https://store.example:9000", false, false),
+        ("http://127.0.0.1:9000", false, false),
+        ("http://localhost:9000", false, false),
+    ] {
+        let opened = S3::new(settings(endpoint, skip_verify, true));
+        let code = opened.as_ref().err().map(code_of);
+        assert_eq!(code, is_refused.then_some(Code::S3InvalidConfig), "{endpoint} {skip_verify}");
+        assert!(S3::new(settings(endpoint, skip_verify, false)).is_ok(), "{endpoint} {skip_verify}");
+    }
+}
+
+/// A server that takes the body of a request at this rate, and answers as a store does.
+fn slow_store(bytes_per_second: usize) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            std::thread::spawn(move || slow_request(client, bytes_per_second));
+        }
+    });
+    port
+}
+
+fn slow_request(mut client: std::net::TcpStream, bytes_per_second: usize) -> std::io::Result<()> {
+    use std::io::Read;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let length = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)?.trim().parse::<usize>().ok());
+    let mut left = length("content-length:").unwrap_or(0);
+    if head.starts_with("head") {
+        client.write_all(b"HTTP/1.1 404 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")?;
+        return Ok(());
+    }
+    if head.contains("100-continue") {
+        client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    let mut piece = vec![0; bytes_per_second / 20];
+    while left > 0 {
+        let n = client.read(&mut piece)?;
+        if n == 0 {
+            return Ok(());
+        }
+        left -= n.min(left);
+        std::thread::sleep(Duration::from_secs_f64(n as f64 / bytes_per_second as f64));
+    }
+    client.write_all(b"HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+}
+
+#[test]
+fn a_store_that_takes_data_slowly_is_not_silent_and_one_that_stops_is() {
+    let data = Bytes(bytes(1, 5_000));
+    let sent = |bytes_per_second: usize| {
+        let mut settings =
+            crate::support::bucket::settings(&format!("http://127.0.0.1:{}", slow_store(bytes_per_second)));
+        settings.timeout = Duration::from_secs(1);
+        let store = S3::new(settings).unwrap();
+        let started = std::time::Instant::now();
+        let code = code_of(&upload(&store, &name("a", 5), &data, &manifest(&data.0)).unwrap_err());
+        (code, started.elapsed())
+    };
+    // The body takes 8 s, and the kernel holds what is left of it for most of them.
+    let (code, wall) = sent(320_000);
+    assert_eq!(code, Code::S3AccessDenied, "the answer was waited for: {wall:?}");
+    let (code, wall) = sent(20);
+    assert_eq!(code, Code::S3Timeout);
+    assert!(wall < Duration::from_secs(6), "{wall:?}");
 }

@@ -1,194 +1,169 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Copies what K3s rewrites in a reset, and puts everything back: the copies, and the database that was live, which is known
-//! by its inode wherever K3s has moved it. No other one is ever put in its place.
+//! Copies of the files that K3s rewrites, made while K3s is down, and their way back.
+//!
+//! A file is restored by renaming its copy over it: this needs no free space, can be repeated, and never leaves half a
+//! file. Links are resolved when the copy is made, so that the file itself is restored.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{ServerFiles, WORK};
+use super::layout::{ServerFiles, WORK_DIR};
 use crate::distribution;
-use crate::error::{Code, Fault};
-use crate::host::file_tree;
-use crate::host::fs::{make_folder, sync_folder};
-use crate::model::restore::{BackupEntry, Identity, RestoreState};
+use crate::host::fs::{create_dir, sync_dir};
+use crate::host::{file_tree, install};
+use crate::model::restore::{Backup, RestoreState};
 
 impl ServerFiles {
-    /// Which folder etcd's database is.
-    pub fn live(&self) -> Result<Option<Identity>> {
-        file_tree::identity(&self.etcd())
-    }
-
-    /// What is to be kept, in the order in which it goes back, and where the copies are to lie. Nothing is copied yet.
-    pub fn to_keep(&self) -> Vec<BackupEntry> {
-        let server = self.server();
-        let mut all = Vec::new();
-        let mut push = |path: PathBuf, beside: &Path, as_name: &str| {
-            all.push(BackupEntry {
-                copy: beside.join(WORK).join("kept").join(as_name),
-                path,
-                identity: None,
-            });
-        };
+    /// Copies every file that K3s rewrites when it starts on another database. Returns the copies, and the directories all
+    /// of whose files were copied.
+    ///
+    /// # Errors
+    /// If a file cannot be copied.
+    pub fn back_up(&self) -> Result<(Vec<Backup>, Vec<PathBuf>)> {
+        let mut files: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut directories = Vec::new();
         for name in distribution::REWRITTEN {
-            push(server.join(name), &server, name);
+            collect(&self.server().join(name), &mut files, &mut directories)?;
         }
-        push(self.data_dir.join(distribution::RESET_FLAG), &self.db(), "reset-flag");
-        // These lie in the database's folder, which goes back as a whole, before them.
-        for name in distribution::REWRITTEN_IN_ETCD {
-            push(self.etcd().join(name), &self.db(), name);
+        for name in distribution::LOAD_BALANCERS {
+            files.insert(self.data_dir.join(name));
         }
-        // A link to another file, where an operator wants it elsewhere: K3s writes to what it leads to.
-        for (path, name) in [(self.kubeconfig.clone(), "kubeconfig")]
-            .into_iter()
-            .chain(self.kubeconfig.canonicalize().ok().map(|real| (real, "kubeconfig-itself")))
-        {
-            if let Some(folder) = path.parent().filter(|f| f.is_dir()) {
-                push(path.clone(), folder, name);
+        files.insert(self.data_dir.join(distribution::RESET_FLAG));
+        files.insert(self.kubeconfig.clone());
+        let mut backups = Vec::new();
+        let mut touched = BTreeSet::new();
+        for (n, path) in files.into_iter().enumerate() {
+            // A link to another file: K3s writes to what it leads to.
+            let real = path.canonicalize().unwrap_or(path);
+            if fs::symlink_metadata(&real).is_err() {
+                backups.push(Backup { path: real, copy: None });
+                continue;
             }
+            let dir = self.backup_dir(&real);
+            if touched.insert(dir.clone()) {
+                file_tree::remove(&dir)?;
+                create_dir(&dir)?;
+            }
+            let copy = dir.join(n.to_string());
+            file_tree::copy(&real, &copy)?;
+            backups.push(Backup { path: real, copy: Some(copy) });
         }
-        all.dedup_by(|a, b| a.path == b.path);
-        all
+        for dir in &touched {
+            let open = fs::File::open(dir).with_context(|| format!("opening '{}'", dir.display()))?;
+            rustix::fs::syncfs(&open).with_context(|| format!("writing '{}' to the disk", dir.display()))?;
+        }
+        Ok((backups, directories))
     }
 
-    /// Makes the copies, brings them to the disk, and notes which they are. What an earlier run has left is made anew.
-    pub fn keep(&self, mut all: Vec<BackupEntry>) -> Result<Vec<BackupEntry>> {
-        let folders: std::collections::BTreeSet<PathBuf> =
-            all.iter().filter_map(|k| k.copy.parent().map(Path::to_owned)).collect();
-        for folder in &folders {
-            file_tree::remove(folder)?;
-            // Nothing is made where K3s has nothing: a new machine.
-            if folder.ancestors().nth(2).is_some_and(Path::is_dir) {
-                make_folder(folder)?;
-            }
-        }
-        for kept in &mut all {
-            if file_tree::identity(&kept.path)?.is_some() {
-                file_tree::copy(&kept.path, &kept.copy)?;
-                kept.identity = file_tree::identity(&kept.copy)?;
-            }
-        }
-        for folder in folders.iter().filter(|f| f.is_dir()) {
-            let open =
-                std::fs::File::open(folder).with_context(|| format!("opening '{}'", folder.display()))?;
-            rustix::fs::syncfs(&open)
-                .with_context(|| format!("writing '{}' to the disk", folder.display()))?;
-        }
-        Ok(all)
+    /// The directory for the copy of a file: on its own file system, so that the copy can be renamed.
+    fn backup_dir(&self, file: &Path) -> PathBuf {
+        let server = self.server();
+        let server = server.canonicalize().unwrap_or(server);
+        let base = if file.starts_with(&server) { server } else { file.parent().unwrap_or(file).to_owned() };
+        base.join(WORK_DIR).join("backup")
     }
 
-    /// Puts everything back as it was. What K3s made of the snapshot is kept as evidence; its name is returned.
-    pub fn put_back(&self, record: &RestoreState) -> Result<Option<PathBuf>> {
-        let evidence = self.database_back(record)?;
-        for kept in &record.backups {
-            back(kept).with_context(|| format!("putting back '{}'", kept.path.display()))?;
+    /// Restores every file from its copy, and removes files that did not exist. Can be repeated at any point.
+    ///
+    /// # Errors
+    /// If a file cannot be restored.
+    pub fn restore_backups(&self, state: &RestoreState) -> Result<()> {
+        for backup in &state.backups {
+            restore_one(backup).with_context(|| format!("restoring '{}'", backup.path.display()))?;
         }
-        Ok(evidence)
+        let known: BTreeSet<&Path> = state.backups.iter().map(|b| b.path.as_path()).collect();
+        let directories: BTreeSet<&Path> = state.backed_up_directories.iter().map(PathBuf::as_path).collect();
+        for dir in &directories {
+            remove_unknown(dir, &known, &directories)?;
+        }
+        Ok(())
     }
 
-    fn database_back(&self, record: &RestoreState) -> Result<Option<PathBuf>> {
-        let (db, etcd) = (self.db(), self.etcd());
-        let now = file_tree::identity(&etcd)?;
-        let was = match (record.live_database, now) {
-            (Some(live), Some(now)) if now.is(live) => return Ok(None),
-            (Some(live), _) => Some(self.find(live)?),
-            (None, None) => return Ok(None),
-            (None, Some(_)) => None,
-        };
-        let mut evidence = None;
-        if now.is_some() {
-            let aside = file_tree::free(&db.join(format!("{}{}", distribution::ETCD_FAILED, record.id)))?;
-            file_tree::shift(&etcd, &aside)?;
-            evidence = Some(aside);
-        }
-        if let Some(was) = was {
-            file_tree::shift(&was, &etcd)?;
-        }
-        Ok(evidence)
-    }
-
-    /// The folder that was the live database.
-    pub(super) fn find(&self, live: Identity) -> Result<PathBuf> {
-        let db = self.db();
-        let context = || format!("looking for the database that was live in '{}'", db.display());
-        for entry in std::fs::read_dir(&db).with_context(context)? {
-            let path = entry.with_context(context)?.path();
-            if path.is_dir() && file_tree::identity(&path)?.is_some_and(|i| i.is(live)) {
-                return Ok(path);
-            }
-        }
-        Err(Fault::new(
-            Code::RollbackFailed,
-            format!("the database that was live is not in '{}' any more", db.display()),
-        )
-        .hint("It was moved or deleted by something else. Restore the snapshot that was saved before, or another one.")
-        .into())
+    /// Removes the copies.
+    ///
+    /// # Errors
+    /// If they cannot be removed.
+    pub fn remove_backups(&self, state: &RestoreState) -> Result<()> {
+        let copies = state.backups.iter().filter_map(|b| b.copy.as_deref()?.parent()?.parent());
+        let dirs: BTreeSet<&Path> = copies.filter(|d| d.ends_with(WORK_DIR)).collect();
+        dirs.into_iter().try_for_each(file_tree::remove)
     }
 }
 
-impl ServerFiles {
-    /// The databases that restores have left: kind, folder, bytes; the newest first.
-    pub fn left_behind(&self) -> Result<Vec<(&'static str, PathBuf, u64)>> {
-        let db = self.db();
-        let context = || format!("reading '{}'", db.display());
-        let mut all = Vec::new();
-        for entry in std::fs::read_dir(&db).with_context(context)? {
-            let entry = entry.with_context(context)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            for kind in [distribution::ETCD_OLD, distribution::ETCD_FAILED] {
-                // Nothing but what is named by K3s or by us: a number, and perhaps another behind a dash.
-                let number = name.strip_prefix(kind).map(|n| n.split('-').map(str::parse::<u64>).collect());
-                if let Some(Ok::<Vec<u64>, _>(numbers)) = number
-                    && entry.file_type().with_context(context)?.is_dir()
-                {
-                    all.push((numbers, kind, entry.path()));
+/// All files below a path, or the path itself if it is a file. Every directory is listed.
+fn collect(path: &Path, files: &mut BTreeSet<PathBuf>, directories: &mut Vec<PathBuf>) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => {
+            let real = path.canonicalize().unwrap_or(path.to_owned());
+            let context = || format!("reading '{}'", real.display());
+            for entry in fs::read_dir(&real).with_context(context)? {
+                let entry = entry.with_context(context)?;
+                if entry.file_name() != WORK_DIR {
+                    collect(&entry.path(), files, directories)?;
                 }
             }
+            directories.push(real);
         }
-        all.sort();
-        all.into_iter()
-            .rev()
-            .map(|(_, kind, path)| Ok((kind, file_tree::size(&path)?, path)))
-            .map(|r: Result<_>| r.map(|(kind, bytes, path)| (kind, path, bytes)))
-            .collect()
+        Ok(meta) if !meta.is_file() => {}
+        // A file, or nothing yet, or a link that leads nowhere.
+        _ => {
+            files.insert(path.to_owned());
+        }
     }
-
-    /// Deletes one of them.
-    pub fn discard(&self, old: &Path) -> Result<()> {
-        file_tree::remove(old)?;
-        sync_folder(&self.db())
-    }
+    Ok(())
 }
 
-/// Puts one thing back, unless it is as it was. Which of the two is the copy is told by its inode, so that this can be done
-/// again at any point.
-fn back(kept: &BackupEntry) -> Result<()> {
-    let now = file_tree::identity(&kept.path)?;
-    let Some(copy) = kept.identity else {
-        // There was nothing.
-        if now.is_some() {
-            file_tree::remove(&kept.path)?;
-            sync_folder(kept.path.parent().unwrap_or(&kept.path))?;
+fn restore_one(backup: &Backup) -> Result<()> {
+    let parent = backup.path.parent().unwrap_or(&backup.path);
+    let Some(copy) = &backup.copy else {
+        // The file did not exist. A directory that does not exist holds no file either.
+        if fs::symlink_metadata(&backup.path).is_ok_and(|m| !m.is_dir()) {
+            file_tree::remove(&backup.path)?;
+            sync_dir(parent)?;
         }
         return Ok(());
     };
-    if now.is_some_and(|n| n.is(copy)) || now.is_some() && is_as_it_was(kept)? {
+    if file_tree::inode_id(copy)?.is_none() {
+        // Restored already: the copy was renamed.
         return Ok(());
     }
-    if file_tree::identity(&kept.copy)?.is_none_or(|c| !c.is(copy)) {
-        return Err(
-            Fault::new(Code::RollbackFailed, format!("the copy '{}' is gone", kept.copy.display())).into()
-        );
+    if !parent.is_dir() {
+        create_dir(parent)?;
     }
-    if now.is_some() {
-        let mut aside = kept.copy.clone().into_os_string();
-        aside.push(".rewritten");
-        file_tree::remove(Path::new(&aside))?;
-        file_tree::shift(&kept.path, Path::new(&aside))?;
+    match fs::rename(copy, &backup.path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
+            install::file(copy, &backup.path)?;
+            file_tree::remove(copy)?;
+        }
+        Err(e) => return Err(e).with_context(|| format!("renaming '{}'", copy.display())),
     }
-    file_tree::shift(&kept.copy, &kept.path)
+    sync_dir(parent)
 }
 
-fn is_as_it_was(kept: &BackupEntry) -> Result<bool> {
-    Ok(file_tree::identity(&kept.copy)?.is_some() && file_tree::same(&kept.path, &kept.copy)?)
+/// Removes files and directories that K3s has added since.
+fn remove_unknown(dir: &Path, files: &BTreeSet<&Path>, directories: &BTreeSet<&Path>) -> Result<()> {
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
+    let mut changed = false;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading '{}'", dir.display()))?;
+        let path = entry.path();
+        if entry.file_name() == WORK_DIR {
+            continue;
+        }
+        let kind = entry.file_type().with_context(|| format!("examining '{}'", path.display()))?;
+        let known = match kind.is_dir() {
+            true => directories.contains(path.as_path()),
+            false => files.contains(path.as_path()) || kind.is_symlink(),
+        };
+        if !known {
+            file_tree::remove(&path)?;
+            changed = true;
+        }
+    }
+    if changed { sync_dir(dir) } else { Ok(()) }
 }

@@ -1,87 +1,149 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The gate: while it is closed, systemd refuses to start K3s's unit, whoever asks, over reboots too.
-//!
-//! A mask does not do that: K3s's unit lies where a mask would have to. The gate is a file, and a drop-in for the unit that
-//! asserts that the file is not there. Both are needed: the file can be removed before K3s starts at boot without a reload
-//! of systemd, and the drop-in goes when the restore has ended.
+//! The block on the start of K3s: a drop-in with an assertion, and the marker file that it looks for. It holds over reboots,
+//! `systemctl status` shows it, and an administrator can remove it by hand.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::ServerFiles;
+use super::layout::ServerFiles;
 use crate::error::{Code, Fault};
-use crate::host::fs::{make_folder, sync_folder};
-use crate::host::{Draft, file_tree};
+use crate::host::draft::Draft;
+use crate::host::file_tree;
+use crate::host::fs::{create_dir, sync_dir};
 
-const GATE: &str = "start-blocked";
-const DROP_IN: &str = "90-k3s-snapshot-restore.conf";
+/// The marker file: as long as it exists, systemd refuses to start K3s.
+const MARKER: &str = "start-blocked";
+/// The drop-in of the K3s unit.
+const DROP_IN: &str = "60-k3s-snapshot-restore.conf";
+/// The drop-in for the first start of a server that rejoins.
+const REJOIN: &str = "60-k3s-snapshot-rejoin.conf";
 
 impl ServerFiles {
-    fn gate(&self) -> PathBuf {
-        self.state.join(GATE)
+    /// The path of the marker file.
+    pub fn marker(&self) -> PathBuf {
+        self.state.join(MARKER)
     }
 
-    fn drop_in(&self) -> PathBuf {
-        self.units.join(format!("{}.d", self.unit)).join(DROP_IN)
+    fn drop_in(&self, name: &str) -> PathBuf {
+        self.units.join(format!("{}.d", self.unit)).join(name)
     }
 
-    /// Whether the gate is closed, as far as files tell.
-    pub fn is_closed(&self) -> Result<bool> {
-        Ok(file_tree::identity(&self.gate())?.is_some())
+    /// Whether the start is blocked by the restore with this id.
+    ///
+    /// # Errors
+    /// If the marker cannot be read.
+    pub fn is_start_blocked_by(&self, id: u64) -> Result<bool> {
+        match std::fs::read_to_string(self.marker()) {
+            Ok(text) => Ok(text.lines().next() == Some(id.to_string().as_str())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e).with_context(|| format!("reading '{}'", self.marker().display())),
+        }
     }
 
-    /// Closes the gate, durably. It holds once systemd has reloaded.
-    pub fn close(&self) -> Result<()> {
-        make_folder(&self.state)?;
-        put(&self.state, GATE, "A restore is at work: see k3s-snapshot-restore(8).\n")?;
-        let path = self.drop_in();
-        let folder = path.parent().context("naming the drop-in")?;
-        let refuse = || {
-            Fault::new(Code::StartBlockFailed, format!("barring {} by '{}'", self.unit, path.display()))
-                .hint("Without that, K3s could be started on data that is not proven; so nothing was done.")
-        };
-        std::fs::create_dir_all(folder).with_context(refuse)?;
-        sync_folder(&self.units).with_context(refuse)?;
+    /// Whether the start is blocked by any restore.
+    ///
+    /// # Errors
+    /// If the marker cannot be examined.
+    pub fn is_start_blocked(&self) -> Result<bool> {
+        Ok(file_tree::inode_id(&self.marker())?.is_some())
+    }
+
+    /// Blocks the start, durably. It holds once systemd has reloaded its units.
+    ///
+    /// # Errors
+    /// [`Code::StartBlockFailed`].
+    pub fn block_start(&self, id: u64) -> Result<()> {
+        self.block_again(id)?;
         // systemd expands %-specifiers here.
         let state = self.state.display().to_string().replace('%', "%%");
+        let data_dir = self.data_dir.display().to_string().replace('%', "%%");
         let text = format!(
-            "# Written by k3s-snapshot-restore while it is at work, so that {unit} is not started on a database that is not\n\
-             # proven. Not to be removed by hand: 'k3s-snapshot-restore --recover' does it when that is safe.\n\
+            "# Written by 'k3s-snapshot restore': {unit} must not start while its database is being exchanged.\n\
+             # Do not remove it by hand: 'k3s-snapshot restore --recover' removes it when that is safe.\n\
              [Unit]\n\
              Wants=k3s-snapshot-recover.service\n\
              After=k3s-snapshot-recover.service\n\
-             Before=k3s-snapshot-recover-finish.service\n\
-             RequiresMountsFor={state}\n\
-             AssertPathExists=!{state}/{GATE}\n",
+             RequiresMountsFor=\"{data_dir}\"\n\
+             AssertPathExists=!{state}/{MARKER}\n",
             unit = self.unit,
         );
-        put(folder, DROP_IN, &text).with_context(refuse)
+        self.put_drop_in(DROP_IN, &text)
     }
 
-    /// Opens the gate, durably: the file first, which is enough for the next start; then the drop-in.
-    pub fn unbar(&self) -> Result<()> {
-        file_tree::remove(&self.gate())?;
-        file_tree::sweep(&self.state, GATE)?;
-        if self.state.is_dir() {
-            sync_folder(&self.state)?;
+    /// Blocks the start again while the drop-in still exists: no reload is needed.
+    ///
+    /// # Errors
+    /// If the marker cannot be written.
+    pub fn block_again(&self, id: u64) -> Result<()> {
+        create_dir(&self.state)?;
+        let text = format!("{id}\nA restore is running or was interrupted: see k3s-snapshot-restore(8).\n");
+        put(&self.state, MARKER, &text)
+    }
+
+    /// Unblocks the start, durably. Removing the marker is enough; the drop-in does nothing without it.
+    ///
+    /// # Errors
+    /// If the marker cannot be removed.
+    pub fn unblock_start(&self) -> Result<()> {
+        file_tree::remove(&self.marker())?;
+        file_tree::remove_temp_copies(&self.state, MARKER)?;
+        if self.state.is_dir() { sync_dir(&self.state) } else { Ok(()) }
+    }
+
+    /// Removes the drop-ins. True if there was one: then systemd must reload its units.
+    ///
+    /// # Errors
+    /// If a drop-in cannot be removed.
+    pub fn remove_drop_ins(&self) -> Result<bool> {
+        let mut removed = false;
+        for name in [DROP_IN, REJOIN] {
+            let path = self.drop_in(name);
+            removed |= file_tree::inode_id(&path)?.is_some();
+            file_tree::remove(&path)?;
+            let Some(dir) = path.parent().filter(|d| d.is_dir()) else { continue };
+            file_tree::remove_temp_copies(dir, name)?;
+            sync_dir(dir)?;
+            // The directory is removed if this program made it; drop-ins of an administrator keep it.
+            if std::fs::remove_dir(dir).is_ok() {
+                sync_dir(&self.units)?;
+            }
         }
-        let path = self.drop_in();
-        file_tree::remove(&path)?;
-        let Some(folder) = path.parent().filter(|f| f.is_dir()) else { return Ok(()) };
-        file_tree::sweep(folder, DROP_IN)?;
-        sync_folder(folder)?;
-        // Ours if we made it; an administrator's own drop-ins keep it.
-        if std::fs::remove_dir(folder).is_ok() {
-            sync_folder(&self.units)?;
-        }
-        Ok(())
+        Ok(removed)
+    }
+
+    /// Makes the next start of K3s join the server at `url`, whatever its configuration file says. systemd must reload its
+    /// units afterwards.
+    ///
+    /// # Errors
+    /// If the drop-in cannot be written.
+    pub fn join_at_next_start(&self, url: &str) -> Result<()> {
+        // systemd expands %-specifiers and reads quotes here.
+        let url = url.replace('%', "%%").replace(['"', '\\', '\n'], "");
+        let text = format!(
+            "# Written by 'k3s-snapshot restore --rejoin', and removed when this server has joined.\n\
+             [Service]\n\
+             Environment=\"K3S_URL={url}\"\n"
+        );
+        self.put_drop_in(REJOIN, &text)
+    }
+
+    fn put_drop_in(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.drop_in(name);
+        let dir = path.parent().context("naming the drop-in")?;
+        let refuse = || {
+            Fault::new(Code::StartBlockFailed, format!("writing the drop-in '{}'", path.display()))
+                .hint("Nothing was changed. Make that directory writable, then start again.")
+        };
+        std::fs::create_dir_all(dir).with_context(refuse)?;
+        sync_dir(&self.units).with_context(refuse)?;
+        put(dir, name, text).with_context(refuse)
     }
 }
 
-fn put(folder: &std::path::Path, name: &str, text: &str) -> Result<()> {
-    let draft = Draft::new(folder)?;
-    (&draft).write_all(text.as_bytes()).with_context(|| format!("writing in '{}'", folder.display()))?;
+fn put(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let draft = Draft::new(dir)?;
+    (&draft).write_all(text.as_bytes()).with_context(|| format!("writing in '{}'", dir.display()))?;
     draft.replace(name)
 }

@@ -1,77 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The record on disk, and what else is cleared away at the end.
+//! The state file of a restore. It has one fixed path, whatever other settings say: the process that recovers an interrupted
+//! restore at boot reads this file and nothing else.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{ServerFiles, WORK};
+use super::layout::ServerFiles;
 use crate::error::{Code, Fault};
-use crate::host::fs::{make_folder, sync_folder};
-use crate::host::{Draft, file_tree};
-use crate::model::restore::{RECORD_VERSION, RestoreState};
+use crate::host::draft::Draft;
+use crate::host::file_tree;
+use crate::host::fs::create_dir;
+use crate::model::restore::{RestoreState, STATE_VERSION};
 
-const RECORD: &str = "state.json";
+/// The name of the state file.
+const STATE: &str = "state.json";
+
+/// What an interrupted restore left in the state directory; `None` if there is none.
+///
+/// # Errors
+/// [`Code::RestoreStateUnreadable`] if it exists and cannot be understood.
+pub fn load_state(directory: &Path) -> Result<Option<RestoreState>> {
+    let path = directory.join(STATE);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(e).with_context(|| format!("reading '{}'", path.display())),
+    };
+    let invalid = |why: String| {
+        Fault::new(Code::RestoreStateUnreadable, format!("reading '{}': {why}", path.display())).hint(
+            "An interrupted restore left this file. Nothing was changed, and the start of K3s stays blocked. Follow \
+             'INTERRUPTED RESTORES' in k3s-snapshot-restore(8).",
+        )
+    };
+    let state: RestoreState = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
+    if state.version != STATE_VERSION {
+        return Err(invalid(format!("version {} is unknown", state.version)).into());
+    }
+    Ok(Some(state))
+}
 
 impl ServerFiles {
-    /// Where the record is.
-    pub fn record_path(&self) -> PathBuf {
-        self.state.join(RECORD)
-    }
-
-    /// What an earlier restore has left; `None` where every one of them has ended.
-    pub fn record(&self) -> Result<Option<RestoreState>> {
-        let path = self.record_path();
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e).with_context(|| format!("reading '{}'", path.display())),
-        };
-        let unclear = |why: String| {
-            Fault::new(Code::RestoreStateUnreadable, format!("reading '{}': {why}", path.display())).hint(
-                "A restore was cut off, and what it left cannot be understood. Nothing was changed. K3s stays barred \
-                 until this is resolved by hand; see k3s-snapshot-restore(8), INTERRUPTED RESTORES.",
-            )
-        };
-        let record: RestoreState = serde_json::from_slice(&text).map_err(|e| unclear(e.to_string()))?;
-        if record.version != RECORD_VERSION {
-            return Err(unclear(format!("version {} is not known here", record.version)).into());
+    /// The files of the server whose restore was interrupted: everything is taken from its state.
+    pub fn from_state(directory: &Path, units: &Path, state: &RestoreState) -> ServerFiles {
+        ServerFiles {
+            state: directory.to_owned(),
+            data_dir: state.data_dir.clone(),
+            units: units.to_owned(),
+            unit: state.unit.clone(),
+            kubeconfig: state.kubeconfig.clone(),
         }
-        Ok(Some(record))
     }
 
-    /// Writes the record, in place of the one before; on the disk when this returns.
-    pub fn write(&self, record: &RestoreState) -> Result<()> {
-        make_folder(&self.state)?;
-        let context = || format!("writing '{}'", self.record_path().display());
-        let mut text = serde_json::to_vec_pretty(record).with_context(context)?;
+    /// What an interrupted restore left; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`load_state`].
+    pub fn load_state(&self) -> Result<Option<RestoreState>> {
+        load_state(&self.state)
+    }
+
+    /// The path of the state file.
+    pub fn state_path(&self) -> PathBuf {
+        self.state.join(STATE)
+    }
+
+    /// Writes the state file, in place of the one before; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save_state(&self, state: &RestoreState) -> Result<()> {
+        create_dir(&self.state)?;
+        let context = || format!("writing '{}'", self.state_path().display());
+        let mut text = serde_json::to_vec_pretty(state).with_context(context)?;
         text.push(b'\n');
         let draft = Draft::new(&self.state)?;
         (&draft).write_all(&text).with_context(context)?;
-        draft.replace(RECORD)
+        draft.replace(STATE)
     }
 
-    /// Removes our own folders beside K3s's files, and what a record that never got its name has left.
-    pub fn clear_work(&self) -> Result<()> {
-        file_tree::sweep(&self.state, RECORD)?;
-        let mut folders = vec![self.db().join(WORK), self.server().join(WORK)];
-        folders.extend(self.kubeconfig.parent().map(|p| p.join(WORK)));
-        folders.iter().try_for_each(|f| file_tree::remove(f))
-    }
-
-    /// Ends a restore: our folders go, and the record last.
-    pub fn forget(&self) -> Result<()> {
-        // Wherever the settings of that run had them.
-        for kept in self.record()?.map(|r| r.backups).unwrap_or_default() {
-            let work = kept.copy.parent().and_then(std::path::Path::parent);
-            work.filter(|w| w.ends_with(WORK)).map(file_tree::remove).transpose()?;
-        }
-        self.clear_work()?;
-        file_tree::remove(&self.record_path())?;
-        if self.state.is_dir() {
-            sync_folder(&self.state)?;
-        }
-        Ok(())
+    /// Removes the state file: the restore has ended.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_state(&self) -> Result<()> {
+        file_tree::remove(&self.state_path())?;
+        file_tree::remove_temp_copies(&self.state, STATE)?;
+        if self.state.is_dir() { crate::host::fs::sync_dir(&self.state) } else { Ok(()) }
     }
 }

@@ -14,7 +14,7 @@ use zbus::wire::DynamicDeserialize;
 use zbus::{Connection, DynamicType, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::error;
-use crate::host::{Active, Unit};
+use crate::host::unit::{Active, Unit};
 use crate::model::unit::Definition;
 
 const NAME: &str = "org.freedesktop.systemd1";

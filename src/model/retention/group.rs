@@ -1,171 +1,273 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One group: the snapshots of one stem in one place. The policy, and the guards that keep more than it says.
+//! One group: the snapshots of one stem and one cluster in one location. The policy, and the guards that keep more than the policy does.
 //!
-//! Nothing here takes away what a policy or another guard keeps; a guard only ever adds.
+//! A guard only adds: nothing here removes what the policy or another guard keeps.
 
+use std::ops::Range;
+
+use super::decision::{Decision, Keep, Remove};
 use super::policy::{Policy, Rule};
-use super::{Decision, Keep, PruneInput, Remove, Seen};
-use crate::model::snapshot::{Leftover, State};
+use crate::model::name::MAX_CLOCK_SKEW;
+use crate::model::snapshot::{Leftover, Snapshot, State};
+use crate::model::warning::{Warning, WarningCode};
 
-/// A snapshot may be this much younger than now before its date is not believed, in seconds.
-const SKEW: u64 = 300;
-/// How long nobody has touched what is called left over, in seconds.
+/// One day in seconds: a leftover that was written to within it may still be in use.
 const DAY: u64 = 86_400;
-/// So many proven snapshots have to stand behind a fall or a gap before it is believed.
-const BELIEVED: usize = 3;
+/// How many verified snapshots must follow a drop of the key revisions or a gap in time until it is accepted.
+const CONFIRMATIONS: usize = 3;
 
-/// A point in time: one file, or the plain and the zipped one of the same second.
-struct Point {
+/// What a group is decided by. Small, as there may be very many.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item {
+    /// Seconds since the epoch.
+    pub(super) at: u64,
+    pub(super) state: State,
+    /// The index in the listing.
+    pub(super) index: usize,
+    /// Its group, if a policy is applied to it.
+    pub(super) group: Option<usize>,
+    key_revisions: Option<u64>,
+    /// The revision of etcd in it, if it is verified.
+    revision: Option<i64>,
+}
+
+impl Item {
+    /// The item for a snapshot.
+    pub(super) fn new(snapshot: &Snapshot, index: usize, group: Option<usize>) -> Item {
+        let verified = snapshot.manifest.as_ref().filter(|_| snapshot.state == State::Verified);
+        Item {
+            at: snapshot.created_at,
+            state: snapshot.state,
+            index,
+            group,
+            key_revisions: snapshot.key_revisions(),
+            revision: verified.map(|m| m.revision),
+        }
+    }
+}
+
+/// The rules for a group.
+pub(super) struct Rules<'a> {
+    pub(super) policy: &'a Policy,
+    /// Seconds since the epoch.
+    pub(super) now: u64,
+    pub(super) accept_drop: bool,
+}
+
+/// A point in time: one file, or the plain and the zipped snapshot of the same second.
+struct Candidate {
     at: u64,
-    /// Where its files stand in the list of the group.
-    files: std::ops::Range<usize>,
-    good: bool,
-    proven: bool,
-    /// Where it is proven and anything tells of them: how many entries.
-    entries: Option<u64>,
+    /// The range of its files in the group.
+    files: Range<usize>,
+    /// Whether one of its files is not corrupt.
+    is_usable: bool,
+    /// Whether one of its files is verified.
+    is_verified: bool,
+    /// If it is verified and they are known.
+    key_revisions: Option<u64>,
+    /// If it is verified and it is known.
+    revision: Option<i64>,
     keep: Vec<Keep>,
 }
 
-/// Judges `files`, newest first, none of them partial. Gives back one decision for each, and what to warn of.
-pub(super) fn judge(
+/// Decides about the items of a group, newest first and none incomplete, and calls `set` for each.
+pub(super) fn decide(
     stem: &str,
-    files: &[Seen],
-    policy: &Policy,
-    ask: &PruneInput,
-    warnings: &mut Vec<String>,
-) -> Vec<Decision> {
-    let mut points = points(files);
-    let future = |p: &Point| p.at > ask.now.saturating_add(SKEW);
-    let newest_proven = points.iter().find(|p| p.proven && !future(p)).map(|p| p.at);
-    // What is dated ahead stays, and takes nobody's place.
-    let ahead = points.iter().filter(|p| p.good && future(p)).count();
-    points.iter_mut().filter(|p| future(p)).for_each(|p| p.keep.push(Keep::Future));
-    let mut good: Vec<&mut Point> = points.iter_mut().filter(|p| p.good && !future(p)).collect();
-    by_policy(&mut good, policy);
-    match good.iter_mut().find(|p| p.proven) {
-        Some(newest) => newest.keep.push(Keep::NewestProven),
-        None => good.iter_mut().take(1).for_each(|p| p.keep.push(Keep::NewestUnchecked)),
+    items: &[Item],
+    rules: &Rules,
+    set: &mut dyn FnMut(&Item, Decision),
+    warnings: &mut Vec<Warning>,
+) {
+    let mut candidates = candidates(items);
+    let stem = stem.escape_debug().to_string();
+    let newest_verified = newest_verified(items, rules.now);
+    let future = guard_future_dates(&mut candidates, &stem, rules.now, warnings);
+    // A snapshot that is dated in the future is kept, and does not count for the rules and the other guards.
+    let mut counted: Vec<&mut Candidate> =
+        candidates.iter_mut().filter(|c| c.is_usable && !is_future(c.at, rules.now)).collect();
+    apply_rules(&mut counted, rules.policy);
+    guard_newest(&mut counted);
+    guard_highest_revision(&mut counted);
+    if rules.policy.within.is_some() && (future > 0 || has_clock_jump(&counted)) {
+        guard_clock_jump(&mut counted, &stem, warnings);
     }
-    let stem = stem.escape_debug();
-    if ahead > 0 {
-        warnings.push(format!(
-            "{ahead} of '{stem}' are dated in the future: the clock is wrong, or was; they are kept and count for nothing"
-        ));
+    if !rules.accept_drop {
+        guard_key_revision_drop(&mut counted, &stem, warnings);
     }
-    if policy.within.is_some() && (ahead > 0 || jumped(&good)) {
-        good.iter_mut().for_each(|p| p.keep.push(Keep::Clock));
-        warnings.push(format!(
-            "the dates of '{stem}' make a jump, so none is removed by its age (keep-within): look at the clock; \
-             if it was a long pause, it is over when {BELIEVED} snapshots stand behind it"
-        ));
+    for candidate in candidates {
+        let files = items.get(candidate.files.clone()).unwrap_or_default();
+        let decision = explain(candidate, rules.policy, newest_verified);
+        let Some((last, others)) = files.split_last() else { continue };
+        others.iter().for_each(|item| set(item, decision.clone()));
+        set(last, decision);
     }
-    if !ask.accept_drop {
-        by_entries(&mut good, &stem.to_string(), warnings);
-    }
-    let mut decided = vec![Decision::Remove(Remove::NoRule); files.len()];
-    for point in points {
-        let decision = if policy.keeps_all() {
-            Decision::Keep(vec![Keep::All])
-        } else if !point.keep.is_empty() {
-            Decision::Keep(point.keep)
-        } else if point.good {
-            Decision::Remove(Remove::NoRule)
-        } else if newest_proven.is_some_and(|at| at > point.at) {
-            Decision::Remove(Remove::Bad)
-        } else {
-            Decision::Keep(vec![Keep::NoNewerProven])
-        };
-        decided.get_mut(point.files).into_iter().flatten().for_each(|d| *d = decision.clone());
-    }
-    decided
 }
 
-fn points(files: &[Seen]) -> Vec<Point> {
-    let mut points: Vec<Point> = Vec::new();
-    for (i, file) in files.iter().enumerate() {
-        let proven = file.state == State::Verified;
-        let entries = file.entries.filter(|_| proven);
-        let good = proven || file.state == State::Unverified;
-        match points.last_mut().filter(|p| p.at == file.at) {
-            Some(p) => {
-                p.files.end = i + 1;
-                (p.good, p.proven) = (p.good || good, p.proven || proven);
-                p.entries = p.entries.max(entries);
+/// The decision about a candidate whose reasons to keep it are complete.
+fn explain(candidate: Candidate, policy: &Policy, newest_verified: Option<u64>) -> Decision {
+    if policy.keeps_all() {
+        Decision::Keep(vec![Keep::All])
+    } else if !candidate.keep.is_empty() {
+        Decision::Keep(candidate.keep)
+    } else if candidate.is_usable {
+        Decision::Remove(Remove::NoRule)
+    } else if newest_verified.is_some_and(|at| at > candidate.at) {
+        Decision::Remove(Remove::Corrupt)
+    } else {
+        Decision::Keep(vec![Keep::NoNewerVerified])
+    }
+}
+
+fn candidates(items: &[Item]) -> Vec<Candidate> {
+    let mut all: Vec<Candidate> = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let is_verified = item.state == State::Verified;
+        let key_revisions = item.key_revisions.filter(|_| is_verified);
+        let is_usable = is_verified || item.state == State::Unverified;
+        match all.last_mut().filter(|c| c.at == item.at) {
+            Some(c) => {
+                c.files.end = i + 1;
+                (c.is_usable, c.is_verified) = (c.is_usable || is_usable, c.is_verified || is_verified);
+                c.key_revisions = c.key_revisions.max(key_revisions);
+                c.revision = c.revision.max(item.revision);
             }
-            None => {
-                points.push(Point { at: file.at, files: i..i + 1, good, proven, entries, keep: Vec::new() })
-            }
+            None => all.push(Candidate {
+                at: item.at,
+                files: i..i + 1,
+                is_usable,
+                is_verified,
+                key_revisions,
+                revision: item.revision,
+                keep: Vec::new(),
+            }),
         }
     }
-    points
+    all
 }
 
-/// To all of them, and to the proven alone: so the unproven push out no proven one, and are not kept for ever either.
-fn by_policy(good: &mut [&mut Point], policy: &Policy) {
-    let of_all = policy.apply(&good.iter().map(|p| p.at).collect::<Vec<_>>());
-    let proven: Vec<u64> = good.iter().filter(|p| p.proven).map(|p| p.at).collect();
-    let mut of_proven = policy.apply(&proven).into_iter();
-    for (point, all) in good.iter_mut().zip(of_all) {
-        let proven = if point.proven { of_proven.next().unwrap_or_default() } else { Default::default() };
+/// Keeps what the rules keep: applied to all candidates, and to the verified ones alone. So unverified snapshots do not displace
+/// verified ones, and are not kept forever either.
+fn apply_rules(counted: &mut [&mut Candidate], policy: &Policy) {
+    let of_all = policy.apply(&counted.iter().map(|c| c.at).collect::<Vec<_>>());
+    let verified: Vec<u64> = counted.iter().filter(|c| c.is_verified).map(|c| c.at).collect();
+    let mut of_verified = policy.apply(&verified).into_iter();
+    for (candidate, all) in counted.iter_mut().zip(of_all) {
+        let verified =
+            if candidate.is_verified { of_verified.next().unwrap_or_default() } else { Default::default() };
         for rule in Rule::ALL {
             if all.has(rule) {
-                point.keep.push(Keep::Rule(rule));
-            } else if proven.has(rule) {
-                point.keep.push(Keep::RuleOfProven(rule));
+                candidate.keep.push(Keep::Rule(rule));
+            } else if verified.has(rule) {
+                candidate.keep.push(Keep::RuleOfVerified(rule));
             }
         }
     }
 }
 
-/// Whether the newest one or two stand behind a gap that is out of all proportion to those before it.
-fn jumped(good: &[&mut Point]) -> bool {
-    let gaps: Vec<u64> = good.windows(2).filter_map(|w| Some(w.first()?.at - w.last()?.at)).collect();
-    (0..BELIEVED - 1).any(|i| {
+/// Keeps what is dated in the future: the clock is wrong, or was. Returns how many usable candidates that are.
+fn guard_future_dates(
+    candidates: &mut [Candidate],
+    stem: &str,
+    now: u64,
+    warnings: &mut Vec<Warning>,
+) -> usize {
+    let mut count = 0;
+    for candidate in candidates.iter_mut().filter(|c| is_future(c.at, now)) {
+        candidate.keep.push(Keep::FutureDate);
+        count += usize::from(candidate.is_usable);
+    }
+    if count > 0 {
+        let message = format!(
+            "{count} snapshots of '{stem}' are dated in the future (clock error?); they are kept and not counted"
+        );
+        warnings.push(Warning { code: WarningCode::FutureDate, message });
+    }
+    count
+}
+
+/// Keeps the newest verified candidate; the newest one if none is verified.
+fn guard_newest(counted: &mut [&mut Candidate]) {
+    match counted.iter_mut().find(|c| c.is_verified) {
+        Some(newest) => newest.keep.push(Keep::NewestVerified),
+        None => counted.iter_mut().take(1).for_each(|c| c.keep.push(Keep::NewestUnverified)),
+    }
+}
+
+/// Keeps the candidate with the highest revision. After a boot with a clock that is behind, the newest snapshots have the oldest
+/// dates; the revision of a cluster only grows.
+fn guard_highest_revision(counted: &mut [&mut Candidate]) {
+    // Of several with this revision, the newest: they are sorted newest first.
+    let highest = counted.iter_mut().rev().filter(|c| c.revision.is_some()).max_by_key(|c| c.revision);
+    if let Some(highest) = highest.filter(|c| !c.keep.contains(&Keep::NewestVerified)) {
+        highest.keep.push(Keep::HighestRevision);
+    }
+}
+
+/// Whether the newest one or two candidates follow a gap that is much longer than the gaps before it.
+fn has_clock_jump(counted: &[&mut Candidate]) -> bool {
+    let gaps: Vec<u64> = counted.windows(2).filter_map(|w| Some(w.first()?.at - w.last()?.at)).collect();
+    (0..CONFIRMATIONS - 1).any(|i| {
         let (Some(gap), Some(before)) = (gaps.get(i), gaps.get(i + 1..)) else { return false };
         let mut before: Vec<u64> = before.iter().take(7).copied().collect();
         before.sort_unstable();
-        let usual = before.get(before.len() / 2).filter(|_| before.len() >= 3);
-        *gap > DAY && usual.is_some_and(|usual| *gap / 10 > *usual)
+        let median = before.get(before.len() / 2).filter(|_| before.len() >= 3);
+        *gap > DAY && median.is_some_and(|median| *gap / 10 > *median)
     })
 }
 
-/// A fall of the entries by more than half may be an accident of which nobody knows yet.
-fn by_entries(good: &mut [&mut Point], stem: &str, warnings: &mut Vec<String>) {
-    let fell = |now: u64, before: u64| now.saturating_mul(2) < before;
-    let entries: Vec<u64> = good.iter().filter_map(|p| p.entries).collect();
-    let fall = (1..BELIEVED).find_map(|standing| {
-        let (level, before) = (entries.get(..standing)?, *entries.get(standing)?);
-        level.iter().all(|n| fell(*n, before)).then_some((*level.last()?, before))
+/// Keeps everything while ages are in doubt.
+fn guard_clock_jump(counted: &mut [&mut Candidate], stem: &str, warnings: &mut Vec<Warning>) {
+    counted.iter_mut().for_each(|c| c.keep.push(Keep::ClockJump));
+    let message = format!(
+        "'{stem}': gap in the snapshot times, keep-within is suspended. Check the clock. It resumes after {CONFIRMATIONS} more \
+         snapshots"
+    );
+    warnings.push(Warning { code: WarningCode::ClockJump, message });
+}
+
+/// Keeps everything after the key revisions dropped by more than half: it may be an accident that was not noticed yet.
+fn guard_key_revision_drop(counted: &mut [&mut Candidate], stem: &str, warnings: &mut Vec<Warning>) {
+    let is_drop = |now: u64, before: u64| now.saturating_mul(2) < before;
+    let known: Vec<u64> = counted.iter().filter_map(|c| c.key_revisions).collect();
+    let drop = (1..CONFIRMATIONS).find_map(|confirmed| {
+        let (level, before) = (known.get(..confirmed)?, *known.get(confirmed)?);
+        level.iter().all(|n| is_drop(*n, before)).then_some((*level.last()?, before))
     });
-    if let Some((now, before)) = fall {
-        good.iter_mut().for_each(|p| p.keep.push(Keep::Fall));
-        warnings.push(format!(
-            "the entries of '{stem}' fell from {before} to {now}, so none of them is removed until {BELIEVED} proven \
-             ones stand at the new level, or --accept-drop is given"
-        ));
+    if let Some((now, before)) = drop {
+        counted.iter_mut().for_each(|c| c.keep.push(Keep::KeyRevisionsDropped));
+        let message = format!(
+            "'{stem}': the key revisions dropped from {before} to {now}; no snapshot is removed until {CONFIRMATIONS} verified \
+             snapshots confirm the new level, or with --accept-drop"
+        );
+        warnings.push(Warning { code: WarningCode::KeyRevisionsDropped, message });
         return;
     }
-    // Where one from before the fall stays, so do those that show the new level: else it would be doubted again.
-    let Some(level) = entries.get(..BELIEVED).and_then(|l| l.iter().max().copied()) else { return };
-    let known = good.iter().filter_map(|p| Some((!p.keep.is_empty(), p.entries?)));
-    if known.skip(BELIEVED).any(|(stays, entries)| stays && fell(level, entries)) {
-        good.iter_mut().filter(|p| p.entries.is_some()).take(BELIEVED).for_each(|p| p.keep.push(Keep::Level));
+    // While a snapshot from before the drop is kept, keep those that confirm the new level: otherwise the next run would see the
+    // drop again.
+    let Some(level) = known.get(..CONFIRMATIONS).and_then(|l| l.iter().max().copied()) else { return };
+    let kept = counted.iter().filter_map(|c| Some((!c.keep.is_empty(), c.key_revisions?)));
+    if kept.skip(CONFIRMATIONS).any(|(is_kept, before)| is_kept && is_drop(level, before)) {
+        let confirming = counted.iter_mut().filter(|c| c.key_revisions.is_some()).take(CONFIRMATIONS);
+        confirming.for_each(|c| c.keep.push(Keep::NewBaseline));
     }
 }
 
-/// A group as its leftovers see it: its policy, and the time of its newest proven one.
-pub(super) type Group<'a> = (&'a Policy, Option<u64>);
-
-/// Judges what a run left behind that was cut off, dated `at`. No group is that of a temporary name of ours.
-pub(super) fn leftover(left: Option<&Leftover>, at: u64, group: Option<Group>, now: u64) -> Decision {
-    let Some(left) = left else { return Decision::Keep(vec![Keep::Young]) };
-    let newer = group.is_none_or(|(_, proven)| proven.is_some_and(|p| p > at));
+/// Decides about a file that an interrupted save left, dated `at`. `group` is the policy of its stem and the time of the newest
+/// verified snapshot of the stem; a temporary file of this program has neither.
+pub(super) fn decide_leftover(
+    left: Option<&Leftover>,
+    at: u64,
+    group: Option<(&Policy, Option<u64>)>,
+    now: u64,
+) -> Decision {
+    let Some(left) = left else { return Decision::Keep(vec![Keep::RecentlyWritten]) };
+    let has_newer = group.is_none_or(|(_, newest)| newest.is_some_and(|newest| newest > at));
     if left.in_use {
-        Decision::Keep(vec![Keep::Held])
+        Decision::Keep(vec![Keep::InUse])
     } else if left.modified_at.saturating_add(DAY) > now {
-        Decision::Keep(vec![Keep::Young])
-    } else if !newer {
-        Decision::Keep(vec![Keep::NoNewerProven])
+        Decision::Keep(vec![Keep::RecentlyWritten])
+    } else if !has_newer {
+        Decision::Keep(vec![Keep::NoNewerVerified])
     } else if group.is_some_and(|(policy, _)| policy.keeps_all()) {
         Decision::Keep(vec![Keep::All])
     } else {
@@ -173,8 +275,12 @@ pub(super) fn leftover(left: Option<&Leftover>, at: u64, group: Option<Group>, n
     }
 }
 
-/// The time of the newest proven one that can be believed.
-pub(super) fn newest_proven(files: &[Seen], now: u64) -> Option<u64> {
-    let believed = |f: &&Seen| f.state == State::Verified && f.at <= now.saturating_add(SKEW);
-    files.iter().filter(believed).map(|f| f.at).max()
+/// The time of the newest verified item that is not dated in the future.
+pub(super) fn newest_verified(items: &[Item], now: u64) -> Option<u64> {
+    let counts = |i: &&Item| i.state == State::Verified && !is_future(i.at, now);
+    items.iter().filter(counts).map(|i| i.at).max()
+}
+
+fn is_future(at: u64, now: u64) -> bool {
+    at > now.saturating_add(MAX_CLOCK_SKEW)
 }

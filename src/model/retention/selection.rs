@@ -1,78 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which snapshots a prune is about: stems, taken as exact texts. Base and node are never cut out of a name.
+//! Which snapshots a prune selects: exact stems. Base and node are never extracted from a name, as both may contain dashes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::model::snapshot::Snapshot;
+use super::decision::Unmatched;
+use crate::model::snapshot::{Snapshot, State};
 
-/// What was asked for.
+/// The selection of a prune.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Bases: of each, the stem `<base>-<node>`.
+    /// Base names. Each selects the stem `<base>-<node>`.
     pub bases: Vec<String>,
-    /// Whether somebody named the bases; else K3s's own snapshots are left out.
+    /// Whether the bases were named by the user. Otherwise the scheduled snapshots of K3s are not selected.
     pub named: bool,
-    /// The node.
+    /// The name of the node.
     pub node: String,
-    /// Every stem of the node, whatever its base.
+    /// Whether every stem of the node is selected, whatever its base is.
     pub all: bool,
-    /// The stems of these bases on other nodes too, where a manifest or `told` says that they are.
+    /// Whether the stems of these bases on other nodes are selected too, if a manifest or `owners` names the node.
     pub all_nodes: bool,
-    /// Bases of K3s's scheduled snapshots.
+    /// Base names of the scheduled snapshots of K3s.
     pub scheduled: Vec<String>,
-    /// Of a place that nodes share: of which node each stem of `asks` is, where the place tells. With `all`, only what
-    /// is told to be the node's is taken there: an end that fits is no proof.
-    pub told: Option<BTreeMap<String, String>>,
+    /// For a location that several nodes use: the node of each stem of [`Selection::ambiguous_stems`], if the location knows it.
+    /// With `all`, only stems of this node are then selected: that a stem ends with the name of the node proves nothing.
+    pub owners: Option<BTreeMap<String, String>>,
 }
 
-/// The same, with what the snapshots at hand tell of stems and nodes.
+/// A selection, with what the listed snapshots show about stems and nodes.
 #[derive(Debug)]
 pub(super) struct Selected<'a> {
     selection: &'a Selection,
-    /// Stem to base.
+    /// The base of each selected stem.
     stems: HashMap<String, &'a str>,
-    /// What the stems of other nodes end with, where those could be taken for this one's.
+    /// The ends of the stems of other nodes that also end with the name of this node.
     others: Vec<String>,
 }
 
 impl Selection {
-    /// Of the stems in a place that nodes share, those of which it has to be known whose they are: the newest file of
-    /// each. None where the names say all that is asked for.
-    pub fn asks<'a>(&self, all: &'a [Snapshot]) -> BTreeMap<&'a str, &'a str> {
+    /// For a location that several nodes use: the stems whose node must be found out, and the newest file of each. Empty if the
+    /// names are enough.
+    pub fn ambiguous_stems<'a>(&self, all: &'a [Snapshot]) -> BTreeMap<&'a str, &'a str> {
         let own: HashSet<String> = self.bases.iter().map(|base| format!("{base}-{}", self.node)).collect();
         let mut newest: BTreeMap<&str, &Snapshot> = BTreeMap::new();
         for snapshot in all {
             let Some(name) = &snapshot.name else { continue };
             let stem = name.stem.as_str();
-            let may_be = self.all && self.head_of(stem).is_some()
-                || self.all_nodes && self.bases.iter().any(|base| begins(stem, base));
-            if !may_be || own.contains(stem) || self.is_scheduled(stem) {
+            let is_candidate = self.all && self.base_before_node(stem).is_some()
+                || self.all_nodes && self.bases.iter().any(|base| has_base(stem, base));
+            if !is_candidate || own.contains(stem) || self.is_scheduled(stem) {
                 continue;
             }
-            let held = newest.entry(stem).or_insert(snapshot);
-            if (snapshot.created_at, &snapshot.file) > (held.created_at, &held.file) {
-                *held = snapshot;
+            let newest = newest.entry(stem).or_insert(snapshot);
+            if (snapshot.created_at, &snapshot.file) > (newest.created_at, &newest.file) {
+                *newest = snapshot;
             }
         }
         newest.into_iter().map(|(stem, s)| (stem, s.file.as_str())).collect()
     }
 
-    pub(super) fn among<'a>(&'a self, all: &'a [Snapshot]) -> Selected<'a> {
+    /// The selected files whose cluster the listing does not show. With a known own cluster they are kept, so a location that can
+    /// be asked for the cluster of a file should be asked: a save that was interrupted after the upload leaves such a file.
+    pub fn unknown_clusters<'a>(&self, all: &'a [Snapshot]) -> Vec<&'a str> {
+        let selected = self.resolve(all);
+        let is_unknown = |s: &&Snapshot| {
+            let has_content = !matches!(s.state, State::Foreign | State::Incomplete);
+            let name = s.name.as_ref().filter(|_| has_content && s.cluster_id().is_none());
+            name.is_some_and(|name| selected.base_of(&name.stem).is_ok())
+        };
+        all.iter().filter(is_unknown).map(|s| s.file.as_str()).collect()
+    }
+
+    /// Finds the selected stems in a listing.
+    pub(super) fn resolve<'a>(&'a self, all: &'a [Snapshot]) -> Selected<'a> {
         let mut stems: HashMap<String, &str> =
             self.bases.iter().map(|base| (format!("{base}-{}", self.node), base.as_str())).collect();
         let own: HashSet<String> = stems.keys().cloned().collect();
         let mut other_node = |stem: &str, base: &'a str| {
             if !own.contains(stem) {
-                // Of two bases that make the same text, always the same one.
-                let held = stems.entry(stem.to_owned()).or_insert(base);
-                *held = base.min(held);
+                // If two bases give the same stem, the choice must not depend on the order.
+                let chosen = stems.entry(stem.to_owned()).or_insert(base);
+                *chosen = base.min(chosen);
             }
         };
         let tail = format!("-{}", self.node);
         let mut others = HashSet::new();
         for snapshot in all {
             let (Some(name), Some(manifest)) = (&snapshot.name, &snapshot.manifest) else { continue };
-            // etcd's members are called `<node>-<8 hex digits>` by K3s.
+            // K3s names the members of etcd `<node>-<8 hex digits>`.
             let members = manifest.members.iter().filter_map(|m| Some(m.rsplit_once('-')?.0));
             let nodes = manifest.node.as_deref().into_iter().chain(members);
             others.extend(nodes.filter(|n| n.ends_with(&tail)).map(|n| format!("-{n}")));
@@ -83,7 +97,7 @@ impl Selection {
                 other_node(&name.stem, base);
             }
         }
-        for (stem, node) in self.told.iter().flatten().filter(|_| self.all_nodes) {
+        for (stem, node) in self.owners.iter().flatten().filter(|_| self.all_nodes) {
             for base in self.bases.iter().filter(|base| *stem == format!("{base}-{node}")) {
                 other_node(stem, base);
             }
@@ -91,57 +105,47 @@ impl Selection {
         Selected { selection: self, stems, others: others.into_iter().collect() }
     }
 
-    /// What stands before a dash and the node at the end of a stem.
-    fn head_of<'b>(&self, stem: &'b str) -> Option<&'b str> {
+    /// The part of a stem before a dash and the name of the node.
+    fn base_before_node<'b>(&self, stem: &'b str) -> Option<&'b str> {
         stem.strip_suffix(self.node.as_str())?.strip_suffix('-').filter(|head| !head.is_empty())
     }
 
-    /// Whether these are K3s's scheduled ones, which nobody named.
+    /// Whether these are scheduled snapshots of K3s whose base was not named.
     fn is_scheduled(&self, stem: &str) -> bool {
-        !self.named && self.scheduled.iter().any(|base| begins(stem, base))
+        !self.named && self.scheduled.iter().any(|base| has_base(stem, base))
     }
 }
 
 impl<'a> Selected<'a> {
-    /// The base of a stem that is among them, else why it is not.
+    /// The base of a selected stem.
+    ///
+    /// # Errors
+    /// Why the stem is not selected.
     pub(super) fn base_of<'b>(&'b self, stem: &'b str) -> Result<&'b str, Unmatched>
     where
         'a: 'b,
     {
         let s = self.selection;
         if s.is_scheduled(stem) {
-            return Err(Unmatched::Scheduled);
+            return Err(Unmatched::ScheduledByK3s);
         }
         if let Some(base) = self.stems.get(stem) {
             return Ok(base);
         }
-        let Some(head) = s.head_of(stem).filter(|_| s.all) else { return Err(Unmatched::Name) };
-        match s.told.as_ref().map(|told| told.get(stem)) {
-            Some(Some(node)) if *node == s.node => Ok(head),
-            Some(Some(_)) => Err(Unmatched::Node),
-            Some(None) => Err(Unmatched::Untold),
-            None if self.others.iter().any(|tail| stem.ends_with(tail.as_str())) => Err(Unmatched::Node),
-            None => Ok(head),
+        let Some(base) = s.base_before_node(stem).filter(|_| s.all) else {
+            return Err(Unmatched::OtherName);
+        };
+        match s.owners.as_ref().map(|owners| owners.get(stem)) {
+            Some(Some(node)) if *node == s.node => Ok(base),
+            Some(Some(_)) => Err(Unmatched::OtherNode),
+            Some(None) => Err(Unmatched::UnknownOwner),
+            None if self.others.iter().any(|tail| stem.ends_with(tail.as_str())) => Err(Unmatched::OtherNode),
+            None => Ok(base),
         }
     }
 }
 
-/// Whether a stem is a base, or a base and more behind a dash.
-fn begins(stem: &str, base: &str) -> bool {
+/// Whether a stem is a base, or a base followed by a dash.
+fn has_base(stem: &str, base: &str) -> bool {
     stem.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-}
-
-/// Why a snapshot is not looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unmatched {
-    /// It has another name.
-    Name,
-    /// It is one of K3s's scheduled ones, and those were not named.
-    Scheduled,
-    /// It is known to be another node's.
-    Node,
-    /// It lies in a place that nodes share, and nothing there tells which one it is of.
-    Untold,
-    /// It is no snapshot.
-    Foreign,
 }

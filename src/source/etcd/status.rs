@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Asks a running etcd who it is, who is with it, and whether it holds what a snapshot holds. Changes nothing.
+//! Asks a running etcd for its status and its members, and compares its content with a snapshot. Changes nothing.
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
@@ -12,32 +12,32 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::transport::{ClientTlsConfig, Uri};
 
-use super::{AGREE, ANSWER, EtcdStream, alarms, connect, runtime};
+use super::connection::{EtcdStream, QUORUM_TIMEOUT, STATUS_TIMEOUT, alarms, connect, runtime};
+use super::error::{self, describe};
 use crate::error::{Code, Fault};
-use crate::inspect::{Comparison, Sample};
-use crate::source::error::{self, describe};
+use crate::inspect::{self, Comparison, Sample};
 use crate::source::{EtcdProbe, LiveMember, MemberStatus};
 
 /// For an answer that a healthy member gives at once.
-const QUICK: Duration = Duration::from_secs(3);
-/// For all the reads of a comparison, of which there are some two hundred.
-const COMPARE: Duration = Duration::from_secs(30);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// For all reads of a comparison, about two hundred.
+const COMPARE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl EtcdProbe for EtcdStream {
     fn look(&self) -> Result<MemberStatus> {
         let tls = self.tls()?;
         runtime()?.block_on(async {
             let (mut client, endpoint) = self.connect_any(&tls).await?;
-            let status = timeout(QUICK, client.status())
+            let status = timeout(PROBE_TIMEOUT, client.status())
                 .await
-                .map_err(|_| error::silent(&endpoint, &self.unit))?
+                .map_err(|_| self.no_answer(&endpoint))?
                 .map_err(|e| self.explain(&endpoint, &e))?;
-            // The members as this one knows them: that needs no quorum. A learner is not asked: it refuses to tell.
+            // The members that this one knows; that needs no quorum. A learner refuses to list them.
             let mut members = Vec::new();
             if !status.is_learner() {
-                let list = timeout(QUICK, client.member_list())
+                let list = timeout(PROBE_TIMEOUT, client.member_list())
                     .await
-                    .map_err(|_| error::silent(&endpoint, &self.unit))?
+                    .map_err(|_| self.no_answer(&endpoint))?
                     .map_err(|e| self.explain(&endpoint, &e))?;
                 members = list.members().iter().map(member).collect();
             }
@@ -55,39 +55,53 @@ impl EtcdProbe for EtcdStream {
     }
 
     fn answers(&self, urls: &[String]) -> Vec<(String, bool)> {
-        // Without our certificates it still shows whether somebody listens.
+        // Without certificates, a port that accepts connections counts.
         let tls = self.tls().ok();
-        let asked = runtime().map(|runtime| {
+        let reachable = runtime().map(|runtime| {
             runtime.block_on(async {
-                let mut asking = tokio::task::JoinSet::new();
+                let mut requests = tokio::task::JoinSet::new();
                 for (i, url) in urls.iter().enumerate() {
                     let (url, tls) = (url.clone(), tls.clone());
-                    let one =
-                        async move { (i, timeout(QUICK, answers(&url, tls.as_ref())).await == Ok(true)) };
-                    asking.spawn(one);
+                    requests.spawn(async move {
+                        (i, timeout(PROBE_TIMEOUT, is_reachable(&url, tls.as_ref())).await == Ok(true))
+                    });
                 }
                 let mut all = vec![false; urls.len()];
-                while let Some(one) = asking.join_next().await {
-                    if let Ok((i, yes)) = one
-                        && let Some(answer) = all.get_mut(i)
+                while let Some(answer) = requests.join_next().await {
+                    if let Ok((i, is_reachable)) = answer
+                        && let Some(entry) = all.get_mut(i)
                     {
-                        *answer = yes;
+                        *entry = is_reachable;
                     }
                 }
                 all
             })
         });
-        // That nobody could be asked is no sign that nobody is there.
-        urls.iter().cloned().zip(asked.unwrap_or_else(|_| vec![true; urls.len()])).collect()
+        // If nothing can be asked, every etcd counts as running.
+        urls.iter().cloned().zip(reachable.unwrap_or_else(|_| vec![true; urls.len()])).collect()
+    }
+
+    fn cluster_id(&self) -> Result<Option<String>> {
+        let tls = self.tls()?;
+        runtime()?.block_on(async {
+            let (mut client, endpoint) = self.connect_any(&tls).await?;
+            // The id never changes, so a member without a quorum knows it as well.
+            let options = GetOptions::new().with_serializable();
+            let answer = timeout(STATUS_TIMEOUT, client.get(inspect::KUBE_SYSTEM, Some(options)))
+                .await
+                .map_err(|_| self.no_answer(&endpoint))?
+                .map_err(|e| self.explain(&endpoint, &e))?;
+            Ok(answer.kvs().first().and_then(|kv| inspect::uid(kv.value())))
+        })
     }
 
     fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison> {
         let tls = self.tls()?;
         runtime()?.block_on(async {
             let (mut client, endpoint) = self.connect_any(&tls).await?;
-            timeout(COMPARE, self.compare(&mut client, &endpoint, revision, live, sample))
+            timeout(COMPARE_TIMEOUT, self.compare(&mut client, &endpoint, revision, live, sample))
                 .await
-                .map_err(|_| error::silent(&endpoint, &self.unit))?
+                .map_err(|_| self.no_answer(&endpoint))?
         })
     }
 }
@@ -102,40 +116,41 @@ impl EtcdStream {
         sample: &[Sample],
     ) -> Result<Comparison> {
         let count = GetOptions::new().with_all_keys().with_count_only().with_revision(revision);
-        let answer = timeout(AGREE, client.get("", Some(count))).await.map_err(|_| no_quorum(endpoint))?;
+        let answer =
+            timeout(QUORUM_TIMEOUT, client.get("", Some(count))).await.map_err(|_| no_quorum(endpoint))?;
         let count = match self.read(endpoint, revision, answer)? {
             Ok(answer) => u64::try_from(answer.count()).unwrap_or(0),
-            Err(held) => return Ok(held),
+            Err(comparison) => return Ok(comparison),
         };
         if count != live {
             let text = format!("{count} keys exist at revision {revision}, {live} in the snapshot");
             return Ok(Comparison::Differs(text));
         }
         for one in sample {
-            // Of a revision that a quorum has just confirmed, this member alone can tell.
+            // A quorum has just confirmed the revision: this member alone is enough.
             let options = GetOptions::new().with_serializable().with_revision(revision);
-            let answer = timeout(ANSWER, client.get(one.key.as_slice(), Some(options)))
+            let answer = timeout(STATUS_TIMEOUT, client.get(one.key.as_slice(), Some(options)))
                 .await
-                .map_err(|_| error::silent(endpoint, &self.unit))?;
+                .map_err(|_| self.no_answer(endpoint))?;
             let answer = match self.read(endpoint, revision, answer)? {
                 Ok(answer) => answer,
-                Err(held) => return Ok(held),
+                Err(comparison) => return Ok(comparison),
             };
             let what = match answer.kvs().first() {
                 None => "does not exist",
-                Some(kv) if kv.mod_revision() != one.mod_revision => "is of another revision",
+                Some(kv) if kv.mod_revision() != one.mod_revision => "has another revision",
                 Some(kv) if <[u8; 32]>::from(Sha256::digest(kv.value())) != one.value => "has another value",
                 Some(_) => continue,
             };
             return Ok(Comparison::Differs(format!(
-                "a key that the snapshot has since revision {} {what} at revision {revision}",
+                "a key that the snapshot has at revision {} {what} at revision {revision}",
                 one.mod_revision
             )));
         }
         Ok(Comparison::Equal)
     }
 
-    /// The answer to a read at a revision, or what an error says of the revision.
+    /// The answer to a read at a revision, or what an error means for the comparison.
     fn read(
         &self,
         endpoint: &str,
@@ -145,12 +160,12 @@ impl EtcdStream {
         match answer {
             Ok(answer) => Ok(Ok(answer)),
             Err(e) => {
-                let said = describe(&e);
-                if said.contains("has been compacted") {
+                let text = describe(&e);
+                if text.contains("has been compacted") {
                     Ok(Err(Comparison::Compacted))
-                } else if said.contains("is a future revision") {
-                    Ok(Err(Comparison::Differs(format!("it has not come to revision {revision}"))))
-                } else if said.contains("request timed out") || said.contains("no leader") {
+                } else if text.contains("is a future revision") {
+                    Ok(Err(Comparison::Differs(format!("etcd has not reached revision {revision}"))))
+                } else if text.contains("request timed out") || text.contains("no leader") {
                     Err(no_quorum(endpoint))
                 } else {
                     Err(self.explain(endpoint, &e))
@@ -171,14 +186,14 @@ fn member(m: &Member) -> LiveMember {
 }
 
 fn no_quorum(endpoint: &str) -> anyhow::Error {
-    Fault::new(Code::EtcdNoQuorum, format!("etcd at {endpoint} has no quorum to read from"))
-        .hint("Look at its log for members that it cannot reach; then try again.")
+    Fault::new(Code::EtcdNoQuorum, format!("reading from etcd at {endpoint}: it has no quorum"))
+        .hint("Search its log for members that it cannot reach, then try again.")
         .into()
 }
 
-/// Whether etcd, or anything else that speaks, is there. A connection that is taken and dropped is what a forwarder does
-/// that has nobody behind it.
-async fn answers(url: &str, tls: Option<&ClientTlsConfig>) -> bool {
+/// Whether an etcd, or another server, answers at this URL. A connection that is accepted and dropped does not count: a forwarder
+/// without a server behind it does that.
+async fn is_reachable(url: &str, tls: Option<&ClientTlsConfig>) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else { return false };
     if TcpStream::connect((host.trim_matches(['[', ']']), port)).await.is_err() {
@@ -187,12 +202,12 @@ async fn answers(url: &str, tls: Option<&ClientTlsConfig>) -> bool {
     let Some(tls) = tls else { return true };
     match connect(url, tls).await {
         Ok(_) => true,
-        Err(e) => !dropped(&*e),
+        Err(e) => !is_dropped(&*e),
     }
 }
 
-fn dropped(e: &(dyn StdError + 'static)) -> bool {
-    let gone = [
+fn is_dropped(e: &(dyn StdError + 'static)) -> bool {
+    let dropped = [
         ErrorKind::ConnectionRefused,
         ErrorKind::ConnectionReset,
         ErrorKind::ConnectionAborted,
@@ -201,6 +216,7 @@ fn dropped(e: &(dyn StdError + 'static)) -> bool {
         ErrorKind::TimedOut,
     ];
     error::chain(e).any(|e| {
-        e.is::<error::NoAnswer>() || e.downcast_ref::<io::Error>().is_some_and(|e| gone.contains(&e.kind()))
+        e.is::<error::NoAnswer>()
+            || e.downcast_ref::<io::Error>().is_some_and(|e| dropped.contains(&e.kind()))
     })
 }

@@ -1,63 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Deletes: a thousand keys in a request, one by one where a store offers no such thing.
+//! Deletes objects: a thousand keys in a request, or one by one if the store does not support that.
 //!
-//! First the objects, then what belongs to those that are gone: a snapshot that stays keeps its manifest. All of it
-//! stands in one queue, so that a request is full whatever is in it.
+//! The snapshots come first, then what belongs to those that are gone: a snapshot that stays keeps its manifest. All keys
+//! are in one queue, so that each request is full.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Once;
 
-use md5::{Digest as _, Md5};
-use sha2::Sha256;
 use ureq::http::Method;
 
-use super::client::{Payload, S3Client};
+use super::client::S3Client;
+use super::digest::{md5_header, sha256_header};
 use super::error::{S3Error, S3ErrorKind};
-use super::put::{base64, is_unknown};
-use super::response::{header, in_a_document};
-use super::sign::S3Request;
+use super::headers::header;
+use super::request::{Payload, S3Request};
+use super::response::error_from_document;
 use super::xml::escape;
 
-/// The most that a store takes in one request.
-const KEYS: usize = 1000;
-/// So many in a row that fail for a reason that may pass, each tried several times: the store is down.
-const ENOUGH: usize = 3;
+/// Keys that a store accepts in one request.
+const MAX_KEYS: usize = 1000;
+/// Failures in a row, each after several attempts, after which the store counts as down.
+const MAX_CONSECUTIVE_FAILURES: usize = 3;
 
-/// Something to be deleted.
+/// An object that is to be deleted.
 struct PendingDelete {
     key: String,
-    /// Where its name stands, where it is a snapshot and not what belongs to one.
+    /// The index of its result, if it is a snapshot and not what belongs to one.
     snapshot: Option<usize>,
 }
 
-/// Deletes the snapshots of these names, in their order, and then what `companions` names of those that are gone. A
-/// name that is not there counts as deleted.
+/// Deletes the snapshots of these names, in their order, and then the keys of `metadata` for those that are gone. A name
+/// that does not exist counts as deleted.
 pub(super) fn delete(
-    wire: &S3Client,
+    client: &S3Client,
     names: &[String],
-    companions: &dyn Fn(&str) -> Vec<String>,
+    metadata: &dyn Fn(&str) -> Vec<String>,
 ) -> Vec<(String, Result<(), S3Error>)> {
     let mut results: Vec<(String, Result<(), S3Error>)> =
         names.iter().map(|name| (name.clone(), Ok(()))).collect();
     let snapshots = names.iter().enumerate();
-    let mut queue: VecDeque<PendingDelete> =
-        snapshots.map(|(i, name)| PendingDelete { key: wire.bucket.key(name), snapshot: Some(i) }).collect();
-    let mut deed = BulkDelete { wire, bulk: true, down: None };
+    let mut queue: VecDeque<PendingDelete> = snapshots
+        .map(|(i, name)| PendingDelete { key: client.bucket.key(name), snapshot: Some(i) })
+        .collect();
+    let mut bulk = BulkDelete { client, is_supported: true, down: None };
     while !queue.is_empty() {
-        let chunk: Vec<PendingDelete> = queue.drain(..queue.len().min(KEYS)).collect();
+        let chunk: Vec<PendingDelete> = queue.drain(..queue.len().min(MAX_KEYS)).collect();
         let keys: Vec<&str> = chunk.iter().map(|d| d.key.as_str()).collect();
-        let mut failed = deed.delete(&keys);
-        for doomed in &chunk {
-            let trouble = failed.remove(doomed.key.as_str());
-            match (doomed.snapshot.and_then(|i| results.get_mut(i)), trouble) {
-                (Some((_, result)), Some(trouble)) => *result = Err(trouble),
+        let mut failed = bulk.delete(&keys);
+        for deleted in &chunk {
+            let error = failed.remove(deleted.key.as_str());
+            match (deleted.snapshot.and_then(|i| results.get_mut(i)), error) {
+                (Some((_, result)), Some(error)) => *result = Err(error),
                 (Some((name, _)), None) => {
-                    let beside = companions(name).into_iter();
-                    queue.extend(beside.map(|key| PendingDelete { key, snapshot: None }));
+                    let keys = metadata(name).into_iter();
+                    queue.extend(keys.map(|key| PendingDelete { key, snapshot: None }));
                 }
-                (None, Some(trouble)) => log::warn!(
-                    "deleting '{}' from the bucket: {trouble}; its snapshot is gone, a later prune removes it",
-                    doomed.key.escape_debug()
+                (None, Some(error)) => log::warn!(
+                    "deleting '{}' from the bucket: {error}; its snapshot is deleted, and a later prune deletes it",
+                    deleted.key.escape_debug()
                 ),
                 (None, None) => {}
             }
@@ -66,147 +66,155 @@ pub(super) fn delete(
     results
 }
 
-/// Deletes these keys, and gives back how many are gone.
-pub(super) fn delete_keys(wire: &S3Client, keys: &[String]) -> Result<usize, S3Error> {
-    let mut deed = BulkDelete { wire, bulk: true, down: None };
+/// Deletes these keys, and returns how many do not exist any more.
+pub(super) fn delete_keys(client: &S3Client, keys: &[String]) -> Result<usize, S3Error> {
+    let mut bulk = BulkDelete { client, is_supported: true, down: None };
     let mut gone = 0;
-    for chunk in keys.chunks(KEYS) {
+    for chunk in keys.chunks(MAX_KEYS) {
         let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
-        let failed = deed.delete(&chunk);
-        if let Some((_, trouble)) = failed.into_iter().next() {
-            return Err(trouble);
+        let failed = bulk.delete(&chunk);
+        if let Some((_, error)) = failed.into_iter().next() {
+            return Err(error);
         }
         gone += chunk.len();
     }
     Ok(gone)
 }
 
-/// What was found out about a store while deleting.
+/// What a store turned out to support while deleting.
 struct BulkDelete<'a> {
-    wire: &'a S3Client,
-    /// Whether it may know requests of many keys.
-    bulk: bool,
-    /// Why nothing more is asked of it.
+    client: &'a S3Client,
+    /// Whether it may support requests with many keys.
+    is_supported: bool,
+    /// Why no more requests are made.
     down: Option<S3Error>,
 }
 
-/// By key: what could not be deleted.
+/// By key: the errors.
 type Failed<'a> = HashMap<&'a str, S3Error>;
 
 impl BulkDelete<'_> {
-    /// Deletes these, a thousand at most.
+    /// Deletes these keys, a thousand at most.
     fn delete<'k>(&mut self, keys: &[&'k str]) -> Failed<'k> {
         let mut failed = HashMap::new();
-        // XML has no way to say control characters.
+        // XML cannot express control characters.
         let (odd, plain): (Vec<&str>, Vec<&str>) = keys.iter().partition(|k| k.chars().any(char::is_control));
-        let again = match self.together(&plain, &mut failed) {
-            Ok(again) => again,
-            Err(t) => {
-                // Refused as a whole, so the next thousand would be too.
-                failed.extend(plain.iter().map(|k| (*k, t.clone())));
-                self.down = Some(t);
+        let left = match self.delete_batch(&plain, &mut failed) {
+            Ok(left) => left,
+            Err(e) => {
+                // The request was refused as a whole, so the next one would be refused, too.
+                failed.extend(plain.iter().map(|k| (*k, e.clone())));
+                self.down = Some(e);
                 Vec::new()
             }
         };
-        self.one_by_one(&again, &mut failed);
-        self.one_by_one(&odd, &mut failed);
+        self.delete_single(&left, &mut failed);
+        self.delete_single(&odd, &mut failed);
         failed
     }
 
-    /// In one request. Gives back what has to be asked for singly.
-    fn together<'k>(&mut self, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, S3Error> {
-        if !self.bulk || self.down.is_some() || keys.len() < 2 {
+    /// Deletes in one request. Returns the keys that need requests of their own.
+    fn delete_batch<'k>(
+        &mut self,
+        keys: &[&'k str],
+        failed: &mut Failed<'k>,
+    ) -> Result<Vec<&'k str>, S3Error> {
+        if !self.is_supported || self.down.is_some() || keys.len() < 2 {
             return Ok(keys.to_vec());
         }
-        match request(self.wire, keys, failed) {
-            Err(t) if is_unknown(&t) || is_elsewhere(&t) => {
-                log::debug!("{t}; deleting one by one");
-                self.bulk = false;
+        match request(self.client, keys, failed) {
+            Err(e) if e.is_unsupported() || is_wrong_endpoint(&e) => {
+                log::debug!("{e}; deleting one by one");
+                self.is_supported = false;
                 Ok(keys.to_vec())
             }
             done => done,
         }
     }
 
-    fn one_by_one<'k>(&mut self, keys: &[&'k str], failed: &mut Failed<'k>) {
-        let mut in_a_row = 0;
+    fn delete_single<'k>(&mut self, keys: &[&'k str], failed: &mut Failed<'k>) {
+        let mut failures = 0;
         for key in keys {
-            if let Some(t) = &self.down {
-                failed.insert(key, t.clone());
+            if let Some(e) = &self.down {
+                failed.insert(key, e.clone());
                 continue;
             }
-            match self.wire.ask(&S3Request::new(Method::DELETE, *key), Payload::None) {
-                Ok(answer) => {
-                    if header(&answer.headers, "x-amz-delete-marker") == "true" {
-                        say_that_versions_stay();
+            match self.client.send(&S3Request::new(Method::DELETE, *key), Payload::None) {
+                Ok(response) => {
+                    if header(&response.headers, "x-amz-delete-marker") == "true" {
+                        warn_versioned();
                     }
-                    in_a_row = 0;
+                    failures = 0;
                 }
-                Err(t) if t.class == S3ErrorKind::Missing => in_a_row = 0,
-                Err(t) => {
-                    in_a_row = if t.is_retryable() { in_a_row + 1 } else { 0 };
-                    if in_a_row >= ENOUGH {
-                        self.down = Some(t.clone());
+                Err(e) if e.kind == S3ErrorKind::Missing => failures = 0,
+                Err(e) => {
+                    failures = if e.is_retryable() { failures + 1 } else { 0 };
+                    if failures >= MAX_CONSECUTIVE_FAILURES {
+                        self.down = Some(e.clone());
                     }
-                    failed.insert(key, t);
+                    failed.insert(key, e);
                 }
             }
         }
     }
 }
 
-/// Asks for all of these at once. Gives back those of which the store says that they may be asked for again.
-fn request<'k>(wire: &S3Client, keys: &[&'k str], failed: &mut Failed<'k>) -> Result<Vec<&'k str>, S3Error> {
+/// Deletes these keys in one request. Returns those that the store could not delete now.
+fn request<'k>(
+    client: &S3Client,
+    keys: &[&'k str],
+    failed: &mut Failed<'k>,
+) -> Result<Vec<&'k str>, S3Error> {
     let mut body = String::from("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for key in keys {
         body.push_str(&format!("<Object><Key>{}</Key></Object>", escape(key)));
     }
     body.push_str("</Delete>");
-    let ask = S3Request::new(Method::POST, "")
+    let request = S3Request::new(Method::POST, "")
         .query("delete", "")
         .header("content-type", "application/xml")
-        .header("content-md5", base64(&Md5::digest(&body)))
-        .header("x-amz-checksum-sha256", base64(&Sha256::digest(&body)));
-    let (_, answer) = wire.document(&ask, Payload::Bytes(body.as_bytes()))?;
+        .header("content-md5", md5_header(body.as_bytes()))
+        .header("x-amz-checksum-sha256", sha256_header(body.as_bytes()));
+    let (_, answer) = client.document(&request, Payload::Bytes(body.as_bytes()))?;
     if answer.name != "DeleteResult" && answer.name != "DeleteObjectsResult" {
-        return Err(wire.lacks("the result of a deletion"));
+        return Err(client.missing_field("the result of a deletion"));
     }
     if answer.all("Deleted").any(|d| d.text("DeleteMarker") == "true") {
-        say_that_versions_stay();
+        warn_versioned();
     }
-    let asked: BTreeSet<&str> = keys.iter().copied().collect();
-    let mut again = Vec::new();
+    let requested: BTreeSet<&str> = keys.iter().copied().collect();
+    let mut left = Vec::new();
     for error in answer.all("Error") {
-        let Some(key) = error.child("Key").and_then(|k| asked.get(k.text.as_str())).copied() else {
-            return Err(S3Error::of(
-                S3ErrorKind::Nonsense,
-                "the store speaks of an object that nobody asked it to delete",
+        let Some(key) = error.child("Key").and_then(|k| requested.get(k.text.as_str())).copied() else {
+            return Err(S3Error::new(
+                S3ErrorKind::Invalid,
+                "the store reports an error for a key that was not in the request",
             ));
         };
-        let trouble = in_a_document(error);
-        match trouble.class {
+        let error = error_from_document(error);
+        match error.kind {
             S3ErrorKind::Missing => {}
-            _ if trouble.is_retryable() => again.push(key),
-            _ => drop(failed.insert(key, trouble)),
+            _ if error.is_retryable() => left.push(key),
+            _ => drop(failed.insert(key, error)),
         }
     }
-    Ok(again)
+    Ok(left)
 }
 
-/// How stores without this request answer it, beside those that say so: they see a request of another kind, or fail.
-fn is_elsewhere(trouble: &S3Error) -> bool {
+/// Whether a store without this request answers like this: it takes the request for another one, or fails.
+fn is_wrong_endpoint(error: &S3Error) -> bool {
     matches!(
-        trouble.class,
-        S3ErrorKind::Failed | S3ErrorKind::NoBucket | S3ErrorKind::Nonsense | S3ErrorKind::Server
+        error.kind,
+        S3ErrorKind::Failed | S3ErrorKind::NoBucket | S3ErrorKind::Invalid | S3ErrorKind::Server
     )
 }
 
-/// Once in a run: whoever deletes for the room it takes should know.
-fn say_that_versions_stay() {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
+/// Logs once in a run that a deletion frees no space.
+fn warn_versioned() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
         log::info!(
-            "the bucket keeps versions: what is deleted is no longer listed, but stays there as an old version until a lifecycle rule of the bucket removes it"
+            "the bucket keeps versions: a deleted object is not listed any more, but it stays as an old version until a lifecycle rule of the bucket deletes it"
         );
     });
 }

@@ -1,102 +1,131 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What can go wrong with a bucket, in words: one sentence, one exit code, one hint for each.
+//! What can go wrong with a bucket: one kind, one code, one hint for each. A new way to fail is a row of the table.
 //!
-//! What a server says is quoted, short and escaped, never passed on raw. A new way to fail is a row of [`Class`].
+//! The text of a server is quoted, short and escaped. It is never passed on as it is.
 
 use crate::error::{Code, Fault};
 
-/// What kind of trouble it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum S3ErrorKind {
-    /// The name of the endpoint or the proxy means nothing.
-    Name,
-    /// Nobody answers there, or a proxy refuses.
-    Connect,
-    /// The certificate is not believed.
-    Certificate,
-    /// The certificate is another host's.
-    OtherName,
-    /// The certificate does not hold today.
-    Expired,
-    /// What answers does not speak TLS, or speaks it where it should not.
-    Scheme,
-    /// The secret key is wrong.
-    Signature,
-    /// The access key or the token is not known.
-    Key,
-    /// Our clock or the store's is wrong.
-    Skew,
-    /// The keys are good, but may not do this.
-    Denied,
-    /// It may not be deleted or changed by anybody before its time.
-    Locked,
-    /// It must be brought back from an archive first.
-    Archived,
-    /// No such bucket.
-    NoBucket,
-    /// No such object, or no such upload.
-    Missing,
-    /// The bucket is in another region.
-    Region,
-    /// It is somewhere else.
-    Redirect,
-    /// The store wants us to come later.
-    Throttled,
-    /// Nothing moved for too long.
-    Stalled,
-    /// The connection broke.
-    Broken,
-    /// The store failed.
-    Server,
-    /// The store, or our share of it, is full.
-    Full,
-    /// There is such an object already.
-    Exists,
-    /// The store cannot do this.
-    Unsupported,
-    /// The bytes that arrived are not those that were sent.
-    Digest,
-    /// An answer that makes no sense, or a listing that lies.
-    Nonsense,
-    /// Our own settings cannot be used.
-    Config,
-    /// Anything else.
-    Failed,
+macro_rules! kinds {
+    ($($name:ident $code:ident $hint:literal $doc:literal)*) => {
+        /// The kind of an error.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum S3ErrorKind { $(#[doc = $doc] $name),* }
+
+        impl S3ErrorKind {
+            /// The code of the error, and what to do. The hint is empty if there is nothing to advise.
+            pub(super) fn code_and_hint(self) -> (Code, &'static str) {
+                match self { $(S3ErrorKind::$name => (Code::$code, $hint)),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    NameUnresolved S3NameUnresolved "Check --s3-endpoint and the name resolution of this machine; if the bucket is part of the host name, try '--s3-bucket-lookup-type path'."
+        "The host name of the endpoint or of the proxy cannot be resolved."
+    Unreachable S3Unreachable "Check --s3-endpoint, --s3-proxy and the firewall; use '--s3-proxy none' to connect without a proxy."
+        "No process answers there, or a proxy refuses."
+    Untrusted S3CertificateUntrusted "Name the authority that signed the certificate with --s3-endpoint-ca."
+        "The certificate is not trusted."
+    OtherHost S3CertificateName "Use the host name of the certificate in --s3-endpoint; if the bucket is part of the host name, try '--s3-bucket-lookup-type path'."
+        "The certificate is of another host."
+    Expired S3CertificateExpired "Check the clock of this machine with 'timedatectl status'; if it is right, the store needs a new certificate."
+        "The certificate is not valid now."
+    Scheme S3Scheme "Use --s3-insecure for plain HTTP and leave it out for HTTPS; check the port in --s3-endpoint."
+        "The server does not speak TLS, or speaks it although plain HTTP is configured."
+    SecretKeyWrong S3SecretKeyWrong "Check AWS_SECRET_ACCESS_KEY, or the origin of the secret key with --show-config: it does not belong to the access key."
+        "The secret key is wrong."
+    AccessKeyUnknown S3AccessKeyUnknown "Check the access key and, for temporary keys, the session token; --show-config shows where they come from."
+        "The access key or the token is not known."
+    ClockSkew S3ClockSkew "Set the clock of this machine; see 'timedatectl status'."
+        "The clock of this machine or of the store is wrong."
+    Denied S3AccessDenied "Allow it in the policy of the bucket: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects."
+        "The keys are valid, but must not do this."
+    Locked S3ObjectLocked "Delete it after its retention has ended, or let a lifecycle rule of the bucket do that: Object Lock protects it."
+        "Object Lock protects the object."
+    Archived S3ObjectArchived "Restore the object with the tools of the store (RestoreObject), then try again."
+        "The object must be restored from an archive first."
+    NoBucket S3BucketNotFound "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type."
+        "The bucket does not exist."
+    Missing S3ObjectNotFound "Run 'k3s-snapshot list --s3' to see what exists."
+        "The object, or the upload, does not exist."
+    WrongRegion S3WrongRegion "Set the region of the bucket with --s3-region."
+        "The bucket is in another region."
+    Redirect S3Redirected "Set the right address with --s3-endpoint, or try the other --s3-bucket-lookup-type: redirects are not followed."
+        "The store is at another address."
+    Throttled S3Throttled "Try again later: the store limits the rate of requests."
+        "The store limits the rate of requests."
+    Timeout S3Timeout "Try again, or raise --s3-timeout: it is the time in which nothing moves."
+        "Nothing moved for too long."
+    Broken S3ConnectionBroken "Try again; if the error stays, ask the operator of the store."
+        "The connection broke."
+    Server S3ServerError "Try again; if the error stays, ask the operator of the store."
+        "The store failed."
+    Full S3QuotaExceeded "Delete what is not needed in the bucket, or ask for a larger quota."
+        "The store or the quota is full."
+    TooLarge S3BodyTooLarge "Raise the limit of the proxy in front of the store (client_max_body_size of nginx, proxy-body-size of its ingress), or set a smaller --s3-part-size."
+        "The store, or a proxy in front of it, takes no request of this size."
+    Exists S3ObjectExists "Use another name: nothing in a bucket is overwritten."
+        "There is an object of this name."
+    Unsupported S3Unsupported "Run 'k3s-snapshot check-s3' to see what the store supports."
+        "The store cannot do this."
+    Digest S3DigestMismatch "Look for a device between this machine and the store that changes bytes."
+        "The bytes that arrived are not those that were sent."
+    Invalid S3InvalidResponse "Check --s3-endpoint: is this an S3 endpoint?"
+        "The response is not one of an S3 store, or a listing contradicts itself."
+    TooManyObjects S3TooManyObjects "Use a prefix of its own for the snapshots with --s3-folder."
+        "The prefix has more objects than this tool lists."
+    Config S3InvalidConfig "Check the S3 options with --show-config."
+        "The settings cannot be used."
+    KeyExposed S3InvalidConfig "Use HTTPS with a certificate that is verified (--s3-endpoint-ca), or leave out --s3-customer-key-file."
+        "The customer key would be readable on its way."
+    SourceUnreadable Io "Check the disk of the snapshot directory; see 'dmesg'."
+        "The snapshot that is to be uploaded cannot be read."
+    SourceCorrupt SnapshotCorrupt "Run 'k3s-snapshot verify' on it and save a new snapshot: the file is not the one that was verified."
+        "The snapshot that is to be uploaded is not the one that was verified."
+    Failed S3Error ""
+        "Any other error."
 }
 
 /// A request that failed.
 #[derive(Debug, Clone)]
 pub(super) struct S3Error {
-    pub(super) class: S3ErrorKind,
+    pub(super) kind: S3ErrorKind,
     /// Lower case, no full stop.
     pub(super) message: String,
-    /// The store's word for it, where it answered.
+    /// The error code of the store, if it answered with one.
     pub(super) code: String,
-    /// How long the store wants to be left alone, in seconds.
-    pub(super) after: Option<u64>,
+    /// Seconds that the store asks to wait.
+    pub(super) retry_after: Option<u64>,
 }
 
 impl S3Error {
-    pub(super) fn of(class: S3ErrorKind, message: impl Into<String>) -> S3Error {
-        S3Error { class, message: message.into(), code: String::new(), after: None }
+    pub(super) fn new(kind: S3ErrorKind, message: impl Into<String>) -> S3Error {
+        S3Error { kind, message: message.into(), code: String::new(), retry_after: None }
     }
 
-    /// Whether the same request may succeed when it is made again.
+    /// Whether the same request may succeed later.
     pub(super) fn is_retryable(&self) -> bool {
-        use S3ErrorKind::{Broken, Connect, Digest, Name, Server, Stalled, Throttled};
-        matches!(self.class, Broken | Connect | Digest | Name | Server | Stalled | Throttled)
+        use S3ErrorKind::{Broken, Digest, NameUnresolved, Server, Throttled, Timeout, Unreachable};
+        matches!(self.kind, Broken | Unreachable | Digest | NameUnresolved | Server | Timeout | Throttled)
     }
 
-    /// As a fault: `doing` is what was tried, a gerund phrase with the bucket or object in it.
-    pub(super) fn fault(self, doing: &str) -> Fault {
-        let (code, hint) = self.class.code_and_hint();
-        let fault = Fault::new(code, format!("{doing}: {}", self.message));
+    /// Whether the store says that it does not know a header or a request. Each store has its own code for that.
+    pub(super) fn is_unsupported(&self) -> bool {
+        self.kind == S3ErrorKind::Unsupported
+            || matches!(self.code.as_str(), "InvalidArgument" | "InvalidRequest" | "NotImplemented")
+    }
+
+    /// The error as a fault. `operation` is a gerund phrase with the bucket or object in it.
+    pub(super) fn fault(self, operation: &str) -> Fault {
+        let (code, hint) = self.kind.code_and_hint();
+        let fault = Fault::new(code, format!("{operation}: {}", self.message));
         if hint.is_empty() { fault } else { fault.hint(hint) }
     }
 
     /// The same as an error.
-    pub(super) fn error(self, doing: &str) -> anyhow::Error {
-        self.fault(doing).into()
+    pub(super) fn error(self, operation: &str) -> anyhow::Error {
+        self.fault(operation).into()
     }
 }
 
@@ -109,94 +138,10 @@ impl std::fmt::Display for S3Error {
 impl std::error::Error for S3Error {}
 
 impl S3ErrorKind {
-    /// The exit code, and what to do.
-    pub(super) fn code_and_hint(self) -> (Code, &'static str) {
-        match self {
-            S3ErrorKind::Name => (
-                Code::S3NameUnresolved,
-                "Check --s3-endpoint and this machine's name resolution; with the bucket in the host name, try --s3-bucket-lookup-type path.",
-            ),
-            S3ErrorKind::Connect => (
-                Code::S3Unreachable,
-                "Check --s3-endpoint, --s3-proxy and the firewall; 's3-proxy: none' goes straight.",
-            ),
-            S3ErrorKind::Certificate => {
-                (Code::S3CertificateUntrusted, "Name the authority that signed it with --s3-endpoint-ca.")
-            }
-            S3ErrorKind::OtherName => (
-                Code::S3CertificateName,
-                "Name the store with --s3-endpoint as the certificate does; with the bucket in the host name, try --s3-bucket-lookup-type path.",
-            ),
-            S3ErrorKind::Expired => (
-                Code::S3CertificateExpired,
-                "Check this machine's clock with 'timedatectl status'; else the store needs a new certificate.",
-            ),
-            S3ErrorKind::Scheme => (
-                Code::S3Scheme,
-                "For plain HTTP say --s3-insecure, for HTTPS leave it out; check the port in --s3-endpoint.",
-            ),
-            S3ErrorKind::Signature => (
-                Code::S3SecretKeyWrong,
-                "The secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY, or where --explain says it comes from.",
-            ),
-            S3ErrorKind::Key => (
-                Code::S3AccessKeyUnknown,
-                "Check the access key and, with temporary keys, the session token; --explain says where they come from.",
-            ),
-            S3ErrorKind::Skew => (Code::S3ClockSkew, "Set this machine's clock; see 'timedatectl status'."),
-            S3ErrorKind::Denied => (
-                Code::S3AccessDenied,
-                "Allow it in the bucket's policy: s3:ListBucket on the bucket; s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects.",
-            ),
-            S3ErrorKind::Locked => (
-                Code::S3ObjectLocked,
-                "Object Lock keeps it until its retention ends; delete it then, or let a lifecycle rule of the bucket do it.",
-            ),
-            S3ErrorKind::Archived => (
-                Code::S3ObjectArchived,
-                "Bring it back with the store's own tools (RestoreObject), then try again.",
-            ),
-            S3ErrorKind::NoBucket => (
-                Code::S3BucketNotFound,
-                "Create it, or check --s3-bucket, --s3-endpoint and --s3-bucket-lookup-type.",
-            ),
-            S3ErrorKind::Missing => (Code::S3ObjectNotFound, "k3s-snapshot-list --s3 shows what is there."),
-            S3ErrorKind::Region => (Code::S3WrongRegion, "Name its region with --s3-region."),
-            S3ErrorKind::Redirect => (
-                Code::S3Redirected,
-                "Redirects are not followed: name the right address with --s3-endpoint, or the other --s3-bucket-lookup-type.",
-            ),
-            S3ErrorKind::Throttled => (Code::S3Throttled, "The store asks to come later."),
-            S3ErrorKind::Stalled => (
-                Code::S3Timeout,
-                "Try again, or raise --s3-timeout: it counts the time in which nothing moves.",
-            ),
-            S3ErrorKind::Broken => {
-                (Code::S3ConnectionBroken, "Try again; if it stays, ask whoever runs the store.")
-            }
-            S3ErrorKind::Server => {
-                (Code::S3ServerError, "Try again; if it stays, ask whoever runs the store.")
-            }
-            S3ErrorKind::Full => {
-                (Code::S3QuotaExceeded, "Delete what is not needed in the bucket, or ask for a larger quota.")
-            }
-            S3ErrorKind::Exists => (Code::S3ObjectExists, "Nothing in a bucket is overwritten."),
-            S3ErrorKind::Unsupported => (Code::S3Unsupported, ""),
-            S3ErrorKind::Digest => {
-                (Code::S3DigestMismatch, "Something between here and the store changes bytes.")
-            }
-            S3ErrorKind::Nonsense => {
-                (Code::S3InvalidResponse, "Is this an S3 endpoint? Check --s3-endpoint.")
-            }
-            S3ErrorKind::Config => (Code::S3InvalidConfig, ""),
-            S3ErrorKind::Failed => (Code::S3Error, ""),
-        }
-    }
-
-    /// By the store's word for it.
+    /// The kind of an error code of a store. `None` if the code is not known.
     pub(super) fn from_code(code: &str) -> Option<S3ErrorKind> {
         Some(match code {
-            "SignatureDoesNotMatch" => S3ErrorKind::Signature,
+            "SignatureDoesNotMatch" => S3ErrorKind::SecretKeyWrong,
             "InvalidAccessKeyId"
             | "InvalidToken"
             | "ExpiredToken"
@@ -206,8 +151,8 @@ impl S3ErrorKind {
             | "InvalidSecurity"
             | "Unauthorized"
             | "NotAuthorized"
-            | "UnrecognizedClientException" => S3ErrorKind::Key,
-            "RequestTimeTooSkewed" | "RequestExpired" => S3ErrorKind::Skew,
+            | "UnrecognizedClientException" => S3ErrorKind::AccessKeyUnknown,
+            "RequestTimeTooSkewed" | "RequestExpired" => S3ErrorKind::ClockSkew,
             "AccessDenied"
             | "AllAccessDisabled"
             | "AccountProblem"
@@ -220,7 +165,9 @@ impl S3ErrorKind {
             "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" => S3ErrorKind::Missing,
             "AuthorizationHeaderMalformed"
             | "AuthorizationQueryParametersError"
-            | "IllegalLocationConstraintException" => S3ErrorKind::Region,
+            | "IllegalLocationConstraintException"
+            | "InvalidRegionName"
+            | "InvalidRegion" => S3ErrorKind::WrongRegion,
             "PermanentRedirect" | "TemporaryRedirect" | "Redirect" | "SecondLevelDomainForbidden" => {
                 S3ErrorKind::Redirect
             }
@@ -229,6 +176,7 @@ impl S3ErrorKind {
             | "XMinioStorageFull"
             | "XMinioAdminBucketQuotaExceeded"
             | "StorageFull" => S3ErrorKind::Full,
+            "EntityTooLarge" | "MaxMessageLengthExceeded" => S3ErrorKind::TooLarge,
             "SlowDown"
             | "TooManyRequests"
             | "RequestLimitExceeded"
@@ -237,7 +185,7 @@ impl S3ErrorKind {
             | "BandwidthLimitExceeded"
             | "ServiceUnavailable"
             | "Busy" => S3ErrorKind::Throttled,
-            "RequestTimeout" => S3ErrorKind::Stalled,
+            "RequestTimeout" => S3ErrorKind::Timeout,
             "InternalError" | "OperationAborted" | "ConditionalRequestConflict" => S3ErrorKind::Server,
             "PreconditionFailed" => S3ErrorKind::Exists,
             "NotImplemented" | "MethodNotAllowed" => S3ErrorKind::Unsupported,
@@ -250,17 +198,18 @@ impl S3ErrorKind {
         })
     }
 
-    /// By the status alone, where the store gave no word that is known.
-    pub(super) fn of_status(status: u16) -> S3ErrorKind {
+    /// The kind of an HTTP status, if the store sent no code that is known.
+    pub(super) fn from_status(status: u16) -> S3ErrorKind {
         match status {
             300..=399 => S3ErrorKind::Redirect,
-            401 => S3ErrorKind::Key,
+            401 => S3ErrorKind::AccessKeyUnknown,
             403 => S3ErrorKind::Denied,
             404 => S3ErrorKind::Missing,
             405 | 501 => S3ErrorKind::Unsupported,
-            408 => S3ErrorKind::Stalled,
+            408 => S3ErrorKind::Timeout,
             409 | 500 | 502 | 504 => S3ErrorKind::Server,
             412 => S3ErrorKind::Exists,
+            413 => S3ErrorKind::TooLarge,
             429 | 503 => S3ErrorKind::Throttled,
             507 => S3ErrorKind::Full,
             505..=599 => S3ErrorKind::Server,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An object read by position. Reads that follow one another share a request; one that breaks goes on where it broke.
+//! An object that is read by position. Consecutive reads share a request; a request that breaks is continued where it
+//! broke.
 //!
-//! The entity tag goes with each request, so an object that changes meanwhile is an error, never a mixture.
+//! The entity tag goes with each request. So an object that changes in the meantime is an error, never a mixture.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ureq::BodyReader;
 use ureq::http::{HeaderMap, Method};
 
-use super::client::{Payload, S3Client, etag};
+use super::client::S3Client;
 use super::error::{S3Error, S3ErrorKind};
-use super::put::{NODE, SHA256, customer_key, noted};
-use super::response::header;
-use super::sign::S3Request;
+use super::headers::{
+    CLUSTER_ID, NODE_NAME, SHA256_METADATA, customer_key, date, etag, header, metadata_header,
+};
+use super::request::{Payload, S3Request};
 use crate::io::ReadAt;
 use crate::model::s3_config::S3Config;
 use crate::model::snapshot::FileId;
@@ -21,103 +23,119 @@ use crate::model::snapshot::FileId;
 /// What a store says of an object.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
+    /// Bytes.
     pub(super) size: u64,
     pub(super) etag: String,
     /// Seconds since the epoch.
     pub(super) modified: u64,
-    /// The SHA-256 it keeps, base64, with the number of parts behind a dash where it was sent in parts.
+    /// The SHA-256 that the store keeps: base64, followed by `-<parts>` if the object was sent in parts.
     pub(super) checksum: String,
-    /// The SHA-256 that whoever sent it wrote beside it, in hex.
-    pub(super) claimed: String,
-    /// The node that whoever sent it wrote beside it.
+    /// The SHA-256 in the metadata, in hexadecimal digits: what the writer claims.
+    pub(super) claimed_sha256: String,
+    /// The node in the metadata.
     pub(super) node: String,
+    /// The cluster id in the metadata.
+    pub(super) cluster_id: String,
 }
 
 impl Head {
-    /// What the answer to an upload says of the object, whose size it does not tell.
-    pub(super) fn told(size: u64, etag: String, checksum: String, headers: &HeaderMap) -> Head {
+    /// What the response to an upload says of the object. It does not tell the size.
+    pub(super) fn from_upload(size: u64, etag: String, checksum: String, headers: &HeaderMap) -> Head {
         Head {
             size,
             etag,
             modified: date(headers, "date"),
             checksum,
-            claimed: String::new(),
+            claimed_sha256: String::new(),
             node: String::new(),
+            cluster_id: String::new(),
         }
+    }
+
+    fn from_headers(headers: &HeaderMap, bucket: &S3Config) -> Option<Head> {
+        let text = |name: &str| header(headers, name).to_owned();
+        Some(Head {
+            size: header(headers, "content-length").parse().ok()?,
+            etag: etag(headers),
+            modified: date(headers, "last-modified"),
+            checksum: text("x-amz-checksum-sha256"),
+            claimed_sha256: text(SHA256_METADATA),
+            node: text(&metadata_header(bucket, NODE_NAME)),
+            cluster_id: text(&metadata_header(bucket, CLUSTER_ID)),
+        })
     }
 }
 
-/// Seconds since the epoch; 0 where there is no such date.
-fn date(headers: &HeaderMap, name: &str) -> u64 {
-    let date = jiff::fmt::rfc2822::parse(header(headers, name)).ok();
-    date.and_then(|t| u64::try_from(t.timestamp().as_second()).ok()).unwrap_or(0)
-}
-
-/// Asks what a store knows of a key.
-pub(super) fn head(wire: &S3Client, key: &str) -> Result<Head, S3Error> {
-    match head_or_none(wire, key)? {
+/// Asks the store about an object. An error if it does not exist.
+pub(super) fn head(client: &S3Client, key: &str) -> Result<Head, S3Error> {
+    match head_or_none(client, key)? {
         Some(head) => Ok(head),
-        None => Err(in_words(wire, key, S3Error::of(S3ErrorKind::Missing, "there is no such object"))),
+        None => {
+            let missing = S3Error::new(S3ErrorKind::Missing, "the object does not exist");
+            Err(with_error_body(client, key, missing))
+        }
     }
 }
 
-/// The same where it may well not be there.
-pub(super) fn head_or_none(wire: &S3Client, key: &str) -> Result<Option<Head>, S3Error> {
-    let bare = customer_key(S3Request::new(Method::HEAD, key), &wire.bucket);
-    let asked = wire.ask(&bare.clone().header("x-amz-checksum-mode", "ENABLED"), Payload::None);
-    let answer = match asked {
-        // A store that does not know the question about checksums, or keys that may not ask it.
-        Err(t)
-            if t.code.is_empty()
-                && matches!(
-                    t.class,
-                    S3ErrorKind::Failed | S3ErrorKind::Unsupported | S3ErrorKind::Denied
-                ) =>
+/// Asks the store about an object that may not exist.
+pub(super) fn head_or_none(client: &S3Client, key: &str) -> Result<Option<Head>, S3Error> {
+    let bare = customer_key(S3Request::new(Method::HEAD, key), &client.bucket);
+    let response = client.send(&bare.clone().header("x-amz-checksum-mode", "ENABLED"), Payload::None);
+    let response = match response {
+        // A store that does not know the question for checksums, or keys that may not ask it.
+        Err(e)
+            if e.code.is_empty()
+                && matches!(e.kind, S3ErrorKind::Failed | S3ErrorKind::Unsupported | S3ErrorKind::Denied) =>
         {
-            wire.ask(&bare, Payload::None)
+            client.send(&bare, Payload::None)
         }
-        answer => answer,
+        response => response,
     };
-    match answer {
-        Ok(answer) => {
-            read_head(&answer.headers, &wire.bucket).map(Some).ok_or_else(|| wire.lacks("the object's size"))
+    match response {
+        Ok(response) => {
+            ensure_object(client, &response.headers)?;
+            let head = Head::from_headers(&response.headers, &client.bucket);
+            head.map(Some).ok_or_else(|| client.missing_field("the size of the object"))
         }
-        Err(t) if t.class == S3ErrorKind::Missing => Ok(None),
-        Err(t) => Err(in_words(wire, key, t)),
+        Err(e) if e.kind == S3ErrorKind::Missing => Ok(None),
+        Err(e) => Err(with_error_body(client, key, e)),
     }
 }
 
-/// A refused HEAD has no body and so no reason; a GET of the same has one.
-fn in_words(wire: &S3Client, key: &str, bare: S3Error) -> S3Error {
-    if !bare.code.is_empty()
-        || !matches!(bare.class, S3ErrorKind::Missing | S3ErrorKind::Denied | S3ErrorKind::Failed)
+/// Checks that a response describes an object. A web server also answers HEAD with status 200.
+fn ensure_object(client: &S3Client, headers: &HeaderMap) -> Result<(), S3Error> {
+    if etag(headers).is_empty() && header(headers, "last-modified").is_empty() {
+        return Err(client.missing_field("an entity tag and a date"));
+    }
+    let is_page = header(headers, "content-type").starts_with("text/html");
+    let is_s3 = headers.keys().any(|name| name.as_str().starts_with("x-amz-"));
+    if is_page && !is_s3 {
+        let message = format!("'{}' answers with a web page", client.peer.host);
+        return Err(S3Error::new(S3ErrorKind::Invalid, message));
+    }
+    Ok(())
+}
+
+/// A refused HEAD has no body and so no reason. A GET of the same object has one.
+fn with_error_body(client: &S3Client, key: &str, error: S3Error) -> S3Error {
+    if !error.code.is_empty()
+        || !matches!(error.kind, S3ErrorKind::Missing | S3ErrorKind::Denied | S3ErrorKind::Failed)
     {
-        return bare;
+        return error;
     }
-    let ask = customer_key(S3Request::new(Method::GET, key), &wire.bucket).header("range", "bytes=0-0");
-    match wire.one_try(&ask, Payload::None) {
-        Err(t)
-            if !t.code.is_empty()
-                && (t.class != S3ErrorKind::Missing || bare.class == S3ErrorKind::Missing) =>
+    let request = customer_key(S3Request::new(Method::GET, key), &client.bucket).header("range", "bytes=0-0");
+    match client.send_once(&request, Payload::None) {
+        Err(e)
+            if !e.code.is_empty()
+                && (e.kind != S3ErrorKind::Missing || error.kind == S3ErrorKind::Missing) =>
         {
-            t
+            e
         }
-        _ => bare,
+        _ => error,
     }
 }
 
-fn read_head(headers: &HeaderMap, bucket: &S3Config) -> Option<Head> {
-    Some(Head {
-        size: header(headers, "content-length").parse().ok()?,
-        etag: etag(headers),
-        modified: date(headers, "last-modified"),
-        checksum: header(headers, "x-amz-checksum-sha256").to_owned(),
-        claimed: header(headers, SHA256).to_owned(),
-        node: header(headers, &noted(bucket, NODE)).to_owned(),
-    })
-}
-
-/// An object's identity in the terms of a file's: another content has another tag, and so another number.
+/// The identity of an object, in the terms of a file: other content has another tag, and so another number.
 pub(super) fn id_of(size: u64, modified: u64, etag: &str) -> FileId {
     use sha2::{Digest, Sha256};
     let hash: [u8; 32] = Sha256::digest(etag.as_bytes()).into();
@@ -126,66 +144,92 @@ pub(super) fn id_of(size: u64, modified: u64, etag: &str) -> FileId {
     FileId { dev: 0, ino: u64::from_be_bytes([a, b, c, d, e, f, g, h]), size, mtime_ns, ctime_ns: mtime_ns }
 }
 
-/// Requests that are kept open for the next read.
-const OPEN: usize = 16;
+/// Responses that stay open for the next read.
+const MAX_OPEN_STREAMS: usize = 16;
 
 /// An object as bytes.
 pub(super) struct Object {
-    wire: Arc<S3Client>,
+    client: Arc<S3Client>,
     key: String,
     size: u64,
     etag: String,
-    streams: Mutex<Vec<Stream>>,
+    streams: Mutex<Vec<OpenStream>>,
 }
 
-struct Stream {
+/// A response whose body is read up to a position.
+struct OpenStream {
     at: u64,
     end: u64,
     body: BodyReader<'static>,
 }
 
 impl Object {
-    pub(super) fn new(wire: Arc<S3Client>, key: String, head: &Head) -> Object {
-        Object { wire, key, size: head.size, etag: head.etag.clone(), streams: Mutex::new(Vec::new()) }
+    pub(super) fn new(client: Arc<S3Client>, key: String, head: &Head) -> Object {
+        Object { client, key, size: head.size, etag: head.etag.clone(), streams: Mutex::new(Vec::new()) }
     }
 
-    /// A request for the bytes from here to the end of a range.
-    fn request(&self, at: u64) -> Result<Stream, S3Error> {
-        let end = at.saturating_add(self.wire.bucket.part_size).min(self.size);
+    /// Requests the bytes from `at` to the end of a range.
+    fn request(&self, at: u64) -> Result<OpenStream, S3Error> {
+        let end = at.saturating_add(self.client.bucket.part_size).min(self.size);
         let range = format!("bytes={at}-{}", end.saturating_sub(1));
-        let mut ask =
-            customer_key(S3Request::new(Method::GET, &self.key), &self.wire.bucket).header("range", range);
+        let mut request =
+            customer_key(S3Request::new(Method::GET, &self.key), &self.client.bucket).header("range", range);
         if !self.etag.is_empty() {
-            ask = ask.header("if-match", format!("\"{}\"", self.etag));
+            request = request.header("if-match", format!("\"{}\"", self.etag));
         }
-        let answer = self.wire.one_try(&ask, Payload::None).map_err(|t| match t.class {
-            S3ErrorKind::Exists => S3Error::of(S3ErrorKind::Failed, "the object changed while it was read"),
-            _ => t,
+        let response = self.client.send_once(&request, Payload::None).map_err(|e| match e.kind {
+            S3ErrorKind::Exists => S3Error::new(S3ErrorKind::Failed, "the object changed while it was read"),
+            _ => e,
         })?;
-        let whole = answer.status == 200 && at == 0 && end == self.size;
+        let is_whole = response.status == 200 && at == 0 && end == self.size;
         let wanted = format!("bytes {at}-{}/{}", end.saturating_sub(1), self.size);
-        if !whole && header(&answer.headers, "content-range") != wanted {
-            return Err(S3Error::of(
-                S3ErrorKind::Nonsense,
-                format!("'{}' gives other bytes of the object than it was asked for", self.wire.host),
-            ));
+        if !is_whole && header(&response.headers, "content-range") != wanted {
+            let message = format!("'{}' sends other bytes than were requested", self.client.peer.host);
+            return Err(S3Error::new(S3ErrorKind::Invalid, message));
         }
-        Ok(Stream { at, end, body: answer.body.into_reader() })
+        Ok(OpenStream { at, end, body: response.body.into_reader() })
     }
 
-    /// An open request that stands at this byte.
-    fn take(&self, at: u64) -> Option<Stream> {
+    /// A response that is read up to `at`.
+    fn take(&self, at: u64) -> Option<OpenStream> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let index = streams.iter().position(|s| s.at == at)?;
         Some(streams.swap_remove(index))
     }
 
-    fn keep(&self, stream: Stream) {
+    fn park(&self, stream: OpenStream) {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if streams.len() >= OPEN {
+        if streams.len() >= MAX_OPEN_STREAMS {
             streams.remove(0);
         }
         streams.push(stream);
+    }
+
+    /// Reads some bytes at `at` into `buf`, from `stream` or from a new request. What is left of the response goes back
+    /// into `stream`.
+    fn read_some(&self, at: u64, buf: &mut [u8], stream: &mut Option<OpenStream>) -> Result<usize, S3Error> {
+        let mut open = match stream.take() {
+            Some(open) => open,
+            None => self.request(at)?,
+        };
+        let left = usize::try_from(open.end.saturating_sub(at)).unwrap_or(usize::MAX);
+        let want = left.min(buf.len());
+        let n = open
+            .body
+            .read(buf.get_mut(..want).unwrap_or_default())
+            .map_err(|e| self.client.body_error(&e))?;
+        if n == 0 {
+            let message = format!("'{}' sent fewer bytes than announced", self.client.peer.host);
+            return Err(S3Error::new(S3ErrorKind::Broken, message));
+        }
+        open.at = at.saturating_add(n as u64);
+        if open.at < open.end {
+            *stream = Some(open);
+        } else {
+            // Reading past the last byte releases the connection for the next range, which the next read requests.
+            let _ = open.body.read(&mut [0]);
+        }
+        Ok(n)
     }
 }
 
@@ -202,38 +246,15 @@ impl ReadAt for Object {
         let mut stream = self.take(offset);
         let mut filled = 0usize;
         while filled < buf.len() {
-            // Each byte that arrives gives new tries: only standing still is an end.
-            let n = self.wire.again(|| {
-                let at = offset.saturating_add(filled as u64);
-                let mut now = match stream.take() {
-                    Some(now) => now,
-                    None => self.request(at)?,
-                };
-                let left = usize::try_from(now.end.saturating_sub(at)).unwrap_or(usize::MAX);
-                let upto = filled.saturating_add(left).min(buf.len());
-                let n = now
-                    .body
-                    .read(buf.get_mut(filled..upto).unwrap_or_default())
-                    .map_err(|e| self.wire.broken(&e))?;
-                if n == 0 {
-                    let why = format!("'{}' sent fewer bytes than it said", self.wire.host);
-                    return Err(S3Error::of(S3ErrorKind::Broken, why));
-                }
-                now.at = at.saturating_add(n as u64);
-                if now.at < now.end {
-                    stream = Some(now);
-                } else {
-                    // A look behind the last byte gives the connection back for the next range, which is asked for by
-                    // whoever wants to read it.
-                    let _ = now.body.read(&mut [0]);
-                }
-                Ok(n)
-            });
+            let at = offset.saturating_add(filled as u64);
+            let rest = buf.get_mut(filled..).unwrap_or_default();
+            // The attempts begin again with each byte that arrives.
+            let n = self.client.retry(|| self.read_some(at, rest, &mut stream));
             filled =
-                filled.saturating_add(n.map_err(|t| io::Error::other(t.fault("reading from the bucket")))?);
+                filled.saturating_add(n.map_err(|e| io::Error::other(e.fault("reading from the bucket")))?);
         }
         if let Some(stream) = stream {
-            self.keep(stream);
+            self.park(stream);
         }
         Ok(())
     }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The proxy on the way to an endpoint: the one that is named, else that of the environment, read as Go reads it and
-//! so K3s does. A server's `NO_PROXY` is full of its own networks, and the store is often in one of them.
+//! Selects the proxy to an endpoint: the one that is configured, else that of the environment. The variables are read as
+//! Go reads them, and so K3s: the `NO_PROXY` of a server lists its own networks, and the store is often in one of them.
 
 use std::net::IpAddr;
 
 use super::error::{S3Error, S3ErrorKind};
 use crate::model::s3_config::{Proxy, ProxyVariables, S3Config};
 
-/// The proxy, or `None` to go straight.
-pub(super) fn of(bucket: &S3Config) -> Result<Option<ureq::Proxy>, S3Error> {
-    let (url, whose) = match &bucket.proxy {
+/// The proxy; `None` for a direct connection.
+pub(super) fn select(bucket: &S3Config) -> Result<Option<ureq::Proxy>, S3Error> {
+    let (url, origin) = match &bucket.proxy {
         Proxy::Direct => return Ok(None),
-        Proxy::Url(url) => (url.expose().to_owned(), "option 's3-proxy'"),
+        Proxy::Url(url) => (url.expose().to_owned(), "the option 's3-proxy'"),
         Proxy::Variables(variables) => match from_variables(bucket, variables) {
-            Some(url) => (url, "the environment's HTTPS_PROXY or HTTP_PROXY"),
+            Some(url) => (url, "the environment variable HTTPS_PROXY or HTTP_PROXY"),
             None => return Ok(None),
         },
     };
-    // Not quoted: it may hold a password.
-    let wrong = |_| S3Error::of(S3ErrorKind::Config, format!("{whose} is not a URL of a proxy"));
-    ureq::Proxy::new(&url).map(Some).map_err(wrong)
+    // The value is not quoted: it may have a password.
+    let invalid = |_| S3Error::new(S3ErrorKind::Config, format!("{origin} is not the URL of a proxy"));
+    ureq::Proxy::new(&url).map(Some).map_err(invalid)
 }
 
 fn from_variables(bucket: &S3Config, variables: &ProxyVariables) -> Option<String> {
@@ -31,12 +31,13 @@ fn from_variables(bucket: &S3Config, variables: &ProxyVariables) -> Option<Strin
     (!is_direct).then(|| url.to_owned())
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// An entry of `NO_PROXY`: `*`, an address, a network, a host with those below it (`.host`: only those below it), each
-/// but the network with or without a port.
+/// Whether an entry of `NO_PROXY` matches a host. An entry is `*`, an address, a network, or a host with its
+/// subdomains (`.host`: only the subdomains). All but a network may have a port.
 fn matches(entry: &str, host: &str, port: u16) -> bool {
     let entry = entry.trim().to_ascii_lowercase();
     if entry == "*" {

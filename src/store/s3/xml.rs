@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The answers of a bucket: XML from somebody we do not trust. Bounded in size, depth and number of elements.
+//! Parses the XML of a store, which is not trusted: depth and number of elements are limited.
 //!
-//! The only importer of `quick_xml`. Namespaces and attributes are ignored, a DOCTYPE is refused.
+//! The only importer of `quick_xml`. Namespaces and attributes are ignored. A DOCTYPE is an error.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-/// Elements in one answer: a thousand objects with a dozen fields each, and room for a store that gives more at once.
-const ELEMENTS: usize = 150_000;
-const DEPTH: usize = 12;
+/// Elements of one document: a thousand objects with a dozen fields each, and room for a store that lists more at once.
+const MAX_ELEMENTS: usize = 150_000;
+/// Elements inside elements.
+const MAX_DEPTH: usize = 12;
 
 /// An element: its name, its text, its children.
 #[derive(Debug, Default)]
@@ -29,13 +30,13 @@ impl Node {
         self.children.iter().filter(move |c| c.name == name)
     }
 
-    /// The text of a child, without the space around it; empty where there is none.
+    /// The text of the first child of this name, without surrounding space; empty if there is none.
     pub(super) fn text(&self, name: &str) -> &str {
         self.child(name).map_or("", |c| c.text.trim())
     }
 }
 
-/// The root element. The error says in words what is wrong with the answer.
+/// The root element. The error says what is wrong with the document.
 pub(super) fn parse(bytes: &[u8]) -> Result<Node, String> {
     let bad = |e: &dyn std::fmt::Display| format!("it is not XML: {e}");
     let text = std::str::from_utf8(bytes).map_err(|e| bad(&e))?;
@@ -46,8 +47,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, String> {
         match reader.read_event().map_err(|e| bad(&e))? {
             event @ (Event::Start(_) | Event::Empty(_)) => {
                 count += 1;
-                if count > ELEMENTS || open.len() >= DEPTH {
-                    return Err("it has more elements than any answer can have".to_owned());
+                if count > MAX_ELEMENTS || open.len() >= MAX_DEPTH {
+                    return Err("it has too many elements".to_owned());
                 }
                 let (start, closed) = match &event {
                     Event::Start(start) => (start, false),
@@ -67,7 +68,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, String> {
             }
             Event::End(_) => {
                 let Some(node) = open.pop() else {
-                    return Err("an element ends that never began".to_owned());
+                    return Err("an element ends that did not begin".to_owned());
                 };
                 match open.last_mut() {
                     Some(parent) => parent.children.push(node),
@@ -85,7 +86,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, String> {
                         "gt" => '>',
                         "quot" => '"',
                         "apos" => '\'',
-                        _ => return Err("it has an entity that nobody defined".to_owned()),
+                        _ => return Err("it has an unknown entity".to_owned()),
                     },
                 };
                 push(&mut open, resolved.encode_utf8(&mut [0; 4]));
@@ -103,7 +104,7 @@ fn push(open: &mut [Node], text: &str) {
     }
 }
 
-/// A text as an element's content.
+/// Text as the content of an element.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -112,7 +113,7 @@ pub(super) fn escape(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // XML 1.0 has no way to say the others; a request with such a key fails, which is the truth.
+            // XML 1.0 cannot express other control characters: a request with such a key fails.
             '\r' | '\n' | '\t' => out.push_str(&format!("&#{};", u32::from(c))),
             c => out.push(c),
         }
@@ -125,13 +126,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_whatever_their_dress() {
+    fn documents_are_read_in_every_notation() {
         let text = "<?xml version='1.0'?><!-- c --><s3:R xmlns:s3='x'><A>1 &amp; &#50;&lt;</A><B/><A><![CDATA[<x>]]></A></s3:R>";
         let root = parse(text.as_bytes()).unwrap();
         assert_eq!((root.name.as_str(), root.text("A")), ("R", "1 & 2<"));
         assert_eq!(root.all("A").map(|n| n.text.as_str()).collect::<Vec<_>>(), ["1 & 2<", "<x>"]);
         assert!(root.child("B").is_some_and(|b| b.text.is_empty()));
-        // A store that needs long to put an upload together keeps the line warm with spaces, before or behind the head.
+        // A store that needs long to complete an upload sends spaces in the meantime, before or after the declaration.
         for text in [
             "  \n <?xml version='1.0'?><A/>",
             "<?xml version='1.0'?>\n   \n<A/>",
@@ -144,9 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn hostile_answers_end_in_an_error() {
+    fn hostile_documents_are_errors() {
         let deep = "<a>".repeat(50);
-        let wide = format!("<a>{}</a>", "<b/>".repeat(ELEMENTS));
+        let wide = format!("<a>{}</a>", "<b/>".repeat(MAX_ELEMENTS));
         let bomb = "<!DOCTYPE a [<!ENTITY x 'xx'>]><a>&x;</a>";
         for text in [
             &deep,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A bucket on a real S3 server (s3s with its file system backend, in this process) that checks signatures, behind the
-//! front of `front.rs`, which checks what the server does not and misbehaves on demand.
+//! A bucket on a real S3 server (s3s with its file system backend, in this process) that checks signatures. The proxy of
+//! `front.rs` is in front of it: it checks what the server does not check, and fails on demand.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(crate) fn settings(endpoint: &str) -> Settings {
         }),
         objects: Objects::default(),
         parallel: 3,
-        // The least that a store takes for a part.
+        // The smallest part that a store accepts.
         part_size: 5 << 20,
     }
 }
@@ -50,17 +50,16 @@ pub(crate) fn settings(endpoint: &str) -> Settings {
 pub(crate) struct Bucket {
     pub(crate) front: Front,
     folder: tempfile::TempDir,
-    pub(crate) scratch: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Bucket {
-    /// It is asked for by path.
+    /// With the bucket in the path.
     pub(crate) fn start() -> Bucket {
         Bucket::start_at(None)
     }
 
-    /// With a domain: it is also asked for by host name, below that domain.
+    /// With a domain: also with the bucket in the host name, below that domain.
     pub(crate) fn start_at(domain: Option<&str>) -> Bucket {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(NAME)).unwrap();
@@ -85,7 +84,7 @@ impl Bucket {
             }
         });
         let front = Front::to(port);
-        Bucket { front, folder, scratch: tempfile::tempdir().unwrap(), _runtime: runtime }
+        Bucket { front, folder, _runtime: runtime }
     }
 
     /// Settings that work.
@@ -100,15 +99,15 @@ impl Bucket {
     pub(crate) fn store_with(&self, change: impl FnOnce(&mut Settings)) -> S3 {
         let mut settings = self.settings();
         change(&mut settings);
-        S3::new(settings, self.scratch.path().to_owned()).unwrap()
+        S3::new(settings).unwrap()
     }
 
-    /// An object's file on the server.
+    /// The file of an object on the server.
     pub(crate) fn object(&self, key: &str) -> PathBuf {
         self.folder.path().join(NAME).join(key)
     }
 
-    /// Puts an object behind everybody's back.
+    /// Creates an object without a request.
     pub(crate) fn plant(&self, key: &str, bytes: &[u8]) {
         let path = self.object(key);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The certificates of a K3s data folder, as files and as the TLS settings of an etcd client. They are made by
-//! `tests/k3s-root`, never here.
+//! `scripts/make-k3s-root`, never here.
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 use std::path::{Path, PathBuf};

@@ -96,9 +96,26 @@ pub(crate) fn snapshot_status(file: &Path) -> Result<serde_json::Value, String> 
 
 /// Restores a snapshot into a new data folder of etcd's, for a member of its own with etcd's default name.
 pub(crate) fn snapshot_restore(file: &Path, data_dir: &Path) -> Result<PathBuf, String> {
+    restore(file, data_dir, &[])
+}
+
+/// The same for a member with this name and this peer URL. A reset of K3s restores a snapshot in this way.
+pub(crate) fn snapshot_restore_as(
+    file: &Path,
+    data_dir: &Path,
+    name: &str,
+    peer: &str,
+) -> Result<PathBuf, String> {
+    let cluster = format!("{name}={peer}");
+    let args = ["--name", name, "--initial-cluster", &cluster, "--initial-advertise-peer-urls", peer];
+    restore(file, data_dir, &args)
+}
+
+fn restore(file: &Path, data_dir: &Path, args: &[&str]) -> Result<PathBuf, String> {
     let output = program("etcdutl")
         .args(["snapshot", "restore", "--data-dir"])
         .arg(data_dir)
+        .args(args)
         .arg(file)
         .output()
         .unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An HTTP front before an S3 server. It counts requests, checks what the server does not (a checksum with each body,
-//! region, clock), knows the unfinished uploads, locks objects, and misbehaves at the n-th request.
+//! A fault-injecting HTTP proxy in front of an S3 server. It counts requests, checks what the server does not check (a
+//! checksum with each body, region, clock), lists unfinished uploads, locks objects, and fails at the n-th request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,49 +14,51 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use sha2::Sha256;
 
-/// What is done to a request.
+/// What is done with a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Fault {
-    /// An error document with this status and code, instead of the server's answer.
+    /// An error document with this status and code, instead of the response of the server.
     Refuse(u16, &'static str),
-    /// The connection is reset before the server hears of it.
+    /// The connection is closed before the server gets the request.
     Reset,
-    /// The server does it, but the answer is lost.
+    /// The server gets the request, but the response is lost.
     Lose,
-    /// Half the answer, then the end.
+    /// Half of the response, then the end.
     Cut,
-    /// Silence instead of the answer.
+    /// No response.
     Stall,
-    /// Silence, and the server never hears of it.
+    /// No response, and the server does not get the request.
     Hold,
-    /// Half the answer's body, then silence.
+    /// Half of the body of the response, then nothing.
     Hang,
-    /// The answer's body comes in drops, but all of it.
+    /// The whole body of the response, slowly.
     Slow,
-    /// To another host.
+    /// A redirect to another host.
     Redirect,
-    /// An answer that is no XML and no object.
+    /// A response that is no XML and no object.
     Garbage,
-    /// This document instead of the answer, with status 200.
+    /// A web page with status 200 for every request: an endpoint that is no S3.
+    Page,
+    /// This document with status 200, instead of the response.
     Answer(String),
-    /// The answer, then the connection is closed without a word.
+    /// The response, then the connection is closed.
     HangUp,
-    /// The answer is a byte every now and then, without an end.
+    /// A response of one byte at a time, without an end.
     Drip,
-    /// Whoever asks whether the body is wanted is told that the question is not understood.
+    /// `Expect: 100-continue` is answered with 417.
     NoExpecting,
-    /// These headers more in the answer; one of that name from the server is dropped.
+    /// This header in the response, in place of the one of the server.
     Header(&'static str, String),
 }
 
-/// A request that came by.
+/// A request that was seen.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: String,
-    /// Path and query without anything of the signature.
+    /// Path and query without the parameters of the signature.
     pub(crate) target: String,
     pub(crate) headers: BTreeMap<String, String>,
-    /// The session token, as it stands in the URL.
+    /// The session token in the URL.
     pub(crate) token: Option<String>,
 }
 
@@ -70,20 +72,20 @@ struct State {
     region: String,
     /// Object Lock: each body needs a checksum.
     demanding: bool,
-    /// What is refused with 403, by method and what the target holds.
+    /// What is refused with 403: the method, and a part of the target.
     denied: Vec<(&'static str, &'static str)>,
-    /// Headers that the store knows nothing of and does not let pass: name, status, code.
+    /// Headers that the store refuses: name, status, code.
     unknown: Vec<(&'static str, u16, &'static str)>,
-    /// Headers that it does not answer with.
+    /// Headers that are left out of its responses.
     silent: Vec<&'static str>,
     closed: bool,
-    /// How many requests met with silence.
+    /// How many requests got no response.
     held: usize,
-    /// Whether it knows no deletion of many at once.
+    /// Whether it refuses to delete many keys in one request.
     single: bool,
-    /// Keys that may not be deleted, and the folder where the objects lie.
+    /// Keys that must not be deleted, and the directory with the objects.
     locked: Option<(BTreeSet<String>, PathBuf)>,
-    /// Of the server.
+    /// Seconds that the clock of the server is ahead.
     clock_off: i64,
 }
 
@@ -118,7 +120,7 @@ impl Front {
         self.port
     }
 
-    /// Forgets what was seen, and misbehaves at these requests, counted from 0.
+    /// Forgets what was seen, and fails at these requests, counted from 0.
     pub(crate) fn plan(&self, faults: &[(usize, Fault)]) {
         let mut state = self.state.lock().unwrap();
         state.seen.clear();
@@ -127,7 +129,7 @@ impl Front {
         state.faults = faults.iter().cloned().collect();
     }
 
-    /// Misbehaves at every request.
+    /// Fails at every request.
     pub(crate) fn always(&self, fault: Fault) {
         self.plan(&[]);
         self.state.lock().unwrap().always = Some(fault);
@@ -142,18 +144,18 @@ impl Front {
         self.state.lock().unwrap().uploads.values().cloned().collect()
     }
 
-    /// How many requests of this plan met with silence.
+    /// How many requests of this plan got no response.
     pub(crate) fn held(&self) -> usize {
         self.state.lock().unwrap().held
     }
 
-    /// From now on, many keys cannot be deleted at once.
+    /// From now on, a request cannot delete many keys.
     pub(crate) fn know_no_bulk(&self) {
         self.state.lock().unwrap().single = true;
     }
 
-    /// Refuses to delete these keys, as a store with Object Lock does. The server knows no locks, so deletions of many
-    /// are done here, in the folder where it keeps the objects.
+    /// Refuses to delete these keys, as a store with Object Lock does. The server has no locks, so deletions of many keys
+    /// are done here, in the directory of its objects.
     pub(crate) fn lock(&self, keys: &[String], folder: PathBuf) {
         self.state.lock().unwrap().locked = Some((keys.iter().cloned().collect(), folder));
     }
@@ -162,7 +164,7 @@ impl Front {
         self.state.lock().unwrap().region = region.to_owned();
     }
 
-    /// Refuses requests of these methods whose target holds this text: keys that may not do everything.
+    /// Refuses requests of these methods whose target has this text: keys with few rights.
     pub(crate) fn deny(&self, what: &[(&'static str, &'static str)]) {
         self.state.lock().unwrap().denied = what.to_vec();
     }
@@ -172,12 +174,12 @@ impl Front {
         self.state.lock().unwrap().unknown = headers.to_vec();
     }
 
-    /// Leaves these headers out of its answers.
+    /// Leaves these headers out of its responses.
     pub(crate) fn keep_silent_about(&self, headers: &[&'static str]) {
         self.state.lock().unwrap().silent = headers.to_vec();
     }
 
-    /// The server's clock is ahead by so many seconds.
+    /// Sets the clock of the server ahead by this many seconds.
     pub(crate) fn set_clock(&self, off: i64) {
         self.state.lock().unwrap().clock_off = off;
     }
@@ -216,7 +218,7 @@ fn read_head(reader: &mut impl BufRead) -> Option<(String, BTreeMap<String, Stri
 fn serve(state: &Mutex<State>, client: TcpStream, server: u16) -> std::io::Result<()> {
     let mut reader = BufReader::with_capacity(128 * 1024, client.try_clone()?);
     let mut client = client;
-    // A TLS handshake: what any server of plain HTTP does with it.
+    // A TLS handshake: the response of a server of plain HTTP.
     if reader.fill_buf()?.first() == Some(&0x16) {
         client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
         return Ok(());
@@ -252,7 +254,7 @@ fn serve(state: &Mutex<State>, client: TcpStream, server: u16) -> std::io::Resul
     Ok(())
 }
 
-/// Whether the connection goes on.
+/// Whether the connection stays open.
 fn one(
     state: &Mutex<State>,
     request: &Request,
@@ -282,6 +284,23 @@ fn one(
                 std::thread::sleep(Duration::from_millis(100));
             }
             return Ok(false);
+        }
+        Some(Fault::Page) => {
+            let type_of_page = "content-type: text/html; charset=utf-8\r\n";
+            let page = b"<!doctype html><html><body>sign in</body></html>";
+            if request.method == "HEAD" {
+                let length = page.len();
+                client.write_all(
+                    format!(
+                        "HTTP/1.1 200 OK\r\n{type_of_page}etag: \"5f\"\r\ncontent-length: {length}\r\n\r\n"
+                    )
+                    .as_bytes(),
+                )?;
+            } else {
+                std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
+                answer(client, 200, type_of_page, page)?;
+            }
+            return Ok(!asks);
         }
         Some(Fault::Refuse(status, code)) => {
             // Without the body, as a server that does not want it.
@@ -353,7 +372,7 @@ fn one(
         error_with(client, status, code, &said, &more, &format!("date: {date}\r\n"))?;
         return Ok(!asks);
     }
-    // Our own answer: the server knows no list of unfinished uploads.
+    // A response of this proxy: the server cannot list unfinished uploads.
     if request.method == "GET" && query("uploads").is_some() && fault.is_none() {
         let prefix = decode(&query("prefix").unwrap_or_default());
         let mut body = String::from("<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>");
@@ -406,7 +425,7 @@ fn one(
         md5.update(&buf[..n]);
         left -= n as u64;
         if backend.write_all(&buf[..n]).is_err() {
-            break; // it has answered already
+            break; // it has already responded
         }
     }
     let sums = (STANDARD.encode(sha.finalize()), STANDARD.encode(md5.finalize()));
@@ -456,7 +475,7 @@ fn one(
         }
     }
     let mut text = String::from_utf8_lossy(&body).into_owned();
-    // The server says so, but does not do it.
+    // The server claims that it encodes names, but does not.
     if text.contains("<EncodingType>url</EncodingType>") {
         text = text.replace("<EncodingType>url</EncodingType>", "");
         body = text.clone().into_bytes();
@@ -495,7 +514,7 @@ fn one(
             return Ok(true);
         }
         Some(Fault::Cut | Fault::Hang) if no_body || body.is_empty() => {
-            // Nothing to halve but the head.
+            // There is only the head to cut.
             client.write_all(&head[..head.len() / 2])?;
             if fault == Some(Fault::Hang) {
                 std::thread::sleep(Duration::from_secs(30));
@@ -526,10 +545,10 @@ fn one(
     Ok(true)
 }
 
-/// What AWS says.
+/// The text of AWS.
 const LOCKED: &str = "Access Denied because object protected by object lock.";
 
-/// Deletes what is not locked, and says of each how it went.
+/// Deletes what is not locked. Returns the result of each key.
 fn unlocked(body: &str, locked: &BTreeSet<String>, folder: &Path) -> String {
     let mut result = String::from("<DeleteResult>");
     for key in body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
@@ -545,7 +564,7 @@ fn unlocked(body: &str, locked: &BTreeSet<String>, folder: &Path) -> String {
     result + "</DeleteResult>"
 }
 
-/// Keeps the book of unfinished uploads.
+/// Updates the list of unfinished uploads.
 fn book(state: &Mutex<State>, request: &Request, status: u16, text: &str, id: &Option<String>) {
     let mut state = state.lock().unwrap();
     let between = |tag: &str| {
@@ -606,7 +625,7 @@ fn answer(client: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> st
     client.write_all(body)
 }
 
-/// Without anything of the signature.
+/// A target without the parameters of the signature.
 fn shown(target: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let rest: Vec<&str> = query.split('&').filter(|p| !p.is_empty() && !p.starts_with("X-Amz-")).collect();

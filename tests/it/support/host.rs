@@ -3,8 +3,8 @@
 //! scenario of `tests/host/` runs. `/var/lib` is a folder on the disk, one file system for K3s's data and ours, as on a real server.
 //! What a scenario needs inside is bound to `/opt`: the source tree, our programs, etcd's. Needs root and systemd-nspawn.
 
+use super::cli::programs;
 use super::require;
-use super::tool::programs;
 use super::volume::Volume;
 use std::path::{Path, PathBuf};
 use std::process::Command;

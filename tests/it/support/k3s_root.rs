@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A machine's root folder with the data folder of a K3s server in it, as `tests/k3s-root` lays it out. It vanishes when
+//! A machine's root folder with the data folder of a K3s server in it, as `scripts/make-k3s-root` lays it out. It vanishes when
 //! dropped. The paths inside etcd's configuration are real ones, they do not start at the fake root.
 
 use super::certs::Certs;
@@ -56,7 +56,7 @@ impl K3sRoot {
             other => other.to_owned(),
         };
         let root = K3sRoot { dir: dir.unwrap(), distribution, ports };
-        let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/k3s-root"));
+        let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-k3s-root"));
         script.arg(root.data_dir());
         for (option, port) in [("client", ports.client), ("peer", ports.peer), ("metrics", ports.metrics)] {
             script.arg(format!("--{option}-port")).arg(port.to_string());
@@ -81,7 +81,7 @@ impl K3sRoot {
             script.arg("--etcd-arg").arg(format!("{key}={value}"));
         }
         let made = script.output().unwrap();
-        assert!(made.status.success(), "tests/k3s-root: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(made.status.success(), "scripts/make-k3s-root: {}", String::from_utf8_lossy(&made.stderr));
         root
     }
 

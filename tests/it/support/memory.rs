@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A store in memory: the least that the conformance suite accepts, and a place for tests of verbs.
+//! A store in memory: the least that the conformance suite accepts.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use k3s_snapshot::error::{Code, Fault};
-use k3s_snapshot::host::{Draft, Progress};
 use k3s_snapshot::io::ReadAt;
 use k3s_snapshot::model::name::SnapshotName;
-use k3s_snapshot::model::snapshot::{FileId, Listing, Manifest, Snapshot, State};
-use k3s_snapshot::store::{Opened, Store};
+use k3s_snapshot::model::snapshot::{Digest, FileId, Listing, Manifest, Snapshot, State};
+use k3s_snapshot::store::{Opened, Store, VerifiedFile};
+use sha2::Digest as _;
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory(Mutex<BTreeMap<String, Content>>);
@@ -56,7 +56,28 @@ fn row(file: &str, bytes: &[u8], manifest: &Option<Manifest>) -> Snapshot {
         state,
         manifest: manifest.clone(),
         key_revisions: None,
+        cluster_id: None,
         file: file.to_owned(),
+    }
+}
+
+impl Memory {
+    /// Puts what was verified under this name, never over another.
+    pub(crate) fn put(&self, name: &SnapshotName, file: &VerifiedFile<'_>) -> Result<Snapshot> {
+        let object = name.to_string();
+        let mut bytes = vec![0; file.data().size() as usize];
+        file.data().read_exact_at(&mut bytes, 0)?;
+        if Digest(sha2::Sha256::digest(&bytes).into()) != file.sha256() {
+            return Err(Fault::new(Code::SnapshotCorrupt, format!("'{object}' was changed")).into());
+        }
+        let mut all = self.0.lock().unwrap();
+        if all.contains_key(&object) {
+            return Err(Fault::new(Code::FileExists, format!("'{object}' exists")).into());
+        }
+        let manifest = Some(Manifest { name: object.clone(), file: id(&bytes), ..file.manifest().clone() });
+        let snapshot = row(&object, &bytes, &manifest);
+        all.insert(object, (bytes, manifest));
+        Ok(snapshot)
     }
 }
 
@@ -89,28 +110,10 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn draft(&self) -> Result<Draft> {
-        Draft::new(&std::env::temp_dir())
-    }
-
-    fn upload(
-        &self,
-        name: &SnapshotName,
-        data: &dyn ReadAt,
-        manifest: &Manifest,
-        _: &dyn Progress,
-    ) -> Result<Snapshot> {
-        let file = name.to_string();
-        let mut bytes = vec![0; data.size() as usize];
-        data.read_exact_at(&mut bytes, 0)?;
+    fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
         let mut all = self.0.lock().unwrap();
-        if all.contains_key(&file) {
-            return Err(Fault::new(Code::FileExists, format!("'{file}' is there")).into());
-        }
-        let manifest = Some(Manifest { name: file.clone(), file: id(&bytes), ..manifest.clone() });
-        let snapshot = row(&file, &bytes, &manifest);
-        all.insert(file, (bytes, manifest));
-        Ok(snapshot)
+        let manifest = all.get_mut(file).and_then(|entry| entry.1.as_mut());
+        Ok(manifest.map(change).is_some())
     }
 
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {

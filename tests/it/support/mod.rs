@@ -7,6 +7,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod certs;
+pub(crate) mod cli;
 pub(crate) mod cluster;
 pub(crate) mod ctl;
 pub(crate) mod disk;
@@ -21,7 +22,8 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod require;
-pub(crate) mod tool;
+pub(crate) mod rust_source;
+pub(crate) mod schema;
 pub(crate) mod tunnel;
 pub(crate) mod volume;
 pub(crate) mod writers;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A second S3 server, moto, for what s3s does not have: Object Lock, versions, TLS. It checks no signatures, so it
-//! also takes the requests that a test makes of its own. `make setup` installs it.
+//! also accepts requests that a test makes itself. `make setup` installs it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Moto {
         moto
     }
 
-    /// A request of the test's own about the bucket; `what` is a key with its query. Status, headers, body.
+    /// Makes a request about the bucket; `what` is a key with its query. Returns status, headers, body.
     pub(crate) fn ask(
         &self,
         method: &str,
@@ -68,7 +68,7 @@ impl Moto {
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(format!("{}/{NAME}{what}", self.url))
-            // Any will do, but without one it would be a stranger's request.
+            // Any value; without this header the request would be anonymous.
             .header("authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=a");
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Keys and values as Kubernetes and K3s put them into etcd: enough of them, of the right shape, the same in every run.
-//! The content is made up; K3s's bootstrap value has its form but cannot be decrypted.
+//! Keys and values as Kubernetes and K3s put them into etcd: as many as needed, in the right form, the same in every run.
+//! The content is invented; the bootstrap value has the form of K3s but cannot be decrypted.
 
 use super::etcd::Etcd;
 use etcd_client::{Error, Txn, TxnOp};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 /// The uid that `Etcd::bootstrap` gives to the namespace kube-system: the identity of a cluster.
 pub(crate) const CLUSTER_UID: &str = "6f9c1f0e-3a52-4d0b-9d1e-5b7c6a8f2e11";
 
-/// The key under which K3s keeps its authorities, for this token's password.
+/// The key under which K3s keeps its authorities, for the password of a token.
 pub(crate) fn bootstrap_key(password: &str) -> String {
     let digest = Sha256::digest(password.as_bytes());
     let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -46,7 +46,7 @@ pub(crate) fn object(kind: &str, namespace: &str, name: &str, uid: &str, filler:
     [b"k8s\0".to_vec(), unknown].concat()
 }
 
-/// Text of this length that hardly compresses better than Kubernetes's own does; the same for the same seed.
+/// Text of this length that compresses about as well as objects of Kubernetes; the same for the same seed.
 pub(crate) fn filler(seed: u64, length: usize) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -66,7 +66,7 @@ impl Etcd {
         self.try_fill(n, bytes).unwrap();
     }
 
-    /// The same, up to the first refusal.
+    /// The same, until etcd refuses.
     pub(crate) fn try_fill(&self, n: usize, bytes: usize) -> Result<(), Error> {
         // etcd takes at most 128 operations and 1.5 MiB in one request.
         let batch = (1_000_000 / bytes.max(1)).clamp(1, 100);
@@ -79,7 +79,7 @@ impl Etcd {
         })
     }
 
-    /// Puts what tells one cluster from another: K3s's bootstrap key for this password and the namespace kube-system.
+    /// Puts what identifies a cluster: the bootstrap key for this password, and the namespace kube-system.
     pub(crate) fn bootstrap(&self, password: &str) {
         let value = format!("{:016x}:{}", 0x5a17_u64, filler(7, 12_288));
         let namespace = object("Namespace", "", "kube-system", CLUSTER_UID, "");
@@ -89,7 +89,7 @@ impl Etcd {
         });
     }
 
-    /// Writes until etcd refuses for want of space; needs a small `quota-backend-bytes`.
+    /// Writes until etcd refuses because its quota is full; needs a small `quota-backend-bytes`.
     pub(crate) fn fill_until_refused(&self) {
         let refusal = (0..100).find_map(|_| self.try_fill(100, 10_000).err()).expect("no quota was reached");
         assert!(refusal.to_string().contains("database space exceeded"), "{refusal}");

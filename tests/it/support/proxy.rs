@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A TCP proxy before a server that works: it forwards, slows down, falls silent or cuts, also in the middle of an
-//! answer. It never looks into the bytes. Another misbehaviour is one more `Mode`.
+//! A TCP proxy in front of a server: it forwards, slows down, stops or cuts, also in the middle of a response. It never
+//! reads the content. A new fault is one more `Mode`.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,13 +14,13 @@ pub(crate) enum Mode {
     Forward,
     /// Accepts connections and passes nothing on, in either direction, until the mode changes.
     Stall,
-    /// Passes on, with at most so many bytes a second from the server in each connection.
+    /// Passes on at most this many bytes a second from the server in each connection.
     Rate(u64),
-    /// Passes on so many more bytes from the server, over all connections, then nothing.
+    /// Passes on this many more bytes from the server, over all connections, then nothing.
     StallAfter(u64),
-    /// Passes on so many more bytes from the server, over all connections, then cuts.
+    /// Passes on this many more bytes from the server, over all connections, then cuts.
     CutAfter(u64),
-    /// Cuts a connection as soon as it comes or says something.
+    /// Cuts a connection when it opens or sends something.
     Cut,
 }
 
@@ -78,7 +78,7 @@ impl Proxy {
         }
     }
 
-    /// How many bytes of the server's it has passed on.
+    /// How many bytes from the server it has passed on.
     #[allow(clippy::wrong_self_convention, reason = "bytes that came from the server; nothing is converted")]
     pub(crate) fn from_server(&self) -> u64 {
         self.state.lock().unwrap().from_server
@@ -124,7 +124,7 @@ fn pump(state: &Mutex<State>, mut from: TcpStream, mut to: TcpStream, from_serve
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-/// How many of `n` bytes may pass, after the wait that is due; fewer than `n`, or none, means to cut.
+/// How many of `n` bytes may pass, after the necessary wait. Fewer than `n`, or none, means to cut.
 fn allowance(state: &Mutex<State>, n: usize, from_server: bool) -> Option<usize> {
     loop {
         let mut now = state.lock().unwrap();

@@ -44,7 +44,7 @@ pub(crate) fn program(name: &str) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("needs the program {name} in PATH"))
 }
 
-/// The folder with etcd, etcdctl and etcdutl: `ETCD_BIN_DIR`, else where tests/setup puts them.
+/// The folder with etcd, etcdctl and etcdutl: `ETCD_BIN_DIR`, else where scripts/setup puts them.
 pub(crate) fn etcd_programs() -> Result<PathBuf, String> {
     let dir = match std::env::var_os("ETCD_BIN_DIR") {
         Some(dir) => PathBuf::from(dir),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A proxy that wants a user and a password, and leads every tunnel to one port whatever name it is asked for: names
-//! that exist nowhere can be stores.
+//! A proxy that requires a user and a password, and connects every tunnel to one port, whatever the host name: so a store
+//! can have a name that does not exist.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -30,7 +30,7 @@ impl Tunnel {
         Tunnel { port, asked }
     }
 
-    /// The hosts and ports that were asked for, each once.
+    /// The hosts and ports that were requested, each once.
     pub(crate) fn asked(&self) -> Vec<String> {
         let mut asked = self.asked.lock().unwrap().clone();
         asked.dedup();

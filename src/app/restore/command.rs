@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command: which operation is meant, and what it is given.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::arguments::{confirm, duration, time};
+use super::recovery::{self, STATE_DIR, UNITS};
+use super::server::{api_addresses, program, require_restorable};
+use super::snapshots::{LiveEtcd, SAFETY_BASE, Snapshots};
+use super::token::{authority_hash, token_in_force};
+use crate::app::command::Command;
+use crate::app::context::Context;
+use crate::app::manual_restore;
+use crate::cli::{self, Common};
+use crate::commands::restore::{self as operation, Cluster, Machine, Options, Rehearsal};
+use crate::config::settings::Settings;
+use crate::distribution;
+use crate::error::{Code, Fault};
+use crate::host::supervisor::SupervisorClient;
+use crate::host::systemd::{self, Systemd};
+use crate::host::{JoinServer, Progress, ServerFiles, machine, signals};
+use crate::model::command;
+use crate::model::report::Report;
+use crate::model::secret::Secret;
+
+/// The ports of etcd: for clients and for peers.
+const ETCD_PORTS: [u16; 2] = [2379, 2380];
+/// etcd's own default for the size of its database, in bytes.
+const ETCD_QUOTA: u64 = 2 << 30;
+
+impl Command for cli::Restore {
+    const NAME: command::Command = command::Command::Restore;
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn locks(&self) -> bool {
+        true
+    }
+
+    fn run_without_settings(&self, progress: &dyn Progress, report: &mut Report) -> Option<Result<()>> {
+        (self.recover || self.recover_files_only).then(|| recovery::run(self, progress, report))
+    }
+
+    fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
+        run(self, cx, report)
+    }
+}
+
+fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
+    let s = cx.settings;
+    manual_restore::refuse(s, args.snapshot.as_deref())?;
+    if s.root != Path::new("/") {
+        return Err(Fault::new(
+            Code::RootUnsupported,
+            "a restore works on the running machine, not below --root",
+        )
+        .hint("Start that machine, and restore there.")
+        .into());
+    }
+    recovery::require_root()?;
+    signals::listen()?;
+    let _lock = recovery::lock(s.retry_lock.unwrap_or_default(), cx.progress)?;
+    let unit = match &s.unit {
+        Some(unit) => Systemd::new(unit),
+        None => systemd::find(cx.distribution, None)?,
+    };
+    let files = ServerFiles {
+        state: PathBuf::from(STATE_DIR),
+        data_dir: s.data_dir.clone(),
+        units: PathBuf::from(UNITS),
+        unit: unit.name().to_owned(),
+        kubeconfig: s.write_kubeconfig.clone(),
+    };
+    if let Some(keep) = args.prune_old_databases {
+        let confirm = |report: &Report| confirm(args.yes, report);
+        return operation::prune_old_databases(&files, keep, args.dry_run, &confirm, report);
+    }
+    require_restorable(s)?;
+    let token = token_in_force(s)?;
+    let stall = duration(args.reset_timeout.as_deref(), "reset-timeout", 300)?;
+    let k3s = program(cx, token.as_ref(), stall, &files.state)?;
+    let machine = Machine {
+        files: &files,
+        unit: &unit,
+        k3s: &k3s,
+        etcd: &LiveEtcd(cx),
+        host: &machine::Machine,
+        progress: cx.progress,
+        timeouts: recovery::timeouts(args)?,
+    };
+    operate(args, cx, &machine, token.as_ref(), report)
+}
+
+/// Runs the operation that is meant.
+fn operate(
+    args: &cli::Restore,
+    cx: &Context,
+    machine: &Machine,
+    token: Option<&Secret>,
+    report: &mut Report,
+) -> Result<()> {
+    let s = cx.settings;
+    let confirm = |report: &Report| confirm(args.yes, report);
+    let options = options(args, s, &confirm)?;
+    let ca_hash = authority_hash(s, token);
+    let config = args.common.config.as_deref().unwrap_or(cx.distribution.config);
+    let cluster = Cluster {
+        now: cx.now,
+        token,
+        ca_hash: ca_hash.as_deref(),
+        node: &s.node_name,
+        https_port: s.https_port,
+        ports: &[s.https_port, ETCD_PORTS[0], ETCD_PORTS[1]],
+        api: &api_addresses(s),
+        agent_unit: distribution::AGENT_UNIT,
+        config,
+        safety_base: SAFETY_BASE,
+        quota: quota(s),
+        configured_server: s.flags.last("server").map(|(url, _)| url).filter(|url| !url.is_empty()),
+        open_server: &|url| Box::new(SupervisorClient::new(url)) as Box<dyn JoinServer>,
+    };
+    let snapshots = Snapshots { cx, local: cx.local_store() };
+    let given = operation::Context {
+        machine,
+        stores: &snapshots,
+        safety: &snapshots,
+        options: &options,
+        cluster: &cluster,
+    };
+    match args {
+        _ if args.cluster_reset => operation::cluster_reset(given, report),
+        _ if args.rejoin => operation::rejoin(given, report),
+        _ => operation::restore(given, report),
+    }
+}
+
+fn options<'a>(
+    args: &'a cli::Restore,
+    s: &Settings,
+    confirm: &'a dyn Fn(&Report) -> Result<bool>,
+) -> Result<Options<'a>> {
+    Ok(Options {
+        target: args.snapshot.as_deref(),
+        before: args.before.as_deref().map(|text| time(text, s)).transpose()?,
+        dry_run: args.dry_run,
+        force: args.force,
+        safety_snapshot: !args.no_safety_snapshot,
+        assume_others_stopped: args.assume_others_stopped,
+        keep_revisions: args.keep_revisions,
+        rehearsal: match (args.rehearse, args.no_rehearse) {
+            (true, _) => Rehearsal::Always,
+            (_, true) => Rehearsal::Never,
+            _ => Rehearsal::Auto,
+        },
+        server: args.server.as_deref(),
+        confirm,
+    })
+}
+
+/// The size limit of the etcd database: that of the configuration of K3s, else etcd's own.
+fn quota(s: &Settings) -> u64 {
+    let args = s.flags.all("etcd-arg");
+    let configured =
+        args.iter().rev().find_map(|arg| arg.trim_start_matches('-').strip_prefix("quota-backend-bytes="));
+    match configured.and_then(|bytes| bytes.trim().parse().ok()) {
+        None | Some(0) => ETCD_QUOTA,
+        Some(bytes) => bytes,
+    }
+}

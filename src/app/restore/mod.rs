@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Wires a restore: this machine with its systemd, its K3s, its etcd and its files.
+
+mod arguments;
+mod command;
+mod recovery;
+mod server;
+mod snapshots;
+mod token;
+
+pub(super) use recovery::STATE_DIR;
+pub(super) use snapshots::SAFETY_BASE;

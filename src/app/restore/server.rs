@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//! K3s on this server, as its settings describe it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::app::context::Context;
+use crate::config::settings::Settings;
+use crate::distribution;
+use crate::error::{Code, Fault};
+use crate::host::datastore;
+use crate::host::k3s::{Invocation, Program};
+use crate::model::secret::Secret;
+
+/// Add-ons of K3s, which a rehearsal does without.
+const ADD_ONS: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
+
+/// Fails if a restore makes no sense on this machine.
+///
+/// # Errors
+/// With the reason.
+pub(super) fn require_restorable(s: &Settings) -> Result<()> {
+    if s.flags.command() == Some("agent") {
+        return Err(Fault::new(Code::IsAgent, "this machine runs a K3s agent, which has no datastore")
+            .hint("Run it on a server.")
+            .into());
+    }
+    if s.disable_etcd {
+        return Err(Fault::new(Code::EtcdDisabled, "K3s runs no etcd on this server (disable-etcd)")
+            .hint("Run it on a server with etcd.")
+            .into());
+    }
+    s.require_agreement_for_restore()?;
+    datastore::may_be_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
+    let resets = s.flags.persistent_reset_flags();
+    if !resets.is_empty() {
+        return Err(Fault::new(
+            Code::ClusterResetConfigured,
+            format!("K3s is set to reset its cluster at every start: {}", resets.join(", ")),
+        )
+        .hint("Remove that first: K3s would restore at every start, or refuse to start.")
+        .into());
+    }
+    Ok(())
+}
+
+/// Addresses of the API server; empty on a server that runs none.
+pub(super) fn api_addresses(s: &Settings) -> Vec<SocketAddr> {
+    let value = |flag: &str| s.flags.last(flag).map(|(value, _)| value);
+    if value("disable-apiserver").is_some_and(|v| !matches!(v, "false" | "0" | "f" | "F")) {
+        return vec![];
+    }
+    let loopback = || vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let hosts = match value("bind-address").map(str::parse::<IpAddr>) {
+        Some(Ok(address)) if !address.is_unspecified() => vec![address],
+        _ => loopback(),
+    };
+    hosts.into_iter().map(|host| (host, s.https_port).into()).collect()
+}
+
+/// The program of K3s, with what it needs to run aside.
+///
+/// # Errors
+/// [`Code::K3sNotFound`].
+pub(super) fn program(cx: &Context, token: Option<&Secret>, stall: Duration, logs: &Path) -> Result<Program> {
+    let s = cx.settings;
+    let path = s.flags.executable().map(Path::to_owned).ok_or_else(|| {
+        Fault::new(
+            Code::K3sNotFound,
+            format!("it is not known where the program of {} is", cx.distribution.name),
+        )
+        .hint("Set the unit that runs it with --unit.")
+    })?;
+    let own = |name: &'static str, value: &str| (name, Secret::new(value));
+    let data_dir = s.data_dir.display().to_string();
+    let mut common = vec![
+        own("data-dir", &data_dir),
+        own("write-kubeconfig", &format!("{}/aside.yaml", distribution::CONFIG_DIR)),
+        own("etcd-disable-snapshots", "true"),
+    ];
+    if let Some(token) = token.filter(|_| s.token_file_is_ours) {
+        common.push(("token", token.clone()));
+    }
+    // K3s without an agent and with nothing that would act on the data: see docs/design/restore.md.
+    let mut rehearsal = common.clone();
+    rehearsal.extend([
+        own("disable-agent", "true"),
+        own("disable-scheduler", "true"),
+        own("disable-cloud-controller", "true"),
+        own("disable-helm-controller", "true"),
+        own("disable-network-policy", "true"),
+        own("flannel-backend", "none"),
+        own("disable", ADD_ONS),
+        own("kube-controller-manager-arg", "controllers=ttl-controller"),
+    ]);
+    let invocation = |overrides: &[(&str, Secret)]| {
+        let run = s.flags.reset_invocation(overrides);
+        Invocation { config: Some(run.config), environment: run.environment }
+    };
+    Ok(Program {
+        path,
+        helper: helper()?,
+        reset: invocation(&common),
+        rehearsal: invocation(&rehearsal),
+        stall,
+        api: api_addresses(s),
+        tls: s.data_dir.join(distribution::TLS),
+        logs: logs.to_owned(),
+    })
+}
+
+/// The file of this program, which also is the helper process of a run aside.
+fn helper() -> Result<PathBuf> {
+    std::env::current_exe().context("finding the file of this program")
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The snapshots of a restore: where they are, and how the present state becomes one; and the etcd that is asked.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::app::context::Context;
+use crate::commands::restore::{RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores};
+use crate::commands::save;
+use crate::error::kind_of;
+use crate::model::command::Command;
+use crate::model::method::Method;
+use crate::model::report::Report;
+use crate::model::warning::WarningCode;
+use crate::source::offline::OfflineCopy;
+use crate::source::reflink::ReflinkSource;
+use crate::source::{Comparison, EtcdProbe, MemberStatus, Sample, Source};
+use crate::store::Store;
+use crate::store::local::Local;
+
+/// The base name of the snapshots of the state before a restore.
+pub(in crate::app) const SAFETY_BASE: &str = "pre-restore";
+
+/// Where snapshots are stored, by the settings.
+pub(super) struct Snapshots<'a> {
+    pub(super) cx: &'a Context<'a>,
+    pub(super) local: Local,
+}
+
+impl Stores for Snapshots<'_> {
+    fn local(&self) -> &dyn Store {
+        &self.local
+    }
+
+    fn directory(&self, dir: &Path) -> Box<dyn Store> {
+        Box::new(self.cx.store_of(dir))
+    }
+
+    fn remote(&self) -> Option<Result<RemoteSnapshots>> {
+        self.cx.settings.s3.then(|| {
+            let bucket = self.cx.bucket()?;
+            Ok(RemoteSnapshots { parallel: bucket.readers(), store: Box::new(bucket) })
+        })
+    }
+}
+
+impl SafetySnapshots for Snapshots<'_> {
+    fn save_live(&self, report: &mut Report) -> Result<SafetySnapshot> {
+        let (clone, stream) = self.cx.sources()?;
+        let sources: &[&dyn Source] = match self.cx.settings.method {
+            Method::Auto => &[&clone, &stream],
+            Method::Clone => &[&clone],
+            Method::Stream => &[&stream],
+        };
+        self.save(sources, report)
+    }
+
+    fn save_offline(&self, report: &mut Report) -> Result<SafetySnapshot> {
+        let (clone, _) = self.cx.sources()?;
+        let copy = OfflineCopy { db: clone.db.clone() };
+        let clone = ReflinkSource { only: true, ..clone };
+        self.save(&[&clone, &copy], report)
+    }
+}
+
+impl Snapshots<'_> {
+    fn save(&self, sources: &[&dyn Source], report: &mut Report) -> Result<SafetySnapshot> {
+        let (_, node) = self.cx.settings.new_name()?;
+        let request = save::Request {
+            base: SAFETY_BASE,
+            node,
+            now: self.cx.now,
+            compress: false,
+            bases_of_k3s: &[],
+            last_restore: None,
+            token: None,
+            bucket: None,
+        };
+        let mut saved = Report::new(Command::Save, self.cx.now);
+        save::run(&request, sources, &self.local, self.cx.progress, &mut saved)?;
+        report.warnings.append(&mut saved.warnings);
+        // Kept, but behind or under an alarm: better than nothing, and all there is.
+        if let Some(error) = saved.error {
+            report.warn(
+                WarningCode::SafetySnapshotDegraded,
+                format!("the present state was saved, but: {}", error.message),
+            );
+        }
+        let row = saved.snapshots.into_iter().next().context("the save gave no snapshot")?;
+        Ok(SafetySnapshot { name: row.name })
+    }
+}
+
+/// The etcd of this server. Its address is looked up for each question: a restore changes what is known of it.
+pub(super) struct LiveEtcd<'a>(pub(super) &'a Context<'a>);
+
+impl EtcdProbe for LiveEtcd<'_> {
+    fn look(&self) -> Result<MemberStatus> {
+        self.0.etcd()?.look()
+    }
+
+    fn cluster_id(&self) -> Result<Option<String>> {
+        self.0.etcd()?.cluster_id()
+    }
+
+    fn answers(&self, urls: &[String]) -> Vec<(String, bool)> {
+        match self.0.etcd() {
+            Ok(etcd) => etcd.answers(urls),
+            Err(e) => {
+                log::warn!("asking other members: {e:#} ({})", kind_of(&e).as_str());
+                // What cannot be asked may be running.
+                urls.iter().map(|u| (u.clone(), true)).collect()
+            }
+        }
+    }
+
+    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison> {
+        self.0.etcd()?.holds(revision, live, sample)
+    }
+}

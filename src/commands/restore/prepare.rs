@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Prepares the new database aside. Nothing live is touched here: if a step fails, the scratch directory is deleted.
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::context::Rehearsal;
+use super::identity::read_offline;
+use super::transaction::Transaction;
+use crate::error::{Code, Fault};
+use crate::etcd_files;
+use crate::host::Host;
+use crate::inspect::{Comparison, Content};
+use crate::model::restore::{Database, Operation, StepId, StepState};
+use crate::model::runbook::host_of;
+use crate::model::warning::WarningCode;
+
+/// Memory that the reset of K3s needs in addition to the database, which is mapped. Measured: 241 MB for a small one.
+const RESET_MEMORY: u64 = 400 << 20;
+/// Memory that a whole server without an agent needs. Measured: 436 to 485 MB.
+const REHEARSAL_MEMORY: u64 = 700 << 20;
+/// Revisions are raised by this much above the live revision, if that is known: what the cluster can write until it is
+/// stopped is far less.
+const KNOWN_MARGIN: i64 = 1_000_000;
+/// Revisions are raised by this much above the snapshot, if the live revision is not known.
+const UNKNOWN_MARGIN: i64 = 1_000_000_000;
+
+/// What was prepared.
+pub(super) struct Prepared {
+    /// The content of the new database as it will be served.
+    pub(super) content: Content,
+    /// The new database.
+    pub(super) database: Database,
+    /// The name of the new member.
+    pub(super) member: String,
+}
+
+/// Whether there is memory for a second K3s next to the live one.
+pub(super) fn fits_beside(host: &dyn Host, database: u64) -> bool {
+    host.available_memory() >= RESET_MEMORY.saturating_add(database)
+}
+
+/// From what the new database is made.
+pub(super) enum From<'a> {
+    /// The pinned snapshot, with this content.
+    Snapshot(&'a Content),
+    /// A copy of the database at rest, with this content.
+    Database(&'a Content),
+}
+
+impl From<'_> {
+    fn content(&self) -> &Content {
+        match self {
+            From::Snapshot(content) | From::Database(content) => content,
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Makes, compares, raises, fences and rehearses the new database.
+    ///
+    /// # Errors
+    /// If any of it fails. Nothing live was touched.
+    pub(super) fn prepare(&mut self, from: &From, live_revision: Option<i64>) -> Result<Prepared> {
+        let content = from.content();
+        self.step(StepId::Prepare, "creating the new database aside", |tx| tx.reset_aside(from))?;
+        self.step(StepId::VerifyNew, "comparing the new database", |tx| tx.compare_new(content))?;
+        self.raise(content, live_revision)?;
+        self.step(StepId::Fence, "giving the new member a cluster id of its own", |tx| tx.fence())?;
+        let scratch = self.cx.machine.files.scratch();
+        let database = scratch.new_database()?.context("the new database is gone")?;
+        let member = scratch.new_member_name().context("the new member has no name")?;
+        // Read as a whole once more: this is what etcd will serve, and what was written here must be sound.
+        let content = read_offline(scratch.new_database_file()?, None).context("reading the new database")?;
+        self.rehearse(database.file.map_or(0, |f| f.size))?;
+        // The rehearsal ran on a copy.
+        let after = scratch.new_database()?;
+        anyhow::ensure!(after == Some(database), "the new database changed during the rehearsal");
+        self.cx.machine.files.sync()?;
+        Ok(Prepared { content, database, member })
+    }
+
+    fn reset_aside(&mut self, from: &From) -> Result<()> {
+        let (machine, report) = (self.cx.machine, &mut *self.report);
+        let scratch = machine.files.scratch();
+        let from_snapshot = matches!(from, From::Snapshot(_));
+        let outcome = machine.k3s.reset_aside(&scratch, from_snapshot, machine.progress)?;
+        if !outcome.success {
+            return Err(anyhow!("the reset of K3s ended with {}: {}", outcome.how, outcome.reason));
+        }
+        // K3s has been seen to exit with 0 although the reset had failed.
+        if let Some(what) = scratch.missing_after_reset()? {
+            return Err(anyhow!(
+                "the reset of K3s ended with {}, but {what}: {}",
+                outcome.how,
+                outcome.reason
+            ));
+        }
+        if !outcome.confirmed {
+            report.warn(
+                WarningCode::ResetNotConfirmed,
+                "K3s did not print its usual success message; the files show that the reset succeeded",
+            );
+        }
+        Ok(())
+    }
+
+    /// The new database holds what it was made from, and one member: this server.
+    fn compare_new(&mut self, content: &Content) -> Result<()> {
+        let scratch = self.cx.machine.files.scratch();
+        let new = read_offline(scratch.new_database_file()?, Some(content.facts.revision))
+            .context("reading the new database")?;
+        match content.compare(&new) {
+            Comparison::Equal => {}
+            Comparison::Compacted => {
+                return Err(anyhow!("the new database was compacted past the revision of its origin"));
+            }
+            Comparison::Differs(what) => {
+                return Err(anyhow!("the new database differs from its origin: {what}"));
+            }
+        }
+        let [member] = new.facts.members.as_slice() else {
+            return Err(anyhow!("the new database has {} members instead of one", new.facts.members.len()));
+        };
+        let own = self.cx.machine.host.addresses();
+        // Without a host of its own it is a loopback address: a K3s that is set to serve only itself.
+        let is_own = |url: &String| host_of(url).is_none_or(|host| own.iter().any(|a| a == host));
+        if member.peer_urls.is_empty() || !member.peer_urls.iter().all(is_own) {
+            return Err(anyhow!(
+                "the new member has the peer URL {}, which is not an address of this machine",
+                member.peer_urls.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Every client of the cluster must list again: a revision that it knows must not come again with other data.
+    fn raise(&mut self, content: &Content, live_revision: Option<i64>) -> Result<()> {
+        if self.cx.options.keep_revisions {
+            self.end_step(StepId::RaiseRevisions, StepState::Skipped, None);
+            return Ok(());
+        }
+        let target = match live_revision {
+            Some(live) => live.max(content.facts.revision).saturating_add(KNOWN_MARGIN),
+            None => content.facts.revision.saturating_add(UNKNOWN_MARGIN),
+        };
+        self.step(StepId::RaiseRevisions, "raising the revisions", |tx| tx.raise_to(target))
+    }
+
+    /// Raises the revision of the new database to `target`, and marks everything before as compacted.
+    pub(super) fn raise_to(&mut self, target: i64) -> Result<()> {
+        let scratch = self.cx.machine.files.scratch();
+        let path = scratch.new_database_dir().join(crate::distribution::ETCD_DB_FILE);
+        let raised =
+            self.cx.machine.files.with_database(&path, |file| etcd_files::raise_revision(file, target))?;
+        let restore = self.report.restore_mut();
+        restore.revision_before = restore.revision_before.or(Some(raised.from));
+        restore.revision_after = Some(raised.to);
+        Ok(())
+    }
+
+    /// Members of the lost cluster that start again have another cluster id, and are refused by etcd.
+    fn fence(&mut self) -> Result<()> {
+        let wal = self.cx.machine.files.scratch().new_database_dir().join("member").join("wal");
+        let id = self.cx.machine.host.random_id()?;
+        etcd_files::fence(&wal, id).map(drop)
+    }
+
+    /// K3s is started on a copy, aside, and must become ready.
+    fn rehearse(&mut self, size: u64) -> Result<()> {
+        let machine = self.cx.machine;
+        let needed = REHEARSAL_MEMORY.saturating_add(size);
+        let fits = machine.host.available_memory() >= needed;
+        let wanted = match self.cx.options.rehearsal {
+            // A cluster reset is done while K3s is down: each second counts.
+            Rehearsal::Auto => fits && self.state.operation == Operation::Restore,
+            Rehearsal::Always if !fits => {
+                return Err(Fault::new(
+                    Code::NoMemory,
+                    format!("a rehearsal needs {needed} bytes of memory"),
+                )
+                .hint("Free memory, or restore without a rehearsal: --no-rehearse.")
+                .into());
+            }
+            Rehearsal::Always => true,
+            Rehearsal::Never => false,
+        };
+        if !wanted {
+            self.end_step(StepId::Rehearse, StepState::Skipped, None);
+            return Ok(());
+        }
+        self.step(StepId::Rehearse, "starting K3s aside on a copy of the new database", |tx| {
+            let scratch = tx.cx.machine.files.scratch();
+            scratch.copy_for_rehearsal().context("copying the new database for the rehearsal")?;
+            let ready =
+                tx.cx.machine.k3s.rehearse(&scratch, tx.cx.machine.timeouts.ready, tx.cx.machine.progress);
+            scratch.remove_rehearsal()?;
+            if !ready.context("K3s does not become ready on the new database")? {
+                log::info!("this server runs no API server, so nothing was rehearsed");
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Finishes a restore that was interrupted: by a kill, a power cut, a reboot. It reads the state file and nothing else.
+//!
+//! [`recover_files`] is file work alone, so that it can run before K3s at boot. [`recover`] does the same and then brings
+//! K3s to where it has to be.
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::context::Machine;
+use super::rollback::{restart_previous, reverse_files, rollback_failed, rolled_back};
+use super::transaction::clean_up;
+use crate::error::{Code, Fault};
+use crate::host::{Active, Ready};
+use crate::model::report::Report;
+use crate::model::restore::{Database, Operation, Recovery, RestoreState};
+use crate::model::restore_report::{K3sState, Recovered, Restore};
+use crate::model::warning::WarningCode;
+
+const INTERRUPTED: &str = "the restore was interrupted";
+
+/// Recovers the files of an interrupted restore and unblocks the start of K3s. Starts nothing.
+///
+/// # Errors
+/// [`Code::RolledBack`] if the exchange was reversed, so that this is heard; [`Code::RollbackFailed`] if the files cannot be
+/// recovered: the start stays blocked.
+pub fn recover_files(machine: &Machine, report: &mut Report) -> Result<()> {
+    let Some(state) = machine.files.load_state()? else { return ensure_not_blocked(machine) };
+    let recovered = recover_state(machine, &state, report)?;
+    let found =
+        format!("an interrupted {} of stage '{}' was found", state.operation.as_str(), state.stage.as_str());
+    log::warn!("{found}: {}", recovered.describe());
+    if recovered == Recovered::Kept && state.operation == Operation::Rejoin {
+        // K3s may need the URL until it has joined; k3s-snapshot-recover-finish.service sees to that.
+        return Ok(());
+    }
+    clean_up(machine, &state, report);
+    if recovered != Recovered::RolledBack {
+        return Ok(());
+    }
+    // At boot: systemd starts K3s, not this program.
+    let what = format!("not {}, and rolled back: {INTERRUPTED}", state.operation.past_participle());
+    let hint = "No data is lost. Run 'k3s-snapshot list' to see the snapshots, and restore again.";
+    Err(Fault::new(Code::RolledBack, what).hint(hint).into())
+}
+
+/// Recovers the files of an interrupted restore, brings K3s to what it was doing, and waits for it.
+///
+/// # Errors
+/// [`Code::RolledBack`] if the restore did not come to its end, [`Code::NotReady`] if it did and K3s is not ready.
+pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
+    let Some(state) = machine.files.load_state()? else { return ensure_not_blocked(machine) };
+    let was_blocked = machine.files.is_start_blocked_by(state.id)?;
+    let recovered = recover_state(machine, &state, report)?;
+    log::warn!("an interrupted {} was found: {}", state.operation.as_str(), recovered.describe());
+    if recovered == Recovered::Kept {
+        let ready = go_forward(machine, &state, report);
+        clean_up(machine, &state, report);
+        return ready;
+    }
+    clean_up(machine, &state, report);
+    machine.files.remove_created(&state);
+    match recovered {
+        // Interrupted before K3s was stopped, or long ago.
+        Recovered::CleanedUp if !was_blocked || is_up(machine) => Ok(()),
+        _ => {
+            let k3s = restart_previous(machine, &state, report);
+            let why = state.rollback_reason.as_deref().unwrap_or(INTERRUPTED);
+            Err(rolled_back(&state, why, k3s))
+        }
+    }
+}
+
+/// A marker without a state file was not left by a restore that was interrupted.
+fn ensure_not_blocked(machine: &Machine) -> Result<()> {
+    if !machine.files.is_start_blocked()? {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::RestoreStateMissing,
+        format!("the start of K3s is blocked, but '{}' does not exist", machine.files.state_path().display()),
+    )
+    .hint(format!(
+        "The file was removed by hand. Make sure that the database of K3s is the right one, then remove '{}'.",
+        machine.files.marker().display()
+    ))
+    .into())
+}
+
+/// Brings the files to one of the two good states and unblocks the start of K3s. The state file stays.
+///
+/// # Errors
+/// [`Code::RollbackFailed`].
+pub(super) fn recover_state(
+    machine: &Machine,
+    state: &RestoreState,
+    report: &mut Report,
+) -> Result<Recovered> {
+    let data_dir = state.data_dir.display().to_string();
+    let mut restore = Restore::new(state.operation, &state.unit, data_dir, state.previous_state);
+    // How far each step came is not written down.
+    restore.steps.clear();
+    restore.runbook.clone_from(&state.runbook);
+    report.restore = Some(restore);
+    let recovered = recover_by_stage(machine, state, report).map_err(|e| {
+        rollback_failed(machine, state, state.rollback_reason.as_deref().unwrap_or(INTERRUPTED), &e)
+    })?;
+    report.restore_mut().recovered = Some(recovered);
+    Ok(recovered)
+}
+
+fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<Recovered> {
+    let files = machine.files;
+    // A disk that is not mounted yet looks like a server without a database.
+    anyhow::ensure!(
+        files.data_dir.is_dir() || state.created.contains(&files.data_dir),
+        "the data directory '{}' does not exist: its disk may not be mounted",
+        files.data_dir.display()
+    );
+    let own_block = files.is_start_blocked_by(state.id)?;
+    let recovered = match state.stage.recovery() {
+        Recovery::CleanUp => Recovered::CleanedUp,
+        // Where no database is live, K3s was not started yet: it would start an empty cluster.
+        Recovery::RollForward if files.live_database()?.is_some() => Recovered::Kept,
+        Recovery::RollForward | Recovery::RollBack => {
+            let live = files.live_database()?;
+            let untouched = files.is_untouched(state)?;
+            // Without the block, K3s may have been started since. Where no database is live, it cannot have been.
+            if untouched && (own_block || live.is_none()) {
+                reverse_files(machine, state, report)?;
+                Recovered::RolledBack
+            } else if is_previous(live.as_ref(), state) {
+                Recovered::CleanedUp
+            } else if live.is_some_and(|l| l.file.is_some()) {
+                Recovered::Kept
+            } else {
+                return Err(anyhow!(
+                    "another program has moved the databases in '{}'",
+                    files.etcd().display()
+                ));
+            }
+        }
+    };
+    if own_block {
+        files.unblock_start()?;
+    }
+    Ok(recovered)
+}
+
+/// Whether the database that was live before is live now.
+fn is_previous(live: Option<&Database>, state: &RestoreState) -> bool {
+    live.zip(state.live_database.as_ref()).is_some_and(|(now, was)| now.directory.is_same(was.directory))
+}
+
+fn is_up(machine: &Machine) -> bool {
+    machine.unit.unit().is_ok_and(|u| !u.active.is_down())
+}
+
+/// K3s was started on the new database before the interruption: it has to serve.
+fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<()> {
+    let unit = machine.unit.unit()?;
+    if unit.active.is_down() {
+        machine.unit.reset_failed()?;
+        machine.unit.start()?;
+    }
+    let mut last = Ready::NoAnswer("it was not asked".to_owned());
+    let ready = machine.poll_until(machine.timeouts.ready, || {
+        last = machine.k3s.ready();
+        machine.host.stop_requested()
+            || matches!(last, Ready::Yes) && machine.unit.unit().is_ok_and(|u| u.active == Active::Active)
+    }) && !machine.host.stop_requested();
+    let restore = report.restore_mut();
+    if ready {
+        restore.k3s_state = Some(K3sState::Ready);
+        return Ok(());
+    }
+    let etcd = machine.etcd.look().is_ok();
+    restore.k3s_state = Some(if etcd { K3sState::EtcdOnly } else { K3sState::NotRunning });
+    let what = format!(
+        "{}, but the API server is not ready: {}",
+        state.operation.past_participle(),
+        machine.unit.fatal_message(state.id).unwrap_or_else(|| last.describe())
+    );
+    Err(Fault::new(Code::NotReady, what)
+        .hint(format!("Check K3s with 'journalctl -u {}'.", state.unit))
+        .into())
+}
+
+/// What a new operation does with the state of an earlier one: what is no longer needed is removed, what is half done is
+/// finished, and the new operation ends.
+///
+/// # Errors
+/// [`Code::RestoreInterrupted`] if an exchange had to be reversed.
+pub(super) fn clear_left_over(machine: &Machine, report: &mut Report) -> Result<()> {
+    let Some(state) = machine.files.load_state()? else { return ensure_not_blocked(machine) };
+    let recovered = recover_state(machine, &state, report)?;
+    clean_up(machine, &state, report);
+    report.warn(
+        WarningCode::RestoreInterrupted,
+        format!("an earlier {} was interrupted: {}", state.operation.as_str(), recovered.describe()),
+    );
+    if recovered != Recovered::RolledBack {
+        report.restore = None;
+        return Ok(());
+    }
+    let k3s = restart_previous(machine, &state, report).context("an earlier restore was rolled back");
+    let what = "an earlier restore was interrupted and has now been rolled back; the new one was not begun";
+    let fault = Fault::new(Code::RestoreInterrupted, what).hint("Check K3s, then start again.");
+    match k3s {
+        Ok(_) => Err(fault.into()),
+        Err(e) => Err(e.context(fault)),
+    }
+}

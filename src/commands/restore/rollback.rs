@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The way back: the same renames backwards, and K3s as it was. If that fails as well, the start of K3s stays blocked and
+//! nothing more is touched.
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::context::Machine;
+use super::transaction::{Transaction, clean_up};
+use crate::error::{Code, Fault};
+use crate::host::{Active, Ready};
+use crate::model::report::Report;
+use crate::model::restore::{PriorState, RestoreState, Stage};
+use crate::model::restore_report::K3sState;
+use crate::model::warning::WarningCode;
+
+impl Transaction<'_> {
+    /// Reverses everything, waits until K3s is as it was, and returns the error of the run.
+    pub(super) fn roll_back(&mut self, why: anyhow::Error) -> anyhow::Error {
+        let why = format!("{why:#}");
+        let machine = self.cx.machine;
+        log::error!("{why}; rolling back");
+        machine.progress.step("rolling back", None);
+        self.state.rollback_reason = Some(why.clone());
+        if let Err(e) = self.reverse() {
+            self.record_downtime(None);
+            return rollback_failed(machine, &self.state, &why, &e);
+        }
+        self.report.restore_mut().mark_rolled_back();
+        let k3s = restart_previous(machine, &self.state, self.report);
+        self.record_downtime(None);
+        clean_up(machine, &self.state, self.report);
+        machine.files.remove_created(&self.state);
+        rolled_back(&self.state, &why, k3s)
+    }
+
+    fn reverse(&mut self) -> Result<()> {
+        let machine = self.cx.machine;
+        let files = machine.files;
+        // A full disk must not keep the state file from being written: copies that are not needed any more go first.
+        let _ = files.scratch().free_space();
+        if self.state.stage == Stage::Starting {
+            // Until K3s is down again, a later process would go forward.
+            files.block_again(self.state.id)?;
+            self.blocked = true;
+            machine.unit.reload()?;
+            machine.unit.stop(machine.timeouts.stop)?;
+        }
+        if self.state.stage != Stage::Preparing {
+            machine.wait_until_idle()?;
+            if self.state.stage == Stage::Starting {
+                // K3s has written to it since.
+                self.state.new_database = files.live_database()?;
+            }
+            self.set_stage(Stage::RollingBack)?;
+            reverse_files(machine, &self.state, self.report)?;
+        }
+        files.unblock_start()
+    }
+}
+
+/// Reverses the exchange on the disk. Can be repeated at any point.
+///
+/// # Errors
+/// If a file cannot be renamed back.
+pub(super) fn reverse_files(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<()> {
+    let files = machine.files;
+    let failed = files.swap_back(state).context("renaming the databases back")?;
+    files.restore_backups(state)?;
+    files.sync()?;
+    let restore = report.restore_mut();
+    restore.failed_database =
+        failed.map(|path| path.display().to_string()).or(restore.failed_database.take());
+    restore.old_database = None;
+    Ok(())
+}
+
+/// Brings K3s to what it was doing, and waits until it serves again if it did before.
+///
+/// # Errors
+/// If it does not; with K3s's own reason.
+pub(super) fn restart_previous(
+    machine: &Machine,
+    state: &RestoreState,
+    report: &mut Report,
+) -> Result<K3sState> {
+    let result = restart(machine, state, report);
+    report.restore_mut().k3s_state = Some(match &result {
+        Ok(k3s) => *k3s,
+        Err(_) if machine.etcd.look().is_ok() => K3sState::EtcdOnly,
+        Err(_) => K3sState::NotRunning,
+    });
+    result
+}
+
+fn restart(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<K3sState> {
+    if state.previous_state == PriorState::Stopped {
+        return Ok(K3sState::NotRunning);
+    }
+    machine.progress.step("starting K3s as it was", None);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    // A stop that took too long may still be going on.
+    machine.poll_until(machine.timeouts.stop, || {
+        machine.unit.unit().is_ok_and(|u| u.active != Active::Deactivating)
+    });
+    if machine.unit.unit()?.active.is_down() {
+        machine.unit.reset_failed()?;
+        machine.unit.start()?;
+    }
+    if state.previous_state == PriorState::Failing {
+        report.warn(
+            WarningCode::PreviousStateKept,
+            "K3s did not run properly before the restore; it was started again on its previous database",
+        );
+    }
+    if !state.was_ready {
+        // There is no more to wait for than there was before.
+        return Ok(K3sState::NotRunning);
+    }
+    let mut last = Ready::NoAnswer("it was not asked".to_owned());
+    let ready = machine.poll_until(machine.timeouts.ready, || {
+        last = machine.k3s.ready();
+        matches!(last, Ready::Yes) && machine.unit.unit().is_ok_and(|u| u.active == Active::Active)
+    });
+    if ready {
+        return Ok(K3sState::Ready);
+    }
+    let reason = machine.unit.fatal_message(since).unwrap_or_else(|| last.describe());
+    Err(anyhow!("after {} s its API server is not ready: {reason}", machine.timeouts.ready.as_secs()))
+}
+
+/// The error of a run that was rolled back: what happened, and what K3s does now.
+pub(super) fn rolled_back(state: &RestoreState, why: &str, k3s: Result<K3sState>) -> anyhow::Error {
+    let (now, hint) = match k3s {
+        Ok(K3sState::Ready) => (
+            "K3s serves what it served before".to_owned(),
+            "No data is lost. Run 'k3s-snapshot list' to see other snapshots.".to_owned(),
+        ),
+        Ok(_) if state.previous_state == PriorState::Stopped => (
+            "its files are as they were, and K3s is stopped as before".to_owned(),
+            "No data is lost. Run 'k3s-snapshot list' to see other snapshots.".to_owned(),
+        ),
+        Ok(_) => (
+            "its files are as they were, and K3s was started again; it was not ready before".to_owned(),
+            format!("No data is lost. Check K3s with 'journalctl -u {}'.", state.unit),
+        ),
+        Err(e) => (
+            format!("its files are as they were, but K3s does not serve yet: {e:#}"),
+            format!("No data is lost. Check K3s with 'journalctl -u {}'.", state.unit),
+        ),
+    };
+    let what = format!("not {}, and rolled back: {why}; {now}", state.operation.past_participle());
+    Fault::new(Code::RolledBack, what).hint(hint).into()
+}
+
+/// The error of a rollback that failed: everything stays as it is, and K3s down.
+pub(super) fn rollback_failed(
+    machine: &Machine,
+    state: &RestoreState,
+    why: &str,
+    e: &anyhow::Error,
+) -> anyhow::Error {
+    let live = match state.live_database {
+        Some(live) => format!("the directory with inode {}", live.directory.ino),
+        None => "absent: there was no database".to_owned(),
+    };
+    Fault::new(
+        Code::RollbackFailed,
+        format!("{why}; and rolling back failed: {e:#}; the start of {} is blocked", state.unit),
+    )
+    .hint(format!(
+        "Remove the cause of the second error, then run 'k3s-snapshot restore --recover' to continue. By hand: the previous \
+         database is {live} in '{}' ('ls -di' shows inodes) and must be named 'etcd'; '{}' names the copies of the other files.",
+        machine.files.etcd().parent().unwrap_or(&machine.files.data_dir).display(),
+        machine.files.state_path().display(),
+    ))
+    .into()
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Selects the snapshot, makes it a file that no other program can take away, and verifies that file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::context::Context;
+use super::remote::RemoteSnapshot;
+use crate::archive::zip;
+use crate::commands::check::{check_snapshot, not_a_snapshot, summarize};
+use crate::error::{Code, Fault, Kind, kind_of};
+use crate::host::{Draft, Scratch};
+use crate::inspect::{self, Content};
+use crate::io::ReadAt;
+use crate::model::name::Suffix;
+use crate::model::report::{Report, Row, rfc3339};
+use crate::model::restore::SnapshotRef;
+use crate::model::snapshot::{Digest, FindingRecord, Manifest, Snapshot, State};
+use crate::store::Opened;
+
+/// A snapshot that is dated further ahead than this is not `latest`, in seconds.
+const MAX_CLOCK_SKEW: u64 = 300;
+
+/// A snapshot that exists.
+pub(super) struct Selected {
+    snapshot: Snapshot,
+    recorded: Option<Manifest>,
+    source: Source,
+}
+
+/// Where it is.
+enum Source {
+    /// A file of this machine.
+    Local(PathBuf),
+    /// The bucket.
+    Remote(RemoteSnapshot),
+}
+
+/// A pinned file that is a whole snapshot.
+pub(super) struct VerifiedSnapshot {
+    pub(super) reference: SnapshotRef,
+    pub(super) content: Content,
+    /// Seconds; `None` if it is dated in the future.
+    pub(super) age: Option<u64>,
+}
+
+/// The snapshot that is meant. Nothing is guessed: what fits twice is refused.
+///
+/// # Errors
+/// If no snapshot was given, it does not exist, or more than one fits.
+pub(super) fn select(cx: &Context) -> Result<Selected> {
+    let options = cx.options;
+    let missing = |what: &str| {
+        Fault::new(Code::MissingArgument, what.to_owned())
+            .hint("Give one snapshot: a name that 'k3s-snapshot list' shows, a path, or 'latest'.")
+    };
+    match options.target {
+        Some("") => Err(missing("the name of the snapshot is empty").into()),
+        None if options.before.is_none() => Err(missing("no snapshot was given").into()),
+        Some("latest") | None => latest(cx),
+        Some(_) if options.before.is_some() => {
+            Err(missing("--before goes with 'latest', not with the name of a snapshot").into())
+        }
+        Some(target) => match target.rsplit_once('/') {
+            None => by_name(cx, target),
+            Some((dir, file)) => {
+                let dir = Path::new(if dir.is_empty() { "/" } else { dir });
+                local(cx.stores.directory(dir).open(file)?)
+            }
+        },
+    }
+}
+
+fn local(opened: Opened) -> Result<Selected> {
+    let path = opened.snapshot.location.strip_prefix("file://").map(PathBuf::from);
+    let path = path.context("the snapshot is not a file of this machine")?;
+    Ok(Selected { recorded: opened.manifest, snapshot: opened.snapshot, source: Source::Local(path) })
+}
+
+/// The snapshot of this name: in the snapshot directory, else in the bucket.
+fn by_name(cx: &Context, file: &str) -> Result<Selected> {
+    match (cx.stores.local().open(file), cx.stores.remote()) {
+        (Err(e), Some(remote)) if kind_of(&e) == Kind::NotFound => remote_one(remote, file, &e),
+        (opened, _) => local(opened?),
+    }
+}
+
+fn remote_one(
+    remote: Result<super::context::RemoteSnapshots>,
+    file: &str,
+    not_local: &anyhow::Error,
+) -> Result<Selected> {
+    let (snapshot, recorded, remote) = RemoteSnapshot::open(remote?, file, not_local)?;
+    Ok(Selected { snapshot, recorded, source: Source::Remote(remote) })
+}
+
+/// The newest snapshot that may be good, here or in the bucket. Snapshots of the state before a restore, and those dated in
+/// the future, are not what an operator means by that.
+fn latest(cx: &Context) -> Result<Selected> {
+    let (options, cluster) = (cx.options, cx.cluster);
+    let is_safety = |s: &Snapshot| {
+        s.file.starts_with(&format!("{}-", cluster.safety_base))
+            || s.manifest.as_ref().is_some_and(|m| m.base.as_deref() == Some(cluster.safety_base))
+    };
+    let good = |s: &Snapshot| matches!(s.state, State::Verified | State::Unverified);
+    let mut all: Vec<(Snapshot, bool)> =
+        cx.stores.local().list()?.snapshots.into_iter().map(|s| (s, false)).collect();
+    if let Some(remote) = cx.stores.remote() {
+        let listed = super::remote::list(remote)?;
+        // The same snapshot in both locations is taken from here, unless it is known to be corrupt.
+        let more: Vec<_> =
+            listed.into_iter().filter(|r| !all.iter().any(|(s, _)| s.file == r.file && good(s))).collect();
+        all.extend(more.into_iter().map(|s| (s, true)));
+    }
+    let limit = cluster.now.saturating_add(MAX_CLOCK_SKEW);
+    all.retain(|(s, _)| {
+        good(s)
+            && s.name.is_some()
+            && !is_safety(s)
+            && s.created_at <= limit
+            && options.before.is_none_or(|t| s.created_at < t)
+    });
+    all.sort_by_key(|(s, _)| std::cmp::Reverse(s.created_at));
+    let when = options.before.map(|t| format!(" before {}", rfc3339(t))).unwrap_or_default();
+    let Some((newest, is_remote)) = all.first() else {
+        return Err(Fault::new(Code::SnapshotNotFound, format!("there is no snapshot{when} to restore"))
+            .hint("Run 'k3s-snapshot list' to see the snapshots, or give the path of one.")
+            .into());
+    };
+    if let Some((twin, _)) = all.get(1).filter(|(s, _)| s.created_at == newest.created_at) {
+        let (a, b) = (newest.file.escape_debug(), twin.file.escape_debug());
+        return Err(Fault::new(Code::SnapshotAmbiguous, format!("'{a}' and '{b}' are of the same second"))
+            .hint("Give the name of one of them.")
+            .into());
+    }
+    match (is_remote, cx.stores.remote()) {
+        (true, Some(remote)) => remote_one(remote, &newest.file, &anyhow::anyhow!("it was the newest")),
+        _ => local(cx.stores.local().open(&newest.file)?),
+    }
+}
+
+impl Selected {
+    /// Copies the snapshot into the scratch directory and verifies every byte of that copy.
+    ///
+    /// # Errors
+    /// [`Code::SnapshotCorrupt`], or if it cannot be read or copied.
+    pub(super) fn pin_and_verify(&self, cx: &Context, report: &mut Report) -> Result<VerifiedSnapshot> {
+        let (file, scratch) = (&self.snapshot.file, cx.machine.files.scratch());
+        let zipped = match (&self.snapshot.name, &self.source) {
+            (Some(name), _) => name.suffix == Suffix::Zip,
+            (None, Source::Local(path)) => zip::is_zip(&scratch.open(path)?)?,
+            (None, Source::Remote(remote)) => zip::is_zip(remote.data())?,
+        };
+        let pinned = match &self.source {
+            Source::Remote(remote) => {
+                let draft = remote.download(file, &scratch, cx.machine)?;
+                let size = draft.reader()?.size();
+                match zipped {
+                    true => unpack(&draft.reader()?, file, &scratch)?,
+                    false => scratch.publish_snapshot(draft, size)?,
+                }
+            }
+            Source::Local(path) if zipped => unpack(&scratch.open(path)?, file, &scratch)?,
+            Source::Local(path) => cx.machine.files.pin(path)?,
+        };
+        cx.machine.progress.step(&format!("verifying {}", file.escape_debug()), Some(self.snapshot.size));
+        let data = scratch.open(&pinned)?;
+        let (content, digest) = self.verify(cx, &data)?;
+        let row = Row::from_snapshot(&self.snapshot, None);
+        report.snapshots.push(Row {
+            state: State::Verified,
+            revision: Some(content.facts.revision),
+            key_revisions: Some(content.facts.key_revisions),
+            token_hash: content.facts.token_hashes.clone(),
+            cluster_id: content.facts.cluster_id.clone(),
+            sha256: (!zipped).then(|| digest.to_string()),
+            findings: vec![],
+            ..row
+        });
+        let reference = SnapshotRef {
+            name: file.clone(),
+            location: self.snapshot.location.clone(),
+            sha256: digest,
+            size: data.size(),
+            revision: content.facts.revision,
+            created_at: self.snapshot.created_at,
+        };
+        let age = cx.cluster.now.checked_sub(self.snapshot.created_at);
+        Ok(VerifiedSnapshot { reference, content, age })
+    }
+
+    fn verify(&self, cx: &Context, data: &dyn ReadAt) -> Result<(Content, Digest)> {
+        let file = &self.snapshot.file;
+        let context = || format!("verifying '{}'", file.escape_debug());
+        let checked = check_snapshot(data, false, cx.machine.progress).with_context(context)?;
+        let mut findings = checked.findings.clone();
+        if !inspect::has_magic(data) {
+            findings = vec![not_a_snapshot(data)];
+        }
+        let digest = checked.digests.map(|d| Digest(d.file)).context("hashing the snapshot")?;
+        if !findings.is_empty() {
+            return Err(corrupt(file, &findings));
+        }
+        if let Some(old) =
+            self.recorded.as_ref().filter(|m| m.verified_at.is_some() && m.plain_sha256 != digest)
+        {
+            // Whole, but another file than the one that was recorded under this name.
+            log::warn!(
+                "'{}' is another file than the one recorded on {}",
+                file.escape_debug(),
+                rfc3339(old.checked_at)
+            );
+        }
+        let finding = |f: String| corrupt(file, &[FindingRecord::new("content", f)]);
+        let db_len = inspect::database_len(data.size()).map_err(|f| finding(f.to_string()))?;
+        let content = inspect::read_content(data, db_len, None)
+            .with_context(context)?
+            .map_err(|all| finding(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+        Ok((content, digest))
+    }
+}
+
+/// Unpacks a zip into the scratch directory.
+fn unpack(data: &dyn ReadAt, file: &str, scratch: &Scratch) -> Result<PathBuf> {
+    let draft: Draft = scratch.draft()?;
+    let room = |size: u64| draft.ensure_free_space(size);
+    match zip::unpack(data, &room, &mut &draft)
+        .with_context(|| format!("unpacking '{}'", file.escape_debug()))?
+    {
+        zip::Unpacked::Damaged(why) => Err(corrupt(file, &[FindingRecord::new("zip", why)])),
+        zip::Unpacked::Whole(_) => {
+            let size = draft.reader()?.size();
+            scratch.publish_snapshot(draft, size)
+        }
+    }
+}
+
+fn corrupt(file: &str, findings: &[FindingRecord]) -> anyhow::Error {
+    Fault::new(
+        Code::SnapshotCorrupt,
+        format!("'{}' is corrupt: {}", file.escape_debug(), summarize(findings)),
+    )
+    .hint("Nothing was touched. Run 'k3s-snapshot verify --all' to find a snapshot that is whole.")
+    .into()
+}
