@@ -33,6 +33,8 @@ use crate::output::{journal, log as stderr};
 
 /// Options that take a secret as a value, as K3s does.
 const SECRET_VALUES: [&str; 3] = ["s3_access_key", "s3_secret_key", "s3_session_token"];
+/// The option with the URL of a proxy, which may have a password.
+const PROXY: &str = "s3_proxy";
 
 /// Parses the arguments of a command and runs it as a process.
 pub(super) fn execute<C: Command>(matches: &ArgMatches) -> ExitCode {
@@ -189,17 +191,20 @@ fn is_given(matches: &ArgMatches, id: &str) -> bool {
 
 /// K3s takes secrets as values on the command line, so they are taken here too; the process list shows them.
 fn warn_about_secrets(matches: &ArgMatches, report: &mut Report) {
-    let given: Vec<String> = SECRET_VALUES
-        .iter()
-        .filter(|id| is_given(matches, id))
-        .map(|id| format!("--{}", id.replace('_', "-")))
-        .collect();
-    if let Some(first) = given.first() {
+    let option = |id: &str| format!("--{}", id.replace('_', "-"));
+    let mut given: Vec<String> =
+        SECRET_VALUES.iter().filter(|id| is_given(matches, id)).map(|id| option(id)).collect();
+    let file = given.first().map(|first| format!("{first}-file or ")).unwrap_or_default();
+    let proxy = matches.try_get_one::<String>(PROXY).ok().flatten().filter(|_| is_given(matches, PROXY));
+    if proxy.is_some_and(|url| url.contains('@')) {
+        given.push(option(PROXY));
+    }
+    if !given.is_empty() {
         report.warn(
             WarningCode::SecretOnCommandLine,
             format!(
-                "every user of this machine can see the value of {} in the process list: use {first}-file or the \
-                 configuration file instead",
+                "every user of this machine can see the value of {} in the process list: use {file}the configuration \
+                 file instead",
                 given.join(" and ")
             ),
         );
