@@ -46,7 +46,7 @@ pub struct Common {
     #[arg(short, long)]
     pub quiet: bool,
     /// Print debug messages
-    #[arg(long)]
+    #[arg(short = 'v', long)]
     pub debug: bool,
 }
 

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_in_order_and_a_cut_message_has_none() {
+    fn fields_are_in_order_and_a_truncated_message_has_none() {
         let mut message = Vec::new();
         put_number(&mut message, 1, 300);
         put_bytes(&mut message, 20, b"abc");
@@ -101,7 +101,7 @@ mod tests {
             (number(&message, 1), number(&message, 3), number(&message, 20)),
             (Some(300), Some(0), None)
         );
-        for cut in [1, 2, 4, 5, 6, 8, 9] {
+        for cut in [1, 2, 4, 5, 6, 7, 8, 10] {
             assert_eq!(fields(&message[..cut]), None, "{cut}");
         }
         // A group, and a fixed number of 8 bytes.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Values and decisions: names, snapshots, reports, retention. Pure: no file, no clock, no environment, no socket.
 
+pub mod action;
 pub mod bootstrap;
 pub mod calendar;
 pub mod command;

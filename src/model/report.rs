@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::action::Action;
 use super::command::{Command, Outcome};
 use super::restore_report::{OldDatabase, Restore};
 use super::retention::Decision;
@@ -77,26 +78,6 @@ pub struct ErrorReport {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-}
-
-/// What prune and delete do with a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// It stays.
-    Keep,
-    /// It is deleted.
-    Remove,
-}
-
-impl Action {
-    /// The word for tables and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Keep => "keep",
-            Action::Remove => "remove",
-        }
-    }
 }
 
 /// One snapshot in a report or a list.

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::action::Action;
 use super::restore::{Operation, PriorState, StepId, StepState, steps_of};
 use super::runbook::Task;
 
@@ -144,7 +145,7 @@ pub struct OldDatabase {
     /// Bytes.
     pub bytes: u64,
     /// `keep` or `remove`.
-    pub action: super::report::Action,
+    pub action: Action,
     /// Whether it was deleted; `None` if that was not planned.
     pub deleted: Option<bool>,
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use super::escape::printable;
 use super::runbook;
-use crate::model::report::{Action, Report, Row};
+use crate::model::action::Action;
+use crate::model::report::{Report, Row};
 use crate::model::restore::{Operation, StepState};
 use crate::model::restore_report::{K3sState, Restore};
 use crate::model::runbook::When;

@@ -7,8 +7,9 @@ use std::io::{self, Write as _};
 use super::escape::printable;
 use super::plan;
 use super::table::table;
+use crate::model::action::Action;
 use crate::model::command::Command;
-use crate::model::report::{Action, Check, Report, Row};
+use crate::model::report::{Check, Report, Row};
 use crate::model::snapshot::State;
 
 /// How the result is printed.

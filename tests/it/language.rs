@@ -65,7 +65,6 @@ const NOT_YET: &[&str] = &[
     "src/host/",
     "src/inspect/",
     "src/model/",
-    "src/output/runbook.rs",
     "src/source/etcd/error.rs",
 ];
 

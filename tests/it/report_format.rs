@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k3s_snapshot::error::{Code, Fault};
+use k3s_snapshot::model::action::Action;
 use k3s_snapshot::model::command::Command;
-use k3s_snapshot::model::report::{Action, Check, Report, Row};
+use k3s_snapshot::model::report::{Check, Report, Row};
 use k3s_snapshot::model::restore::{Operation, PriorState};
 use k3s_snapshot::model::restore_report::{OldDatabase, Recovered, Restore};
 use k3s_snapshot::model::runbook::{Role, Task, When};

@@ -12,7 +12,7 @@ use k3s_snapshot::model::restore_report::{K3sState, Recovered};
 use k3s_snapshot::model::warning::WarningCode;
 use k3s_snapshot::source::LiveMember;
 
-use crate::restore_world::{Before, Fault, NAME, NOW, Reset, World};
+use crate::restore_world::{Before, Fault, LAST_FATAL_MESSAGE, NAME, NOW, Reset, World};
 
 const OPERATIONS: [Operation; 3] = [Operation::Restore, Operation::ClusterReset, Operation::Rejoin];
 
@@ -456,7 +456,7 @@ fn a_crash_loop_after_the_exchange_is_rolled_back_with_the_reason_of_k3s() {
     let (result, report) = world.run();
     let e = result.unwrap_err();
     assert_eq!(code_of(&e), Code::RolledBack);
-    assert!(format!("{e:#}").contains("its last fatal message"));
+    assert!(format!("{e:#}").contains(LAST_FATAL_MESSAGE));
     before.assert_same(&world, "crash loop");
     assert!(report.restore.unwrap().failed_database.is_some(), "the discarded database is kept");
 }

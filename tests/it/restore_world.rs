@@ -36,6 +36,8 @@ pub(crate) const SNAPSHOT: &[u8] = include_bytes!("../fixtures/before-server-1-1
 pub(crate) const LIVE: &[u8] = include_bytes!("../fixtures/after-server-1-1795339218");
 pub(crate) const NAME: &str = "manual-server-1-1795339215";
 pub(crate) const NOW: u64 = 1_795_400_000;
+/// What the log of K3s has after a failed start.
+pub(crate) const LAST_FATAL_MESSAGE: &str = "failed to start the server";
 /// The files and directories of K3s that must be as before if nothing was restored.
 const KEPT: [&str; 6] = ["tls", "cred", "token", "db/etcd", "db/etcd-old-5", "etc"];
 
@@ -455,7 +457,7 @@ impl UnitControl for World {
     }
 
     fn fatal_message(&self, _: u64) -> Option<String> {
-        Some("its last fatal message".to_owned())
+        Some(LAST_FATAL_MESSAGE.to_owned())
     }
 
     fn watch_restore(&self) -> Result<()> {

@@ -81,7 +81,10 @@ fn report_and_manifest_have_the_facts_of_the_snapshot() {
     assert_eq!(row["size"], meta.len());
     assert_eq!(etcd.root.snapshot_names(), [name], "no other file is in the snapshot directory");
 
-    let manifests: Vec<_> = walk(&etcd.root.state_dir());
+    let manifests: Vec<_> = walk(&etcd.root.state_dir())
+        .into_iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "json"))
+        .collect();
     assert_eq!(manifests.len(), 1, "{manifests:?}");
     assert_eq!(fs::metadata(&manifests[0]).unwrap().permissions().mode() & 0o777, 0o600);
     let manifest: Value = serde_json::from_slice(&fs::read(&manifests[0]).unwrap()).unwrap();

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::identity::read_offline;
 use super::peers::{self, Peers};
 use super::preflight::{self, Facts, Refusals, WAL_RESERVE};
-use super::prepare::{From, Prepared};
+use super::prepared::{From, Prepared};
 use super::prove::Goal;
 use super::recover::clear_left_over;
 use super::transaction::Transaction;

@@ -7,11 +7,13 @@
 
 mod cluster_reset;
 mod context;
+mod failure;
 mod identity;
 mod old_databases;
 mod peers;
 mod preflight;
 mod prepare;
+mod prepared;
 mod prove;
 mod recover;
 mod rejoin;

@@ -8,7 +8,8 @@ use anyhow::Result;
 
 use crate::error::{Code, Fault};
 use crate::host::ServerFiles;
-use crate::model::report::{Action, Report};
+use crate::model::action::Action;
+use crate::model::report::Report;
 use crate::model::restore_report::OldDatabase;
 
 /// Keeps the newest `keep` of each kind and deletes the others.

@@ -5,12 +5,13 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::context::Rehearsal;
 use super::identity::read_offline;
+use super::prepared::{From, Prepared};
 use super::transaction::Transaction;
 use crate::error::{Code, Fault};
 use crate::etcd_files;
 use crate::host::Host;
 use crate::inspect::{Comparison, Content};
-use crate::model::restore::{Database, Operation, StepId, StepState};
+use crate::model::restore::{Operation, StepId, StepState};
 use crate::model::runbook::host_of;
 use crate::model::warning::WarningCode;
 
@@ -24,35 +25,9 @@ const KNOWN_MARGIN: i64 = 1_000_000;
 /// Revisions are raised by this much above the snapshot, if the live revision is not known.
 const UNKNOWN_MARGIN: i64 = 1_000_000_000;
 
-/// What was prepared.
-pub(super) struct Prepared {
-    /// The content of the new database as it will be served.
-    pub(super) content: Content,
-    /// The new database.
-    pub(super) database: Database,
-    /// The name of the new member.
-    pub(super) member: String,
-}
-
 /// Whether there is memory for a second K3s next to the live one.
 pub(super) fn fits_beside(host: &dyn Host, database: u64) -> bool {
     host.available_memory() >= RESET_MEMORY.saturating_add(database)
-}
-
-/// From what the new database is made.
-pub(super) enum From<'a> {
-    /// The pinned snapshot, with this content.
-    Snapshot(&'a Content),
-    /// A copy of the database at rest, with this content.
-    Database(&'a Content),
-}
-
-impl From<'_> {
-    fn content(&self) -> &Content {
-        match self {
-            From::Snapshot(content) | From::Database(content) => content,
-        }
-    }
 }
 
 impl Transaction<'_> {

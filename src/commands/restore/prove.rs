@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 
-use super::prepare::Prepared;
+use super::prepared::Prepared;
 use super::transaction::Transaction;
 use crate::error::{Code, Fault};
 use crate::host::{Active, Ready};

@@ -7,7 +7,8 @@
 use anyhow::{Context as _, Result, anyhow};
 
 use super::context::Machine;
-use super::rollback::{restart_previous, reverse_files, rollback_failed, rolled_back};
+use super::failure::{rollback_failed, rolled_back};
+use super::rollback::{restart_previous, reverse_files};
 use super::transaction::clean_up;
 use crate::error::{Code, Fault};
 use crate::host::{Active, Ready};

@@ -5,8 +5,8 @@
 use anyhow::{Context as _, Result, anyhow};
 
 use super::context::Machine;
+use super::failure::{rollback_failed, rolled_back};
 use super::transaction::{Transaction, clean_up};
-use crate::error::{Code, Fault};
 use crate::host::{Active, Ready};
 use crate::model::report::Report;
 use crate::model::restore::{PriorState, RestoreState, Stage};
@@ -126,52 +126,4 @@ fn restart(machine: &Machine, state: &RestoreState, report: &mut Report) -> Resu
     }
     let reason = machine.unit.fatal_message(since).unwrap_or_else(|| last.describe());
     Err(anyhow!("after {} s its API server is not ready: {reason}", machine.timeouts.ready.as_secs()))
-}
-
-/// The error of a run that was rolled back: what happened, and what K3s does now.
-pub(super) fn rolled_back(state: &RestoreState, why: &str, k3s: Result<K3sState>) -> anyhow::Error {
-    let (now, hint) = match k3s {
-        Ok(K3sState::Ready) => (
-            "K3s serves what it served before".to_owned(),
-            "No data is lost. Run 'k3s-snapshot list' to see other snapshots.".to_owned(),
-        ),
-        Ok(_) if state.previous_state == PriorState::Stopped => (
-            "its files are as they were, and K3s is stopped as before".to_owned(),
-            "No data is lost. Run 'k3s-snapshot list' to see other snapshots.".to_owned(),
-        ),
-        Ok(_) => (
-            "its files are as they were, and K3s was started again; it was not ready before".to_owned(),
-            format!("No data is lost. Check K3s with 'journalctl -u {}'.", state.unit),
-        ),
-        Err(e) => (
-            format!("its files are as they were, but K3s does not serve yet: {e:#}"),
-            format!("No data is lost. Check K3s with 'journalctl -u {}'.", state.unit),
-        ),
-    };
-    let what = format!("not {}, and rolled back: {why}; {now}", state.operation.past_participle());
-    Fault::new(Code::RolledBack, what).hint(hint).into()
-}
-
-/// The error of a rollback that failed: everything stays as it is, and K3s down.
-pub(super) fn rollback_failed(
-    machine: &Machine,
-    state: &RestoreState,
-    why: &str,
-    e: &anyhow::Error,
-) -> anyhow::Error {
-    let live = match state.live_database {
-        Some(live) => format!("the directory with inode {}", live.directory.ino),
-        None => "absent: there was no database".to_owned(),
-    };
-    Fault::new(
-        Code::RollbackFailed,
-        format!("{why}; and rolling back failed: {e:#}; the start of {} is blocked", state.unit),
-    )
-    .hint(format!(
-        "Remove the cause of the second error, then run 'k3s-snapshot restore --recover' to continue. By hand: the previous \
-         database is {live} in '{}' ('ls -di' shows inodes) and must be named 'etcd'; '{}' names the copies of the other files.",
-        machine.files.etcd().parent().unwrap_or(&machine.files.data_dir).display(),
-        machine.files.state_path().display(),
-    ))
-    .into()
 }

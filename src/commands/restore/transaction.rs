@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 
 use super::context::{Context, Machine, ms};
+use super::failure::rollback_failed;
 use super::identity::offline_revision;
 use super::peers::Peers;
 use super::preflight::Facts;
-use super::prepare::Prepared;
-use super::rollback::rollback_failed;
+use super::prepared::Prepared;
 use crate::error::{Fault, hint_of};
 use crate::model::report::Report;
 use crate::model::restore::{Operation, RestoreState, STATE_VERSION, SnapshotRef, Stage, StepId, StepState};
