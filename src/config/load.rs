@@ -543,7 +543,7 @@ mod tests {
         }
     }
 
-    /// On this machine systemd is asked. The test stands in for it, and finds no unit files of K3s.
+    /// On this machine systemd is asked. The test answers in its place, and finds no unit files of K3s.
     #[test]
     fn no_answer_of_systemd_is_an_unknown_service() {
         let silent: &UnitLookup = &|_, _| Ok(UnitAnswer::Unknown("no answer".to_owned()));

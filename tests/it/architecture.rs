@@ -143,11 +143,7 @@ const LARGEST_MEDIAN: usize = 130;
 const LARGEST_FUNCTION: usize = 60;
 
 /// Functions of more than 60 lines that have no comment with the reason yet. This list must become empty.
-const LONG_FUNCTIONS: &[&str] = &[
-    "src/commands/verify_result.rs: record_verification",
-    "src/config/settings.rs: new",
-    "src/config/unit/env_file.rs: parse",
-];
+const LONG_FUNCTIONS: &[&str] = &["src/commands/verify_result.rs: record_verification"];
 
 /// The lines of code without tests and comments, with their numbers.
 fn code(text: &str) -> Vec<(usize, String)> {

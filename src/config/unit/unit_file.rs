@@ -311,7 +311,7 @@ mod tests {
 ExecStart=/no
 [Service]
 # a comment
-Environment=\"A=1 2\" B='3' bad
+Environment=\"A=1 2\" B='3' broken
 EnvironmentFile=-/etc/default/%N
 EnvironmentFile=/etc/%p.env
 ExecStartPre=-/sbin/modprobe x

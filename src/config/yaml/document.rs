@@ -323,7 +323,7 @@ mod tests {
         let nested = format!("a: {}{}\n", "[".repeat(150), "]".repeat(150));
         let lines: String = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}]\n", n - 1)).collect();
         let bomb = format!("a0: &a0 [secret]\n{lines}");
-        for bad in [
+        for invalid in [
             "- a list\n",
             "just-a-word\n",
             "'secret'\n",
@@ -339,8 +339,8 @@ mod tests {
             &nested,
             &bomb,
         ] {
-            let message = parse(bad).err().unwrap_or_else(|| panic!("{bad:?} is read"));
-            assert!(message.starts_with("line ") && message.contains("YAML"), "{bad:?} gave {message:?}");
+            let message = parse(invalid).err().unwrap_or_else(|| panic!("{invalid:?} is read"));
+            assert!(message.starts_with("line ") && message.contains("YAML"), "{invalid:?} gave {message:?}");
             assert!(!message.contains("secret"), "{message}");
         }
     }
