@@ -52,7 +52,16 @@ install_k3s() {
 	# 5 seconds between them no number of starts is too many for systemd.
 	printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=300ms\nTimeoutStopSec=4s\nEnvironment=K3S_FAILPOINTS=%s\n' "$FAILPOINTS" \
 		>"/etc/systemd/system/$UNIT.service.d/10-test.conf"
+	cat >/etc/systemd/system/fake-k3s-recorder.service <<-END
+		[Service]
+		Type=notify
+		Environment=K3S_FAILPOINTS=$FAILPOINTS
+		ExecStart=/usr/local/bin/k3s record
+		[Install]
+		WantedBy=multi-user.target
+	END
 	systemctl daemon-reload
+	systemctl enable --quiet --now fake-k3s-recorder
 }
 
 # Everything. Arguments are lines of the configuration of K3s; default: one server with the token `secret`.
@@ -125,13 +134,14 @@ get() { ctl get --print-value-only "$1"; }
 BOOTSTRAP_FILES=(tls/{client,server,request-header}-ca.{crt,key} tls/etcd/{peer,server}-ca.{crt,key} tls/service.key
 	cred/{passwd,encryption-config.json,ipsec.psk})
 
-# All keys with the revision that wrote them and their values, but for the one that K3s writes at each start.
+# All keys with the revision that wrote them and their values, but for the one that K3s writes at each start, and the marks of
+# raised revisions.
 all_keys() {
 	ctl get --write-out json --from-key '' | python3 -c '
 import base64, hashlib, json, sys
 for kv in json.load(sys.stdin).get("kvs", []):
     key = base64.b64decode(kv["key"]).decode()
-    if key != "k3s/apiaddresses":
+    if key != "k3s/apiaddresses" and not key.startswith("k3s-snapshot/revision-raised/"):
         print(key, kv["mod_revision"], hashlib.sha256(kv.get("value", "").encode()).hexdigest())'
 }
 
@@ -245,7 +255,7 @@ remember() {
 # K3s may start, no drop-in is left, no restore is in progress.
 no_start_block() {
 	[ ! -e "$STATE/start-blocked" ] || fail "the start of K3s is blocked"
-	[ ! -e "/etc/systemd/system/$UNIT.service.d/90-k3s-snapshot-restore.conf" ] || fail "the drop-in of the start block is left"
+	[ ! -e "/etc/systemd/system/$UNIT.service.d/60-k3s-snapshot-restore.conf" ] || fail "the drop-in of the start block is left"
 	[ ! -e "$STATE/state.json" ] || fail "a state file is left: $(cat "$STATE/state.json")"
 	is "NeedDaemonReload" no "$(systemctl show --property NeedDaemonReload --value "$UNIT")"
 }
@@ -318,7 +328,7 @@ untouched() {
 	is "starts of K3s" "$(cat "$WORK/starts")" "$(starts)"
 }
 
-starts() { grep -c '"args": \["server"' "$FAILPOINTS/calls" || :; }
+starts() { grep -c '"args": \["server".*"aside": false' "$FAILPOINTS/calls" || :; }
 note_starts() { starts >"$WORK/starts"; }
 
 # --- our programs -------------------------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ const LOCK_DIR: &str = "/run/k3s-snapshot";
 pub(super) const UNITS: &str = "/etc/systemd/system";
 /// The unit that waits for the end of a restore waits this long at most.
 const LONGEST_RESTORE: Duration = Duration::from_secs(24 * 3600);
-/// At boot no restore runs.
-const BOOT_WAIT: Duration = Duration::from_secs(10);
+/// Before a start of K3s: a restore that holds the lock starts K3s itself, and must not wait for this process.
+const NO_WAIT: Duration = Duration::ZERO;
 
 /// Only one restore at a time, and no recovery beside it.
 ///
@@ -72,7 +72,7 @@ pub(super) fn timeouts(args: &cli::Restore) -> Result<Timeouts> {
 /// If it cannot be finished, or had to be rolled back.
 pub(super) fn run(args: &cli::Restore, progress: &dyn Progress, report: &mut Report) -> Result<()> {
     require_root()?;
-    let wait = if args.recover_files_only { BOOT_WAIT } else { LONGEST_RESTORE };
+    let wait = if args.recover_files_only { NO_WAIT } else { LONGEST_RESTORE };
     // A signal ends the wait for the lock, and nothing more.
     let _lock = lock(wait, progress)?;
     signals::listen()?;
