@@ -564,7 +564,7 @@ fn fetch_list_and_check_s3_work_without_k3s() {
     bucket.plant(&format!("backups/k3s/{name}"), &content);
     let command = |command: &str| {
         Tool::new(command)
-            .args(&["--data-dir", "/nonexistent", "--s3-folder", "/backups/k3s/", "--s3-bucket", NAME])
+            .args(&["--data-dir", "/nonexistent", "--s3-folder", "backups/k3s/", "--s3-bucket", NAME])
             .args(&["--s3-endpoint", &format!("http://127.0.0.1:{}", bucket.front.port())])
             .env("AWS_ACCESS_KEY_ID", ACCESS)
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
