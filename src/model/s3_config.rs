@@ -1,80 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A bucket as somebody configured it: where it is, how to get there, what to write with an object.
+//! The configuration of a bucket: its endpoint, the proxy, the credentials, and what is written with an object.
 //!
-//! Pure values, validated by `config/bucket.rs`; whoever talks to the bucket reads them.
+//! Plain values, validated by `config/s3.rs` and used by `store/s3`.
 
 use std::time::Duration;
 
 use super::secret::Secret;
 
-/// Everything that is needed to use a bucket.
+/// The configuration of a bucket.
 #[derive(Debug, Clone)]
 pub struct S3Config {
     /// Its name.
     pub name: String,
-    /// The word of the distribution whose snapshots lie there, as it notes it beside its own.
+    /// The word of the distribution of the snapshots, as the distribution writes it into the metadata of its own objects.
     pub distribution: &'static str,
     /// Scheme, host and port, without a slash at the end.
     pub endpoint: String,
     /// The region that requests are signed for.
     pub region: String,
-    /// What all keys begin with, without slashes at its ends; empty for none.
+    /// The prefix of all keys as K3s makes it of `etcd-s3-folder`: cleaned like a path, without a slash at its end, and with
+    /// the slash at its beginning if it has one. Empty for none.
     pub folder: String,
-    /// Whether the bucket is part of the host name.
+    /// Whether the bucket is part of the host name, and not of the path.
     pub in_host: bool,
-    /// Certificates (PEM) that replace the system's authorities.
+    /// Certificates (PEM) that replace the certificate authorities of the system.
     pub authorities: Option<String>,
-    /// Whether any certificate will do.
+    /// Whether the certificate of the store is not verified.
     pub skip_verify: bool,
-    /// How long nothing may move.
+    /// How long a request may make no progress.
     pub timeout: Duration,
-    /// The way there.
+    /// The proxy.
     pub proxy: Proxy,
-    /// Who asks.
+    /// The credentials of all requests.
     pub credentials: Credentials,
-    /// What objects are written with.
+    /// The properties of new objects.
     pub objects: Objects,
-    /// How many parts of an upload may be in flight at once.
+    /// The limit of requests of one upload at the same time.
     pub parallel: usize,
-    /// Bytes of one part of an upload, and of one range of a download.
+    /// The size of a part of an upload and of a range of a download, in bytes.
     pub part_size: u64,
 }
 
-/// The way to the endpoint.
+/// The proxy between this machine and the endpoint.
 #[derive(Debug, Clone)]
 pub enum Proxy {
-    /// As the environment says, by the usual variables.
-    Environment,
-    /// Straight.
-    None,
+    /// The one that these variables name, if they name one.
+    Variables(ProxyVariables),
+    /// None.
+    Direct,
     /// This one; the URL may hold a password.
     Url(Secret),
 }
 
-/// Where the keys come from.
+/// The usual variables about proxies.
+#[derive(Debug, Clone, Default)]
+pub struct ProxyVariables {
+    /// `HTTPS_PROXY`: for endpoints with TLS.
+    pub https: Option<Secret>,
+    /// `HTTP_PROXY`: for endpoints without TLS.
+    pub http: Option<Secret>,
+    /// `NO_PROXY`: hosts and networks that are reached without the proxy.
+    pub no_proxy: Option<String>,
+}
+
+/// The credentials of requests.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// They were given.
+    /// These keys.
     Given(Keys),
-    /// The machine's own role, asked from the instance metadata service at this URL.
+    /// The role of this machine, from the instance metadata service at this URL.
     Instance(String),
 }
 
 /// A pair of keys.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// The name of the key.
+    /// The access key.
     pub access: Secret,
-    /// The key.
+    /// The secret key.
     pub secret: Secret,
-    /// The token of temporary keys.
+    /// The session token of temporary keys.
     pub token: Option<Secret>,
 }
 
-/// What objects are written with.
+/// The properties of new objects.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
-    /// The storage class, where it is not the store's own choice.
+    /// The storage class; the default of the store if it is not set.
     pub storage_class: Option<String>,
     /// Encryption by the store.
     pub encryption: Encryption,
@@ -85,18 +97,18 @@ pub struct Objects {
 /// Encryption by the store.
 #[derive(Debug, Clone, Default)]
 pub enum Encryption {
-    /// The store's own choice.
+    /// The default of the store.
     #[default]
     Default,
-    /// With the store's key.
+    /// With the key of the store.
     Aes256,
-    /// With a key of the key service; its own default key where none is named.
+    /// With a key of the key service; with its default key if none is set.
     Kms(Option<String>),
-    /// With our key of 32 bytes, sent with each request and not kept by the store.
+    /// With our key of 32 bytes, which is sent with each request and not stored.
     Customer(CustomerKey),
 }
 
-/// A key that the store is given with each request.
+/// A key that is sent with each request.
 #[derive(Clone)]
 pub struct CustomerKey(pub [u8; 32]);
 
@@ -106,26 +118,35 @@ impl std::fmt::Debug for CustomerKey {
     }
 }
 
-/// The storage classes whose objects cannot be read until somebody restores them.
+/// The storage classes of archives: their objects must be restored before they can be read.
 const ARCHIVES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
 
 impl S3Config {
-    /// The key of a file in the folder.
+    /// The key of a file.
     pub fn key(&self, file: &str) -> String {
-        if self.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", self.folder) }
+        format!("{}{file}", self.prefix())
     }
 
-    /// How many requests may be in flight at once where nothing is sent: an answer is awaited longer than a part.
+    /// What all keys begin with: the folder and a slash, or nothing.
+    pub fn prefix(&self) -> String {
+        match self.folder.as_str() {
+            "" => String::new(),
+            folder if folder.ends_with('/') => folder.to_owned(),
+            folder => format!("{folder}/"),
+        }
+    }
+
+    /// The limit of requests of one download at the same time: twice that of an upload, as each waits longer for its answer.
     pub fn readers(&self) -> usize {
         self.parallel.max(1).saturating_mul(2)
     }
 
-    /// Whether requests are encrypted on their way.
+    /// Whether the endpoint uses TLS.
     pub fn is_tls(&self) -> bool {
         self.endpoint.starts_with("https://")
     }
 
-    /// The host and the port that requests go to; an IPv6 address without its brackets.
+    /// The host and the port of requests; an IPv6 address without its brackets.
     pub fn address(&self) -> (String, u16) {
         let rest = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest);
         let (host, port) = match rest.rsplit_once(':') {
@@ -137,7 +158,7 @@ impl S3Config {
         (host, port.unwrap_or(if self.is_tls() { 443 } else { 80 }))
     }
 
-    /// The bucket and folder as a URL for people.
+    /// The bucket and its folder as a URL, for messages.
     pub fn url(&self) -> String {
         if self.folder.is_empty() {
             format!("s3://{}", self.name)
@@ -146,18 +167,17 @@ impl S3Config {
         }
     }
 
-    /// Why K3s could not restore from an object that is written like this.
+    /// Why K3s cannot restore from objects with these properties; `None` if it can.
     pub fn unreadable_for_k3s(&self) -> Option<String> {
         if matches!(self.objects.encryption, Encryption::Customer(_)) {
             return Some(
-                "K3s knows no customer-provided keys, so it cannot restore what is encrypted with one"
-                    .to_owned(),
+                "K3s cannot restore objects that are encrypted with a customer-provided key".to_owned(),
             );
         }
         let class = self.objects.storage_class.as_deref()?;
         ARCHIVES
             .contains(&class)
-            .then(|| format!("K3s cannot read objects of the storage class {class} until they are restored from the archive"))
+            .then(|| format!("K3s cannot read objects of the storage class {class} before they are restored from the archive"))
     }
 }
 
@@ -165,7 +185,7 @@ impl S3Config {
 pub(crate) mod tests {
     use super::*;
 
-    /// One that nobody asks.
+    /// A bucket that no test contacts.
     pub(crate) fn bucket() -> S3Config {
         S3Config {
             distribution: "k3s",
@@ -177,7 +197,7 @@ pub(crate) mod tests {
             authorities: None,
             skip_verify: false,
             timeout: Duration::from_secs(1),
-            proxy: Proxy::None,
+            proxy: Proxy::Direct,
             credentials: Credentials::Instance(String::new()),
             objects: Objects::default(),
             parallel: 4,
@@ -186,7 +206,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn requests_go_to_the_host_and_the_port_of_the_endpoint() {
+    fn the_address_is_the_host_and_the_port_of_the_endpoint() {
         for (endpoint, in_host, want) in [
             ("https://s3.example.com", false, ("s3.example.com", 443)),
             ("http://s3.example.com", true, ("b.s3.example.com", 80)),
@@ -200,9 +220,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn keys_lie_in_the_folder() {
+    fn keys_begin_with_the_folder() {
         assert_eq!((bucket().key("x"), bucket().url()), ("a/b/x".into(), "s3://b/a/b".into()));
         let top = S3Config { folder: String::new(), ..bucket() };
         assert_eq!((top.key("x"), top.url()), ("x".into(), "s3://b".into()));
+        // A slash at the beginning is a part of the key, as for K3s.
+        for (folder, key) in [("/a", "/a/x"), ("/", "/x")] {
+            let slash = S3Config { folder: folder.to_owned(), ..bucket() };
+            assert_eq!(slash.key("x"), key);
+        }
     }
 }

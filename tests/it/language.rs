@@ -61,7 +61,6 @@ const PROPER: &[(&str, &str, &str)] = &[
 const NOT_YET: &[&str] = &[
     "src/app/",
     "src/commands/restore/",
-    "src/config/",
     "src/host/",
     "src/inspect/",
     "src/model/",
