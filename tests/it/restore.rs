@@ -46,36 +46,35 @@ pub(crate) fn share(sample: u32) -> String {
     if std::env::var_os("LONG").is_some_and(|v| v == "1") { 1 } else { sample }.to_string()
 }
 
-fn kills(walk: &str, sample: u32) {
+fn faults(path: &str, fault: &str, sample: u32) {
     let host = require!(Host::new()).seconds(7200);
-    tell(&host.run("restore-kills", &[walk, &share(sample)]).succeeded());
-}
-
-/// Past the test runner's capture of output: the figures of a test that passes are worth a line.
-pub(crate) fn tell(said: &str) {
-    let figures = said.lines().find(|line| line.contains(" times at ")).expect("figures");
-    use std::io::Write;
-    std::io::stderr().write_all(format!("\n{figures}\n").as_bytes()).unwrap();
+    tell(&host.run("restore-faults", &[path, fault, &share(sample)]).succeeded());
 }
 
 #[test]
-fn killed_amid_a_restore_that_succeeds() {
-    kills("succeeds", 26);
+fn a_restore_that_succeeds_is_killed() {
+    faults("succeeds", "kill", 31);
 }
 
 #[test]
-fn killed_amid_a_restore_that_is_rolled_back() {
-    kills("rolls-back", 30);
+fn a_restore_that_is_rolled_back_is_killed() {
+    faults("rolls-back", "kill", 37);
 }
 
 #[test]
-fn killed_amid_a_restore_that_is_rolled_back_from_the_start_of_k3s() {
-    kills("rolls-back-late", 28);
+fn a_recovery_is_killed() {
+    faults("recovers", "kill", 7);
 }
 
 #[test]
-fn killed_amid_the_end_of_a_restore_that_was_killed() {
-    kills("recovers", 20);
+fn a_restore_is_asked_to_stop_at_any_call() {
+    faults("succeeds", "term", 43);
+}
+
+#[test]
+fn a_disk_is_full_or_fails_during_a_restore() {
+    faults("succeeds", "enospc", 53);
+    faults("rolls-back", "eio", 61);
 }
 
 fn power_cuts(walk: &str, sample: u32) {
@@ -92,13 +91,13 @@ fn power_cuts(walk: &str, sample: u32) {
 }
 
 #[test]
-fn the_power_fails_amid_a_restore_that_succeeds() {
+fn the_power_fails_during_a_restore_that_succeeds() {
     power_cuts("succeeds", 36);
 }
 
 #[test]
-fn the_power_fails_amid_a_restore_that_is_rolled_back() {
-    power_cuts("rolls-back-late", 44);
+fn the_power_fails_during_a_restore_that_is_rolled_back() {
+    power_cuts("rolls-back", 44);
 }
 
 /// Minutes, most of them for filling etcd.

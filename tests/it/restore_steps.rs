@@ -478,7 +478,7 @@ fn a_rejoin_is_refused_where_it_would_start_an_empty_cluster() {
     refused(|w| w.door.given = Some("https://127.0.0.1:6443"), Code::JoinServerIsSelf);
     refused(|w| w.door.authority = "another", Code::JoinServerMismatch);
     refused(|w| w.door.refuses_token = true, Code::TokenRejected);
-    refused(|w| w.door.members = vec!["server-1-12345678".into()], Code::AlreadyAMember);
+    refused(|w| w.door.members = vec!["fixture-node-12345678".into()], Code::AlreadyAMember);
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl World {
             ("server/cred/passwd", b"passwd before"),
             ("server/token", b"labtoken\n"),
             ("server/etc/egress", b"etc before"),
-            ("server/db/etcd/name", b"server-1-aaaaaaaa"),
+            ("server/db/etcd/name", b"fixture-node-aaaaaaaa"),
             ("server/db/etcd/member/wal/0000000000000000-0000000000000000.wal", b"wal"),
             ("server/db/etcd/member/snap/db", &LIVE[..LIVE.len() - 32]),
             ("server/db/etcd-old-5/member/snap/db", b"an older one"),
@@ -212,7 +212,7 @@ impl World {
     pub(crate) fn is_restored(&self) -> bool {
         match self.operation {
             Operation::Rejoin => self.member() == "joined",
-            _ => self.member() == "server-1-bbbbbbbb",
+            _ => self.member() == "fixture-node-bbbbbbbb",
         }
     }
 
@@ -276,7 +276,7 @@ impl World {
             now: NOW,
             token: Some(&token),
             ca_hash: self.ca_hash.as_deref(),
-            node: "server-1",
+            node: "fixture-node",
             https_port: 6443,
             ports: &[6443],
             api: &[],
@@ -441,7 +441,7 @@ impl UnitControl for World {
             fs::write(etcd.join("member/snap/db"), b"of the other server").unwrap();
             fs::write(etcd.join("name"), "joined").unwrap();
         }
-        if self.member() != "server-1-aaaaaaaa" {
+        if self.member() != "fixture-node-aaaaaaaa" {
             // A K3s that runs writes.
             fs::write(etcd.join("member/written"), b"by K3s").unwrap();
         }
@@ -504,7 +504,7 @@ impl K3s for World {
         fs::create_dir_all(etcd.join("member/wal")).unwrap();
         let log = Writer::new(0, &numbers(&[7, 77]));
         fs::write(etcd.join("member/wal/0000000000000000-0000000000000000.wal"), log.file).unwrap();
-        fs::write(etcd.join("name"), b"server-1-bbbbbbbb").unwrap();
+        fs::write(etcd.join("name"), b"fixture-node-bbbbbbbb").unwrap();
         if self.reset != Reset::Unmarked {
             fs::write(server.join("db/reset-flag"), b"").unwrap();
         }

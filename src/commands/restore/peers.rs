@@ -44,7 +44,11 @@ impl Peer {
 
     /// Name and addresses, for people.
     fn describe(&self) -> String {
-        format!("{} ({})", self.name.escape_debug(), self.addresses().join(", ").escape_debug())
+        let places = match self.addresses() {
+            none if none.is_empty() => self.urls.clone(),
+            addresses => addresses,
+        };
+        format!("{} ({})", self.name.escape_debug(), places.join(", ").escape_debug())
     }
 }
 

@@ -83,14 +83,19 @@ impl ServerFiles {
         Ok(())
     }
 
-    /// Removes the copies.
+    /// Removes the copies, also those of a restore that was killed before it wrote them down.
     ///
     /// # Errors
     /// If they cannot be removed.
     pub fn remove_backups(&self, state: &RestoreState) -> Result<()> {
         let copies = state.backups.iter().filter_map(|b| b.copy.as_deref()?.parent()?.parent());
-        let dirs: BTreeSet<&Path> = copies.filter(|d| d.ends_with(WORK_DIR)).collect();
-        dirs.into_iter().try_for_each(file_tree::remove)
+        let mut dirs: BTreeSet<PathBuf> = copies.map(Path::to_owned).collect();
+        let others = distribution::LOAD_BALANCERS.iter().map(|name| self.data_dir.join(name));
+        for file in others.chain([self.kubeconfig.clone()]) {
+            let real = file.canonicalize().unwrap_or(file);
+            dirs.extend(self.backup_dir(&real).parent().map(Path::to_owned));
+        }
+        dirs.iter().filter(|dir| dir.ends_with(WORK_DIR)).try_for_each(|dir| file_tree::remove(dir))
     }
 }
 
