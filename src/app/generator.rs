@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! k3s-snapshot-generator(8): fits our units to the machine. systemd runs it before anything else, at boot and at each
-//! reload: it reads files, asks nobody, and whatever it meets, it lets the machine go on.
+//! k3s-snapshot-generator(8): adapts the units of this project to the machine. systemd runs generators before any unit, at
+//! boot and at each reload: this one only reads files, calls no service, and never stops the boot.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,11 +15,11 @@ use crate::distribution;
 use crate::model::drop_in::{self, HostPaths};
 use crate::output::{kmsg, log as stderr};
 
-/// Its name.
+/// The name of the program.
 const PROGRAM: &str = "k3s-snapshot-generator";
 
-/// Writes the drop-ins. The arguments are systemd's three folders, of which the first counts; before them, for a look
-/// at another machine's files, `--root` and a folder.
+/// Writes the drop-ins. The arguments are the three output directories of systemd; only the first one is used. `--root DIR`
+/// before them reads the files of another machine below DIR.
 pub fn main() -> ExitCode {
     let mut args: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let mut root = PathBuf::from("/");
@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
     match args.first() {
         Some(folder) if folder.is_absolute() => {
             if let Err(e) = generate(&root, folder) {
-                log::warn!("the units stay as they are shipped: {e:#}");
+                log::warn!("no drop-in is written, the units keep the shipped paths and times: {e:#}");
             }
         }
         _ => log::error!("usage: {PROGRAM} [--root DIR] DIR [DIR DIR], by systemd; see {PROGRAM}(8)"),
@@ -47,7 +47,7 @@ fn generate(root: &Path, folder: &Path) -> Result<()> {
     let Loaded { options, flags, distribution } =
         load::gather(&root, &Selectors::default(), &Environment::new(), &ask)?;
     let s = Settings::new(options, flags, distribution, &root, "localhost")?;
-    // As seen from the root, with links followed where they lead to something already.
+    // As seen from the root. Links are followed if their targets exist.
     let seen = |path: &Path| {
         let there =
             path.ancestors().find_map(|a| Some(a.canonicalize().ok()?.join(path.strip_prefix(a).ok()?)));
@@ -72,14 +72,14 @@ fn generate(root: &Path, folder: &Path) -> Result<()> {
         read: [&s.etcd_cacert, &s.etcd_cert, &s.etcd_key, &s.token_file].map(|p| seen(p)).to_vec(),
         schedule,
     };
-    // The units are written for K3s; for another distribution they are fitted like for another folder.
+    // The shipped units have the paths of K3s. Another distribution is handled like another directory.
     let shipped = Path::new(distribution::K3S.data_dir).join(distribution::DB);
     let drop_ins = drop_in::of(&machine, &shipped);
     drop_ins.warnings.iter().for_each(|text| log::warn!("{text}"));
     for (path, text) in &drop_ins.files {
         let path = folder.join(path);
         let parent = path.parent().unwrap_or(folder);
-        std::fs::create_dir_all(parent).with_context(|| format!("making '{}'", parent.display()))?;
+        std::fs::create_dir_all(parent).with_context(|| format!("creating '{}'", parent.display()))?;
         std::fs::write(&path, text).with_context(|| format!("writing '{}'", path.display()))?;
     }
     Ok(())

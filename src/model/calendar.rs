@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! K3s's schedule as systemd's: from cron's five fields to `OnCalendar=`. What cannot be said exactly is refused.
+//! Converts the schedule of K3s for systemd: from the five fields of cron to `OnCalendar=`. A schedule without an exact
+//! equivalent is refused.
 //!
-//! The fields are read as K3s reads them: with ranges, steps, lists and names; a bare start with a step runs to the end;
-//! and where neither the day of the month nor the day of the week is a star, either of them is enough.
+//! The fields are read as K3s reads them: with ranges, steps, lists and names. A single value with a step runs to the last
+//! value of the field. If neither the day of the month nor the day of the week is a star, either of them is enough.
 
 use std::collections::BTreeSet;
 
 /// When to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calendar {
-    /// Values of `OnCalendar=`; each of them counts.
+    /// Values of `OnCalendar=`; the timer elapses at each of them.
     pub specs: Vec<String>,
-    /// The shortest time between two runs, in minutes, 60 where it is longer.
+    /// The shortest time between two runs, in minutes; 60 if it is longer.
     pub gap: u32,
 }
 
@@ -45,13 +46,16 @@ const WEEK: [(u32, &str); 7] =
 /// The values that a field allows.
 struct Allowed {
     values: BTreeSet<u32>,
-    /// All there are.
+    /// Whether these are all values of the field.
     all: bool,
-    /// Given as a star.
+    /// Whether the field is a star.
     star: bool,
 }
 
-/// Converts a schedule. The error says why it cannot be, as the end of a sentence that begins with its text.
+/// Converts a schedule.
+///
+/// # Errors
+/// The reason why it cannot be converted, as the end of a sentence that begins with the schedule.
 pub fn convert(cron: &str) -> Result<Calendar, String> {
     let spelled = match cron.trim() {
         "@yearly" | "@annually" => "0 0 1 1 *",
@@ -131,7 +135,7 @@ fn value(text: &str, field: &Field) -> Option<u32> {
     (field.first..=field.last).contains(&number).then_some(number)
 }
 
-/// As systemd writes it: a star, a start with a step to the end, or a list with ranges.
+/// The form of systemd: a star, a first value with a step, or a list with ranges.
 fn written(allowed: &Allowed, field: &Field) -> String {
     if allowed.all {
         return "*".to_owned();
@@ -153,7 +157,7 @@ fn week(days: &BTreeSet<u32>) -> String {
     joined(&list, |at| (0..).zip(WEEK).find(|(i, _)| *i == at).map_or("", |(_, (_, name))| name).to_owned())
 }
 
-/// A list in which three or more that follow one another are a range.
+/// A list. Three or more consecutive values are written as a range.
 fn joined(list: &[u32], word: impl Fn(u32) -> String) -> String {
     let mut runs: Vec<(u32, u32)> = Vec::new();
     for n in list {
@@ -170,7 +174,7 @@ fn joined(list: &[u32], word: impl Fn(u32) -> String) -> String {
     runs.iter().map(run).collect::<Vec<_>>().join(",")
 }
 
-/// Whether one of these months has one of these days, be it once in four years.
+/// Whether one of these months has one of these days, in a leap year at least.
 fn comes(days: &BTreeSet<u32>, months: &BTreeSet<u32>) -> bool {
     let last = |month: &u32| match month {
         2 => 29,
@@ -180,7 +184,7 @@ fn comes(days: &BTreeSet<u32>, months: &BTreeSet<u32>) -> bool {
     months.iter().any(|month| days.first().is_some_and(|day| *day <= last(month)))
 }
 
-/// The shortest way from one of these minutes to the next one, also over the full hour.
+/// The shortest time from one of these minutes to the next one, also across the full hour.
 fn gap(minutes: &BTreeSet<u32>) -> u32 {
     let next = minutes.iter().skip(1).copied().chain(minutes.first().map(|first| first + 60));
     minutes.iter().zip(next).map(|(a, b)| b - a).min().unwrap_or(60)
@@ -209,7 +213,7 @@ mod tests {
             ("0 0 29 2 *", &["*-02-29 00:00:00"], 60),
             ("0 0 31 jan,feb *", &["*-01,02-31 00:00:00"], 60),
             ("? ? ? ? ?", &["*-*-* *:*:00"], 1),
-            // Either of them is enough, but for a star, and a step makes a star none.
+            // Either of the two days is enough, unless one is a star. A star with a step is not a star.
             ("0 0 13 * 5", &["Fri *-*-* 00:00:00", "*-*-13 00:00:00"], 60),
             ("0 0 */2 * 5", &["Fri *-*-* 00:00:00", "*-*-01/2 00:00:00"], 60),
             ("0 0 1-31 * 5", &["*-*-* 00:00:00"], 60),
@@ -247,8 +251,8 @@ mod tests {
             ("99999999999 * * * *", "minute"),
             ("*/99999999999999999999999 * * * *", "minute"),
         ] {
-            let said = convert(cron).unwrap_err();
-            assert!(said.contains(why), "{cron}: {said}");
+            let error = convert(cron).unwrap_err();
+            assert!(error.contains(why), "{cron}: {error}");
         }
     }
 }

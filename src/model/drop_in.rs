@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Drop-ins for our units, so that they fit a machine whose K3s is told other folders or another schedule. Only texts;
-//! who writes them is in `wire/generator.rs`.
+//! Drop-ins that adapt the units of this project to a machine whose K3s uses other directories or another schedule. Only
+//! texts; `app/generator.rs` writes the files.
 
 use std::path::{Path, PathBuf};
 
 use super::calendar::{self, Calendar};
 
-/// The name of each file: an administrator's own, `override.conf` for instance, sorts behind it and has the last word.
+/// The name of each file. A drop-in of the administrator, such as `override.conf`, sorts after it and wins.
 const NAME: &str = "10-k3s-snapshot.conf";
-/// Our delay of timers, in seconds, and the part of the time between two runs that it may take at most.
+/// The random delay of the shipped timers, in seconds. It is at most this part of the time between two runs.
 const DELAY: u32 = 600;
 const PART: u32 = 4;
-/// Folders that much else lies in: too much to be written to for the sake of one mount.
+/// Directories with many other files. They do not become writable only to save a mount.
 const SHARED: &[&str] = &[
     "/",
     "/boot",
@@ -41,28 +41,28 @@ const HIDDEN: &[(&[&str], &str)] =
 /// What differs from machine to machine.
 #[derive(Debug, Default)]
 pub struct HostPaths {
-    /// The folder of etcd's database and, by default, of the snapshots.
+    /// The directory of the etcd database and, by default, of the snapshots.
     pub db: PathBuf,
-    /// The snapshot folder.
+    /// The snapshot directory.
     pub dir: PathBuf,
-    /// Further folders of ours that are written to, where they are not the usual ones.
+    /// Other writable directories of this program, if they are not the default ones.
     pub written: Vec<PathBuf>,
-    /// Further files and folders that are only read.
+    /// Other files and directories that are only read.
     pub read: Vec<PathBuf>,
-    /// K3s's schedule, and where it is said.
+    /// The schedule of K3s, and where it is set.
     pub schedule: Option<(String, String)>,
 }
 
-/// The files, by their paths below the folder of a generator, and what somebody should hear.
+/// The files, with paths relative to the output directory of the generator, and the warnings for the operator.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct DropIns {
     /// Path and text.
     pub files: Vec<(PathBuf, String)>,
-    /// What could not be done.
+    /// Warnings for the operator.
     pub warnings: Vec<String>,
 }
 
-/// What this machine needs. `usual` is the folder that the units name by themselves.
+/// The drop-ins for this machine. `usual` is the directory that the shipped units contain.
 pub fn of(machine: &HostPaths, usual: &Path) -> DropIns {
     let mut all = DropIns::default();
     let mut add = |unit: &str, why: &str, section: &str, lines: &[String]| {
@@ -85,7 +85,7 @@ pub fn of(machine: &HostPaths, usual: &Path) -> DropIns {
     }
     let writers: Vec<String> = writers.iter().chain(&ours).chain(&shown).cloned().collect();
     let readers: Vec<String> = ours.iter().chain(&shown).cloned().collect();
-    let why = "the folders that the settings name";
+    let why = "the directories of the settings";
     for (unit, lines) in
         [("save.service", &writers), ("prune.service", &writers), ("verify.service", &readers)]
     {
@@ -96,7 +96,7 @@ pub fn of(machine: &HostPaths, usual: &Path) -> DropIns {
     let mut warnings = Vec::new();
     if let Some((cron, origin)) = &machine.schedule {
         let shown = format!(
-            "K3s's etcd-snapshot-schedule-cron '{}' ({})",
+            "etcd-snapshot-schedule-cron of K3s '{}' ({})",
             cron.escape_debug(),
             origin.escape_debug()
         );
@@ -107,7 +107,7 @@ pub fn of(machine: &HostPaths, usual: &Path) -> DropIns {
                 }
             }
             Err(why) => {
-                let why = format!("{shown} {why}, so the timer keeps its own times");
+                let why = format!("{shown} {why}; the timer keeps its default times");
                 add("save.timer", &why, "Timer", &[]);
                 warnings.push(why);
             }
@@ -120,7 +120,7 @@ pub fn of(machine: &HostPaths, usual: &Path) -> DropIns {
 fn timer(calendar: &Calendar) -> Vec<String> {
     let mut lines = vec!["OnCalendar=".to_owned()];
     lines.extend(calendar.specs.iter().map(|spec| format!("OnCalendar={spec}")));
-    // A delay that is longer than the time between two runs would leave out every second one.
+    // A delay longer than the time between two runs would skip every second run.
     let most = calendar.gap * 60 / PART;
     if most < DELAY {
         lines.push(format!("RandomizedDelaySec={most}s"));
@@ -129,8 +129,8 @@ fn timer(calendar: &Calendar) -> Vec<String> {
     lines
 }
 
-/// The folders to write to: one that holds both, where that is not too much, as each entry is a mount of its own and
-/// no file can be cloned from one mount to another before Linux 5.18.
+/// The writable directories: one that contains both, unless it is in [`SHARED`]. Each entry is a mount of its own, and Linux
+/// before 5.18 cannot clone a file from one mount to another.
 fn cover(db: &Path, dir: &Path) -> Vec<PathBuf> {
     let both =
         db.ancestors().find(|a| dir.starts_with(a)).filter(|a| !SHARED.iter().any(|s| *a == Path::new(s)));
@@ -140,7 +140,7 @@ fn cover(db: &Path, dir: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// The line for one folder. It need not be there yet, and systemd would take some of the characters for its own.
+/// The line for one directory. The directory need not exist. Characters that are special to systemd are escaped.
 fn entry(path: &Path) -> String {
     let text = path.display().to_string();
     let escaped: String = text
@@ -200,7 +200,7 @@ mod tests {
             expected.extend(want.iter().map(|w| format!("ReadWritePaths={w}")));
             assert_eq!(lines(&all, "save.service"), expected, "{db} {dir}");
             assert_eq!(lines(&all, "prune.service"), expected, "{db} {dir}");
-            assert!(lines(&all, "verify.service").is_empty(), "verify writes to no snapshot folder");
+            assert!(lines(&all, "verify.service").is_empty(), "verify writes to no snapshot directory");
         }
     }
 
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(lines(&all, "save.timer"), soon);
         let all = with("@every 6h\n");
         assert!(lines(&all, "save.timer").is_empty() && lines(&all, "prune.timer").is_empty());
-        assert!(all.warnings[0].contains("keeps its own times"), "{all:?}");
-        assert_eq!(all.files[0].1.lines().count(), 2, "no line of it is the schedule's: {all:?}");
+        assert!(all.warnings[0].contains("@every 6h"), "{all:?}");
+        assert_eq!(all.files[0].1.lines().count(), 2, "the line end of the schedule adds no line: {all:?}");
     }
 }

@@ -1,102 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A bucket as somebody configured it: where it is, how to get there, what to write with an object.
+//! The configuration of a bucket: the address, the connection, and the settings of objects that are written.
 //!
-//! Pure values, validated by `config/bucket.rs`; whoever talks to the bucket reads them.
+//! Pure values. `config/s3.rs` validates them, `store/s3` uses them.
 
 use std::time::Duration;
 
 use super::secret::Secret;
 
-/// Everything that is needed to use a bucket.
+/// The settings of a bucket.
 #[derive(Debug, Clone)]
 pub struct S3Config {
-    /// Its name.
+    /// The name of the bucket.
     pub name: String,
-    /// The word of the distribution whose snapshots lie there, as it notes it beside its own.
+    /// The word of the distribution that the snapshots belong to, as in the metadata of its objects.
     pub distribution: &'static str,
     /// Scheme, host and port, without a slash at the end.
     pub endpoint: String,
     /// The region that requests are signed for.
     pub region: String,
-    /// What all keys begin with, without slashes at its ends; empty for none.
+    /// The prefix of all keys, without a slash at either end; empty if there is none.
     pub folder: String,
     /// Whether the bucket is part of the host name.
     pub in_host: bool,
-    /// Certificates (PEM) that replace the system's authorities.
+    /// Certificate authorities (PEM) that are used instead of those of the system.
     pub authorities: Option<String>,
-    /// Whether any certificate will do.
+    /// Whether the certificate of the endpoint is not verified.
     pub skip_verify: bool,
-    /// How long nothing may move.
+    /// The longest time without a byte of progress.
     pub timeout: Duration,
-    /// The way there.
+    /// The proxy for the connection.
     pub proxy: Proxy,
-    /// Who asks.
+    /// The credentials of requests.
     pub credentials: Credentials,
-    /// What objects are written with.
+    /// The settings of objects that are written.
     pub objects: Objects,
-    /// How many parts of an upload may be in flight at once.
+    /// The number of parts of an upload that are sent at the same time.
     pub parallel: usize,
     /// Bytes of one part of an upload, and of one range of a download.
     pub part_size: u64,
 }
 
-/// The way to the endpoint.
+/// How the endpoint is reached.
 #[derive(Debug, Clone)]
 pub enum Proxy {
-    /// As the environment says, by the usual variables.
+    /// By the proxy variables of the environment.
     Environment,
-    /// Straight.
+    /// Directly.
     None,
-    /// This one; the URL may hold a password.
+    /// By this proxy; the URL may contain a password.
     Url(Secret),
 }
 
-/// Where the keys come from.
+/// Where the access key comes from.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// They were given.
+    /// The key is configured.
     Given(Keys),
-    /// The machine's own role, asked from the instance metadata service at this URL.
+    /// The role of the machine, from the instance metadata service at this URL.
     Instance(String),
 }
 
-/// A pair of keys.
+/// An access key.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// The name of the key.
+    /// The access key ID.
     pub access: Secret,
-    /// The key.
+    /// The secret access key.
     pub secret: Secret,
-    /// The token of temporary keys.
+    /// The session token of a temporary key.
     pub token: Option<Secret>,
 }
 
-/// What objects are written with.
+/// The settings of objects that are written.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
-    /// The storage class, where it is not the store's own choice.
+    /// The storage class; `None` for the default of the store.
     pub storage_class: Option<String>,
     /// Encryption by the store.
     pub encryption: Encryption,
-    /// Tags.
+    /// The tags of each object.
     pub tags: Vec<(String, String)>,
 }
 
 /// Encryption by the store.
 #[derive(Debug, Clone, Default)]
 pub enum Encryption {
-    /// The store's own choice.
+    /// The default of the store.
     #[default]
     Default,
-    /// With the store's key.
+    /// With a key of the store.
     Aes256,
-    /// With a key of the key service; its own default key where none is named.
+    /// With a key of the key management service; `None` for its default key.
     Kms(Option<String>),
-    /// With our key of 32 bytes, sent with each request and not kept by the store.
+    /// With a customer-provided key of 32 bytes, which is sent with each request and not stored by the store.
     Customer(CustomerKey),
 }
 
-/// A key that the store is given with each request.
+/// A customer-provided encryption key.
 #[derive(Clone)]
 pub struct CustomerKey(pub [u8; 32]);
 
@@ -106,26 +106,26 @@ impl std::fmt::Debug for CustomerKey {
     }
 }
 
-/// The storage classes whose objects cannot be read until somebody restores them.
+/// The storage classes whose objects cannot be read until they are restored from the archive.
 const ARCHIVES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
 
 impl S3Config {
-    /// The key of a file in the folder.
+    /// The key of a file, with the prefix.
     pub fn key(&self, file: &str) -> String {
         if self.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", self.folder) }
     }
 
-    /// How many requests may be in flight at once where nothing is sent: an answer is awaited longer than a part.
+    /// The number of requests without a body that are sent at the same time: they wait longer for an answer than they transfer.
     pub fn readers(&self) -> usize {
         self.parallel.max(1).saturating_mul(2)
     }
 
-    /// Whether requests are encrypted on their way.
+    /// Whether the endpoint uses TLS.
     pub fn is_tls(&self) -> bool {
         self.endpoint.starts_with("https://")
     }
 
-    /// The host and the port that requests go to; an IPv6 address without its brackets.
+    /// The host and the port of requests; an IPv6 address without brackets.
     pub fn address(&self) -> (String, u16) {
         let rest = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest);
         let (host, port) = match rest.rsplit_once(':') {
@@ -137,7 +137,7 @@ impl S3Config {
         (host, port.unwrap_or(if self.is_tls() { 443 } else { 80 }))
     }
 
-    /// The bucket and folder as a URL for people.
+    /// The bucket and the prefix as a URL, for people.
     pub fn url(&self) -> String {
         if self.folder.is_empty() {
             format!("s3://{}", self.name)
@@ -146,11 +146,11 @@ impl S3Config {
         }
     }
 
-    /// Why K3s could not restore from an object that is written like this.
+    /// Why K3s cannot restore from an object with these settings; `None` if it can.
     pub fn unreadable_for_k3s(&self) -> Option<String> {
         if matches!(self.objects.encryption, Encryption::Customer(_)) {
             return Some(
-                "K3s knows no customer-provided keys, so it cannot restore what is encrypted with one"
+                "K3s does not support customer-provided keys and cannot restore an object that is encrypted with one"
                     .to_owned(),
             );
         }
@@ -165,7 +165,7 @@ impl S3Config {
 pub(crate) mod tests {
     use super::*;
 
-    /// One that nobody asks.
+    /// A bucket that no test sends a request to.
     pub(crate) fn bucket() -> S3Config {
         S3Config {
             distribution: "k3s",

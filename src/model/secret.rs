@@ -13,7 +13,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text itself. Whoever calls this answers for where it goes.
+    /// The text itself. The caller must not log, print or report it.
     pub fn expose(&self) -> &str {
         &self.0
     }

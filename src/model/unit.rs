@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a unit says of the process that it runs, whoever read it: systemd, or a reader of unit files.
+//! The process that a unit runs, as systemd reports it or as a unit file defines it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -40,13 +40,13 @@ pub const SERVER: &str = "server";
 /// The sub-command of an agent.
 pub const AGENT: &str = "agent";
 
-/// What a command line runs of K3s: the program's path, the sub-command, and where its arguments begin. The program may
-/// stand behind another one, as in `env k3s server`; a shell's own text is not looked into.
+/// What a command line runs of K3s: the path of the program, the sub-command, and the index of its first argument. Another
+/// program may come first, as in `env k3s server`; the text of a shell command is not parsed.
 pub fn k3s_in<'a>(argv: &'a [String], program: &str) -> Option<(&'a str, &'static str, usize)> {
     let file = |word: &'a str| word.rsplit('/').next().unwrap_or_default();
     let commands = [SERVER, AGENT];
     for (at, word) in argv.iter().enumerate() {
-        // It can be called by a link that bears the sub-command in its name.
+        // A link to K3s can have the sub-command in its name.
         let by_link = commands
             .into_iter()
             .find(|c| file(word).strip_prefix(program).and_then(|rest| rest.strip_prefix('-')) == Some(c));
@@ -55,7 +55,7 @@ pub fn k3s_in<'a>(argv: &'a [String], program: &str) -> Option<(&'a str, &'stati
         }
         if file(word) == program {
             let rest = argv.iter().enumerate().skip(at + 1);
-            // Before the sub-command stand flags at most.
+            // Only flags can precede the sub-command.
             let mut rest = rest.skip_while(|(_, word)| word.starts_with('-'));
             let (at, name) = rest.next()?;
             return commands.into_iter().find(|c| name == c).map(|c| (word.as_str(), c, at + 1));
@@ -64,8 +64,10 @@ pub fn k3s_in<'a>(argv: &'a [String], program: &str) -> Option<(&'a str, &'stati
     None
 }
 
-/// Which of these units is K3s's: the one that runs a server, else the one that runs an agent. `Err` names all that could
-/// be meant; it is empty where none could.
+/// The unit of K3s: the one that runs a server, else the one that runs an agent.
+///
+/// # Errors
+/// The names of all candidates if there is not exactly one; empty if there is none.
 pub fn the_one<'a>(units: &'a [Definition], program: &str) -> Result<&'a Definition, Vec<&'a str>> {
     for command in [SERVER, AGENT] {
         let runs = |d: &&Definition| k3s_in(&d.exec_start, program).is_some_and(|(_, c, _)| c == command);
