@@ -60,12 +60,14 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
     }
     let (why, hint, rightly) = if !data_dir.is_dir() {
         // The disk may not be mounted: this is never expected.
-        (format!("no {name} data-dir found at '{shown}'"), "Set the data-dir with --data-dir DIRECTORY.", false)
+        (
+            format!("no {name} data-dir found at '{shown}'"),
+            "Set the data-dir with --data-dir DIRECTORY.",
+            false,
+        )
     } else if let Some(scheme) = said.external {
         (
-            format!(
-                "{name} uses an external datastore ({scheme}), which has no etcd snapshots"
-            ),
+            format!("{name} uses an external datastore ({scheme}), which has no etcd snapshots"),
             "Back up the external database with its own tools.",
             true,
         )

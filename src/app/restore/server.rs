@@ -18,19 +18,19 @@ use crate::model::secret::Secret;
 /// Add-ons of K3s, which a rehearsal does without.
 const ADD_ONS: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
 
-/// Fails if a restore makes no sense on this machine.
+/// Fails if a restore is not possible on this machine.
 ///
 /// # Errors
 /// With the reason.
 pub(super) fn require_restorable(s: &Settings) -> Result<()> {
     if s.flags.command() == Some("agent") {
         return Err(Fault::new(Code::IsAgent, "this machine runs a K3s agent, which has no datastore")
-            .hint("Run it on a server.")
+            .hint("Run this command on a server.")
             .into());
     }
     if s.disable_etcd {
         return Err(Fault::new(Code::EtcdDisabled, "K3s runs no etcd on this server (disable-etcd)")
-            .hint("Run it on a server with etcd.")
+            .hint("Run this command on a server with etcd.")
             .into());
     }
     datastore::may_be_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;

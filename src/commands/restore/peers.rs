@@ -55,7 +55,7 @@ pub(super) struct Peers {
     pub(super) list: Vec<Peer>,
     /// Whether the list of the live cluster could not be had: then the members are not known yet.
     pub(super) unknown: bool,
-    /// Whether a list of the present cluster was seen. Then the members of the snapshot are only asked, not told to rejoin.
+    /// Whether a list of the present cluster is known. Then the members in the snapshot are only asked, and need not rejoin.
     present: bool,
 }
 

@@ -7,9 +7,9 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::preflight::{self, Facts, Refusals, WAL_RESERVE};
-use super::prove::Goal;
 use super::recover::clear_left_over;
 use super::transaction::Transaction;
+use super::verify::Goal;
 use crate::error::{Code, Fault};
 use crate::host::JoinServer;
 use crate::io::ReadAt;
@@ -85,7 +85,7 @@ struct Found {
     join_once: JoinOnce,
 }
 
-/// The server of the configuration of K3s, which K3s joins whatever else it is told; else the one that was given.
+/// The server of the K3s configuration, which takes precedence in K3s; else the one of `--server`.
 fn find_server(cx: &Context, report: &mut Report) -> Result<Found> {
     let (given, configured) = (cx.options.server, cx.cluster.configured_server);
     let Some(url) = configured.or(given) else {

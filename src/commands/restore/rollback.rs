@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The way back: the same renames backwards, and K3s as it was. If that fails as well, the start of K3s stays blocked and
-//! nothing more is touched.
+//! The rollback: the same renames backwards, and K3s in its previous state. If the rollback fails too, the start of K3s stays
+//! blocked and nothing else is changed.
 
 use anyhow::{Context as _, Result, anyhow};
 
