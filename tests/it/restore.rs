@@ -52,8 +52,8 @@ fn kills(walk: &str, sample: u32) {
 }
 
 /// Past the test runner's capture of output: the figures of a test that passes are worth a line.
-pub(crate) fn tell(said: &str) {
-    let figures = said.lines().find(|line| line.contains(" times at ")).expect("figures");
+pub(crate) fn tell(output: &str) {
+    let figures = output.lines().find(|line| line.contains(" times at ")).expect("figures");
     use std::io::Write;
     std::io::stderr().write_all(format!("\n{figures}\n").as_bytes()).unwrap();
 }
@@ -106,7 +106,7 @@ fn the_power_fails_amid_a_restore_that_is_rolled_back() {
 fn a_large_snapshot_costs_two_seconds_of_downtime_at_most() {
     if share(2) == "1" {
         let host = require!(Host::new()).seconds(900);
-        let said = host.run("restore-of-500-mb", &[]).succeeded();
-        assert!(said.contains("own downtime at "), "{said}");
+        let output = host.run("restore-of-500-mb", &[]).succeeded();
+        assert!(output.contains("own downtime at "), "{output}");
     }
 }

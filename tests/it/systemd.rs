@@ -39,10 +39,10 @@ fn requests_to_a_real_systemd_have_their_effect() {
     boot.arg("-B").arg(format!("{}:/opt/k3s-snapshot", top.display()));
     boot.arg("-B").arg(format!("{}:/opt/tests", own.parent().unwrap().display()));
     let out = boot.arg("--").arg(top.join("tests/host/ask-systemd")).arg(inside).output().unwrap();
-    let said = [out.stdout, out.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(out.status.success() && said.contains("systemd was asked"), "{}: {said}", out.status);
-    said.lines().filter(|l| l.contains("took")).for_each(|l| println!("{l}"));
+    let output = [out.stdout, out.stderr].concat();
+    let output = String::from_utf8_lossy(&output);
+    assert!(out.status.success() && output.contains("systemd was asked"), "{}: {output}", out.status);
+    output.lines().filter(|l| l.contains("took")).for_each(|l| println!("{l}"));
 }
 
 #[track_caller]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Finishes a restore that was interrupted: by a kill, a power cut, a reboot. It reads the state file and nothing else.
 //!
-//! [`recover_files`] is file work alone, so that it can run before K3s at boot. [`recover`] does the same and then brings
-//! K3s to where it has to be.
+//! [`recover_files`] changes files only, so that it can run before K3s at boot. [`recover`] does the same, and then starts
+//! or stops K3s as the result needs it.
 
 use anyhow::{Context as _, Result, anyhow};
 
@@ -120,12 +120,12 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
     let own_block = files.is_start_blocked_by(state.id)?;
     let recovered = match state.stage.recovery() {
         Recovery::CleanUp => Recovered::CleanedUp,
-        // Where no database is live, K3s was not started yet: it would start an empty cluster.
+        // If no database is live, K3s was not started yet: it would start an empty cluster.
         Recovery::RollForward if files.live_database()?.is_some() => Recovered::Kept,
         Recovery::RollForward | Recovery::RollBack => {
             let live = files.live_database()?;
             let untouched = files.is_untouched(state)?;
-            // Without the block, K3s may have been started since. Where no database is live, it cannot have been.
+            // Without the block, K3s may have been started since. If no database is live, it was not started.
             if untouched && (own_block || live.is_none()) {
                 reverse_files(machine, state, report)?;
                 Recovered::RolledBack

@@ -29,7 +29,7 @@ pub(super) struct Selected {
     source: Source,
 }
 
-/// Where it is.
+/// Where a selected snapshot is.
 enum Source {
     /// A file of this machine.
     Local(PathBuf),

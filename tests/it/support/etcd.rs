@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A real etcd member on the data folder of a K3s server, with mutual TLS as K3s has it. Writes do not reach the disk
+//! A real etcd member on the data directory of a K3s server, with mutual TLS as K3s has it. Writes do not reach the disk
 //! (`unsafe-no-fsync`) unless a test asks for it. Dropping it kills it. What is put into it is in `objects.rs`, what is
 //! asked through etcdctl in `ctl.rs`, more than one member in `cluster.rs`.
 
@@ -41,7 +41,7 @@ impl Etcd {
         panic!("five times in a row another process took a port of etcd's")
     }
 
-    /// The folder of a member on these ports; not running.
+    /// The directory of a member on these ports; not running.
     pub(crate) fn prepare(layout: &Layout, ports: Ports) -> Etcd {
         let mut layout = layout.clone();
         if !layout.etcd_args.iter().any(|(key, _)| key == "unsafe-no-fsync") {
