@@ -21,7 +21,7 @@ scenarios! {
     settings_reach_the_reset_and_what_would_harm_it_does_not "02-settings",
     a_new_machine "03-a-new-machine",
     tokens_and_keys "04-tokens",
-    damaged_snapshots_are_refused_while_k3s_runs "05-damaged",
+    damaged_snapshots_are_refused_while_k3s_runs "05-corrupt",
     harm_is_refused_before_anything_is_touched "06-refused",
     k3s_fails_at_each_point_of_its_reset "07-the-reset-fails",
     k3s_fails_at_each_point_of_its_start "08-the-start-fails",
