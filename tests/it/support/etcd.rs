@@ -140,8 +140,8 @@ impl Etcd {
     }
 
     /// Does something with a client of this member; panics on its error.
-    pub(crate) fn client<T>(&self, deed: impl AsyncFnOnce(&mut Client) -> Result<T, Error>) -> T {
-        self.try_client(self.root.certs().mutual(), deed).unwrap()
+    pub(crate) fn client<T>(&self, call: impl AsyncFnOnce(&mut Client) -> Result<T, Error>) -> T {
+        self.try_client(self.root.certs().mutual(), call).unwrap()
     }
 
     /// The same with other certificates, and the error as it comes. Neither the way to the member nor a single call
@@ -149,7 +149,7 @@ impl Etcd {
     pub(crate) fn try_client<T>(
         &self,
         tls: TlsOptions,
-        deed: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+        call: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let limit = Duration::from_secs(10);
         let options = ConnectOptions::new().with_tls(tls).with_timeout(limit);
@@ -162,7 +162,7 @@ impl Etcd {
             });
             let silent = |_| Err(Error::IoError(std::io::ErrorKind::TimedOut.into()));
             let mut client = reached.await.unwrap_or_else(silent)?;
-            deed(&mut client).await
+            call(&mut client).await
         })
     }
 
