@@ -53,7 +53,7 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             return Err(anyhow::Error::from(e).context(
                 Fault::new(Code::PermissionDenied, format!("looking for etcd in '{shown}'"))
-                    .hint("Run it as root."),
+                    .hint("Run this command as root."),
             ));
         }
         Err(_) => {}

@@ -135,8 +135,8 @@ fn with_hint(e: io::Error, message: String, path: Option<&Path>, is_root: bool) 
         (io::ErrorKind::PermissionDenied, Some(Errno::EPERM)) if is_root => {
             let path = path.map_or_else(|| "PATH".to_owned(), |p| format!("'{}'", p.display()));
             Fault::new(Code::PermissionDenied, message).hint(format!(
-                "Look for the immutable flag of the file and of its directory with 'lsattr -d {path}', and clear it \
-                 with 'chattr -i'."
+                "Check the file and its directory for the immutable flag with 'lsattr -d {path}', and clear it with \
+                 'chattr -i {path}'."
             ))
         }
         (io::ErrorKind::PermissionDenied, _) if is_root => Fault::new(Code::PermissionDenied, message).hint(
@@ -144,10 +144,10 @@ fn with_hint(e: io::Error, message: String, path: Option<&Path>, is_root: bool) 
              file system.",
         ),
         (io::ErrorKind::PermissionDenied, _) => {
-            Fault::new(Code::PermissionDenied, message).hint("Run it as root.")
+            Fault::new(Code::PermissionDenied, message).hint("Run this command as root.")
         }
         (io::ErrorKind::ReadOnlyFilesystem, _) => Fault::new(Code::ReadOnly, message).hint(
-            "Mount it for writing, or use another directory with --dir. A unit can write only to the directories in \
+            "Mount the file system for writing, or use another directory with --dir. A unit can write only to the directories in \
              its ReadWritePaths=: after a change of the directories of K3s, run 'systemctl daemon-reload'.",
         ),
         (io::ErrorKind::StorageFull, _) => Fault::new(Code::NoSpace, message).hint(NO_SPACE_HINT),

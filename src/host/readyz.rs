@@ -100,7 +100,7 @@ fn words(e: &ureq::Error, address: &str, timeout: Duration) -> String {
 fn read(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).map_err(|e| {
         let (code, hint) = match e.kind() {
-            io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run it as root."),
+            io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run this command as root."),
             _ => (
                 Code::CertificateUnusable,
                 "Check --data-dir DIRECTORY; K3s writes this file when it starts.",

@@ -82,11 +82,11 @@ impl JoinServer for SupervisorClient {
     }
 
     fn authority(&self) -> Result<String> {
-        // Whatever it shows here is compared with a hash before it is believed, as K3s does.
+        // The returned authority is compared with a hash before it is trusted, as in K3s.
         let any = TlsConfig::builder().disable_verification(true).build();
         let mut answer = agent(any).get(format!("{}/cacerts", self.url)).call().map_err(|e| self.away(&e))?;
         if answer.status().as_u16() != 200 {
-            return Err(self.away(format!("{} to the question for its authority", answer.status())));
+            return Err(self.away(format!("status {} for /cacerts", answer.status())));
         }
         let pem = answer.body_mut().with_config().limit(BODY).read_to_vec().map_err(|e| self.away(&e))?;
         let hash = hex(Sha256::digest(&pem));
@@ -95,12 +95,12 @@ impl JoinServer for SupervisorClient {
     }
 
     fn lets_in(&self, token: &Secret) -> Result<bool> {
-        // What K3s itself asks for first. Only the status is looked at.
+        // The first request of K3s when it joins. Only the status is used.
         let answer = self.ask("/v1-k3s/server-bootstrap", token)?;
         match answer.status().as_u16() {
             200 => Ok(true),
             401 | 403 => Ok(false),
-            other => Err(anyhow!("it answers {other}")).context(format!("asking {} to be let in", self.url)),
+            other => Err(anyhow!("status {other}")).context(format!("authenticating at {}", self.url)),
         }
     }
 
@@ -115,9 +115,9 @@ impl JoinServer for SupervisorClient {
             name: String,
         }
         let mut answer = self.ask("/db/info", token)?;
-        let asking = || format!("asking {} for the members of its etcd", self.url);
+        let asking = || format!("asking {} for the etcd members", self.url);
         if answer.status().as_u16() != 200 {
-            return Err(anyhow!("it answers {}", answer.status())).with_context(asking);
+            return Err(anyhow!("status {}", answer.status())).with_context(asking);
         }
         let body = answer.body_mut().with_config().limit(BODY).read_to_vec().with_context(asking)?;
         let info: Info = serde_json::from_slice(&body).with_context(asking)?;

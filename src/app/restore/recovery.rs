@@ -49,7 +49,9 @@ pub(super) fn require_root() -> Result<()> {
     if signals::is_root() {
         return Ok(());
     }
-    Err(Fault::new(Code::NotRoot, "a restore stops K3s and changes its files").hint("Run it as root.").into())
+    Err(Fault::new(Code::NotRoot, "a restore needs root: it stops K3s and changes its files")
+        .hint("Run this command as root.")
+        .into())
 }
 
 /// The time limits of a restore.

@@ -40,7 +40,7 @@ pub(super) fn require_restorable(s: &Settings) -> Result<()> {
             Code::ClusterResetConfigured,
             format!("K3s is set to reset its cluster at every start: {}", resets.join(", ")),
         )
-        .hint("Remove that first: K3s would restore at every start, or refuse to start.")
+        .hint("Remove the setting from the configuration of K3s first: with it, K3s resets the cluster or does not start.")
         .into());
     }
     Ok(())
@@ -69,9 +69,9 @@ pub(super) fn program(cx: &Context, token: Option<&Secret>, stall: Duration, log
     let path = s.flags.executable().map(Path::to_owned).ok_or_else(|| {
         Fault::new(
             Code::K3sNotFound,
-            format!("it is not known where the program of {} is", cx.distribution.name),
+            format!("finding the program of {}: no unit runs it", cx.distribution.name),
         )
-        .hint("Set the unit that runs it with --unit.")
+        .hint("Set the unit that runs the program with --unit NAME.service.")
     })?;
     let own = |name: &'static str, value: &str| (name, Secret::new(value));
     let data_dir = s.data_dir.display().to_string();

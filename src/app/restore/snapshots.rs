@@ -87,7 +87,7 @@ impl Snapshots<'_> {
                 format!("the present state was saved, but: {}", error.message),
             );
         }
-        let row = saved.snapshots.into_iter().next().context("the save gave no snapshot")?;
+        let row = saved.snapshots.into_iter().next().context("the save reported no snapshot")?;
         Ok(SafetySnapshot { name: row.name })
     }
 }

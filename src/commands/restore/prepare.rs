@@ -153,7 +153,7 @@ impl Transaction<'_> {
                     Code::NoMemory,
                     format!("a rehearsal needs {needed} bytes of memory"),
                 )
-                .hint("Free memory, or restore without a rehearsal: --no-rehearse.")
+                .hint("Free memory, or skip the rehearsal with --no-rehearse.")
                 .into());
             }
             Rehearsal::Always => true,

@@ -81,7 +81,7 @@ fn ensure_not_blocked(machine: &Machine) -> Result<()> {
         format!("the start of K3s is blocked, but '{}' does not exist", machine.files.state_path().display()),
     )
     .hint(format!(
-        "The file was removed by hand. Make sure that the database of K3s is the right one, then remove '{}'.",
+        "Check that the database of K3s is the right one, then unblock the start with 'rm {}'.",
         machine.files.marker().display()
     ))
     .into())
@@ -163,7 +163,7 @@ fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> R
         machine.unit.reset_failed()?;
         machine.unit.start()?;
     }
-    let mut last = Ready::NoAnswer("it was not asked".to_owned());
+    let mut last = Ready::NoAnswer("the API server was not asked".to_owned());
     let ready = machine.poll_until(machine.timeouts.ready, || {
         last = machine.k3s.ready();
         machine.host.stop_requested()
@@ -204,8 +204,10 @@ pub(super) fn clear_left_over(machine: &Machine, report: &mut Report) -> Result<
         return Ok(());
     }
     let k3s = restart_previous(machine, &state, report).context("an earlier restore was rolled back");
-    let what = "an earlier restore was interrupted and has now been rolled back; the new one was not begun";
-    let fault = Fault::new(Code::RestoreInterrupted, what).hint("Check K3s, then start again.");
+    let what =
+        "an earlier restore was interrupted and has now been rolled back; the new restore was not started";
+    let fault = Fault::new(Code::RestoreInterrupted, what)
+        .hint("Check K3s with 'kubectl get nodes', then run the command again.");
     match k3s {
         Ok(_) => Err(fault.into()),
         Err(e) => Err(e.context(fault)),

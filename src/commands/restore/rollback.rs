@@ -116,7 +116,7 @@ fn restart(machine: &Machine, state: &RestoreState, report: &mut Report) -> Resu
         // There is no more to wait for than there was before.
         return Ok(K3sState::NotRunning);
     }
-    let mut last = Ready::NoAnswer("it was not asked".to_owned());
+    let mut last = Ready::NoAnswer("the API server was not asked".to_owned());
     let ready = machine.poll_until(machine.timeouts.ready, || {
         last = machine.k3s.ready();
         matches!(last, Ready::Yes) && machine.unit.unit().is_ok_and(|u| u.active == Active::Active)

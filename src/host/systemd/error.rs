@@ -18,7 +18,7 @@ pub(super) fn no_bus(e: &zbus::Error) -> anyhow::Error {
     let fault = match kind {
         Some(io::ErrorKind::PermissionDenied) => {
             Fault::new(Code::PermissionDenied, "connecting to the system bus: permission denied")
-                .hint("Run it as root.")
+                .hint("Run this command as root.")
         }
         _ => Fault::new(Code::SystemdUnavailable, "connecting to systemd: there is no system bus")
             .hint("Run this command on the host, not in a container, and check 'systemctl status dbus'."),
@@ -36,14 +36,14 @@ pub(super) fn silent(what: &str, within: Duration) -> anyhow::Error {
 /// An error that systemd returned. `doing` is the operation on the unit.
 pub(super) fn explain(unit: &str, doing: &str, e: &zbus::Error) -> anyhow::Error {
     let shown = unit.escape_debug();
-    let fault = |code, message: String, hint: &str| Fault::new(code, message).hint(hint);
+    let fault = |code, message: String, hint: &str| Fault::new(code, message).hint(for_unit(hint, unit));
     let fault = match name(e).as_str() {
         "org.freedesktop.DBus.Error.AccessDenied"
         | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
         | "org.freedesktop.DBus.Error.AuthFailed" => fault(
             Code::PermissionDenied,
             format!("{doing} unit '{shown}': permission denied"),
-            "Run it as root.",
+            "Run this command as root.",
         ),
         NO_SUCH_UNIT => {
             return none(unit);
@@ -90,10 +90,10 @@ pub(super) fn unusable(unit: &str, state: &str) -> anyhow::Error {
     let shown = unit.escape_debug();
     let fault = match state {
         "masked" => Fault::new(Code::UnitMasked, format!("unit '{shown}' is masked"))
-            .hint("Run 'systemctl unmask UNIT' if the unit is not masked on purpose."),
+            .hint(for_unit("Run 'systemctl unmask UNIT' if the unit is not masked on purpose.", unit)),
         "bad-setting" | "error" => {
             Fault::new(Code::UnitInvalid, format!("loading unit '{shown}': the unit file is not valid"))
-                .hint("Run 'systemd-analyze verify UNIT' to see the problem.")
+                .hint(for_unit("Run 'systemd-analyze verify UNIT' to see the problem.", unit))
         }
         _ => return none(unit),
     };
@@ -149,7 +149,7 @@ pub(super) fn not_stopped(unit: &str, result: &str) -> anyhow::Error {
         format!("the stop of unit '{shown}' {why} (result '{}')", result.escape_debug()),
     )
     .of_kind(kind)
-    .hint(hint)
+    .hint(for_unit(hint, unit))
     .into()
 }
 
@@ -163,7 +163,10 @@ pub(super) fn still_stopping(unit: &str, within: Duration) -> anyhow::Error {
             seconds(within)
         ),
     )
-    .hint("Run 'systemctl status UNIT' to see which process is still running; systemd kills it after TimeoutStopSec.")
+    .hint(for_unit(
+        "Run 'systemctl status UNIT' to see which process is still running; systemd kills it after TimeoutStopSec.",
+        unit,
+    ))
     .into()
 }
 
@@ -173,8 +176,13 @@ pub(super) fn started_again(unit: &str, state: &str) -> anyhow::Error {
         Code::UnitRestarted,
         format!("unit '{}' was stopped, and is {state} again", unit.escape_debug()),
     )
-    .hint("Run 'journalctl -u UNIT' to find out what started the unit, then try again.")
+    .hint(for_unit("Run 'journalctl -u UNIT' to find out what started the unit, then try again.", unit))
     .into()
+}
+
+/// A hint with the name of the unit in its commands.
+fn for_unit(hint: &str, unit: &str) -> String {
+    hint.replace("UNIT", &unit.escape_debug().to_string())
 }
 
 fn seconds(d: Duration) -> String {

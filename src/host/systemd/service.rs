@@ -73,9 +73,9 @@ pub fn definition(distribution: &Distribution, wanted: Option<&str>) -> Result<O
     log::debug!("searching the K3s unit in systemd took {:?}", begun.elapsed());
     let (level, why) = match found {
         Ok(Ok(definition)) => return Ok(Some(definition)),
-        Ok(Err(names)) if names.is_empty() => (log::Level::Debug, "no unit runs it".to_owned()),
+        Ok(Err(names)) if names.is_empty() => (log::Level::Debug, "no unit runs K3s".to_owned()),
         Ok(Err(names)) => {
-            (log::Level::Warn, format!("several run it ({}), name one with --unit", names.join(", ")))
+            (log::Level::Warn, format!("several units run K3s ({}); set one with --unit", names.join(", ")))
         }
         Err(e) if wanted.is_none() => (log::Level::Debug, format!("{e:#}")),
         Err(e) if reached => return Err(e),
