@@ -91,7 +91,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__check__subcmd__s3)
-            opts="-d -c -q -h -V --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-d -c -q -v -h -V --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -253,7 +253,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__delete)
-            opts="-y -n -d -c -q -h -V --yes --force --ignore-missing --dry-run --retry-lock --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-y -n -d -c -q -v -h -V --yes --force --ignore-missing --dry-run --retry-lock --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -419,7 +419,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__fetch)
-            opts="-d -c -q -h -V --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-d -c -q -v -h -V --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -721,7 +721,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__list)
-            opts="-o -d -c -q -h -V --output --max-age --details --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-o -d -c -q -v -h -V --output --max-age --details --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -895,7 +895,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__prune)
-            opts="-a -n -d -c -q -h -V --name --node --all-nodes --all --keep-last --snapshot-retention --s3-retention --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-within --timezone --accept-drop --dry-run --retry-lock --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-a -n -d -c -q -v -h -V --name --node --all-nodes --all --keep-last --snapshot-retention --s3-retention --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-within --timezone --accept-drop --dry-run --retry-lock --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1109,7 +1109,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__restore)
-            opts="-y -n -d -c -q -h -V --before --yes --dry-run --force --no-safety-snapshot --assume-others-stopped --ready-timeout --reset-timeout --recover --recover-files-only --cluster-reset --rejoin --prune-old-databases --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-y -n -d -c -q -v -h -V --before --yes --dry-run --force --no-safety-snapshot --assume-others-stopped --keep-revisions --rehearse --no-rehearse --ready-timeout --reset-timeout --recover --recover-files-only --cluster-reset --rejoin --server --prune-old-databases --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1124,6 +1124,10 @@ _k3s__snapshot() {
                     return 0
                     ;;
                 --reset-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1287,7 +1291,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__save)
-            opts="-d -c -q -h -V --name --node-name --snapshot-compress --method --stall-timeout --etcd-endpoints --etcd-cacert --no-backlog --etcd-cert --etcd-key --retry-lock --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-d -c -q -v -h -V --name --node-name --snapshot-compress --method --stall-timeout --etcd-endpoints --etcd-cacert --no-backlog --etcd-cert --etcd-key --retry-lock --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1489,7 +1493,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__verify)
-            opts="-a -d -c -q -h -V --all --quick --sample --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-a -d -c -q -v -h -V --all --quick --sample --skip-without-etcd --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -85,7 +85,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l no-ba
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -s q -l quiet -d 'Print only warnings and errors'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -s o -l output -d 'How to print the rows' -r -f -a "table\t'The columns of K3s and ours'
@@ -132,7 +132,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l detai
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -s q -l quiet -d 'Print only warnings and errors'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l sample -d 'With --all: verify N snapshots, chosen at random' -r
@@ -177,7 +177,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l qui
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -s q -l quiet -d 'Print only warnings and errors'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l name -d 'Prune snapshots named NAME-NODE-SECONDS; may be repeated [default: the base names of this program]' -r
@@ -235,7 +235,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s n -l
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s q -l quiet -d 'Print only warnings and errors'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -l retry-lock -d 'Wait up to this long for the lock [default: fail immediately]' -r
@@ -281,12 +281,13 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -l ign
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -s n -l dry-run -d 'Show what would be deleted; delete nothing'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -s q -l quiet -d 'Print only warnings and errors'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l before -d 'Restore the newest snapshot before TIME: \'2026-11-22 08:00\', RFC 3339, or seconds since the epoch' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l ready-timeout -d 'Time limit for K3s to become ready [default: 10m]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l reset-timeout -d 'Abort the reset of K3s after this long without progress [default: 5m]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l server -d 'With --rejoin: the URL of the restored server [default: \'server\' of the K3s configuration]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l prune-old-databases -d 'Delete databases left by earlier restores, keeping the newest KEEP of each kind' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l s3 -d 'Use the bucket too: save uploads to it, list shows it, restore downloads from it, prune and delete delete in it' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l s3-endpoint -d 'Endpoint of the store: host, host:port or URL [default: s3.amazonaws.com]' -r
@@ -328,14 +329,17 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s y 
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s n -l dry-run -d 'Show the plan; do nothing'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l force -d 'Restore even if the snapshot is from another cluster or a newer K3s'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l no-safety-snapshot -d 'Do not save the current state first'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l assume-others-stopped -d 'Proceed even if another server answers'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l assume-others-stopped -d 'Proceed even if another server answers, or cannot be asked'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l keep-revisions -d 'Leave the revisions as they are in the snapshot; clients of other machines can then miss changes for hours'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l rehearse -d 'Start K3s aside on the new database first; fail if there is not enough memory [default: if memory allows]'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l no-rehearse -d 'Do not start K3s aside first'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l recover -d 'Finish an interrupted restore: recover its files, start K3s, and report'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l recover-files-only -d 'Recover the files of an interrupted restore without starting K3s'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l cluster-reset -d 'Reset the cluster to this server only, with its present data (the quorum is lost)'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l rejoin -d 'Rejoin the cluster: set the local database aside and join the configured server'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l rejoin -d 'Rejoin the cluster: set the local database aside and join another server'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s q -l quiet -d 'Print only warnings and errors'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand fetch" -l s3 -d 'Use the bucket too: save uploads to it, list shows it, restore downloads from it, prune and delete delete in it' -r
@@ -376,7 +380,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand fetch" -l repo
 json\t'For programs'"
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand fetch" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand fetch" -s q -l quiet -d 'Print only warnings and errors'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand fetch" -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand fetch" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand fetch" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -l s3 -d 'Use the bucket too: save uploads to it, list shows it, restore downloads from it, prune and delete delete in it' -r
@@ -417,7 +421,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -l r
 json\t'For programs'"
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -s q -l quiet -d 'Print only warnings and errors'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list verify prune delete restore fetch check-s3 help" -f -a "save" -d 'Save a verified snapshot of the etcd of K3s'
