@@ -1,39 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The table of distributions: the only place that has their names and paths.
-//!
-//! A new distribution is a new row.
+//! The table of distributions: the only file with their names and paths. A new distribution is a new row.
 
 /// The names and paths of a distribution.
 #[derive(Debug, Clone, Copy)]
 pub struct Distribution {
-    /// The name, for people.
+    /// Its name in messages.
     pub name: &'static str,
-    /// The word in options, and in the metadata of objects in a bucket.
+    /// Its word in options, and in the metadata of its objects in a bucket.
     pub word: &'static str,
-    /// The unit of a server.
+    /// The unit of its service on a server.
     pub unit: &'static str,
-    /// The file name of the program.
+    /// The file name of its program.
     pub program: &'static str,
-    /// Where the program is installed.
+    /// The paths where its program may be installed.
     pub programs: &'static [&'static str],
-    /// The prefix of the environment variables.
+    /// The prefix of its environment variables.
     pub variables: &'static str,
-    /// The configuration file; drop-ins are in a directory of the same name with `.d`.
+    /// Its configuration file; drop-ins are in a directory of the same name with `.d`.
     pub config: &'static str,
-    /// The default data-dir.
+    /// Its default data-dir.
     pub data_dir: &'static str,
-    /// The kubeconfig that the server writes for the administrator.
+    /// The kubeconfig of the administrator that it writes.
     pub kubeconfig: &'static str,
     /// The base name of its scheduled snapshots.
     pub scheduled_base: &'static str,
-    /// The steps of a manual restore, one a line: `{snapshot}` is the file and `{data-dir}` the data-dir, quoted for a shell.
-    /// Empty if `k3s-snapshot restore` supports the distribution.
+    /// The script that starts it on a machine with OpenRC instead of systemd.
+    pub init_script: Option<&'static str>,
+    /// How to restore it with its own commands, if this program does not: one step a line, with `{snapshot}` for the file and
+    /// `{data-dir}` for the data-dir, both quoted for a shell. Empty if this program restores it.
     pub by_hand: &'static [&'static str],
 }
 
 impl Distribution {
-    /// The name that this distribution uses for a variable of K3s: `K3S_TOKEN` or `RKE2_TOKEN`. A variable without the prefix
-    /// of K3s keeps its name.
+    /// The name of a variable of K3s in this distribution: `K3S_TOKEN` or `RKE2_TOKEN`. Other variables keep their names.
     pub fn variable(&self, of_k3s: &str) -> String {
         match of_k3s.strip_prefix(K3S.variables) {
             Some(rest) => format!("{}{rest}", self.variables),
@@ -42,7 +41,7 @@ impl Distribution {
     }
 }
 
-/// All distributions; the first one is used if none is recognized.
+/// All distributions; the first one is used if none is detected.
 pub const ALL: [&Distribution; 2] = [&K3S, &RKE2];
 
 /// K3s.
@@ -57,6 +56,7 @@ pub const K3S: Distribution = Distribution {
     data_dir: "/var/lib/rancher/k3s",
     kubeconfig: "/etc/rancher/k3s/k3s.yaml",
     scheduled_base: "etcd-snapshot",
+    init_script: Some("/etc/init.d/k3s"),
     by_hand: &[],
 };
 
@@ -72,6 +72,7 @@ pub const RKE2: Distribution = Distribution {
     data_dir: "/var/lib/rancher/rke2",
     kubeconfig: "/etc/rancher/rke2/rke2.yaml",
     scheduled_base: "etcd-snapshot",
+    init_script: None,
     by_hand: &[
         "1. Have the token of the snapshot ready, and verify the file: k3s-snapshot verify {snapshot}",
         "2. On every server of the cluster: systemctl stop rke2-server, then rke2-killall.sh. The script ends the container \
@@ -86,25 +87,25 @@ pub const RKE2: Distribution = Distribution {
     ],
 };
 
-/// Below the data-dir: the snapshot directory, unless `etcd-snapshot-dir` is set.
+/// Below the data-dir: the snapshots, unless `etcd-snapshot-dir` is set.
 pub const SNAPSHOTS: &str = "server/db/snapshots";
-/// Below the data-dir: the configuration file of etcd.
+/// Below the data-dir: the configuration of etcd that K3s wrote.
 pub const ETCD_CONFIG: &str = "server/db/etcd/config";
-/// Below the data-dir: a directory that exists if embedded etcd was initialized.
+/// Below the data-dir: a directory that exists once embedded etcd was initialised.
 pub const ETCD_WAL: &str = "server/db/etcd/member/wal";
 /// Below the data-dir: the database file of embedded etcd.
 pub const ETCD_DB: &str = "server/db/etcd/member/snap/db";
 /// Below the data-dir: the SQLite datastore.
 pub const SQLITE: &str = "server/db/state.db";
-/// Below the data-dir of etcd: the database file.
+/// Below the data-dir of etcd: its database.
 pub const ETCD_DB_FILE: &str = "member/snap/db";
 /// Below the data-dir: the server token.
 pub const TOKEN: &str = "server/token";
-/// Below the data-dir: present on a server.
+/// Below the data-dir: a directory of servers.
 pub const SERVER: &str = "server";
-/// Below the data-dir: present on agents, and on servers too.
+/// Below the data-dir: a directory of agents and of servers.
 pub const AGENT: &str = "agent";
-/// Below the data-dir: the certificate authority of the etcd servers.
+/// Below the data-dir: the certificate authority of the servers of etcd.
 pub const ETCD_CA: &str = "server/tls/etcd/server-ca.crt";
 /// Below the data-dir: the client certificate for etcd.
 pub const ETCD_CERT: &str = "server/tls/etcd/client.crt";
@@ -112,13 +113,13 @@ pub const ETCD_CERT: &str = "server/tls/etcd/client.crt";
 pub const ETCD_KEY: &str = "server/tls/etcd/client.key";
 /// Below the data-dir: the certificate authority of the API server.
 pub const SERVER_CA: &str = "server/tls/server-ca.crt";
-/// Below the data-dir: the client certificate of the K3s administrator.
+/// Below the data-dir: the client certificate of the administrator of K3s.
 pub const ADMIN_CERT: &str = "server/tls/client-admin.crt";
-/// Below the data-dir: the key of the administrator's client certificate.
+/// Below the data-dir: the key of that certificate.
 pub const ADMIN_KEY: &str = "server/tls/client-admin.key";
-/// Where etcd is expected to listen if its configuration cannot be read.
+/// The addresses of etcd if its configuration has none.
 pub const ETCD_ENDPOINTS: [&str; 2] = ["https://127.0.0.1:2379", "https://[::1]:2379"];
-/// Next to the snapshot directory: metadata that newer versions of K3s write for each snapshot, in a file of the same name.
+/// Next to the snapshot directory: the metadata that newer versions of K3s write for each snapshot, in a file of the same name.
 pub const METADATA: &str = ".metadata";
 /// Below the data-dir: the certificates of K3s.
 pub const TLS: &str = "server/tls";
@@ -126,26 +127,36 @@ pub const TLS: &str = "server/tls";
 pub const DB: &str = "server/db";
 /// Below the data-dir: the directory of embedded etcd.
 pub const ETCD: &str = "server/db/etcd";
-/// In the directory of databases: the prefix of a database that a cluster reset moved aside; a time in seconds follows.
+/// In the directory of databases: the prefix of a database that a reset of K3s has moved aside; Unix seconds follow.
 pub const ETCD_OLD: &str = "etcd-old-";
-/// In the directory of databases: the prefix of a new database that was rolled back; a time in seconds follows.
+/// In the directory of databases: the prefix of a database that a failed restore has moved aside; Unix seconds follow.
 pub const ETCD_FAILED: &str = "etcd-failed-";
-/// Below the data-dir: the file by which K3s marks that a reset was done; the next start removes it.
+/// Below the data-dir: a file that K3s creates when a reset is done, and removes at its next start.
 pub const RESET_FLAG: &str = "server/db/reset-flag";
-/// Below the directory of the server: what a cluster reset of K3s rewrites from the snapshot.
+/// Below `server`: what K3s rewrites from the snapshot in a reset.
 pub const REWRITTEN: [&str; 5] = ["tls", "cred", "token", "agent-token", "node-token"];
-/// Below the data-dir: files that name the members of the cluster. A cluster reset of K3s removes them.
+/// Below the data-dir: files that name the members of the cluster, which a reset of K3s removes.
 pub const LOAD_BALANCERS: [&str; 2] =
     ["agent/etc/k3s-agent-load-balancer.json", "agent/etc/k3s-api-server-agent-load-balancer.json"];
 /// Below the data-dir: the programs that K3s unpacks from itself.
 pub const PROGRAMS: &str = "data";
 /// Where a running K3s keeps its sockets.
 pub const RUNTIME: &str = "/run/k3s";
-/// The directory of K3s's configuration and kubeconfig.
+/// The directory of the configuration and the kubeconfig of K3s.
 pub const CONFIG_DIR: &str = "/etc/rancher/k3s";
-/// In the directory of the server: the prefix of certificates that a cluster reset set aside; a time in seconds follows.
+/// In the directory of the server: certificates that a reset of K3s has set aside, before the seconds.
 pub const TLS_OLD: &str = "tls-";
-/// The unit of a K3s agent.
+/// The unit of K3s on an agent.
 pub const AGENT_UNIT: &str = "k3s-agent.service";
-/// Below the directory of etcd: what K3s rewrites.
+/// Below the directory of etcd: what K3s rewrites in a reset.
 pub const REWRITTEN_IN_ETCD: [&str; 2] = ["name", "config"];
+/// The id that K3s appends to the name of the node if `with-node-id` is set.
+pub const NODE_ID: &str = "/etc/rancher/node/id";
+/// The data-dir of a K3s that runs without root.
+pub const ROOTLESS_DATA_DIR: &str = "${HOME}/.rancher/k3s";
+/// The kubeconfig of a K3s that runs without root.
+pub const ROOTLESS_KUBECONFIG: &str = "${HOME}/.kube/k3s.yaml";
+/// Below a home directory: the shared credentials file of AWS.
+pub const AWS_CREDENTIALS: &str = ".aws/credentials";
+/// The host name of a machine.
+pub const HOST_NAME: &str = "/etc/hostname";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::etcd;
-use crate::config::load::in_root;
+use crate::config::paths::in_root;
 use crate::config::settings::Settings;
 use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault};

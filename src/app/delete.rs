@@ -37,7 +37,7 @@ impl Command for cli::Delete {
             confirm: &|files| confirm(self.yes, files),
             token: token.as_deref(),
         };
-        let bucket = (s.s3 && s.s3_by_us).then(|| cx.bucket()).transpose()?;
+        let bucket = (s.s3 && s.s3_enabled_here).then(|| cx.bucket()).transpose()?;
         let bucket = bucket.as_ref().map(|b| b as &dyn RemoteStore);
         commands::delete::run(&request, &cx.local_store(), bucket, cx.progress, report)
     }

@@ -40,8 +40,11 @@ impl Command for cli::Prune {
         if cx.should_skip(self.skip_without_etcd, report)? {
             return Ok(());
         }
-        if !(s.s3 && s.s3_by_us) {
+        if !(s.s3 && s.s3_enabled_here) {
             cx.require_local_store()?;
+        }
+        if !self.dry_run {
+            s.require_known_for_prune(self.node.is_some())?;
         }
         let policies = s.policies(Location::Local)?;
         let selection = self.selection(cx, &policies)?;
@@ -55,7 +58,7 @@ impl Command for cli::Prune {
         };
         let open = || cx.open_remote();
         let bucket_policies = s.s3.then(|| s.policies(Location::S3)).transpose()?;
-        let bucket_selection = match s.s3_by_us {
+        let bucket_selection = match s.s3_enabled_here {
             true => selection.clone(),
             false => ours_alone(&selection),
         };

@@ -13,8 +13,8 @@ use super::command::Command;
 use super::context::Context;
 use crate::cli::{Common, ReportFormat};
 use crate::config::layer::{Layer, Origin};
-use crate::config::load::{self, Environment, Loaded, Selectors};
-use crate::config::options::OPTIONS;
+use crate::config::load::{self, Environment, Selectors};
+use crate::config::options::{OPTIONS, OptionId};
 use crate::config::settings::Settings;
 use crate::distribution::ALL;
 use crate::error::{Code, Fault, Kind};
@@ -33,6 +33,8 @@ use crate::output::{journal, log as stderr};
 
 /// Options that take a secret as a value, as K3s does.
 const SECRET_VALUES: [&str; 3] = ["s3_access_key", "s3_secret_key", "s3_session_token"];
+/// The option with the URL of a proxy, which may have a password.
+const PROXY: &str = "s3_proxy";
 
 /// Parses the arguments of a command and runs it as a process.
 pub(super) fn execute<C: Command>(matches: &ArgMatches) -> ExitCode {
@@ -99,6 +101,7 @@ fn run<C: Command>(command: &C, matches: &ArgMatches, now: u64, report: &mut Rep
         return end(result, &progress, report);
     }
     let settings = load_settings(common, matches)?;
+    settings.warnings.iter().for_each(|warning| report.warn(warning.code, warning.message.as_str()));
     if common.show_config {
         print_settings(&settings, common.report).context("printing the settings")?;
         return Ok(true);
@@ -127,14 +130,12 @@ fn load_settings(common: &Common, matches: &ArgMatches) -> Result<Settings> {
     let over = options_set(matches)?;
     let selectors = Selectors {
         config: common.config.as_deref(),
-        unit: over.last("unit").map(|(name, _)| name),
-        distribution: over.last("distribution"),
+        unit: over.effective(OptionId::Unit).map(|(name, _)| name),
+        distribution: over.effective(OptionId::Distribution),
     };
-    let Loaded { options: mut merged, flags, distribution } =
-        load::gather(&root, &selectors, &env, &systemd::definition)?;
-    merged.overlay(over);
+    let loaded = load::load(&root, &selectors, &env, &systemd::definition)?;
     let host_name = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-    Settings::new(merged, flags, distribution, &root, &host_name)
+    Settings::new(loaded, over, &root, &host_name)
 }
 
 fn root_of(common: &Common) -> Result<PathBuf> {
@@ -165,7 +166,7 @@ fn environment() -> Result<Environment> {
 /// Every option that was given on the command line and is a setting, whatever the command.
 fn options_set(matches: &ArgMatches) -> Result<Layer> {
     let mut flags = Layer::default();
-    for option in OPTIONS.iter().filter(|k| k.ours) {
+    for option in OPTIONS.iter().filter(|option| option.is_ours) {
         let id = option.name.replace('-', "_");
         if !is_given(matches, &id) {
             continue;
@@ -178,7 +179,7 @@ fn options_set(matches: &ArgMatches) -> Result<Layer> {
                     .hint("Set a value, or omit the option.")
                     .into());
             }
-            flags.set(option.name, values, Origin::Flag(option.name.to_owned()));
+            flags.set(option.id, values, Origin::Flag(option.name.to_owned()));
         }
     }
     Ok(flags)
@@ -190,17 +191,20 @@ fn is_given(matches: &ArgMatches, id: &str) -> bool {
 
 /// K3s takes secrets as values on the command line, so they are taken here too; the process list shows them.
 fn warn_about_secrets(matches: &ArgMatches, report: &mut Report) {
-    let given: Vec<String> = SECRET_VALUES
-        .iter()
-        .filter(|id| is_given(matches, id))
-        .map(|id| format!("--{}", id.replace('_', "-")))
-        .collect();
-    if let Some(first) = given.first() {
+    let option = |id: &str| format!("--{}", id.replace('_', "-"));
+    let mut given: Vec<String> =
+        SECRET_VALUES.iter().filter(|id| is_given(matches, id)).map(|id| option(id)).collect();
+    let file = given.first().map(|first| format!("{first}-file or ")).unwrap_or_default();
+    let proxy = matches.try_get_one::<String>(PROXY).ok().flatten().filter(|_| is_given(matches, PROXY));
+    if proxy.is_some_and(|url| url.contains('@')) {
+        given.push(option(PROXY));
+    }
+    if !given.is_empty() {
         report.warn(
             WarningCode::SecretOnCommandLine,
             format!(
-                "every user of this machine can see the value of {} in the process list: use {first}-file or the \
-                 configuration file instead",
+                "every user of this machine can see the value of {} in the process list: use {file}the configuration \
+                 file instead",
                 given.join(" and ")
             ),
         );
@@ -208,7 +212,7 @@ fn warn_about_secrets(matches: &ArgMatches, report: &mut Report) {
 }
 
 fn print_settings(settings: &Settings, format: ReportFormat) -> std::io::Result<()> {
-    let rows = settings.explain();
+    let rows = settings.show_config();
     if format == ReportFormat::Json {
         return render::text(&render::json(&rows));
     }

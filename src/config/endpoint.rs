@@ -1,35 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where a store is, as `s3-endpoint` and its kin say it, and whether its requests name the bucket in the host.
+//! The endpoint of a bucket, and whether requests have the bucket in the host name.
 
 use anyhow::Result;
 
 use super::layer::Layer;
-use super::settings::{bad, boolean, text};
+use super::options::OptionId;
 use crate::error::{Code, Fault};
 
-/// Scheme, host and port. A scheme that was written wins over `s3-insecure`.
-pub(super) fn of(merged: &Layer) -> Result<String> {
-    let insecure = boolean(merged, "s3-insecure")?;
-    let said = text(merged, "s3-endpoint").unwrap_or_default().to_ascii_lowercase();
-    if said.contains('@') {
-        // Not quoted: a password may stand before it.
-        return Err(Fault::new(Code::InvalidSetting, "option 's3-endpoint' has a user or a password in it")
-            .hint("Leave them out; the keys are options of their own, see k3s-snapshot.conf(5).")
+/// Scheme, host and port. A scheme in `s3-endpoint` overrides `s3-insecure`.
+///
+/// # Errors
+/// If the endpoint is not a host, or has a path, a user or a password.
+pub(super) fn endpoint(merged: &Layer) -> Result<String> {
+    let insecure = merged.bool(OptionId::S3Insecure)?;
+    let text = merged.get_str(OptionId::S3Endpoint).unwrap_or_default().to_ascii_lowercase();
+    if text.contains('@') {
+        // Not quoted: the part before it may be a password.
+        let message = "option 's3-endpoint' has a user or a password in it";
+        return Err(Fault::new(Code::InvalidSetting, message)
+            .hint("Remove them, and set the options for the keys; see k3s-snapshot.conf(5).")
             .into());
     }
-    parse(&said, insecure).map_err(|why| bad(merged, "s3-endpoint", why))
+    parse(&text, insecure).map_err(|reason| merged.invalid_value(OptionId::S3Endpoint, reason))
 }
 
-fn parse(said: &str, insecure: bool) -> Result<String, &'static str> {
-    let no_host = "is not a host like s3.example.com:9000";
-    let (scheme, rest) = match said.split_once("://") {
+fn parse(text: &str, insecure: bool) -> Result<String, &'static str> {
+    let (scheme, rest) = match text.split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
         Some(_) => return Err("has a scheme that is neither https nor http"),
-        None => (if insecure { "http" } else { "https" }, said),
+        None => (if insecure { "http" } else { "https" }, text),
     };
     let rest = rest.trim_end_matches('/');
+    if rest.is_empty() {
+        return Err("is empty; it must be a host like s3.example.com:9000");
+    }
     if rest.contains(['/', '?', '#']) {
-        return Err("has a path; K3s and S3 want none");
+        return Err("has a path, which K3s and S3 do not allow");
     }
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
@@ -38,34 +44,40 @@ fn parse(said: &str, insecure: bool) -> Result<String, &'static str> {
     if port.is_some_and(|port| port.parse::<u16>().map_or(true, |number| number == 0)) {
         return Err("has a port that is not a number from 1 to 65535");
     }
-    let ok = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None if host.contains(':') => {
             return Err("is an IPv6 address without its brackets, as in [2001:db8::1]:9000");
         }
         None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
     };
-    if ok { Ok(format!("{scheme}://{rest}")) } else { Err(no_host) }
+    if is_host { Ok(format!("{scheme}://{rest}")) } else { Err("is not a host like s3.example.com:9000") }
 }
 
-/// As K3s's library decides: the bucket goes into the host name where the big clouds want it, else into the path.
-pub(super) fn in_host(merged: &Layer, endpoint: &str, bucket: &str) -> Result<bool> {
+/// Whether the bucket is part of the host name (virtual-hosted style) and not of the path. With `auto` the rules are those of
+/// the S3 library of K3s: the large clouds want it in the host name.
+///
+/// # Errors
+/// If `s3-bucket-lookup-type` is wrong, or requires a bucket name that a host name cannot have.
+pub(super) fn virtual_host_style(merged: &Layer, endpoint: &str, bucket: &str) -> Result<bool> {
     let fits = is_host_label(bucket);
-    match text(merged, "s3-bucket-lookup-type").unwrap_or_default().to_ascii_lowercase().as_str() {
+    let lookup = merged.get_str(OptionId::S3BucketLookupType).unwrap_or_default();
+    match lookup.to_ascii_lowercase().as_str() {
         "" | "auto" => {
             let dotted = bucket.contains('.') && endpoint.starts_with("https://");
-            Ok(wants_it_there(endpoint) && fits && !dotted)
+            Ok(prefers_virtual_host(endpoint) && fits && !dotted)
         }
-        "dns" if !fits => {
-            Err(bad(merged, "s3-bucket", "cannot be part of a host name; say --s3-bucket-lookup-type path"))
-        }
+        "dns" if !fits => Err(merged.invalid_value(
+            OptionId::S3Bucket,
+            "cannot be part of a host name; use --s3-bucket-lookup-type path",
+        )),
         "dns" => Ok(true),
         "path" => Ok(false),
-        _ => Err(bad(merged, "s3-bucket-lookup-type", "is not auto, dns or path")),
+        _ => Err(merged.invalid_value(OptionId::S3BucketLookupType, "is not auto, dns or path")),
     }
 }
 
-fn wants_it_there(endpoint: &str) -> bool {
+fn prefers_virtual_host(endpoint: &str) -> bool {
     let host = endpoint.split_once("://").map_or("", |(_, host)| host).split(':').next().unwrap_or_default();
     host.ends_with(".amazonaws.com")
         || host.ends_with(".amazonaws.com.cn")
@@ -73,13 +85,13 @@ fn wants_it_there(endpoint: &str) -> bool {
         || host.ends_with(".aliyuncs.com")
 }
 
-/// Old buckets of the first region have capitals and underscores.
+/// Old buckets of the first region can have capitals and underscores, which a host name cannot.
 fn is_host_label(bucket: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let ends = [bucket.bytes().next(), bucket.bytes().next_back()];
     (3..=63).contains(&bucket.len())
-        && bucket.bytes().all(|b| plain(b) || b == b'-' || b == b'.')
-        && ends.into_iter().flatten().all(plain)
+        && bucket.bytes().all(|b| is_plain(b) || b == b'-' || b == b'.')
+        && ends.into_iter().flatten().all(is_plain)
         && !bucket.contains("..")
         && bucket.parse::<std::net::Ipv4Addr>().is_err()
 }
@@ -91,7 +103,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_a_host_with_or_without_scheme_and_port() {
-        for (said, insecure, want) in [
+        for (text, insecure, want) in [
             ("s3.example.com", false, Some("https://s3.example.com")),
             ("s3.example.com", true, Some("http://s3.example.com")),
             ("https://s3.example.com/", true, Some("https://s3.example.com")),
@@ -114,12 +126,12 @@ mod tests {
             ("[s3.example.com]", false, None),
             ("s3 example com", false, None),
         ] {
-            assert_eq!(parse(said, insecure).ok().as_deref(), want, "{said}");
+            assert_eq!(parse(text, insecure).ok().as_deref(), want, "{text}");
         }
     }
 
     #[test]
-    fn the_bucket_is_in_the_host_where_the_big_clouds_want_it() {
+    fn the_bucket_is_in_the_host_name_for_the_large_clouds() {
         for (kind, endpoint, bucket, want) in [
             ("auto", "https://s3.amazonaws.com", "backups", Some(true)),
             ("", "https://s3.eu-west-1.amazonaws.com", "backups", Some(true)),
@@ -135,8 +147,12 @@ mod tests {
             ("guess", "https://s3.amazonaws.com", "backups", None),
         ] {
             let mut merged = Layer::default();
-            merged.set("s3-bucket-lookup-type", vec![kind.to_owned()], Origin::Default);
-            assert_eq!(in_host(&merged, endpoint, bucket).ok(), want, "{kind} {endpoint} {bucket}");
+            merged.set(OptionId::S3BucketLookupType, vec![kind.to_owned()], Origin::Default);
+            assert_eq!(
+                virtual_host_style(&merged, endpoint, bucket).ok(),
+                want,
+                "{kind} {endpoint} {bucket}"
+            );
         }
     }
 }

@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A fragment: what one source says, each value with where it was said. Fragments are laid over one another.
+//! A layer: the values that one source sets, each with its origin. A higher layer overrides a lower one.
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+use super::options::{ENV_PREFIX, OPTIONS, OptionId};
+use crate::error::Kind;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Built in.
     Default,
-    /// Worked out from something else, named here.
+    /// Derived from something else, named here.
     Derived(String),
-    /// A file of K3s's and a line.
+    /// A configuration file of K3s, and the line.
     K3s(String, u64),
-    /// A variable in the `Environment=` of K3s's unit.
+    /// A variable in the `Environment=` of the K3s service.
     Environment {
         /// The unit.
         unit: String,
         /// The variable.
         name: String,
     },
-    /// A variable in an environment file of K3s's unit.
+    /// A variable in an environment file of the K3s service.
     EnvironmentFile {
         /// The file.
         path: String,
@@ -29,26 +32,34 @@ pub enum Origin {
         /// The variable.
         name: String,
     },
-    /// An argument in the `ExecStart=` of K3s's unit, which is named here.
+    /// An argument in the `ExecStart=` of the K3s service, whose unit is named here.
     ExecStart(String),
-    /// A file of ours and a line.
+    /// Our configuration file, and the line.
     File(String, u64),
-    /// A file in systemd's folder of credentials.
+    /// A file in the credentials directory of systemd.
     Credential(String),
-    /// An environment variable.
+    /// A variable in our environment.
     Env(String),
-    /// A flag.
+    /// A flag on our command line.
     Flag(String),
 }
 
 impl Origin {
-    /// Whether somebody said it to us, not only to K3s, and it was not worked out.
-    pub fn is_ours(&self) -> bool {
-        !self.is_k3s() && !matches!(self, Origin::Default | Origin::Derived(_))
+    /// Whether the value was set for this program: in its configuration, its environment or on its command line.
+    pub(crate) fn set_here(&self) -> bool {
+        match self {
+            Origin::File(..) | Origin::Credential(_) | Origin::Env(_) | Origin::Flag(_) => true,
+            Origin::Default
+            | Origin::Derived(_)
+            | Origin::K3s(..)
+            | Origin::Environment { .. }
+            | Origin::EnvironmentFile { .. }
+            | Origin::ExecStart(_) => false,
+        }
     }
 
-    /// Whether K3s said it, wherever: then it was not said to us, and K3s's rules count for it.
-    pub fn is_k3s(&self) -> bool {
+    /// Whether the value is set in the configuration of K3s: a file, or the K3s service. Then the rules of K3s apply to it.
+    pub(crate) fn is_from_k3s(&self) -> bool {
         match self {
             Origin::K3s(..)
             | Origin::Environment { .. }
@@ -61,6 +72,19 @@ impl Origin {
             | Origin::Env(_)
             | Origin::Flag(_) => false,
         }
+    }
+
+    /// Whether the value was set for this program and no program of K3s reads it there: not a variable of K3s or of AWS.
+    pub(super) fn set_only_here(&self) -> bool {
+        match self {
+            Origin::Env(name) => name.starts_with(ENV_PREFIX),
+            other => other.set_here(),
+        }
+    }
+
+    /// The kind of an error about the value.
+    pub(super) fn error_kind(&self) -> Kind {
+        if matches!(self, Origin::Flag(_)) { Kind::Usage } else { Kind::Config }
     }
 }
 
@@ -80,79 +104,107 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The values of one option, all from one place; several where the option is a list.
+/// The values of one option, all from one place; several if the option is a list.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OptionValue {
-    /// As text, in order.
+    /// The texts, in order.
     pub values: Vec<String>,
-    /// Where the last of them was said.
+    /// Where the last of them is set.
     pub origin: Origin,
 }
 
-/// Values may be secret, so none is printed by accident.
+/// Prints no value: a value may be secret.
 impl fmt::Debug for OptionValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} value(s) from {}", self.values.len(), self.origin)
     }
 }
 
-/// Option name to its values, and the same for single bases of names.
+/// The options of one base of names.
+pub(crate) type BaseOptions = BTreeMap<OptionId, OptionValue>;
+
+/// Options and their values, and the options of single bases of names.
 #[derive(Debug, Clone, Default)]
 pub struct Layer {
-    all: BTreeMap<&'static str, OptionValue>,
-    /// By base: what lies over the options for all.
-    bases: BTreeMap<String, BTreeMap<&'static str, OptionValue>>,
+    options: BTreeMap<OptionId, OptionValue>,
+    /// By base: what overrides the options for all bases.
+    bases: BTreeMap<String, BaseOptions>,
 }
 
 impl Layer {
-    /// Sets an option, replacing what was there.
-    pub fn set(&mut self, key: &'static str, values: Vec<String>, origin: Origin) {
-        self.all.insert(key, OptionValue { values, origin });
+    /// Sets an option. Its earlier values are gone.
+    pub(crate) fn set(&mut self, id: OptionId, values: Vec<String>, origin: Origin) {
+        self.options.insert(id, OptionValue { values, origin });
     }
 
-    /// Says all there is to say of a base, replacing what was said of it before.
-    pub fn set_base(&mut self, base: String, options: BTreeMap<&'static str, OptionValue>) {
+    /// Sets all options of a base. Its earlier options are gone.
+    pub(super) fn set_base(&mut self, base: String, options: BaseOptions) {
         self.bases.insert(base, options);
     }
 
-    /// What is said of single bases.
-    pub fn bases(&self) -> &BTreeMap<String, BTreeMap<&'static str, OptionValue>> {
+    /// The options of single bases.
+    pub(super) fn bases(&self) -> &BTreeMap<String, BaseOptions> {
         &self.bases
     }
 
-    /// What holds for a base: its own options over those for all, but below what the environment and flags say.
-    pub fn of_base(&self, base: &str) -> Layer {
-        let mut all = self.all.clone();
-        for (key, entry) in self.bases.get(base).into_iter().flatten() {
-            if !all.get(key).is_some_and(|e| matches!(e.origin, Origin::Env(_) | Origin::Flag(_))) {
-                all.insert(key, entry.clone());
+    /// The options in effect for a base: its own ones override those of files, not those of the environment and of flags.
+    pub(super) fn for_base(&self, base: &str) -> Layer {
+        let mut options = self.options.clone();
+        for (id, value) in self.bases.get(base).into_iter().flatten() {
+            if !options.get(id).is_some_and(|v| matches!(v.origin, Origin::Env(_) | Origin::Flag(_))) {
+                options.insert(*id, value.clone());
             }
         }
-        Layer { all, bases: BTreeMap::new() }
+        Layer { options, bases: BTreeMap::new() }
     }
 
-    /// Adds to an option, as K3s's `key+` does.
-    pub fn append(&mut self, key: &'static str, values: Vec<String>, origin: Origin) {
+    /// Adds values to an option, as a key that ends in `+` does.
+    pub(super) fn append(&mut self, id: OptionId, values: Vec<String>, origin: Origin) {
         let entry =
-            self.all.entry(key).or_insert_with(|| OptionValue { values: vec![], origin: origin.clone() });
+            self.options.entry(id).or_insert_with(|| OptionValue { values: vec![], origin: origin.clone() });
         entry.values.extend(values);
         entry.origin = origin;
     }
 
-    /// Lays `over` on top: what it says wins, whole.
-    pub fn overlay(&mut self, over: Layer) {
-        self.all.extend(over.all);
+    /// Removes an option.
+    pub(super) fn remove(&mut self, id: OptionId) {
+        self.options.remove(&id);
+    }
+
+    /// Lays `over` on top: its options replace those of this layer.
+    pub(crate) fn override_with(&mut self, over: Layer) {
+        self.options.extend(over.options);
         self.bases.extend(over.bases);
     }
 
-    /// The entry of an option. An empty text counts as not said.
-    pub fn get(&self, key: &str) -> Option<&OptionValue> {
-        self.all.get(key).filter(|e| e.values.iter().any(|v| !v.is_empty()))
+    /// Sets every option that has no value to its built-in default. An empty value counts as none: K3s also uses its default
+    /// then. The exception is the endpoint, because an empty one must not send a request to AWS.
+    pub(super) fn fill_defaults(&mut self) {
+        for option in OPTIONS {
+            let is_empty_endpoint =
+                option.id == OptionId::S3Endpoint && self.options.contains_key(&option.id);
+            if let (Some(default), None, false) =
+                (option.default, self.effective(option.id), is_empty_endpoint)
+            {
+                self.set(option.id, vec![default.to_owned()], Origin::Default);
+            }
+        }
     }
 
-    /// The one value of an option; of several the last, as K3s's flags do.
-    pub fn last(&self, key: &str) -> Option<(&str, &Origin)> {
-        let entry = self.get(key)?;
-        Some((entry.values.last()?.as_str(), &entry.origin))
+    /// The values of an option; `None` if none of them has a text.
+    pub(crate) fn get(&self, id: OptionId) -> Option<&OptionValue> {
+        self.options.get(&id).filter(|v| v.values.iter().any(|text| !text.is_empty()))
+    }
+
+    /// The value of an option and its origin. Of several values the last one counts, as for the flags of K3s. `None` if the
+    /// option is not set, or set to an empty text.
+    pub(crate) fn effective(&self, id: OptionId) -> Option<(&str, &Origin)> {
+        let entry = self.options.get(&id)?;
+        Some((entry.values.last()?.as_str(), &entry.origin)).filter(|(text, _)| !text.is_empty())
+    }
+
+    /// Every option that is set, also to an empty text.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (OptionId, &OptionValue)> {
+        self.options.iter().map(|(id, value)| (*id, value))
     }
 }

@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Settings from all their sources: gathered as fragments, laid over one another, validated into types.
+//! The settings of a run: read as layers from several sources, merged, and validated into types.
 //!
-//! Later wins: built-in defaults; K3s's variables, its config.yaml and drop-ins, the arguments in its unit; ours and its
-//! drop-ins; the environment; flags.
+//! Lowest precedence first: built-in defaults; the variables of the K3s service, variables of K3s in our environment, the
+//! config.yaml of K3s and its drop-ins, the arguments of the K3s service; our configuration and its drop-ins; credentials of
+//! systemd; our environment; flags.
+//!
+//! ```text
+//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd -> settings -> show, agreement, machine_paths
+//! ```
 
+mod agreement;
+mod credentials;
 mod detect;
 mod endpoint;
-pub mod etcd;
+pub(crate) mod etcd;
+mod files;
+pub(crate) mod k3s;
+mod k3s_tests;
 pub mod layer;
 pub mod load;
+mod machine_paths;
 pub mod options;
+mod own_file;
+pub(crate) mod paths;
 pub mod retention;
 mod s3;
-pub mod settings;
+mod s3_files;
+pub(crate) mod settings;
+pub(crate) mod show;
 pub mod unit;
-pub mod yaml;
+pub(crate) mod value;
+mod yaml;

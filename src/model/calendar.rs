@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Converts the schedule of K3s for systemd: from the five fields of cron to `OnCalendar=`. A schedule without an exact
-//! equivalent is refused.
+//! Converts the schedule of K3s to `OnCalendar=` of systemd. A schedule that has no exact equivalent is refused.
 //!
-//! The fields are read as K3s reads them: with ranges, steps, lists and names. A single value with a step runs to the last
-//! value of the field. If neither the day of the month nor the day of the week is a star, either of them is enough.
+//! The five fields are read as K3s (robfig/cron) reads them: with ranges, steps, lists and names. A start with a step runs to
+//! the end of the field. If neither the day of the month nor the day of the week is a star, either of them is enough.
 
 use std::collections::BTreeSet;
 
 /// When to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calendar {
-    /// Values of `OnCalendar=`; the timer elapses at each of them.
+    /// The values of `OnCalendar=`; each of them starts runs.
     pub specs: Vec<String>,
-    /// The shortest time between two runs, in minutes; 60 if it is longer.
-    pub gap: u32,
+    /// The shortest time between two runs, in minutes; at most 60.
+    pub min_interval: u32,
 }
 
 /// One field: its name, its first and last value, and names for its values.
@@ -39,25 +38,26 @@ const WEEKDAY: Field = Field {
     last: 6,
     names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
 };
-/// systemd's names in its order: its ranges run from Monday to Sunday.
+/// The names of systemd in its order: its ranges run from Monday to Sunday.
 const WEEK: [(u32, &str); 7] =
     [(1, "Mon"), (2, "Tue"), (3, "Wed"), (4, "Thu"), (5, "Fri"), (6, "Sat"), (0, "Sun")];
 
 /// The values that a field allows.
 struct Allowed {
     values: BTreeSet<u32>,
-    /// Whether these are all values of the field.
+    /// Whether they are all values of the field.
     all: bool,
     /// Whether the field is a star.
     star: bool,
 }
 
-/// Converts a schedule.
+/// Converts a schedule. `is_zone` tells whether systemd knows a time zone of this name.
 ///
 /// # Errors
-/// The reason why it cannot be converted, as the end of a sentence that begins with the schedule.
-pub fn convert(cron: &str) -> Result<Calendar, String> {
-    let spelled = match cron.trim() {
+/// The reason why there is no equivalent, as the end of a sentence that begins with the schedule.
+pub fn from_cron(cron: &str, is_zone: &dyn Fn(&str) -> bool) -> Result<Calendar, String> {
+    let (zone, schedule) = split_zone(cron.trim(), is_zone)?;
+    let spelled = match schedule {
         "@yearly" | "@annually" => "0 0 1 1 *",
         "@monthly" => "0 0 1 * *",
         "@weekly" => "0 0 * * 0",
@@ -65,9 +65,6 @@ pub fn convert(cron: &str) -> Result<Calendar, String> {
         "@hourly" => "0 * * * *",
         other if other.starts_with("@every") => {
             return Err("counts from the start of K3s and not by the clock".to_owned());
-        }
-        other if other.starts_with("TZ=") || other.starts_with("CRON_TZ=") => {
-            return Err("names a time zone".to_owned());
         }
         other => other,
     };
@@ -77,17 +74,17 @@ pub fn convert(cron: &str) -> Result<Calendar, String> {
     };
     let (minute, hour) = (allowed(minute, &MINUTE)?, allowed(hour, &HOUR)?);
     let (day, month, weekday) = (allowed(day, &DAY)?, allowed(month, &MONTH)?, allowed(weekday, &WEEKDAY)?);
-    let time = format!("{}:{}:00", written(&hour, &HOUR), written(&minute, &MINUTE));
-    let on = |days: &str| format!("*-{}-{days} {time}", written(&month, &MONTH));
-    let by_date = on(&written(&day, &DAY));
+    let time = format!("{}:{}:00{zone}", format_field(&hour, &HOUR), format_field(&minute, &MINUTE));
+    let on = |days: &str| format!("*-{}-{days} {time}", format_field(&month, &MONTH));
+    let by_date = on(&format_field(&day, &DAY));
     let by_week = format!("{} {}", week(&weekday.values), on("*"));
     let specs = if day.star && weekday.star {
         vec![on("*")]
     } else if day.star {
         vec![if weekday.all { on("*") } else { by_week }]
     } else if weekday.star {
-        if !comes(&day.values, &month.values) {
-            return Err("names a day that no month has".to_owned());
+        if !date_exists(&day.values, &month.values) {
+            return Err("has a day that none of its months has".to_owned());
         }
         vec![by_date]
     } else if day.all || weekday.all {
@@ -95,7 +92,24 @@ pub fn convert(cron: &str) -> Result<Calendar, String> {
     } else {
         vec![by_week, by_date]
     };
-    Ok(Calendar { specs, gap: gap(&minute.values) })
+    Ok(Calendar { specs, min_interval: min_interval(&minute.values) })
+}
+
+/// The time zone of a schedule as the end of a value of `OnCalendar=`, and the schedule without it.
+fn split_zone<'a>(cron: &'a str, is_zone: &dyn Fn(&str) -> bool) -> Result<(String, &'a str), String> {
+    let Some(rest) = cron.strip_prefix("TZ=").or_else(|| cron.strip_prefix("CRON_TZ=")) else {
+        return Ok((String::new(), cron));
+    };
+    let Some((zone, schedule)) = rest.split_once(' ') else {
+        return Err("has a time zone and no fields".to_owned());
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
+    match zone {
+        "Local" => Ok((String::new(), schedule.trim())),
+        "" | "UTC" => Ok((" UTC".to_owned(), schedule.trim())),
+        zone if zone.chars().all(is_plain) && is_zone(zone) => Ok((format!(" {zone}"), schedule.trim())),
+        _ => Err("has a time zone that this machine does not know".to_owned()),
+    }
 }
 
 fn allowed(text: &str, field: &Field) -> Result<Allowed, String> {
@@ -103,7 +117,7 @@ fn allowed(text: &str, field: &Field) -> Result<Allowed, String> {
     let mut star = false;
     for part in text.split(',') {
         let (from, to, step, any) =
-            parsed(part, field).ok_or_else(|| format!("has a {} that is not understood", field.name))?;
+            parsed(part, field).ok_or_else(|| format!("has a {} that cannot be read", field.name))?;
         star |= any && step == 1;
         values.extend((from..=to).step_by(step));
     }
@@ -111,7 +125,7 @@ fn allowed(text: &str, field: &Field) -> Result<Allowed, String> {
     Ok(Allowed { values, all, star })
 }
 
-/// First, last, step, and whether it was a star.
+/// First value, last value, step, and whether the part is a star.
 fn parsed(part: &str, field: &Field) -> Option<(u32, u32, usize, bool)> {
     let (range, step) = match part.split_once('/') {
         Some((range, step)) => (range, Some(step.parse::<usize>().ok().filter(|step| *step > 0)?)),
@@ -135,8 +149,8 @@ fn value(text: &str, field: &Field) -> Option<u32> {
     (field.first..=field.last).contains(&number).then_some(number)
 }
 
-/// The form of systemd: a star, a first value with a step, or a list with ranges.
-fn written(allowed: &Allowed, field: &Field) -> String {
+/// A field in the syntax of systemd: a star, a start with a step to the end, or a list with ranges.
+fn format_field(allowed: &Allowed, field: &Field) -> String {
     if allowed.all {
         return "*".to_owned();
     }
@@ -157,7 +171,7 @@ fn week(days: &BTreeSet<u32>) -> String {
     joined(&list, |at| (0..).zip(WEEK).find(|(i, _)| *i == at).map_or("", |(_, (_, name))| name).to_owned())
 }
 
-/// A list. Three or more consecutive values are written as a range.
+/// A list in which three or more values that follow one another are a range.
 fn joined(list: &[u32], word: impl Fn(u32) -> String) -> String {
     let mut runs: Vec<(u32, u32)> = Vec::new();
     for n in list {
@@ -174,8 +188,8 @@ fn joined(list: &[u32], word: impl Fn(u32) -> String) -> String {
     runs.iter().map(run).collect::<Vec<_>>().join(",")
 }
 
-/// Whether one of these months has one of these days, in a leap year at least.
-fn comes(days: &BTreeSet<u32>, months: &BTreeSet<u32>) -> bool {
+/// Whether one of these months has one of these days, at least in a leap year.
+fn date_exists(days: &BTreeSet<u32>, months: &BTreeSet<u32>) -> bool {
     let last = |month: &u32| match month {
         2 => 29,
         4 | 6 | 9 | 11 => 30,
@@ -184,8 +198,8 @@ fn comes(days: &BTreeSet<u32>, months: &BTreeSet<u32>) -> bool {
     months.iter().any(|month| days.first().is_some_and(|day| *day <= last(month)))
 }
 
-/// The shortest time from one of these minutes to the next one, also across the full hour.
-fn gap(minutes: &BTreeSet<u32>) -> u32 {
+/// The shortest time from one of these minutes to the next one, in minutes, across the full hour too.
+fn min_interval(minutes: &BTreeSet<u32>) -> u32 {
     let next = minutes.iter().skip(1).copied().chain(minutes.first().map(|first| first + 60));
     minutes.iter().zip(next).map(|(a, b)| b - a).min().unwrap_or(60)
 }
@@ -194,9 +208,13 @@ fn gap(minutes: &BTreeSet<u32>) -> u32 {
 mod tests {
     use super::*;
 
+    fn is_zone(name: &str) -> bool {
+        name == "Asia/Tokyo" || name.contains("..")
+    }
+
     #[test]
-    fn every_rule_of_cron_has_its_calendar() {
-        for (cron, specs, gap) in [
+    fn schedules_have_their_calendar() {
+        for (cron, specs, min_interval) in [
             ("0 */12 * * *", &["*-*-* 00,12:00:00"][..], 60),
             ("0 */6 * * *", &["*-*-* 00/6:00:00"], 60),
             ("30 2 * * *", &["*-*-* 02:30:00"], 60),
@@ -213,7 +231,16 @@ mod tests {
             ("0 0 29 2 *", &["*-02-29 00:00:00"], 60),
             ("0 0 31 jan,feb *", &["*-01,02-31 00:00:00"], 60),
             ("? ? ? ? ?", &["*-*-* *:*:00"], 1),
-            // Either of the two days is enough, unless one is a star. A star with a step is not a star.
+            ("CRON_TZ=Asia/Tokyo 0 3 * * *", &["*-*-* 03:00:00 Asia/Tokyo"], 60),
+            (
+                "TZ=Asia/Tokyo  0 0 13 * 5",
+                &["Fri *-*-* 00:00:00 Asia/Tokyo", "*-*-13 00:00:00 Asia/Tokyo"],
+                60,
+            ),
+            ("TZ=UTC @daily", &["*-*-* 00:00:00 UTC"], 60),
+            ("TZ= @hourly", &["*-*-* *:00:00 UTC"], 60),
+            ("CRON_TZ=Local 0 3 * * *", &["*-*-* 03:00:00"], 60),
+            // Either of the two days is enough, except if one is a star; a star with a step is none.
             ("0 0 13 * 5", &["Fri *-*-* 00:00:00", "*-*-13 00:00:00"], 60),
             ("0 0 */2 * 5", &["Fri *-*-* 00:00:00", "*-*-01/2 00:00:00"], 60),
             ("0 0 1-31 * 5", &["*-*-* 00:00:00"], 60),
@@ -224,16 +251,18 @@ mod tests {
             ("@hourly", &["*-*-* *:00:00"], 60),
             ("@yearly", &["*-01-01 00:00:00"], 60),
         ] {
-            let want = Calendar { specs: specs.iter().map(|s| (*s).to_owned()).collect(), gap };
-            assert_eq!(convert(cron), Ok(want), "{cron}");
+            let want = Calendar { specs: specs.iter().map(|s| (*s).to_owned()).collect(), min_interval };
+            assert_eq!(from_cron(cron, &is_zone), Ok(want), "{cron}");
         }
     }
 
     #[test]
-    fn what_cannot_be_said_exactly_is_refused_with_a_reason() {
+    fn a_schedule_without_an_exact_calendar_is_refused_with_the_reason() {
         for (cron, why) in [
             ("@every 6h", "from the start"),
-            ("CRON_TZ=Asia/Tokyo 0 3 * * *", "time zone"),
+            ("CRON_TZ=Mars/Olympus 0 3 * * *", "time zone"),
+            ("TZ=../etc/passwd 0 3 * * *", "time zone"),
+            ("CRON_TZ=Asia/Tokyo", "no fields"),
             ("@reboot", "1 fields"),
             ("0 /6 * * *", "hour"),
             ("60 * * * *", "minute"),
@@ -243,7 +272,7 @@ mod tests {
             ("0 0 * * mon-sun", "day of the week"),
             ("0 5-3 * * *", "hour"),
             ("*/0 * * * *", "minute"),
-            ("0 0 30 2 *", "no month"),
+            ("0 0 30 2 *", "none of its months"),
             ("0 0 * * * *", "6 fields"),
             ("", "0 fields"),
             ("- - - - -", "minute"),
@@ -251,8 +280,8 @@ mod tests {
             ("99999999999 * * * *", "minute"),
             ("*/99999999999999999999999 * * * *", "minute"),
         ] {
-            let error = convert(cron).unwrap_err();
-            assert!(error.contains(why), "{cron}: {error}");
+            let reason = from_cron(cron, &is_zone).unwrap_err();
+            assert!(reason.contains(why), "{cron}: {reason}");
         }
     }
 }

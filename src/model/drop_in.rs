@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Drop-ins that adapt the units of this project to a machine whose K3s uses other directories or another schedule. Only
-//! texts; `app/generator.rs` writes the files.
+//! Drop-ins that fit our units to a machine whose K3s has other directories or another schedule. This file makes the texts;
+//! `app/generator.rs` writes them.
 
 use std::path::{Path, PathBuf};
 
 use super::calendar::{self, Calendar};
 
-/// The name of each file. A drop-in of the administrator, such as `override.conf`, sorts after it and wins.
+/// The name of each file. A file of the administrator, such as `override.conf`, comes after it and overrides it.
 const NAME: &str = "10-k3s-snapshot.conf";
-/// The random delay of the shipped timers, in seconds. It is at most this part of the time between two runs.
+/// The delay of our timers, in seconds.
 const DELAY: u32 = 600;
-const PART: u32 = 4;
-/// Directories with many other files. They do not become writable only to save a mount.
-const SHARED: &[&str] = &[
+/// The delay is at most this fraction of the time between two runs.
+const DELAY_FRACTION: u32 = 4;
+/// Directories that hold much else: too much to make writable in order to save one mount.
+const SHARED_DIRS: &[&str] = &[
     "/",
     "/boot",
     "/dev",
@@ -34,114 +35,173 @@ const SHARED: &[&str] = &[
     "/var/local",
     "/var/tmp",
 ];
-/// What the sandbox hides, and the setting that shows it again.
-const HIDDEN: &[(&[&str], &str)] =
-    &[(&["/home", "/root", "/run/user"], "ProtectHome=read-only"), (&["/tmp", "/var/tmp"], "PrivateTmp=no")];
 
-/// What differs from machine to machine.
+/// A part of the file system that the sandbox of our services hides.
+struct Hidden {
+    dirs: &'static [&'static str],
+    /// The setting that shows all of it.
+    show_all: &'static str,
+    /// The setting that lets single files be shown, if one is needed.
+    show_files: Option<&'static str>,
+}
+
+const SANDBOX_HIDDEN: [Hidden; 2] = [
+    Hidden {
+        dirs: &["/home", "/root", "/run/user"],
+        show_all: "ProtectHome=read-only",
+        show_files: Some("ProtectHome=tmpfs"),
+    },
+    Hidden { dirs: &["/tmp", "/var/tmp"], show_all: "PrivateTmp=no", show_files: None },
+];
+
+/// A file that a service reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReadPath {
+    /// The path that the settings have.
+    pub(crate) path: PathBuf,
+    /// The path with its links followed.
+    pub(crate) target: PathBuf,
+}
+
+/// The paths that a service uses. Links are followed.
 #[derive(Debug, Default)]
-pub struct HostPaths {
-    /// The directory of the etcd database and, by default, of the snapshots.
-    pub db: PathBuf,
+pub(crate) struct HostPaths {
+    /// The directory of the database of etcd and, by default, of the snapshots.
+    pub(crate) db: PathBuf,
     /// The snapshot directory.
-    pub dir: PathBuf,
-    /// Other writable directories of this program, if they are not the default ones.
-    pub written: Vec<PathBuf>,
-    /// Other files and directories that are only read.
-    pub read: Vec<PathBuf>,
-    /// The schedule of K3s, and where it is set.
-    pub schedule: Option<(String, String)>,
+    pub(crate) dir: PathBuf,
+    /// The directory next to the snapshot directory in which K3s keeps the metadata of snapshots.
+    pub(crate) metadata: PathBuf,
+    /// Directories of ours that are written to and are not the default ones.
+    pub(crate) written: Vec<PathBuf>,
+    /// Files and directories that are only read.
+    pub(crate) read: Vec<ReadPath>,
 }
 
-/// The files, with paths relative to the output directory of the generator, and the warnings for the operator.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct DropIns {
-    /// Path and text.
-    pub files: Vec<(PathBuf, String)>,
-    /// Warnings for the operator.
-    pub warnings: Vec<String>,
+/// One of our services.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Service {
+    /// The name of its unit.
+    pub(crate) unit: &'static str,
+    /// Whether it writes to the snapshot directory.
+    pub(crate) writes_snapshots: bool,
 }
 
-/// The drop-ins for this machine. `usual` is the directory that the shipped units contain.
-pub fn of(machine: &HostPaths, usual: &Path) -> DropIns {
-    let mut all = DropIns::default();
-    let mut add = |unit: &str, why: &str, section: &str, lines: &[String]| {
-        let text =
-            format!("# Written by k3s-snapshot-generator(8) at each boot and reload: {why}.\n[{section}]\n");
-        let text = lines.iter().fold(text, |text, line| format!("{text}{line}\n"));
-        all.files.push((Path::new(&format!("k3s-snapshot-{unit}.d")).join(NAME), text));
-    };
-    let folders = cover(&machine.db, &machine.dir);
-    let visible = [&machine.db, &machine.dir].into_iter().chain(&machine.read).chain(&machine.written);
-    let visible: Vec<&PathBuf> = visible.collect();
+/// Our services that run in a sandbox.
+pub(crate) const SERVICES: [Service; 3] = [
+    Service { unit: "k3s-snapshot-save.service", writes_snapshots: true },
+    Service { unit: "k3s-snapshot-prune.service", writes_snapshots: true },
+    Service { unit: "k3s-snapshot-verify.service", writes_snapshots: false },
+];
+/// Our timers that follow the schedule of K3s.
+const TIMERS: [&str; 2] = ["k3s-snapshot-save.timer", "k3s-snapshot-prune.timer"];
+
+/// A drop-in: its path below the directory of a generator, and its text.
+pub(crate) type DropIn = (PathBuf, String);
+
+/// The drop-in of a service; `None` if the unit as shipped fits. `default_db_dir` is the directory that the shipped units name.
+pub(crate) fn for_service(service: Service, paths: &HostPaths, default_db_dir: &Path) -> Option<DropIn> {
+    let mut lines = Vec::new();
+    if service.writes_snapshots {
+        let dirs = covering_paths(&paths.db, &paths.dir, &paths.metadata);
+        if dirs != [default_db_dir] {
+            lines.push("ReadWritePaths=".to_owned());
+            lines.extend(dirs.iter().map(|dir| rw_path_entry(dir)));
+        }
+    }
+    lines.extend(paths.written.iter().map(|dir| rw_path_entry(dir)));
+    for hidden in &SANDBOX_HIDDEN {
+        lines.extend(shown_again(hidden, paths));
+    }
+    (!lines.is_empty()).then(|| drop_in(service.unit, "the paths of the configuration", "Service", &lines))
+}
+
+/// The drop-ins of the timers for the schedule of K3s, and why the schedule cannot be followed. `origin` is where the schedule
+/// is set, `is_zone` whether systemd knows a time zone.
+pub(crate) fn for_timers(
+    cron: &str,
+    origin: &str,
+    is_zone: &dyn Fn(&str) -> bool,
+) -> (Vec<DropIn>, Option<String>) {
     let shown =
-        HIDDEN.iter().filter(|(below, _)| below.iter().any(|b| visible.iter().any(|p| p.starts_with(b))));
-    let shown: Vec<String> = shown.map(|(_, line)| (*line).to_owned()).collect();
-    let ours: Vec<String> = machine.written.iter().map(|p| entry(p)).collect();
-    let mut writers = Vec::new();
-    if folders != [usual] {
-        writers.push("ReadWritePaths=".to_owned());
-        writers.extend(folders.iter().map(|p| entry(p)));
-    }
-    let writers: Vec<String> = writers.iter().chain(&ours).chain(&shown).cloned().collect();
-    let readers: Vec<String> = ours.iter().chain(&shown).cloned().collect();
-    let why = "the directories of the settings";
-    for (unit, lines) in
-        [("save.service", &writers), ("prune.service", &writers), ("verify.service", &readers)]
-    {
-        if !lines.is_empty() {
-            add(unit, why, "Service", lines);
+        format!("etcd-snapshot-schedule-cron of K3s, '{}' ({})", cron.escape_debug(), origin.escape_debug());
+    match calendar::from_cron(cron, is_zone) {
+        Ok(calendar) => {
+            let lines = timer_lines(&calendar);
+            (TIMERS.iter().map(|unit| drop_in(unit, &shown, "Timer", &lines)).collect(), None)
+        }
+        Err(reason) => {
+            let reason = format!("{shown} {reason}: the timers keep their own times");
+            (vec![drop_in("k3s-snapshot-save.timer", &reason, "Timer", &[])], Some(reason))
         }
     }
-    let mut warnings = Vec::new();
-    if let Some((cron, origin)) = &machine.schedule {
-        let shown = format!(
-            "etcd-snapshot-schedule-cron of K3s '{}' ({})",
-            cron.escape_debug(),
-            origin.escape_debug()
-        );
-        match calendar::convert(cron) {
-            Ok(calendar) => {
-                for unit in ["save.timer", "prune.timer"] {
-                    add(unit, &shown, "Timer", &timer(&calendar));
-                }
-            }
-            Err(why) => {
-                let why = format!("{shown} {why}; the timer keeps its default times");
-                add("save.timer", &why, "Timer", &[]);
-                warnings.push(why);
-            }
-        }
-    }
-    all.warnings = warnings;
-    all
 }
 
-fn timer(calendar: &Calendar) -> Vec<String> {
+fn drop_in(unit: &str, reason: &str, section: &str, lines: &[String]) -> DropIn {
+    let text =
+        format!("# Written by k3s-snapshot-generator(8) at each boot and reload: {reason}.\n[{section}]\n");
+    let text = lines.iter().fold(text, |text, line| format!("{text}{line}\n"));
+    (Path::new(&format!("{unit}.d")).join(NAME), text)
+}
+
+fn timer_lines(calendar: &Calendar) -> Vec<String> {
     let mut lines = vec!["OnCalendar=".to_owned()];
     lines.extend(calendar.specs.iter().map(|spec| format!("OnCalendar={spec}")));
     // A delay longer than the time between two runs would skip every second run.
-    let most = calendar.gap * 60 / PART;
-    if most < DELAY {
-        lines.push(format!("RandomizedDelaySec={most}s"));
+    let longest = calendar.min_interval * 60 / DELAY_FRACTION;
+    if longest < DELAY {
+        lines.push(format!("RandomizedDelaySec={longest}s"));
         lines.push("AccuracySec=1s".to_owned());
     }
     lines
 }
 
-/// The writable directories: one that contains both, unless it is in [`SHARED`]. Each entry is a mount of its own, and Linux
-/// before 5.18 cannot clone a file from one mount to another.
-fn cover(db: &Path, dir: &Path) -> Vec<PathBuf> {
-    let both =
-        db.ancestors().find(|a| dir.starts_with(a)).filter(|a| !SHARED.iter().any(|s| *a == Path::new(s)));
-    match both {
+/// The directories to make writable. One that covers both is better, if it does not hold much else: each entry is a mount of
+/// its own, and Linux before 5.18 cannot clone a file from one mount to another.
+fn covering_paths(db: &Path, dir: &Path, metadata: &Path) -> Vec<PathBuf> {
+    let is_shared = |path: &Path| SHARED_DIRS.iter().any(|shared| path == Path::new(shared));
+    let both = db.ancestors().find(|path| dir.starts_with(path)).filter(|path| !is_shared(path));
+    let mut all = match both {
         Some(one) => vec![one.to_owned()],
         None => vec![db.to_owned(), dir.to_owned()],
+    };
+    if !all.iter().any(|path| metadata.starts_with(path)) {
+        all.push(metadata.to_owned());
+    }
+    all
+}
+
+/// The lines that show what this part of the sandbox hides. Directories need all of it; for files the files are enough.
+fn shown_again(hidden: &Hidden, paths: &HostPaths) -> Vec<String> {
+    let is_hidden = |path: &Path| hidden.dirs.iter().any(|dir| path.starts_with(dir));
+    let dirs = [&paths.db, &paths.dir].into_iter().chain(&paths.written);
+    if dirs.into_iter().any(|dir| is_hidden(dir)) {
+        return vec![hidden.show_all.to_owned()];
+    }
+    let mut binds = Vec::new();
+    for ReadPath { path, target } in &paths.read {
+        if is_hidden(target) {
+            binds.push(format!("BindReadOnlyPaths={}", quoted("-", target)));
+        }
+        if path != target && is_hidden(path) {
+            binds.push(format!("BindReadOnlyPaths={}:{}", quoted("-", target), quoted("", path)));
+        }
+    }
+    binds.sort();
+    binds.dedup();
+    match hidden.show_files {
+        Some(setting) if !binds.is_empty() => [vec![setting.to_owned()], binds].concat(),
+        _ => binds,
     }
 }
 
-/// The line for one directory. The directory need not exist. Characters that are special to systemd are escaped.
-fn entry(path: &Path) -> String {
+/// The line that makes a directory writable. The directory need not exist yet.
+fn rw_path_entry(path: &Path) -> String {
+    format!("ReadWritePaths={}", quoted("-", path))
+}
+
+/// A path after a sign, in quotes if systemd would take a character of it for its own.
+fn quoted(sign: &str, path: &Path) -> String {
     let text = path.display().to_string();
     let escaped: String = text
         .chars()
@@ -152,9 +212,9 @@ fn entry(path: &Path) -> String {
             c => vec![c],
         })
         .collect();
-    match escaped == text && !text.contains([' ', '\t', '\'']) {
-        true => format!("ReadWritePaths=-{text}"),
-        false => format!("ReadWritePaths=\"-{escaped}\""),
+    match escaped == text && !text.contains([' ', '\t', '\'', ':']) {
+        true => format!("{sign}{text}"),
+        false => format!("\"{sign}{escaped}\""),
     }
 }
 
@@ -162,76 +222,107 @@ fn entry(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    const USUAL: &str = "/u/k3s/server/db";
+    const DEFAULT: &str = "/u/k3s/server/db";
+    const SAVE: Service = SERVICES[0];
+    const VERIFY: Service = SERVICES[2];
 
-    fn drop_ins(machine: &HostPaths) -> DropIns {
-        of(machine, Path::new(USUAL))
+    fn paths(db: &str, dir: &str) -> HostPaths {
+        let metadata = Path::new(dir).with_file_name(".metadata");
+        HostPaths { db: db.into(), dir: dir.into(), metadata, ..HostPaths::default() }
     }
 
-    fn machine(db: &str, dir: &str) -> HostPaths {
-        HostPaths { db: db.into(), dir: dir.into(), ..HostPaths::default() }
+    /// The lines of the drop-in of a service, without comment and section.
+    fn lines(service: Service, paths: &HostPaths) -> Vec<String> {
+        let drop_in = for_service(service, paths, Path::new(DEFAULT));
+        drop_in.map(|(_, text)| text.lines().skip(2).map(str::to_owned).collect()).unwrap_or_default()
     }
 
-    /// The lines of a unit's drop-in, without comment and section.
-    fn lines<'a>(all: &'a DropIns, unit: &str) -> Vec<&'a str> {
-        let path = Path::new(&format!("k3s-snapshot-{unit}.d")).join(NAME);
-        let text = all.files.iter().find(|(p, _)| *p == path).map_or("", |(_, text)| text);
-        text.lines().skip(2).collect()
-    }
-
-    #[test]
-    fn nothing_is_written_for_the_usual_folders() {
-        assert_eq!(drop_ins(&machine(USUAL, &format!("{USUAL}/snapshots"))), DropIns::default());
+    fn read(path: &str, target: &str) -> ReadPath {
+        ReadPath { path: path.into(), target: target.into() }
     }
 
     #[test]
-    fn one_entry_covers_both_folders_unless_it_covered_too_much() {
+    fn the_default_directories_need_no_drop_in() {
+        let paths = paths(DEFAULT, &format!("{DEFAULT}/snapshots"));
+        assert!(SERVICES.iter().all(|service| for_service(*service, &paths, Path::new(DEFAULT)).is_none()));
+    }
+
+    #[test]
+    fn one_entry_covers_both_directories_unless_it_would_cover_too_much() {
         for (db, dir, want) in [
             ("/data/server/db", "/data/server/db/snapshots", &["-/data/server/db"][..]),
-            (USUAL, "/u/k3s/backups", &["-/u/k3s"]),
+            (DEFAULT, "/u/k3s/backups", &["-/u/k3s"]),
             ("/data/k3s/server/db", "/data/snapshots", &["-/data"]),
-            (USUAL, "/backups", &["-/u/k3s/server/db", "-/backups"]),
-            ("/var/lib/k3s/server/db", "/var/lib/backups", &["-/var/lib/k3s/server/db", "-/var/lib/backups"]),
+            (DEFAULT, "/backups", &["-/u/k3s/server/db", "-/backups", "-/.metadata"]),
+            (DEFAULT, "/srv/snaps", &["-/u/k3s/server/db", "-/srv/snaps", "-/srv/.metadata"]),
+            (
+                "/var/lib/k3s/server/db",
+                "/var/lib/backups",
+                &["-/var/lib/k3s/server/db", "-/var/lib/backups", "-/var/lib/.metadata"],
+            ),
             ("/data/a b/db", "/data/a b/db/x", &["\"-/data/a b/db\""]),
             ("/data/50%\"\\", "/data/50%\"\\/x", &["\"-/data/50%%\\\"\\\\\""]),
         ] {
-            let all = drop_ins(&machine(db, dir));
             let mut expected = vec!["ReadWritePaths=".to_owned()];
             expected.extend(want.iter().map(|w| format!("ReadWritePaths={w}")));
-            assert_eq!(lines(&all, "save.service"), expected, "{db} {dir}");
-            assert_eq!(lines(&all, "prune.service"), expected, "{db} {dir}");
-            assert!(lines(&all, "verify.service").is_empty(), "verify writes to no snapshot directory");
+            assert_eq!(lines(SAVE, &paths(db, dir)), expected, "{db} {dir}");
+            assert!(lines(VERIFY, &paths(db, dir)).is_empty(), "verify writes to no snapshot directory");
         }
     }
 
     #[test]
-    fn what_the_sandbox_hides_is_shown_again_and_our_own_folders_can_be_written_to() {
-        let all = drop_ins(&machine("/home/k3s/server/db", "/home/k3s/server/db/snapshots"));
-        assert_eq!(lines(&all, "verify.service"), ["ProtectHome=read-only"]);
-        assert!(lines(&all, "save.service").contains(&"ProtectHome=read-only"));
-        let mut tmp = machine(USUAL, "/var/tmp/snapshots");
+    fn hidden_directories_are_shown_and_our_own_can_be_written_to() {
+        let home = paths("/home/k3s/server/db", "/home/k3s/server/db/snapshots");
+        assert_eq!(lines(VERIFY, &home), ["ProtectHome=read-only"]);
+        assert!(lines(SAVE, &home).contains(&"ProtectHome=read-only".to_owned()));
+        let mut tmp = paths(DEFAULT, "/var/tmp/snapshots");
         tmp.written = vec!["/state".into()];
-        let all = drop_ins(&tmp);
-        assert_eq!(lines(&all, "verify.service"), ["ReadWritePaths=-/state", "PrivateTmp=no"]);
+        assert_eq!(lines(VERIFY, &tmp), ["ReadWritePaths=-/state", "PrivateTmp=no"]);
     }
 
     #[test]
-    fn timers_follow_the_schedule_of_k3s_and_keep_their_own_where_that_cannot_be() {
-        let with = |cron: &str| {
-            let mut machine = machine(USUAL, USUAL);
-            machine.schedule = Some((cron.to_owned(), "config.yaml:3".to_owned()));
-            drop_ins(&machine)
+    fn hidden_files_are_shown_without_the_rest_of_their_directory() {
+        let mut all = paths(DEFAULT, DEFAULT);
+        all.read = vec![
+            read("/etc/ca.pem", "/etc/ca.pem"),
+            read("/root/ca.pem", "/root/ca.pem"),
+            read("/etc/key", "/root/a key"),
+            read("/home/link", "/srv/x"),
+            read("/tmp/a:b", "/tmp/a:b"),
+        ];
+        let want = [
+            "ProtectHome=tmpfs",
+            "BindReadOnlyPaths=\"-/root/a key\"",
+            "BindReadOnlyPaths=-/root/ca.pem",
+            "BindReadOnlyPaths=-/srv/x:/home/link",
+            "BindReadOnlyPaths=\"-/tmp/a:b\"",
+        ];
+        assert_eq!(lines(VERIFY, &all), want);
+        // Directories show everything anyway.
+        all.written = vec!["/root/state".into()];
+        assert_eq!(
+            lines(VERIFY, &all),
+            ["ReadWritePaths=-/root/state", "ProtectHome=read-only", "BindReadOnlyPaths=\"-/tmp/a:b\""]
+        );
+    }
+
+    #[test]
+    fn timers_follow_the_schedule_of_k3s_or_keep_their_own() {
+        let with = |cron: &str| for_timers(cron, "config.yaml:3", &|zone| zone == "Asia/Tokyo");
+        let lines = |all: &[DropIn], at: usize| -> Vec<String> {
+            all[at].1.lines().skip(2).map(str::to_owned).collect()
         };
-        let all = with("0 */6 * * *");
-        assert_eq!(lines(&all, "save.timer"), ["OnCalendar=", "OnCalendar=*-*-* 00/6:00:00"]);
-        assert_eq!(lines(&all, "prune.timer"), lines(&all, "save.timer"));
-        assert!(all.warnings.is_empty() && all.files[0].1.contains("'0 */6 * * *' (config.yaml:3)"));
-        let all = with("*/5 * * * *");
+        let (all, warning) = with("0 */6 * * *");
+        assert_eq!(lines(&all, 0), ["OnCalendar=", "OnCalendar=*-*-* 00/6:00:00"]);
+        assert_eq!(lines(&all, 1), lines(&all, 0));
+        assert!(warning.is_none() && all[0].1.contains("'0 */6 * * *' (config.yaml:3)"));
+        let (all, _) = with("*/5 * * * *");
         let soon = ["OnCalendar=", "OnCalendar=*-*-* *:00/5:00", "RandomizedDelaySec=75s", "AccuracySec=1s"];
-        assert_eq!(lines(&all, "save.timer"), soon);
-        let all = with("@every 6h\n");
-        assert!(lines(&all, "save.timer").is_empty() && lines(&all, "prune.timer").is_empty());
-        assert!(all.warnings[0].contains("@every 6h"), "{all:?}");
-        assert_eq!(all.files[0].1.lines().count(), 2, "the line end of the schedule adds no line: {all:?}");
+        assert_eq!(lines(&all, 0), soon);
+        let (all, _) = with("CRON_TZ=Asia/Tokyo 0 3 * * *");
+        assert_eq!(lines(&all, 0), ["OnCalendar=", "OnCalendar=*-*-* 03:00:00 Asia/Tokyo"]);
+        let (all, warning) = with("@every 6h\n");
+        assert!(all.len() == 1 && lines(&all, 0).is_empty() && warning.is_some());
+        assert_eq!(all[0].1.lines().count(), 2, "the schedule adds no line: {all:?}");
     }
 }

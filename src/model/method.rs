@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a snapshot is taken out of etcd. Another way is a word here and a file in `source/`.
+//! How a snapshot is taken. A new method is a word here and a file in `source/`.
 
 use std::str::FromStr;
 
-/// What was asked for, and what was done.
+/// A method, as requested or as used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// By clone where that can be, else by stream.
+    /// By clone if possible, else by stream.
     Auto,
-    /// etcd sends it.
+    /// etcd sends the snapshot.
     Stream,
-    /// The file system clones etcd's database file.
+    /// The file system clones the database file of etcd.
     Clone,
 }
 

@@ -1,84 +1,96 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The configuration of a bucket: the address, the connection, and the settings of objects that are written.
+//! The configuration of a bucket: its endpoint, the proxy, the credentials, and what is written with an object.
 //!
-//! Pure values. `config/s3.rs` validates them, `store/s3` uses them.
+//! Plain values, validated by `config/s3.rs` and used by `store/s3`.
 
 use std::time::Duration;
 
 use super::secret::Secret;
 
-/// The settings of a bucket.
+/// The configuration of a bucket.
 #[derive(Debug, Clone)]
 pub struct S3Config {
-    /// The name of the bucket.
+    /// Its name.
     pub name: String,
-    /// The word of the distribution that the snapshots belong to, as in the metadata of its objects.
+    /// The word of the distribution of the snapshots, as the distribution writes it into the metadata of its own objects.
     pub distribution: &'static str,
     /// Scheme, host and port, without a slash at the end.
     pub endpoint: String,
     /// The region that requests are signed for.
     pub region: String,
-    /// The prefix of all keys, without a slash at either end; empty if there is none.
+    /// The prefix of all keys as K3s makes it of `etcd-s3-folder`: cleaned like a path, without a slash at its end, and with
+    /// the slash at its beginning if it has one. Empty for none.
     pub folder: String,
-    /// Whether the bucket is part of the host name.
+    /// Whether the bucket is part of the host name, and not of the path.
     pub in_host: bool,
-    /// Certificate authorities (PEM) that are used instead of those of the system.
+    /// Certificates (PEM) that replace the certificate authorities of the system.
     pub authorities: Option<String>,
-    /// Whether the certificate of the endpoint is not verified.
+    /// Whether the certificate of the store is not verified.
     pub skip_verify: bool,
-    /// The longest time without a byte of progress.
+    /// How long a request may make no progress.
     pub timeout: Duration,
-    /// The proxy for the connection.
+    /// The proxy.
     pub proxy: Proxy,
-    /// The credentials of requests.
+    /// The credentials of all requests.
     pub credentials: Credentials,
-    /// The settings of objects that are written.
+    /// The properties of new objects.
     pub objects: Objects,
-    /// The number of parts of an upload that are sent at the same time.
+    /// The limit of requests of one upload at the same time.
     pub parallel: usize,
-    /// Bytes of one part of an upload, and of one range of a download.
+    /// The size of a part of an upload and of a range of a download, in bytes.
     pub part_size: u64,
 }
 
-/// How the endpoint is reached.
+/// The proxy between this machine and the endpoint.
 #[derive(Debug, Clone)]
 pub enum Proxy {
-    /// By the proxy variables of the environment.
-    Environment,
-    /// Directly.
-    None,
-    /// By this proxy; the URL may contain a password.
+    /// The one that these variables name, if they name one.
+    Variables(ProxyVariables),
+    /// None.
+    Direct,
+    /// This one; the URL may hold a password.
     Url(Secret),
 }
 
-/// Where the access key comes from.
+/// The usual variables about proxies.
+#[derive(Debug, Clone, Default)]
+pub struct ProxyVariables {
+    /// `HTTPS_PROXY`: for endpoints with TLS.
+    pub https: Option<Secret>,
+    /// `HTTP_PROXY`: for endpoints without TLS.
+    pub http: Option<Secret>,
+    /// `NO_PROXY`: hosts and networks that are reached without the proxy.
+    pub no_proxy: Option<String>,
+}
+
+/// The credentials of requests.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// The key is configured.
+    /// These keys.
     Given(Keys),
-    /// The role of the machine, from the instance metadata service at this URL.
+    /// The role of this machine, from the instance metadata service at this URL.
     Instance(String),
 }
 
-/// An access key.
+/// A pair of keys.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// The access key ID.
+    /// The access key.
     pub access: Secret,
-    /// The secret access key.
+    /// The secret key.
     pub secret: Secret,
-    /// The session token of a temporary key.
+    /// The session token of temporary keys.
     pub token: Option<Secret>,
 }
 
-/// The settings of objects that are written.
+/// The properties of new objects.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
-    /// The storage class; `None` for the default of the store.
+    /// The storage class; the default of the store if it is not set.
     pub storage_class: Option<String>,
     /// Encryption by the store.
     pub encryption: Encryption,
-    /// The tags of each object.
+    /// Tags.
     pub tags: Vec<(String, String)>,
 }
 
@@ -88,15 +100,15 @@ pub enum Encryption {
     /// The default of the store.
     #[default]
     Default,
-    /// With a key of the store.
+    /// With the key of the store.
     Aes256,
-    /// With a key of the key management service; `None` for its default key.
+    /// With a key of the key service; with its default key if none is set.
     Kms(Option<String>),
-    /// With a customer-provided key of 32 bytes, which is sent with each request and not stored by the store.
+    /// With our key of 32 bytes, which is sent with each request and not stored.
     Customer(CustomerKey),
 }
 
-/// A customer-provided encryption key.
+/// A key that is sent with each request.
 #[derive(Clone)]
 pub struct CustomerKey(pub [u8; 32]);
 
@@ -106,16 +118,25 @@ impl std::fmt::Debug for CustomerKey {
     }
 }
 
-/// The storage classes whose objects cannot be read until they are restored from the archive.
+/// The storage classes of archives: their objects must be restored before they can be read.
 const ARCHIVES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
 
 impl S3Config {
-    /// The key of a file, with the prefix.
+    /// The key of a file.
     pub fn key(&self, file: &str) -> String {
-        if self.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", self.folder) }
+        format!("{}{file}", self.prefix())
     }
 
-    /// The number of requests without a body that are sent at the same time: they wait longer for an answer than they transfer.
+    /// The prefix of all keys, with a slash at its end; empty if there is none.
+    pub fn prefix(&self) -> String {
+        match self.folder.as_str() {
+            "" => String::new(),
+            folder if folder.ends_with('/') => folder.to_owned(),
+            folder => format!("{folder}/"),
+        }
+    }
+
+    /// The limit of requests of one download at the same time: twice that of an upload, as each waits longer for its answer.
     pub fn readers(&self) -> usize {
         self.parallel.max(1).saturating_mul(2)
     }
@@ -125,7 +146,7 @@ impl S3Config {
         self.endpoint.starts_with("https://")
     }
 
-    /// The host and the port of requests; an IPv6 address without brackets.
+    /// The host and the port of requests; an IPv6 address without its brackets.
     pub fn address(&self) -> (String, u16) {
         let rest = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest);
         let (host, port) = match rest.rsplit_once(':') {
@@ -137,7 +158,7 @@ impl S3Config {
         (host, port.unwrap_or(if self.is_tls() { 443 } else { 80 }))
     }
 
-    /// The bucket and the prefix as a URL, for people.
+    /// The bucket and the prefix as a URL, for messages.
     pub fn url(&self) -> String {
         if self.folder.is_empty() {
             format!("s3://{}", self.name)
@@ -146,18 +167,17 @@ impl S3Config {
         }
     }
 
-    /// Why K3s cannot restore from an object with these settings; `None` if it can.
+    /// Why K3s cannot restore from objects with these properties; `None` if it can.
     pub fn unreadable_for_k3s(&self) -> Option<String> {
         if matches!(self.objects.encryption, Encryption::Customer(_)) {
             return Some(
-                "K3s does not support customer-provided keys and cannot restore an object that is encrypted with one"
-                    .to_owned(),
+                "K3s cannot restore objects that are encrypted with a customer-provided key".to_owned(),
             );
         }
         let class = self.objects.storage_class.as_deref()?;
         ARCHIVES
             .contains(&class)
-            .then(|| format!("K3s cannot read objects of the storage class {class} until they are restored from the archive"))
+            .then(|| format!("K3s cannot read objects of the storage class {class} before they are restored from the archive"))
     }
 }
 
@@ -165,7 +185,7 @@ impl S3Config {
 pub(crate) mod tests {
     use super::*;
 
-    /// A bucket that no test sends a request to.
+    /// A bucket that no test contacts.
     pub(crate) fn bucket() -> S3Config {
         S3Config {
             distribution: "k3s",
@@ -177,7 +197,7 @@ pub(crate) mod tests {
             authorities: None,
             skip_verify: false,
             timeout: Duration::from_secs(1),
-            proxy: Proxy::None,
+            proxy: Proxy::Direct,
             credentials: Credentials::Instance(String::new()),
             objects: Objects::default(),
             parallel: 4,
@@ -186,7 +206,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn requests_go_to_the_host_and_the_port_of_the_endpoint() {
+    fn the_address_is_the_host_and_the_port_of_the_endpoint() {
         for (endpoint, in_host, want) in [
             ("https://s3.example.com", false, ("s3.example.com", 443)),
             ("http://s3.example.com", true, ("b.s3.example.com", 80)),
@@ -200,9 +220,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn keys_lie_in_the_folder() {
+    fn keys_begin_with_the_folder() {
         assert_eq!((bucket().key("x"), bucket().url()), ("a/b/x".into(), "s3://b/a/b".into()));
         let top = S3Config { folder: String::new(), ..bucket() };
         assert_eq!((top.key("x"), top.url()), ("x".into(), "s3://b".into()));
+        // A slash at the beginning is a part of the key, as for K3s.
+        for (folder, key) in [("/a", "/a/x"), ("/", "/x")] {
+            let slash = S3Config { folder: folder.to_owned(), ..bucket() };
+            assert_eq!(slash.key("x"), key);
+        }
     }
 }

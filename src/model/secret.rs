@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Texts that are never shown: not in a log, not in a report, not in an error.
+//! Texts that are never shown: in no log, no report and no error.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text itself. The caller must not log, print or report it.
+    /// The text itself. The caller must not show it.
     pub fn expose(&self) -> &str {
         &self.0
     }

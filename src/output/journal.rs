@@ -22,7 +22,11 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The syslog facility of services.
 const DAEMON: &str = "3";
 
+/// The identifier of the lines that K3s prints while this program runs it.
+const K3S_IDENTIFIER: &str = "k3s-aside";
+
 static JOURNAL: OnceLock<Journal> = OnceLock::new();
+static K3S_JOURNAL: OnceLock<Option<Journal>> = OnceLock::new();
 
 /// The connection to the journal.
 #[derive(Debug)]
@@ -50,6 +54,21 @@ pub fn stderr_is_journal() -> bool {
 /// Sends a line. False if it must be printed instead.
 pub fn line(priority: u8, text: &str) -> bool {
     JOURNAL.get().is_some_and(|j| j.send(priority, text, &[]).is_ok())
+}
+
+/// Whether stderr is connected to the journal.
+pub fn is_connected() -> bool {
+    JOURNAL.get().is_some()
+}
+
+/// Sends a line of K3s that this program runs, wherever stderr goes. False if it was not sent.
+pub fn k3s_line(text: &str) -> bool {
+    let journal = K3S_JOURNAL.get_or_init(|| {
+        let socket = UnixDatagram::unbound().ok()?;
+        socket.connect(SOCKET).ok()?;
+        Some(Journal { socket, identifier: K3S_IDENTIFIER.to_owned() })
+    });
+    journal.as_ref().is_some_and(|j| j.send(7, text, &[]).is_ok())
 }
 
 /// Sends the event of a finished run. False if its text must be printed instead.

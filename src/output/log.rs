@@ -10,10 +10,16 @@ use super::journal;
 
 struct Stderr {
     priorities: bool,
+    /// The level of the lines of this program.
+    level: LevelFilter,
 }
 
 /// The target of a line that belongs to the error before it.
 const HINT: &str = concat!(env!("CARGO_CRATE_NAME"), "::hint");
+
+/// The target of a line that K3s printed while this program ran it. It always goes to the journal; it is shown with
+/// `--debug` only.
+const K3S: &str = concat!(env!("CARGO_CRATE_NAME"), "::k3s");
 
 /// Logs the next step, after an error.
 pub fn hint(text: &str) {
@@ -23,12 +29,19 @@ pub fn hint(text: &str) {
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata) -> bool {
         // Messages of libraries are for their developers.
-        metadata.target().starts_with(env!("CARGO_CRATE_NAME")) && metadata.level() <= log::max_level()
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+            && (metadata.level() <= self.level || metadata.target() == K3S)
     }
 
     fn log(&self, record: &Record) {
         if !self.enabled(record.metadata()) {
             return;
+        }
+        if record.target() == K3S {
+            let text = printable(&record.args().to_string());
+            if journal::k3s_line(&text) && journal::is_connected() || self.level < LevelFilter::Debug {
+                return;
+            }
         }
         let (priority, word) = match record.level() {
             Level::Error if record.target() == HINT => (3, "hint: "),
@@ -58,11 +71,13 @@ pub fn start(program: &str, quiet: bool, debug: bool) {
     journal::connect(program);
     // For the stream of the journal, if its own protocol fails.
     let priorities = journal::stderr_is_journal();
-    log::set_max_level(match (debug, quiet) {
+    let level = match (debug, quiet) {
         (true, _) => LevelFilter::Debug,
         (_, true) => LevelFilter::Warn,
         _ => LevelFilter::Info,
-    });
+    };
+    // Lines of K3s are debug messages.
+    log::set_max_level(LevelFilter::Debug);
     // A second start keeps the first log.
-    let _ = log::set_boxed_logger(Box::new(Stderr { priorities }));
+    let _ = log::set_boxed_logger(Box::new(Stderr { priorities, level }));
 }

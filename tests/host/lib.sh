@@ -328,6 +328,13 @@ untouched() {
 	is "starts of K3s" "$(cat "$WORK/starts")" "$(starts)"
 }
 
+# No process, mount or file of a K3s that ran aside is left.
+nothing_runs_aside() {
+	is "scopes" '' "$(systemctl list-units --plain --no-legend 'k3s-snapshot-aside-*')"
+	[ ! -e "$DATA/server/db/.k3s-snapshot-restore" ] || fail "the scratch directory is left"
+	if grep -qs k3s-snapshot-restore /proc/*/mountinfo; then fail "a mount of the scratch directory is left"; fi
+}
+
 starts() { grep -c '"args": \["server".*"aside": false' "$FAILPOINTS/calls" || :; }
 note_starts() { starts >"$WORK/starts"; }
 

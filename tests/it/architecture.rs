@@ -93,7 +93,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("sd_notify", &["host/notify.rs"]),
     ("clap", &["cli", "app"]),
     ("indicatif", &["output/progress_bar.rs"]),
-    ("serde_saphyr", &["config/yaml.rs", "output/render.rs"]),
+    ("granit_parser", &["config/yaml"]),
+    ("serde_saphyr", &["output/render.rs"]),
     ("shlex", &["util.rs"]),
     ("zip", &["archive/zip.rs"]),
     ("s3", &["store/s3"]),
@@ -101,7 +102,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("rustls", &["host/supervisor.rs", "host/readyz.rs", "store/s3"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),
-    ("base64", &["config/s3.rs", "host/supervisor.rs", "model/bootstrap.rs", "store/s3"]),
+    (
+        "base64",
+        &["config/s3_files.rs", "config/yaml", "host/supervisor.rs", "model/bootstrap.rs", "store/s3"],
+    ),
     ("ring", &["model/bootstrap.rs"]),
 ];
 
@@ -139,11 +143,7 @@ const LARGEST_MEDIAN: usize = 130;
 const LARGEST_FUNCTION: usize = 60;
 
 /// Functions of more than 60 lines that have no comment with the reason yet. This list must become empty.
-const LONG_FUNCTIONS: &[&str] = &[
-    "src/commands/verify_result.rs: record_verification",
-    "src/config/settings.rs: new",
-    "src/config/unit/env_file.rs: parse",
-];
+const LONG_FUNCTIONS: &[&str] = &["src/commands/verify_result.rs: record_verification"];
 
 /// The lines of code without tests and comments, with their numbers.
 fn code(text: &str) -> Vec<(usize, String)> {

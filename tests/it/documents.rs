@@ -145,7 +145,7 @@ fn every_common_and_s3_option_is_in_the_page_of_the_configuration() {
     for section in [".Ss Directories, files and service", ".Ss S3 bucket"] {
         for name in items(between(&text, section, ".S"), "Ic") {
             let option = OPTIONS.iter().find(|o| o.name == name).unwrap_or_else(|| panic!("{CONF}: {name}"));
-            if option.ours {
+            if option.is_ours {
                 described.insert(format!("--{name}"));
                 described.extend(option.aliases.iter().map(|a| format!("--{a}")));
             }
@@ -186,7 +186,8 @@ fn every_setting_is_described_with_its_names_variables_and_default() {
         };
         assert_eq!(words("Alias"), key.aliases, "{}", key.name);
         assert_eq!(words("K3s"), key.k3s, "{}", key.name);
-        let env = key.ours.then(|| key.env()).into_iter().chain(key.k3s_env.iter().map(|e| (*e).to_owned()));
+        let env =
+            key.is_ours.then(|| key.env()).into_iter().chain(key.k3s_env.iter().map(|e| (*e).to_owned()));
         assert_eq!(words("Environment"), env.collect::<Vec<_>>(), "{}", key.name);
         let default = field("Default");
         let fits = !default.is_empty() && key.default.is_none_or(|d| default.ends_with(d));
@@ -200,7 +201,7 @@ fn every_setting_of_a_base_name_is_described() {
     let part = between(&text, ".Ss Retention per base name", ".Ss ");
     let named = part.lines().filter_map(|l| l.strip_prefix(".Ic ")).flat_map(|l| l.split(" , "));
     let named = named.map(|w| w.trim_end_matches(" ,")).filter(|w| !["retention", "keep-*"].contains(w));
-    same(CONF, named.collect(), retention::KEYS.into_iter().collect());
+    same(CONF, named.collect(), retention::names_of_bases().into_iter().collect());
 }
 
 /// Code, word and sentence of each exit code in the page of the concepts.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The generator on the files of a machine, and its calendars held against what systemd makes of them.
+//! The generator on the files of a machine, and its calendars compared with what systemd makes of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use k3s_snapshot::model::calendar;
 use crate::support::cli::programs;
 use crate::support::require::{self, require};
 
-/// Runs the generator below a root with these files. Returns the files that it wrote and its messages.
+/// Runs the generator below a root with these files. The result is what it wrote and what it printed.
 fn generated(files: &[(&str, &str)]) -> (Vec<(String, String)>, String) {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
@@ -25,12 +25,12 @@ fn generated(files: &[(&str, &str)]) -> (Vec<(String, String)>, String) {
     generator.arg("--root").arg(root.path()).args([out.path(), out.path(), out.path()]);
     let began = Instant::now();
     let ran = generator.output().unwrap();
-    // systemd waits for it; a busy machine may be slow.
+    // systemd waits for it; the limit allows for a busy machine.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert!(ran.status.success(), "it never fails: {ran:?}");
+    assert!(ran.status.success(), "a generator never fails: {ran:?}");
     let mut all = Vec::new();
-    for folder in fs::read_dir(out.path()).unwrap() {
-        for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+    for dir in fs::read_dir(out.path()).unwrap() {
+        for file in fs::read_dir(dir.unwrap().path()).unwrap() {
             let path = file.unwrap().path();
             let name = path.strip_prefix(out.path()).unwrap().display().to_string();
             all.push((name, fs::read_to_string(&path).unwrap()));
@@ -43,7 +43,7 @@ fn generated(files: &[(&str, &str)]) -> (Vec<(String, String)>, String) {
 const K3S: &str = "etc/rancher/k3s/config.yaml";
 
 #[test]
-fn a_usual_machine_and_one_without_k3s_need_nothing() {
+fn a_machine_with_default_paths_needs_no_drop_in() {
     for files in
         [&[][..], &[(K3S, "cluster-init: true\n")], &[("etc/k3s-snapshot/config.yaml", "# all as shipped\n")]]
     {
@@ -54,7 +54,7 @@ fn a_usual_machine_and_one_without_k3s_need_nothing() {
 #[test]
 fn directories_and_schedule_of_k3s_reach_the_units() {
     let config = "data-dir: /data/k3s\netcd-snapshot-schedule-cron: '0 */6 * * *'\ntoken: geheim\n";
-    let (files, output) = generated(&[(K3S, config)]);
+    let (files, printed) = generated(&[(K3S, config)]);
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     let file = |unit: &str| format!("k3s-snapshot-{unit}.d/10-k3s-snapshot.conf");
     let want = ["prune.service", "prune.timer", "save.service", "save.timer"].map(file);
@@ -65,10 +65,10 @@ fn directories_and_schedule_of_k3s_reach_the_units() {
     );
     assert!(files[3].1.contains("\n[Timer]\nOnCalendar=\nOnCalendar=*-*-* 00/6:00:00\n"), "{files:?}");
     assert!(files[3].1.contains("config.yaml:2"), "{files:?}");
-    assert!(output.is_empty() && !format!("{files:?}").contains("geheim"));
+    assert!(printed.is_empty() && !format!("{files:?}").contains("geheim"));
 }
 
-/// The unit of K3s has flags too. systemd cannot be asked yet when the generator runs.
+/// The unit of K3s has flags, too; systemd cannot be asked while the generator runs.
 #[test]
 fn flags_in_the_unit_of_k3s_count() {
     let unit = "[Service]\nExecStart=/usr/local/bin/k3s server '--etcd-snapshot-dir' '/backups'\n";
@@ -77,21 +77,21 @@ fn flags_in_the_unit_of_k3s_count() {
 }
 
 #[test]
-fn what_cannot_be_read_or_converted_causes_a_warning_and_units_keep_their_defaults() {
-    let (files, output) = generated(&[(K3S, "etcd-snapshot-schedule-cron: '@every 6h'\n")]);
-    assert!(output.contains("warning: ") && output.contains("@every 6h"), "{output}");
+fn a_file_that_cannot_be_read_and_a_schedule_without_a_calendar_are_reported() {
+    let (files, printed) = generated(&[(K3S, "etcd-snapshot-schedule-cron: '@every 6h'\n")]);
+    assert!(printed.contains("warning: ") && printed.contains("@every 6h"), "{printed}");
     assert_eq!(files.len(), 1, "{files:?}");
-    let (files, output) = generated(&[(K3S, "a: b: c\n")]);
-    assert!(files.is_empty() && output.starts_with("warning:") && output.contains("config.yaml"), "{output}");
+    let (files, printed) = generated(&[(K3S, "a: b: c\n")]);
+    assert!(files.is_empty() && printed.contains("config.yaml") && printed.contains("line 1"), "{printed}");
     let ran =
         Command::new(env!("CARGO_BIN_EXE_k3s-snapshot-generator")).args(["--root", "/"]).output().unwrap();
     assert!(ran.status.success() && String::from_utf8_lossy(&ran.stderr).contains("usage"), "{ran:?}");
 }
 
-/// Whether a day is one of cron's: minute, hour, day of the month, month, weekday with 0 for Sunday.
+/// A time: minute, hour, day of the month, month, weekday with 0 for Sunday.
 type Day = (u32, u32, u32, u32, u32);
 
-/// Schedules, each with its meaning in cron, written by hand.
+/// Schedules, each with its meaning in cron as a function.
 type Schedule = (&'static str, fn(Day) -> bool);
 const SCHEDULES: &[Schedule] = &[
     ("0 */12 * * *", |(m, h, ..)| m == 0 && h % 12 == 0),
@@ -113,7 +113,7 @@ const SCHEDULES: &[Schedule] = &[
 ];
 
 #[test]
-fn systemd_s_calendar_is_cron_s() {
+fn calendars_of_systemd_have_the_times_of_cron() {
     require!(require::program("systemd-analyze"));
     // A Sunday; 2028 has a 29th of February.
     let start: jiff::civil::DateTime = "2027-11-21T00:00:00".parse().unwrap();
@@ -130,7 +130,7 @@ fn systemd_s_calendar_is_cron_s() {
             }
         }
         let mut got = BTreeSet::new();
-        for spec in calendar::convert(cron).unwrap().specs {
+        for spec in calendar::from_cron(cron, &|_| false).unwrap().specs {
             let mut analyze = Command::new("systemd-analyze");
             analyze.env("TZ", "UTC").args(["calendar", "--base-time=2027-11-21 00:00:00"]);
             let out = analyze.arg(format!("--iterations={RUNS}")).arg(&spec).output().unwrap();
@@ -147,13 +147,24 @@ fn systemd_s_calendar_is_cron_s() {
     }
 }
 
-/// The drop-ins in place: systemd takes them without a word.
+/// With the drop-ins in place, systemd prints no warning about the units.
 #[test]
 fn systemd_understands_what_is_generated() {
     require!(require::program("systemd-analyze"));
-    let config = "data-dir: '/data/k 3s'\netcd-snapshot-schedule-cron: '*/5 0 13 * 5'\netcd-snapshot-dir: /home/50%/x\n";
-    let (files, _) = generated(&[(K3S, config)]);
-    assert_eq!(files.len(), 5, "{files:?}");
+    let directories = "data-dir: '/data/k 3s'\netcd-snapshot-schedule-cron: '*/5 0 13 * 5'\netcd-snapshot-dir: /home/50%/x\n";
+    understood(&[(K3S, directories)]);
+    let files = "etcd-snapshot-schedule-cron: 'CRON_TZ=Asia/Tokyo 0 3 13 * 5'\netcd-s3-endpoint-ca: \"/root/a:b%/c.pem\"\n";
+    understood(&[
+        (K3S, files),
+        ("usr/share/zoneinfo/Asia/Tokyo", ""),
+        ("etc/k3s-snapshot/config.yaml", "etcd-key: /tmp/k\n"),
+    ]);
+}
+
+/// Checks the shipped units with the drop-ins for these files.
+fn understood(machine: &[(&str, &str)]) {
+    let (files, printed) = generated(machine);
+    assert!(files.len() == 5 && printed.is_empty(), "{files:?} {printed}");
     let units = tempfile::tempdir().unwrap();
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
     for entry in fs::read_dir(&top).unwrap().map(|e| e.unwrap().path()) {
@@ -170,7 +181,7 @@ fn systemd_understands_what_is_generated() {
         let mut verify = Command::new("systemd-analyze");
         verify.env("SYSTEMD_UNIT_PATH", format!("{}:", units.path().display())).args(["verify", "--man=no"]);
         let out = verify.arg(units.path().join(format!("k3s-snapshot-{unit}"))).output().unwrap();
-        let output = String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success() && output.is_empty(), "{unit}: {output}");
+        let printed = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success() && printed.is_empty(), "{unit}: {printed} {files:?}");
     }
 }

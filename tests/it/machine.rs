@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is laid on the machine, as files: the units, their sandbox, the catalog. Booted hosts are in `host.rs`.
+//! The files that an installation puts on a machine: the units and their sandbox. Booted hosts are in `support/host.rs`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,44 +8,44 @@ use std::process::{Command, Output};
 use crate::support::cli::programs;
 use crate::support::require::{self, require};
 
-/// Services that run by a timer, each with the exposure that `systemd-analyze security` may find, in tenths.
+/// Services that run by a timer, each with the limit of the exposure that `systemd-analyze security` reports, in tenths.
 const TIMED: &[(&str, u32)] = &[("save", 15), ("prune", 15), ("verify", 8)];
 
-/// What a timed service may add to the sandbox that all of them have.
+/// What a timed service adds to the common sandbox.
 const BEYOND: &[(&str, &[&str])] = &[
     ("save", &["RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"]),
     ("prune", &["RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"]),
     ("verify", &["PrivateNetwork=yes", "IPAddressDeny=any", "RestrictAddressFamilies=AF_UNIX"]),
 ];
 
-fn folder() -> PathBuf {
+fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd")
 }
 
 fn unit(name: &str) -> String {
-    std::fs::read_to_string(folder().join(name)).unwrap_or_else(|e| panic!("systemd/{name}: {e}"))
+    std::fs::read_to_string(dir().join(name)).unwrap_or_else(|e| panic!("systemd/{name}: {e}"))
 }
 
 fn units() -> Vec<PathBuf> {
     let is_unit = |p: &PathBuf| p.extension().is_some_and(|e| e == "service" || e == "timer");
     let mut all: Vec<PathBuf> =
-        std::fs::read_dir(folder()).unwrap().map(|e| e.unwrap().path()).filter(is_unit).collect();
+        std::fs::read_dir(dir()).unwrap().map(|e| e.unwrap().path()).filter(is_unit).collect();
     all.sort();
     assert!(all.len() >= 7, "{all:?}");
     all
 }
 
-fn said(out: &Output) -> String {
+fn printed(out: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
 
-/// systemd passes over a word it does not know with a line on stderr and exit code 0.
+/// systemd ignores a setting that it does not know, with a line on stderr and exit code 0.
 #[test]
-fn systemd_understands_every_unit_without_a_word() {
+fn systemd_knows_every_setting_of_every_unit() {
     require!(require::program("systemd-analyze"));
     let root = tempfile::tempdir().unwrap();
     for path in units() {
-        // The programs lie where cargo put them.
+        // The programs are where cargo put them.
         let text = std::fs::read_to_string(&path).unwrap();
         let text = text.replace("=/usr/bin/k3s-snapshot", &format!("={}/k3s-snapshot", programs().display()));
         std::fs::write(root.path().join(path.file_name().unwrap()), text).unwrap();
@@ -55,24 +55,24 @@ fn systemd_understands_every_unit_without_a_word() {
         let mut verify = Command::new("systemd-analyze");
         verify.env("SYSTEMD_UNIT_PATH", format!("{}:", root.path().display()));
         let out = verify.args(["verify", "--man=no"]).arg(&path).output().unwrap();
-        assert!(out.status.success() && said(&out).is_empty(), "{}: {}", path.display(), said(&out));
+        assert!(out.status.success() && printed(&out).is_empty(), "{}: {}", path.display(), printed(&out));
     }
 }
 
 #[test]
-fn services_of_timers_are_shut_in() {
+fn services_of_timers_are_sandboxed() {
     require!(require::program("systemd-analyze"));
     for (command, most) in TIMED {
-        let path = folder().join(format!("k3s-snapshot-{command}.service"));
+        let path = dir().join(format!("k3s-snapshot-{command}.service"));
         let limit = most.to_string();
         let mut security = Command::new("systemd-analyze");
         security.args(["security", "--offline=true", "--no-pager", "--threshold", &limit]).arg(path);
         let out = security.output().unwrap();
-        assert!(out.status.success(), "{command}: {}", said(&out));
+        assert!(out.status.success(), "{command}: {}", printed(&out));
     }
 }
 
-/// The lines behind the heading of the sandbox.
+/// The lines after the heading of the sandbox.
 fn sandbox(command: &str) -> BTreeSet<String> {
     let text = unit(&format!("k3s-snapshot-{command}.service"));
     let (_, lines) = text.split_once("# The sandbox").unwrap();
@@ -80,7 +80,7 @@ fn sandbox(command: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn their_sandbox_is_one() {
+fn services_of_timers_have_the_same_sandbox() {
     let common = |(command, beyond): &(&str, &[&str])| {
         let mut lines = sandbox(command);
         for line in *beyond {
@@ -93,7 +93,7 @@ fn their_sandbox_is_one() {
 }
 
 #[test]
-fn a_service_of_a_timer_starts_nothing_else_and_tells_when_it_fails() {
+fn a_service_of_a_timer_starts_nothing_else_and_has_a_failure_hook() {
     for (command, _) in TIMED {
         let text = unit(&format!("k3s-snapshot-{command}.service"));
         for line in [
@@ -108,7 +108,7 @@ fn a_service_of_a_timer_starts_nothing_else_and_tells_when_it_fails() {
         }
         assert!(text.lines().any(|l| l.starts_with("After=") && l.contains("k3s.service")), "{command}");
         assert!(text.lines().any(|l| l.starts_with("TimeoutStartSec=")), "{command}");
-        // With Restart=, OnFailure= does not fire; with the others, a timer would start K3s, or never save.
+        // With Restart=, OnFailure= is not triggered; with the others, a timer would start K3s, or never save.
         for word in ["Restart=", "Requires=", "Wants=", "BindsTo=", "Condition", "Assert"] {
             assert!(!text.lines().any(|l| l.starts_with(word)), "{command} has {word}");
         }
@@ -125,13 +125,13 @@ fn a_service_of_a_timer_starts_nothing_else_and_tells_when_it_fails() {
         let preset = unit("k3s-snapshot.preset");
         assert!(preset.lines().any(|l| l == format!("disable k3s-snapshot-{command}.timer")), "{command}");
     }
-    // The save timer also enables the prune timer: now, and at the next boot.
+    // The timer of the save enables and starts that of the prune.
     for word in ["Also", "Wants"] {
         assert!(unit("k3s-snapshot-save.timer").contains(&format!("\n{word}=k3s-snapshot-prune.timer\n")));
     }
 }
 
-/// Older systemds are served too: what came after 247 would be passed over there with a warning.
+/// Older versions of systemd are supported, too: they would ignore newer settings with a warning.
 #[test]
 fn units_use_nothing_newer_than_systemd_247() {
     const NEWER: &[&str] = &[
@@ -155,7 +155,7 @@ fn units_use_nothing_newer_than_systemd_247() {
 }
 
 #[test]
-fn units_name_pages_that_are_there() {
+fn units_name_manual_pages_that_exist() {
     for path in units() {
         let text = std::fs::read_to_string(&path).unwrap();
         let pages = text.lines().find_map(|l| l.strip_prefix("Documentation=")).unwrap_or_default();

@@ -109,7 +109,7 @@ fn shipped_options() -> Vec<(String, String)> {
 fn the_shipped_configuration_has_every_option_with_its_default() {
     let options = shipped_options();
     let names: BTreeSet<&str> = options.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, OPTIONS.iter().filter(|k| k.ours).map(|k| k.name).collect());
+    assert_eq!(names, OPTIONS.iter().filter(|k| k.is_ours).map(|k| k.name).collect());
     assert_eq!(names.len(), options.len(), "an option is in the file twice");
     for (name, value) in &options {
         let key = OPTIONS.iter().find(|k| k.name == name).unwrap();

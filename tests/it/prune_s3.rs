@@ -36,7 +36,7 @@ const CLUSTER: &str = "6f9c1f0e";
 fn at(bucket: &Bucket, tool: Tool) -> Tool {
     tool.env("K3S_SNAPSHOT_S3_ENDPOINT", format!("http://127.0.0.1:{}", bucket.front.port()))
         .env("K3S_SNAPSHOT_S3_BUCKET", NAME)
-        .env("K3S_SNAPSHOT_S3_FOLDER", "/backups/k3s/")
+        .env("K3S_SNAPSHOT_S3_FOLDER", "backups/k3s/")
         .env("K3S_SNAPSHOT_S3_TIMEOUT", "2s")
         .env("AWS_ACCESS_KEY_ID", ACCESS)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)

@@ -29,7 +29,7 @@ pub(crate) fn tool(verb: &str, root: &K3sRoot, bucket: &Bucket) -> Tool {
     plain(verb, root)
         .env("K3S_SNAPSHOT_S3_ENDPOINT", format!("http://127.0.0.1:{}", bucket.front.port()))
         .env("K3S_SNAPSHOT_S3_BUCKET", NAME)
-        .env("K3S_SNAPSHOT_S3_FOLDER", "/backups/k3s/")
+        .env("K3S_SNAPSHOT_S3_FOLDER", "backups/k3s/")
         .env("K3S_SNAPSHOT_S3_TIMEOUT", "2s")
         .env("AWS_ACCESS_KEY_ID", ACCESS)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -191,7 +191,8 @@ fn keys_are_taken_from_every_place_and_from_the_command_line_with_a_warning() {
         let keys = [format!("{prefix}-access-key={ACCESS}"), format!("{prefix}-secret-key={SECRET}")];
         let run = bare("list").args(&keys).args(&["--report", "json"]).run().expect(0);
         let warnings = run.json()["warnings"].as_array().unwrap().clone();
-        assert!(warnings.iter().any(|w| w["code"] == "secret-on-command-line"), "{run:#?}");
+        let codes: Vec<_> = warnings.iter().map(|w| &w["code"]).collect();
+        assert_eq!(codes, ["secret-on-command-line"], "{run:#?}");
         assert!(!run.stdout.contains(SECRET) && !run.stderr.contains(SECRET), "{run:#?}");
     }
     fails(bare("list"), 78, "s3-credentials-missing");
@@ -563,7 +564,7 @@ fn fetch_list_and_check_s3_work_without_k3s() {
     bucket.plant(&format!("backups/k3s/{name}"), &content);
     let command = |command: &str| {
         Tool::new(command)
-            .args(&["--data-dir", "/nonexistent", "--s3-folder", "/backups/k3s/", "--s3-bucket", NAME])
+            .args(&["--data-dir", "/nonexistent", "--s3-folder", "backups/k3s/", "--s3-bucket", NAME])
             .args(&["--s3-endpoint", &format!("http://127.0.0.1:{}", bucket.front.port())])
             .env("AWS_ACCESS_KEY_ID", ACCESS)
             .env("AWS_SECRET_ACCESS_KEY", SECRET)

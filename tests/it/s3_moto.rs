@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k3s_snapshot::error::{Code, Kind, code_of, kind_of};
+use k3s_snapshot::model::s3_config::S3Config;
 use k3s_snapshot::model::snapshot::State;
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::s3::S3;
@@ -48,6 +49,33 @@ fn versions(moto: &Moto) -> Vec<(String, String, bool)> {
         parts.map(|p| (between(p, "Key"), between(p, "VersionId"), tag == "DeleteMarker")).collect()
     };
     of("Version").into_iter().chain(of("DeleteMarker")).collect()
+}
+
+/// K3s keeps the slash at the beginning of `etcd-s3-folder` in the keys of its objects.
+#[test]
+fn a_slash_at_the_beginning_of_the_folder_is_a_part_of_the_key() {
+    require!(moto::program());
+    let moto = Moto::start(&[]);
+    for (folder, key) in [("/lead", "//lead/"), ("/", "//")] {
+        let config = S3Config { folder: folder.to_owned(), ..moto.settings() };
+        let store = S3::new(config).unwrap();
+        let of_k3s = format!("{key}etcd-snapshot-n-5");
+        assert_eq!(moto.ask("PUT", &of_k3s, &[], &"x".repeat(64)).0, 200);
+        // In one piece and in parts.
+        for (at, blocks) in [(6, 4), (7, 25_000)] {
+            let data = Bytes(bytes(at, blocks));
+            upload(&store, &name("manual-n", at), &data, &manifest(&data.0)).unwrap();
+            assert_eq!(moto.ask("HEAD", &format!("{key}manual-n-{at}"), &[], "").0, 200);
+        }
+        let listed: Vec<String> = store.list().unwrap().snapshots.iter().map(|s| s.file.clone()).collect();
+        for file in ["etcd-snapshot-n-5", "manual-n-6", "manual-n-7"] {
+            assert!(listed.iter().any(|f| f == file), "{folder}: {listed:?}");
+            assert!(store.open(file).is_ok(), "{folder}: {file}");
+        }
+        let deleted = store.delete(&["etcd-snapshot-n-5", "manual-n-6", "manual-n-7"]);
+        assert!(deleted.iter().all(|(_, result)| result.is_ok()), "{folder}");
+        assert_eq!(moto.ask("HEAD", &of_k3s, &[], "").0, 404, "{folder}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use k3s_snapshot::error::{Code, Kind, code_of, hint_of, kind_of};
 use k3s_snapshot::host::ports::listeners;
 use k3s_snapshot::host::systemd::{self, Systemd};
 use k3s_snapshot::host::{Active, Unit, UnitControl};
-use k3s_snapshot::model::unit::Definition;
+use k3s_snapshot::model::unit::{Definition, UnitAnswer};
 
 use crate::support::cli::{Tool, programs};
 use crate::support::require::{self, require};
@@ -69,11 +69,10 @@ fn systemctl(args: &[&str]) {
 }
 
 fn flags() -> K3sFlags {
-    let gathered =
-        load::gather(Path::new("/"), &Selectors::default(), &Environment::new(), &systemd::definition)
-            .unwrap();
-    assert_eq!(gathered.distribution.word, "k3s", "its unit shows it");
-    gathered.flags
+    let loaded =
+        load::load(Path::new("/"), &Selectors::default(), &Environment::new(), &systemd::definition).unwrap();
+    assert_eq!(loaded.distribution.word, "k3s", "its unit shows it");
+    loaded.flags
 }
 
 /// The texts between the zero bytes of a file.
@@ -85,12 +84,13 @@ fn records(path: &str) -> Vec<String> {
 fn as_root() {
     properties();
     the_flags_are_what_the_process_was_given();
+    without_an_answer_the_unit_files_count();
     stops();
     starts_and_assertions();
     reloads_and_failures();
     names();
     let begun = Instant::now();
-    (0..20).for_each(|_| drop(systemd::definition(&K3S, None).unwrap().unwrap()));
+    (0..20).for_each(|_| assert!(matches!(systemd::definition(&K3S, None), Ok(UnitAnswer::Found(_)))));
     println!("one question for the settings took {:?}", begun.elapsed() / 20);
 }
 
@@ -120,6 +120,18 @@ fn properties() {
     assert!(one.is_in(&listening.control_group) && !one.is_in(&k3s.control_group), "{one:?}");
 }
 
+/// A bus that is silent must not make K3s's flags look as if there were none.
+fn without_an_answer_the_unit_files_count() {
+    let silent = |_: &'static Distribution, _: Option<&str>| Ok(UnitAnswer::Unknown("no answer".to_owned()));
+    let loaded = load::load(Path::new("/"), &Selectors::default(), &Environment::new(), &silent).unwrap();
+    let known = flags();
+    for flag in ["data-dir", "node-ip", "node-label", "kubelet-arg", "escaped", "node-name", "token"] {
+        assert_eq!(loaded.flags.all(flag), known.all(flag), "--{flag}");
+        assert!(!known.all(flag).is_empty(), "--{flag}");
+    }
+    assert_eq!((loaded.flags.unit(), loaded.flags.unknown()), (known.unit(), None));
+}
+
 fn the_flags_are_what_the_process_was_given() {
     let flags = flags();
     let definition = Definition {
@@ -128,16 +140,15 @@ fn the_flags_are_what_the_process_was_given() {
         verbatim: true,
         ..Definition::default()
     };
-    let given = |_: &'static Distribution, _: Option<&str>| Ok(Some(definition.clone()));
-    let real =
-        load::gather(Path::new("/"), &Selectors::default(), &Environment::new(), &given).unwrap().flags;
+    let given = |_: &'static Distribution, _: Option<&str>| Ok(UnitAnswer::Found(definition.clone()));
+    let real = load::load(Path::new("/"), &Selectors::default(), &Environment::new(), &given).unwrap().flags;
     for flag in
         ["data-dir", "node-ip", "node-label", "x", "percent", "kube-apiserver-arg", "kubelet-arg", "escaped"]
     {
-        let (ours, theirs) = (flags.get(flag).unwrap(), real.get(flag).unwrap());
-        assert_eq!(ours.values, theirs.values, "--{flag}");
+        assert_eq!(flags.all(flag), real.all(flag), "--{flag}");
+        assert!(!real.all(flag).is_empty(), "--{flag}");
     }
-    assert_eq!(flags.get("node-label").unwrap().values, ["a=1 2", "b=2"], "the test tests something");
+    assert_eq!(flags.all("node-label"), ["a=1 2", "b=2"], "the test tests something");
     assert_eq!(flags.last("node-ip").unwrap().0, "10.0.0.1", "a later file wins");
     // Every variable that we would hand on has the value that systemd gave it.
     let real: Vec<String> = records("/run/k3s.environ");
@@ -323,17 +334,18 @@ fn bus_that_is_silent_or_missing_costs_little_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus");
     let _silent = UnixListener::bind(&path).unwrap();
-    let show = |bus: String| {
+    let show = |bus: String, args: &[&str], code: i32| {
         let tool = Tool::new("list").env("DBUS_SYSTEM_BUS_ADDRESS", bus);
-        tool.arg("--show-config").run().expect(0)
+        tool.args(&[&["--show-config"], args].concat()).run().expect(code)
     };
-    let run = show(format!("unix:path={}", path.display()));
-    assert!(run.wall < Duration::from_secs(4), "{run:?}");
-    let run = show(format!("unix:path={}/none", dir.path().display()));
-    assert!(run.wall < Duration::from_secs(1), "{run:?}");
-    assert!(run.stderr.is_empty(), "a machine without a bus is no error: {run:?}");
-    // A unit that is set should be readable.
-    let tool = Tool::new("list").args(&["--show-config", "--unit", "k3s"]);
-    let run = tool.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/none").run().expect(0);
-    assert!(run.stderr.contains("warning: "), "{run:?}");
+    let missing = || format!("unix:path={}/none", dir.path().display());
+    let run = show(format!("unix:path={}", path.display()), &[], 0);
+    assert!(run.wall < Duration::from_secs(5), "{run:?}");
+    let run = show(missing(), &[], 0);
+    assert!(run.wall < Duration::from_secs(3), "{run:?}");
+    // On a machine without systemd, a missing bus is no problem.
+    assert!(run.stderr.is_empty() || Path::new("/run/systemd/system").is_dir(), "{run:?}");
+    // A unit that is set must exist, also if only unit files can tell.
+    let run = show(missing(), &["--unit", "nowhere"], 78);
+    assert!(run.stderr.contains("nowhere.service"), "{run:?}");
 }

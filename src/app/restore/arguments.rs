@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::settings::{Settings, parse_duration};
+use crate::config::settings::Settings;
+use crate::config::value::parse_duration;
 use crate::error::{Code, Fault};
 use crate::model::report::Report;
 use crate::model::restore::Operation;

@@ -163,7 +163,7 @@ fn options<'a>(
 
 /// The size limit of the etcd database: that of the configuration of K3s, else etcd's own.
 fn quota(s: &Settings) -> u64 {
-    let args = s.flags.get("etcd-arg").map(|value| value.values.clone()).unwrap_or_default();
+    let args = s.flags.all("etcd-arg");
     let configured =
         args.iter().rev().find_map(|arg| arg.trim_start_matches('-').strip_prefix("quota-backend-bytes="));
     match configured.and_then(|bytes| bytes.trim().parse().ok()) {

@@ -33,8 +33,9 @@ pub(super) fn require_restorable(s: &Settings) -> Result<()> {
             .hint("Run this command on a server with etcd.")
             .into());
     }
+    s.require_agreement_for_restore()?;
     datastore::may_be_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
-    let resets = s.flags.resets();
+    let resets = s.flags.persistent_reset_flags();
     if !resets.is_empty() {
         return Err(Fault::new(
             Code::ClusterResetConfigured,

@@ -135,8 +135,10 @@ impl Peers {
 
     fn without_own(mut self, cx: &Context) -> Peers {
         let own = own(cx);
-        // No other server can reach a member that has loopback addresses alone.
-        self.list.retain(|p| !own.is(&p.machine()) && (p.urls.is_empty() || !p.addresses().is_empty()));
+        // A lost member with loopback addresses alone was the only one: no other server could reach it.
+        let was_alone =
+            |p: &Peer| p.source == Source::SnapshotMember && !p.urls.is_empty() && p.addresses().is_empty();
+        self.list.retain(|p| !own.is(&p.machine()) && !was_alone(p));
         self.list.sort_by(|a, b| (a.source, &a.name).cmp(&(b.source, &b.name)));
         // One member is named by several sources.
         let mut seen: Vec<Peer> = Vec::new();
@@ -185,7 +187,7 @@ impl Peers {
             .map(Peer::describe)
             .collect();
         let silent: Vec<String> =
-            self.list.iter().filter(|p| p.addresses().is_empty()).map(Peer::describe).collect();
+            self.list.iter().filter(|p| p.urls.is_empty()).map(Peer::describe).collect();
         let what = match (running.is_empty(), silent.is_empty()) {
             (true, true) => return Ok(()),
             (false, _) => format!("other servers of the cluster still run: {}", running.join(", ")),

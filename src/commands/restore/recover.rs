@@ -131,7 +131,8 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
                 Recovered::RolledBack
             } else if is_previous(live.as_ref(), state) {
                 Recovered::CleanedUp
-            } else if live.is_some_and(|l| l.file.is_some()) {
+            } else if live.is_some_and(|l| l.file.is_some()) && (!own_block || files.is_database_open()?) {
+                // K3s was started since: the database is in use, or was in use.
                 Recovered::Kept
             } else {
                 return Err(anyhow!(
@@ -152,8 +153,9 @@ fn is_previous(live: Option<&Database>, state: &RestoreState) -> bool {
     live.zip(state.live_database.as_ref()).is_some_and(|(now, was)| now.directory.is_same(was.directory))
 }
 
+/// Whether K3s runs or starts. A K3s that is still stopping was stopped by the restore.
 fn is_up(machine: &Machine) -> bool {
-    machine.unit.unit().is_ok_and(|u| !u.active.is_down())
+    machine.unit.unit().is_ok_and(|u| !u.active.is_down() && u.active != Active::Deactivating)
 }
 
 /// K3s was started on the new database before the interruption: it has to serve.

@@ -1,104 +1,152 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Environment files in systemd's own syntax, which only looks like a shell's: see EnvironmentFile= in systemd.exec(5).
+//! Environment files as systemd reads them: see EnvironmentFile= in systemd.exec(5). The states are those of
+//! `parse_env_file` of systemd.
 
 /// One variable of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Variable {
     pub(super) name: String,
     pub(super) value: String,
-    /// The line that it begins on.
+    /// The line on which it begins.
     pub(super) line: u64,
 }
 
+/// What the parser expects next.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Before a name.
-    Begin,
+    PreKey,
+    Key,
+    PreValue,
+    Value,
+    ValueEscape,
+    SingleQuoteValue,
+    DoubleQuoteValue,
+    DoubleQuoteValueEscape,
     Comment,
-    Name,
-    /// Behind `=` or a closed quote: blanks do not count.
-    Blank,
-    /// Outside quotes.
-    Bare,
-    Quoted(char),
+    CommentEscape,
 }
 
-/// The variables in order. What is no assignment is passed over, as systemd does.
+/// The characters that a backslash in double quotes escapes.
+const SHELL_NEED_ESCAPE: [char; 4] = ['"', '\\', '`', '$'];
+
+/// The variables in order. Lines that are no assignments are ignored, as systemd does.
 pub(super) fn parse(text: &str) -> Vec<Variable> {
-    let mut all = Vec::new();
-    let mut state = State::Begin;
-    let (mut name, mut value) = (String::new(), String::new());
-    // Up to where the value counts whatever follows: blanks at the end of what is not quoted do not.
-    let mut solid = 0;
-    let (mut line, mut begun) = (1, 1);
-    let mut chars = text.chars().chain(['\n']).peekable();
-    while let Some(c) = chars.next() {
-        line += u64::from(c == '\n');
-        state = match (state, c) {
-            (State::Begin, '#' | ';') => State::Comment,
-            (State::Begin, c) if c.is_ascii_whitespace() => State::Begin,
-            (State::Begin, c) => {
-                begun = line;
-                name = c.to_string();
-                State::Name
+    let mut parser = Parser::default();
+    let mut state = State::PreKey;
+    for c in text.chars() {
+        state = parser.step(state, c);
+        parser.line += u64::from(c == '\n');
+    }
+    if !matches!(state, State::PreKey | State::Key | State::Comment | State::CommentEscape) {
+        parser.push();
+    }
+    parser.all
+}
+
+/// The assignment that is read, and those before it.
+#[derive(Default)]
+struct Parser {
+    all: Vec<Variable>,
+    key: String,
+    value: String,
+    /// The length of the value without the white space at its end, if that is not quoted.
+    value_end: usize,
+    line: u64,
+    first_line: u64,
+}
+
+impl Parser {
+    fn step(&mut self, state: State, c: char) -> State {
+        let (newline, space) = (matches!(c, '\n' | '\r'), matches!(c, ' ' | '\t' | '\n' | '\r'));
+        match state {
+            State::PreKey | State::Key => self.step_key(state, c, newline, space),
+            State::PreValue | State::Value if newline => {
+                self.push();
+                State::PreKey
             }
-            (State::Comment, '\n') => State::Begin,
-            (State::Comment, _) => State::Comment,
-            (State::Name, '\n') => State::Begin,
-            (State::Name, '=') => {
-                value.clear();
-                solid = 0;
-                State::Blank
-            }
-            (State::Name, c) => {
-                name.push(c);
-                State::Name
-            }
-            (State::Blank | State::Bare, '\n') => {
-                value.truncate(solid);
-                let name = name.trim_end();
-                if is_name(name) {
-                    all.push(Variable { name: name.to_owned(), value: value.clone(), line: begun });
+            State::PreValue if c == '\'' => State::SingleQuoteValue,
+            State::PreValue if c == '"' => State::DoubleQuoteValue,
+            State::PreValue | State::Value if c == '\\' => State::ValueEscape,
+            State::PreValue if space => State::PreValue,
+            State::PreValue | State::Value => {
+                self.value.push(c);
+                if !space {
+                    self.keep();
                 }
-                State::Begin
+                State::Value
             }
-            (State::Blank, quote @ ('\'' | '"')) => State::Quoted(quote),
-            (State::Blank, c) if c.is_ascii_whitespace() => State::Blank,
-            (State::Blank | State::Bare, '\\') => {
-                match chars.next() {
-                    Some('\n') => line += 1,
-                    Some(c) => value.push(c),
-                    None => {}
+            State::ValueEscape => {
+                if !newline {
+                    self.value.push(c);
                 }
-                solid = value.len();
-                State::Bare
+                self.keep();
+                State::Value
             }
-            (State::Blank | State::Bare, c) => {
-                value.push(c);
-                if !c.is_ascii_whitespace() {
-                    solid = value.len();
+            State::SingleQuoteValue | State::DoubleQuoteValue | State::DoubleQuoteValueEscape => {
+                self.step_quoted(state, c)
+            }
+            State::Comment if c == '\\' => State::CommentEscape,
+            State::Comment | State::CommentEscape if newline => State::PreKey,
+            State::Comment | State::CommentEscape => State::Comment,
+        }
+    }
+
+    fn step_key(&mut self, state: State, c: char, newline: bool, space: bool) -> State {
+        match state {
+            State::PreKey if matches!(c, '#' | ';') => State::Comment,
+            State::PreKey if space => State::PreKey,
+            State::PreKey => {
+                self.first_line = self.line;
+                self.key = c.to_string();
+                State::Key
+            }
+            _ if newline => State::PreKey,
+            _ if c == '=' => {
+                self.value.clear();
+                self.value_end = 0;
+                State::PreValue
+            }
+            _ => {
+                self.key.push(c);
+                State::Key
+            }
+        }
+    }
+
+    fn step_quoted(&mut self, state: State, c: char) -> State {
+        let next = match (state, c) {
+            (State::SingleQuoteValue, '\'') | (State::DoubleQuoteValue, '"') => return State::PreValue,
+            (State::DoubleQuoteValue, '\\') => return State::DoubleQuoteValueEscape,
+            (State::DoubleQuoteValueEscape, '\n') => State::DoubleQuoteValue,
+            (State::DoubleQuoteValueEscape, c) => {
+                if !SHELL_NEED_ESCAPE.contains(&c) {
+                    self.value.push('\\');
                 }
-                State::Bare
+                self.value.push(c);
+                State::DoubleQuoteValue
             }
-            (State::Quoted(quote), c) if c == quote => {
-                solid = value.len();
-                State::Blank
-            }
-            (State::Quoted('"'), '\\') => {
-                match chars.next() {
-                    Some('\n') => line += 1,
-                    Some(c @ ('"' | '\\' | '`' | '$')) => value.push(c),
-                    Some(c) => value.extend(['\\', c]),
-                    None => {}
-                }
-                State::Quoted('"')
-            }
-            (State::Quoted(quote), c) => {
-                value.push(c);
-                State::Quoted(quote)
+            (state, c) => {
+                self.value.push(c);
+                state
             }
         };
+        self.keep();
+        next
     }
-    all
+
+    /// What the value has so far is no white space to remove.
+    fn keep(&mut self) {
+        self.value_end = self.value.len();
+    }
+
+    fn push(&mut self) {
+        self.value.truncate(self.value_end);
+        let name = self.key.trim_end();
+        if is_name(name) {
+            let (name, value) = (name.to_owned(), self.value.clone());
+            self.all.push(Variable { name, value, line: self.first_line + 1 });
+        }
+    }
 }
 
 /// Whether this can be the name of a variable.
@@ -116,20 +164,25 @@ mod tests {
     fn a_file_is_read_as_systemd_reads_it() {
         for (name, text, want) in [
             ("plain", "A=b\nC=d", vec![("A", "b", 1), ("C", "d", 2)]),
-            ("comments and blank lines", "# A=x\n; B=x\n\n A=b\n", vec![("A", "b", 4)]),
-            ("blanks around", "A = b c  \n", vec![("A", "b c", 1)]),
+            ("comments and empty lines", "# A=x\n; B=x\n\n A=b\n", vec![("A", "b", 4)]),
+            ("white space around", "A = b c  \n", vec![("A", "b c", 1)]),
             ("a comment sign in a value", "A=b#c ;d\n", vec![("A", "b#c ;d", 1)]),
             ("double quotes", "A=\"b c \"\n", vec![("A", "b c ", 1)]),
-            ("single quotes take all as it is", "A='b\\n$c'\n", vec![("A", "b\\n$c", 1)]),
+            ("single quotes", "A='b\\n$c'\n", vec![("A", "b\\n$c", 1)]),
             ("escapes in double quotes", r#"A="b\"\$\\\n""#, vec![("A", r#"b"$\\n"#, 1)]),
             ("escapes outside", r"A=b\ \c\\ ", vec![("A", r"b c\", 1)]),
             ("quoted and not", "A='b'\"c\"d\n", vec![("A", "bcd", 1)]),
-            ("a line goes on", "A=b\\\nc\nD=e", vec![("A", "bc", 1), ("D", "e", 3)]),
-            ("a quote over lines", "A=\"b\nc\\\nd\"\nE=f", vec![("A", "b\ncd", 1), ("E", "f", 4)]),
+            ("a continued line", "A=b\\\nc\nD=e", vec![("A", "bc", 1), ("D", "e", 3)]),
+            ("a quote over several lines", "A=\"b\nc\\\nd\"\nE=f", vec![("A", "b\ncd", 1), ("E", "f", 4)]),
             ("empty", "A=\nB=''\n", vec![("A", "", 1), ("B", "", 2)]),
-            ("no variable is replaced", "A=$B ${C}\n", vec![("A", "$B ${C}", 1)]),
-            ("what is no assignment", "A\nexport B=c\n1X=y\nD=e\n", vec![("D", "e", 4)]),
+            ("no variable is expanded", "A=$B ${C}\n", vec![("A", "$B ${C}", 1)]),
+            ("lines that are no assignments", "A\nexport B=c\n1X=y\nD=e\n", vec![("D", "e", 4)]),
             ("an equals sign in a value", "A=b=c\n", vec![("A", "b=c", 1)]),
+            ("a carriage return ends a line", "A=b\r\nC=d\r\n", vec![("A", "b", 1), ("C", "d", 2)]),
+            ("a quote that does not end", "A=\"b c\nd", vec![("A", "b c\nd", 1)]),
+            ("no newline at the end", "A=b  ", vec![("A", "b", 1)]),
+            ("a backslash at the end of a comment", "# c\\\nA=b\n", vec![("A", "b", 2)]),
+            ("a blank after a quote", "A=\"b\" \nC='d' e\n", vec![("A", "b", 1), ("C", "de", 2)]),
             ("the same name twice", "A=b\nA=c\n", vec![("A", "b", 1), ("A", "c", 2)]),
         ] {
             let got = parse(text);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The variables that a unit gives to K3s, and which of them K3s takes for flags.
+//! The variables that the K3s service gives to K3s, and the flags that K3s takes from variables.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
 
 use super::{env_file, unit_file};
 use crate::config::layer::Origin;
-use crate::config::load::in_root;
+use crate::config::paths::in_root;
 use crate::model::unit::Definition;
 
-/// The variables that K3s takes for flags where nothing says the flag, by K3s's names.
-pub(super) const FLAGS: [(&str, &str); 26] = [
+/// The variables that set a flag of K3s unless a configuration file or an argument sets it, by their K3s names.
+pub(super) const FLAGS: [(&str, &str); 27] = [
     ("K3S_DEBUG", "debug"),
     ("K3S_DATA_DIR", "data-dir"),
     ("K3S_TOKEN", "token"),
@@ -29,6 +31,7 @@ pub(super) const FLAGS: [(&str, &str); 26] = [
     ("K3S_DATASTORE_KEYFILE", "datastore-keyfile"),
     ("K3S_NODE_NAME", "node-name"),
     ("K3S_SELINUX", "selinux"),
+    ("K3S_SYSTEM_DEFAULT_REGISTRY", "system-default-registry"),
     ("K3S_LB_SERVER_PORT", "lb-server-port"),
     ("K3S_RESOLV_CONF", "resolv-conf"),
     ("K3S_VPN_AUTH", "vpn-auth"),
@@ -38,10 +41,10 @@ pub(super) const FLAGS: [(&str, &str); 26] = [
     ("AWS_SESSION_TOKEN", "etcd-s3-session-token"),
 ];
 
-/// The variable that names K3s's configuration file, by K3s's name.
+/// The variable that names the configuration file of K3s, by its K3s name.
 pub(in crate::config) const CONFIG_FILE: &str = "K3S_CONFIG_FILE";
 
-/// One variable, and where it was said.
+/// One variable, and where it is set.
 #[derive(Clone)]
 pub(super) struct Variable {
     pub(super) name: String,
@@ -49,43 +52,83 @@ pub(super) struct Variable {
     pub(super) origin: Origin,
 }
 
-/// The variables of a unit, each once. A file that may not be read, or is not there, is passed over: K3s's is for root
-/// alone, and not everybody who lists snapshots is root.
-pub(super) fn of(definition: &Definition, root: &Path) -> Vec<Variable> {
-    let mut all: Vec<Variable> = Vec::new();
-    let mut set = |name: &str, value: String, origin: Origin| {
-        all.retain(|v| v.name != name);
-        all.push(Variable { name: name.to_owned(), value, origin });
-    };
+/// The variables of a unit.
+#[derive(Clone, Default)]
+pub(super) struct Environment {
+    /// Each variable once, in the order in which they were set last.
+    pub(super) variables: Vec<Variable>,
+    /// The environment files.
+    pub(super) files: Vec<PathBuf>,
+    /// Why variables may be missing: an environment file that exists and cannot be read.
+    pub(super) unknown: Option<String>,
+}
+
+impl Environment {
+    /// The value of a variable.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|v| v.name == name).map(|v| v.value.as_str())
+    }
+
+    fn set(&mut self, name: &str, value: String, origin: Origin) {
+        self.variables.retain(|v| v.name != name);
+        self.variables.push(Variable { name: name.to_owned(), value, origin });
+    }
+}
+
+/// The variables of a unit. An environment file that cannot be read is noted and does not end the reading: the one of K3s is
+/// readable for root only, and users who list snapshots may not be root.
+pub(super) fn read(definition: &Definition, root: &Path) -> Environment {
+    let mut all = Environment::default();
     for (name, value) in &definition.environment {
         let origin = Origin::Environment { unit: definition.name.clone(), name: name.clone() };
-        set(name, value.clone(), origin);
+        all.set(name, value.clone(), origin);
     }
     for (path, _) in &definition.environment_files {
-        let path = in_root(root, path);
-        let text = match unit_file::read(root, &path) {
+        all.files.push(path.clone());
+        // systemd allows patterns here.
+        if path.to_string_lossy().contains(['*', '?', '[']) {
+            all.unknown = Some(format!(
+                "the environment files '{}' of {} are not read",
+                path.display(),
+                definition.name
+            ));
+            continue;
+        }
+        let text = match unit_file::read(root, path) {
             Ok(text) => text.unwrap_or_default(),
             Err(e) => {
-                log::debug!("environment of K3s's unit: {e:#}");
+                log::debug!("environment of the K3s service: {e:#}");
+                let why = e.root_cause().to_string();
+                all.unknown = Some(format!(
+                    "the environment file '{}' of {} cannot be read: {why}",
+                    path.display(),
+                    definition.name
+                ));
                 continue;
             }
         };
+        let path = in_root(root, path).display().to_string();
         for v in env_file::parse(&text) {
-            let origin = Origin::EnvironmentFile {
-                path: path.display().to_string(),
-                line: v.line,
-                name: v.name.clone(),
-            };
-            set(&v.name, v.value, origin);
+            let origin = Origin::EnvironmentFile { path: path.clone(), line: v.line, name: v.name.clone() };
+            all.set(&v.name, v.value, origin);
         }
     }
     all
 }
 
-/// Whether a process that resets K3s's cluster must not get this variable: it would lead it to another cluster, to a
-/// bucket, to another configuration, or make it speak to a service manager that does not listen.
-pub(super) fn leads_astray(name: &str) -> bool {
-    const NAMES: [&str; 14] = [
+/// The variables that the unit files of a unit set; none if there is no such unit.
+///
+/// # Errors
+/// If a unit file cannot be read.
+pub(crate) fn variables_in_files(root: &Path, unit: &str) -> Result<Vec<(String, String)>> {
+    let Some(definition) = unit_file::load(root, unit)? else { return Ok(Vec::new()) };
+    Ok(read(&definition, root).variables.into_iter().map(|v| (v.name, v.value)).collect())
+}
+
+/// Whether a process that resets the cluster of K3s must not get this variable: it would name another cluster, a bucket or
+/// another configuration, or make the process report to a service manager.
+pub(super) fn is_unsafe_for_reset(name: &str) -> bool {
+    const UNSAFE_NAMES: [&str; 14] = [
         "K3S_URL",
         "K3S_CLUSTER_RESET",
         CONFIG_FILE,
@@ -101,6 +144,6 @@ pub(super) fn leads_astray(name: &str) -> bool {
         "PIDFILE",
         "TRIGGER_UNIT",
     ];
-    const BEGINNINGS: [&str; 5] = ["AWS_", "K3S_ETCD_S3", "K3S_S3", "LISTEN_", "WATCHDOG_"];
-    NAMES.contains(&name) || BEGINNINGS.iter().any(|b| name.starts_with(b))
+    const UNSAFE_PREFIXES: [&str; 5] = ["AWS_", "K3S_ETCD_S3", "K3S_S3", "LISTEN_", "WATCHDOG_"];
+    UNSAFE_NAMES.contains(&name) || UNSAFE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! systemd's way to cut a line into words: blanks separate, quotes hold together, backslashes escape. See "Quoting" in
-//! systemd.syntax(7).
+//! Splits a line into words as systemd does, with quotes and escapes: see "Quoting" in systemd.syntax(7).
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// All words; `None` where a quote does not end or an escape means nothing, as systemd then ignores the line.
+/// All words. `None` if a quote does not end or an escape has no meaning: systemd ignores such a line.
 pub(super) fn split(text: &str) -> Option<Vec<String>> {
     let mut rest = text;
     let mut all = Vec::new();
@@ -15,7 +14,7 @@ pub(super) fn split(text: &str) -> Option<Vec<String>> {
     Some(all)
 }
 
-/// The next word, and moves on behind it. `Some(None)` at the end.
+/// The next word; `rest` then begins after it. `Some(None)` at the end; `None` as in [`split`].
 pub(super) fn next(rest: &mut &str) -> Option<Option<String>> {
     let mut chars = rest.trim_start_matches(BLANK).chars().peekable();
     if chars.peek().is_none() {
@@ -41,7 +40,7 @@ pub(super) fn next(rest: &mut &str) -> Option<Option<String>> {
     Some(Some(word))
 }
 
-/// What separates words.
+/// The characters that separate words.
 pub(super) const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
 
 fn escape(chars: &mut Peekable<Chars>, word: &mut String) -> Option<()> {
@@ -59,7 +58,7 @@ fn escape(chars: &mut Peekable<Chars>, word: &mut String) -> Option<()> {
         'v' => '\x0b',
         's' => ' ',
         c @ ('\\' | '"' | '\'') => c,
-        // A byte beyond ASCII would be a part of a character; nobody writes one so.
+        // Only ASCII: a higher byte would be a part of a character.
         'x' => char::from_u32(code(chars, 2, 16)?).filter(char::is_ascii)?,
         'u' => char::from_u32(code(chars, 4, 16)?)?,
         'U' => char::from_u32(code(chars, 8, 16)?)?,
@@ -78,10 +77,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_cut_as_systemd_cuts_them() {
+    fn lines_are_split_as_systemd_splits_them() {
         for (name, text, want) in [
-            ("blanks", "  a \t b\n", Some(vec!["a", "b"])),
-            ("nothing", " \t", Some(vec![])),
+            ("white space", "  a \t b\n", Some(vec!["a", "b"])),
+            ("no word", " \t", Some(vec![])),
             ("double quotes", r#""a b" c"#, Some(vec!["a b", "c"])),
             ("single quotes", "'a b' c", Some(vec!["a b", "c"])),
             ("a quote in the middle", r#"--x="a b"y z"#, Some(vec!["--x=a by", "z"])),
@@ -90,8 +89,8 @@ mod tests {
             ("escapes, in quotes too", r#"a\sb "c\td" 'e\x41'"#, Some(vec!["a b", "c\td", "eA"])),
             ("octal and unicode", r"\101 \u00e9", Some(vec!["A", "é"])),
             ("a backslash", r"a\\b", Some(vec![r"a\b"])),
-            ("no end of a quote", "'a b", None),
-            ("an escape that means nothing", r"a\qb", None),
+            ("a quote that does not end", "'a b", None),
+            ("an escape without a meaning", r"a\qb", None),
             ("a backslash at the end", r"a\", None),
         ] {
             let got = split(text);

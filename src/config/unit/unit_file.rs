@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Unit files below a root that is not this machine's, where no systemd can be asked: its folders in its order, drop-ins,
-//! quotes, lines that go on, and the specifiers of a unit's name. See systemd.unit(5).
+//! Unit files, read when systemd cannot be asked: below `--root`, in a generator, or when systemd does not answer. Directories
+//! in the order of systemd, drop-ins, quotes, continued lines, and the specifiers of the name of a unit. See systemd.unit(5).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,69 +10,62 @@ use anyhow::Result;
 
 use super::env_file::is_name;
 use super::quoting;
-use crate::config::load::{in_root, unreadable};
+use crate::config::paths::{follow_links, in_root, link_target, openable, read_error};
 use crate::distribution::Distribution;
 use crate::error::{Code, Fault};
-use crate::model::unit::{Definition, the_one};
+use crate::model::unit::{Definition, UnitAnswer};
 
-/// Where units lie; what lies in an earlier folder hides what is called the same in a later one.
-pub(in crate::config) const FOLDERS: [&str; 5] = [
+/// Where units are. A unit in an earlier directory hides one of the same name in a later one.
+pub(in crate::config) const UNIT_DIRS: [&str; 13] = [
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
     "/etc/systemd/system",
+    "/etc/systemd/system.attached",
     "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
     "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
+    "/run/systemd/generator.late",
 ];
 const SUFFIX: &str = ".service";
-/// So many links may follow one another.
-const LINKS: usize = 16;
 
-/// K3s's unit below this root: the one that is wanted, else the one of the usual name, else the one that runs K3s.
-pub(in crate::config) fn find(
-    root: &Path,
-    distribution: &Distribution,
-    wanted: Option<&str>,
-) -> Result<Option<Definition>> {
+/// The K3s service below this root: the unit that is wanted, else the one of the usual name, else the one that runs K3s.
+///
+/// # Errors
+/// If a unit file cannot be read, or the wanted unit does not exist.
+pub(crate) fn find(root: &Path, distribution: &Distribution, wanted: Option<&str>) -> Result<UnitAnswer> {
     let name = match wanted {
         Some(name) if !name.ends_with(SUFFIX) => format!("{name}{SUFFIX}"),
         name => name.unwrap_or(distribution.unit).to_owned(),
     };
     if let Some(definition) = load(root, &name)? {
-        return Ok(Some(definition));
+        return Ok(UnitAnswer::Found(definition));
     }
     if wanted.is_some() {
-        let why = format!("there is no unit '{}' below '{}'", name.escape_debug(), root.display());
-        return Err(Fault::new(Code::UnitAmbiguous, why)
-            .hint(format!("Name {}'s unit with --unit.", distribution.name))
+        let message = format!("there is no unit '{}' below '{}'", name.escape_debug(), root.display());
+        return Err(Fault::new(Code::UnitNotFound, message)
+            .hint(format!("Name the unit of {} with --unit.", distribution.name))
             .into());
     }
     let mut names = Vec::new();
-    for folder in FOLDERS {
-        names.extend(list(&in_root(root, Path::new(folder)), SUFFIX)?);
+    for dir in UNIT_DIRS {
+        names.extend(list(&openable(root, Path::new(dir))?, SUFFIX)?);
     }
     names.sort();
     names.dedup();
-    let mut all = Vec::new();
+    let mut units = Vec::new();
     for name in names.iter().filter(|n| !n.ends_with(&format!("@{SUFFIX}"))) {
-        all.extend(load(root, name)?);
+        units.extend(load(root, name)?);
     }
-    match the_one(&all, distribution.program) {
-        Ok(one) => Ok(Some(one.clone())),
-        Err(several) => {
-            if !several.is_empty() {
-                log::warn!(
-                    "several units run {} ({}); name one with --unit",
-                    distribution.name,
-                    several.join(", ")
-                );
-            }
-            Ok(None)
-        }
-    }
+    Ok(UnitAnswer::from_units(&units, distribution))
 }
 
-/// A unit with its drop-ins; `None` where it has no file, or is masked.
-fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
+/// A unit with its drop-ins; `None` if it has no file, or is masked.
+pub(super) fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
     if name.contains('/') {
         return Ok(None);
     }
@@ -81,32 +74,32 @@ fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
     let template = stem.split_once('@').map(|(prefix, _)| format!("{prefix}@{SUFFIX}"));
     let names: Vec<&str> = std::iter::once(name).chain(template.as_deref()).collect();
     let mut text = None;
-    for (name, folder) in names.iter().flat_map(|n| FOLDERS.map(|f| (n, f))) {
-        text = read(root, &in_root(root, Path::new(folder)).join(name))?;
+    for (name, dir) in names.iter().flat_map(|n| UNIT_DIRS.map(|dir| (n, dir))) {
+        text = read(root, &Path::new(dir).join(name))?;
         if text.is_some() {
             break;
         }
     }
-    // An empty file masks as well as a link to nothing does.
+    // An empty file masks a unit, and so does a link to /dev/null.
     let Some(text) = text.filter(|t| !t.trim().is_empty()) else { return Ok(None) };
-    let mut unit = Reader { definition: Definition { name: name.to_owned(), ..Definition::default() } };
-    unit.take(&text);
+    let mut unit =
+        UnitFileParser { definition: Definition { name: name.to_owned(), ..Definition::default() } };
+    unit.parse(&text);
     let mut drop_ins: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for folder in drop_in_folders(&names, stem).iter().flat_map(|d| FOLDERS.map(|f| Path::new(f).join(d))) {
-        let folder = in_root(root, &folder);
-        for file in list(&folder, ".conf")? {
-            let path = folder.join(&file);
+    for dir in drop_in_dirs(&names, stem).iter().flat_map(|d| UNIT_DIRS.map(|dir| Path::new(dir).join(d))) {
+        for file in list(&openable(root, &dir)?, ".conf")? {
+            let path = dir.join(&file);
             drop_ins.entry(file).or_insert(path);
         }
     }
     for path in drop_ins.values() {
-        unit.take(&read(root, path)?.unwrap_or_default());
+        unit.parse(&read(root, path)?.unwrap_or_default());
     }
     Ok(Some(unit.definition))
 }
 
-/// The names of the folders of drop-ins, the most particular one first: `a-b.service.d`, `a-.service.d`, `service.d`.
-fn drop_in_folders(names: &[&str], stem: &str) -> Vec<String> {
+/// The names of the directories of drop-ins, the most specific first: `a-b.service.d`, `a-.service.d`, `service.d`.
+fn drop_in_dirs(names: &[&str], stem: &str) -> Vec<String> {
     let mut all: Vec<String> = names.iter().map(|name| format!("{name}.d")).collect();
     let stem = stem.split('@').next().unwrap_or(stem);
     let dashes = stem.match_indices('-').map(|(at, _)| at).filter(|at| *at > 0).rev();
@@ -115,58 +108,47 @@ fn drop_in_folders(names: &[&str], stem: &str) -> Vec<String> {
     all
 }
 
-/// The names in a folder that end so; none where there is no such folder.
-fn list(folder: &Path, suffix: &str) -> Result<Vec<String>> {
-    let entries = match std::fs::read_dir(folder) {
+/// The names in a directory that have this suffix; none if there is no such directory.
+fn list(dir: &Path, suffix: &str) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Vec::new());
         }
-        Err(e) => return Err(unreadable(folder, e)),
+        Err(e) => return Err(read_error(dir, e)),
     };
     let names = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
     Ok(names.filter(|n| n.ends_with(suffix)).collect())
 }
 
-/// The text of a file below the root; `None` where it is not there, empty where a link to `/dev/null` hides it. A link is
-/// followed as that machine would follow it, and never out of the root.
+/// The text of a file of the machine below the root; `None` if it does not exist, empty if a link to `/dev/null` hides it.
+/// Links are followed as that machine follows them.
+///
+/// # Errors
+/// If the file exists and cannot be read, or too many links follow one another.
 pub(super) fn read(root: &Path, path: &Path) -> Result<Option<String>> {
-    let mut path = path.to_owned();
-    for _ in 0..LINKS {
-        let Ok(target) = std::fs::read_link(&path) else { break };
-        if target == Path::new("/dev/null") {
-            return Ok(Some(String::new()));
-        }
-        path = match target.is_absolute() {
-            true => in_root(root, &target),
-            false => path.parent().unwrap_or(root).join(target),
-        };
+    // Below another root, /dev/null need not be there.
+    match follow_links(path, &|link| link_target(root, link)) {
+        Some(target) if target == Path::new("/dev/null") => return Ok(Some(String::new())),
+        _ => {}
     }
-    match path.canonicalize() {
-        Ok(real) if real.starts_with(root) => {}
-        Ok(real) => {
-            log::debug!("'{}' leads out of '{}' and is not read", real.display(), root.display());
-            return Ok(None);
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(unreadable(&path, e)),
-    }
-    match std::fs::read(&path) {
-        // What is not UTF-8 is nothing that is looked for.
+    match std::fs::read(openable(root, path)?) {
+        // Text that is not UTF-8 is nothing that is looked for.
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(e) => Err(unreadable(&path, e)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(read_error(&in_root(root, path), e)),
     }
 }
 
-struct Reader {
+struct UnitFileParser {
     definition: Definition,
 }
 
-impl Reader {
-    /// Takes what one more file says.
-    fn take(&mut self, text: &str) {
+impl UnitFileParser {
+    /// Adds the settings of one more file.
+    fn parse(&mut self, text: &str) {
         let mut section = String::new();
-        for line in joined(text) {
+        for line in join_continuations(text) {
             let line = line.trim();
             if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
                 section = name.to_owned();
@@ -176,7 +158,7 @@ impl Reader {
         }
     }
 
-    /// An empty value takes back what was said before.
+    /// An empty value removes what was set before.
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "ExecStart" if value.is_empty() => self.definition.exec_start.clear(),
@@ -184,7 +166,7 @@ impl Reader {
             "Environment" if value.is_empty() => self.definition.environment.clear(),
             "Environment" => {
                 for word in quoting::split(value).unwrap_or_default() {
-                    let word = self.specified(&word);
+                    let word = self.expand_specifiers(&word);
                     if let Some((name, value)) = word.split_once('=').filter(|(name, _)| is_name(name)) {
                         self.definition.environment.push((name.to_owned(), value.to_owned()));
                     }
@@ -193,8 +175,12 @@ impl Reader {
             "EnvironmentFile" if value.is_empty() => self.definition.environment_files.clear(),
             "EnvironmentFile" => {
                 let (path, may_be_missing) = value.strip_prefix('-').map_or((value, false), |p| (p, true));
-                let path = PathBuf::from(self.specified(path));
+                let path = PathBuf::from(self.expand_specifiers(path));
                 self.definition.environment_files.push((path, may_be_missing));
+            }
+            "WorkingDirectory" => {
+                let path = PathBuf::from(self.expand_specifiers(value.trim_start_matches('-')));
+                self.definition.working_directory = Some(path).filter(|p| p.is_absolute());
             }
             _ => {}
         }
@@ -205,7 +191,7 @@ impl Reader {
         let signs = value.get(..value.len() - path.len()).unwrap_or_default();
         let mut rest = path;
         let mut argv = Vec::new();
-        // A semicolon of its own begins another command.
+        // A semicolon as a word of its own begins another command.
         while !(rest == ";"
             || rest.starts_with(';') && rest.get(1..).is_some_and(|r| r.starts_with(quoting::BLANK)))
         {
@@ -218,20 +204,20 @@ impl Reader {
                 false => quoting::next(&mut rest),
             };
             match word {
-                Some(Some(word)) => argv.push(self.specified(&word)),
+                Some(Some(word)) => argv.push(self.expand_specifiers(&word)),
                 Some(None) => break,
-                None => return, // as systemd: not understood, not heeded
+                None => return, // systemd ignores a line that it does not understand
             }
         }
         if signs.contains('@') && argv.len() > 1 {
-            argv.remove(1); // the name that the program is told
+            argv.remove(1); // the name that the process gets instead of the path
         }
         self.definition.verbatim = signs.contains(':');
         self.definition.exec_start = argv;
     }
 
-    /// The specifiers of the unit's name. Others need the machine; they stay as they are.
-    fn specified(&self, text: &str) -> String {
+    /// Expands the specifiers of the name of the unit. Others need the running machine; they stay as they are.
+    fn expand_specifiers(&self, text: &str) -> String {
         let name = self.definition.name.as_str();
         let stem = name.strip_suffix(SUFFIX).unwrap_or(name);
         let (prefix, instance) = stem.split_once('@').unwrap_or((stem, ""));
@@ -255,21 +241,21 @@ impl Reader {
     }
 }
 
-/// The lines without comments, each with those that go on after a backslash.
-fn joined(text: &str) -> Vec<String> {
+/// The lines without comments, each with the lines that continue it after a backslash.
+fn join_continuations(text: &str) -> Vec<String> {
     let mut all = Vec::new();
     let mut open: Option<String> = None;
     for line in text.lines() {
         if line.trim_start().starts_with(['#', ';']) {
             continue;
         }
-        let goes_on = line.ends_with('\\');
+        let continues = line.ends_with('\\');
         let line = line.strip_suffix('\\').unwrap_or(line);
         let whole = match open.take() {
             Some(before) => format!("{before} {line}"),
             None => line.to_owned(),
         };
-        match goes_on {
+        match continues {
             true => open = Some(whole),
             false => all.push(whole),
         }
@@ -282,8 +268,7 @@ fn joined(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::distribution::K3S;
-    use crate::error::Kind;
-    use crate::error::kind_of;
+    use crate::error::code_of;
     use std::os::unix::fs::symlink;
 
     const ETC: &str = "/etc/systemd/system";
@@ -292,8 +277,8 @@ mod tests {
     /// A root with these files; a text that begins with `->` is a link.
     fn root(files: &[(&str, &str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
-        for (folder, name, text) in files {
-            let path = in_root(root.path(), Path::new(folder)).join(name);
+        for (dir, name, text) in files {
+            let path = in_root(root.path(), Path::new(dir)).join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             match text.strip_prefix("->") {
                 Some(target) => symlink(target, path).unwrap(),
@@ -303,9 +288,16 @@ mod tests {
         root
     }
 
-    fn found(files: &[(&str, &str, &str)], wanted: Option<&str>) -> Option<Definition> {
+    fn answer(files: &[(&str, &str, &str)], wanted: Option<&str>) -> UnitAnswer {
         let root = root(files);
         find(&root.path().canonicalize().unwrap(), &K3S, wanted).unwrap()
+    }
+
+    fn found(files: &[(&str, &str, &str)], wanted: Option<&str>) -> Option<Definition> {
+        match answer(files, wanted) {
+            UnitAnswer::Found(definition) => Some(definition),
+            _ => None,
+        }
     }
 
     fn line(d: Option<Definition>) -> String {
@@ -319,7 +311,7 @@ mod tests {
 ExecStart=/no
 [Service]
 # a comment
-Environment=\"A=1 2\" B='3' bad
+Environment=\"A=1 2\" B='3' broken
 EnvironmentFile=-/etc/default/%N
 EnvironmentFile=/etc/%p.env
 ExecStartPre=-/sbin/modprobe x
@@ -338,7 +330,7 @@ ExecStart=/usr/local/bin/k3s \\
     }
 
     #[test]
-    fn signs_before_the_program_and_its_other_name_are_no_arguments() {
+    fn prefixes_of_the_program_and_its_other_name_are_no_arguments() {
         for (text, want, verbatim) in [
             ("-/k3s server", "/k3s|server", false),
             ("@/k3s other server $A", "/k3s|server|$A", false),
@@ -352,14 +344,14 @@ ExecStart=/usr/local/bin/k3s \\
     }
 
     #[test]
-    fn folders_and_drop_ins_have_their_order() {
+    fn directories_and_drop_ins_have_their_order() {
         let start = |name: &str| format!("[Service]\nExecStart=/k3s server --node-name={name}\n");
         let again = |name: &str| format!("[Service]\nExecStart=\nExecStart=/k3s server --node-name={name}\n");
         let name = |files: &[(&str, &str, &str)], unit: &str| line(found(files, Some(unit)));
         let (a, b, c) = (start("a"), again("b"), again("c"));
         for (rule, files, unit, want) in [
             (
-                "an earlier folder hides a later",
+                "an earlier directory hides a later one",
                 vec![(ETC, "k.service", a.as_str()), (VENDOR, "k.service", &b)],
                 "k",
                 "a",
@@ -381,7 +373,7 @@ ExecStart=/usr/local/bin/k3s \\
                 "b",
             ),
             (
-                "one of the same name in an earlier folder hides",
+                "a drop-in in an earlier directory hides one of the same name",
                 vec![
                     (ETC, "k.service", &a),
                     (ETC, "k.service.d/1.conf", &c),
@@ -391,13 +383,13 @@ ExecStart=/usr/local/bin/k3s \\
                 "c",
             ),
             (
-                "one for all with that beginning",
+                "a drop-in for all units with that prefix",
                 vec![(ETC, "k3s-x.service", &a), (ETC, "k3s-.service.d/1.conf", &b)],
                 "k3s-x",
                 "b",
             ),
             (
-                "the particular one hides it",
+                "the more specific one hides it",
                 vec![
                     (ETC, "k3s-x.service", &a),
                     (ETC, "k3s-.service.d/1.conf", &b),
@@ -406,7 +398,12 @@ ExecStart=/usr/local/bin/k3s \\
                 "k3s-x",
                 "c",
             ),
-            ("one for all services", vec![(ETC, "k.service", &a), (ETC, "service.d/1.conf", &b)], "k", "b"),
+            (
+                "a drop-in for all services",
+                vec![(ETC, "k.service", &a), (ETC, "service.d/1.conf", &b)],
+                "k",
+                "b",
+            ),
             (
                 "a masked drop-in",
                 vec![
@@ -418,7 +415,7 @@ ExecStart=/usr/local/bin/k3s \\
                 "a",
             ),
             (
-                "another ending is no drop-in",
+                "a file with another suffix is no drop-in",
                 vec![(ETC, "k.service", &a), (ETC, "k.service.d/1.bak", &b)],
                 "k",
                 "a",
@@ -457,24 +454,45 @@ ExecStart=/usr/local/bin/k3s \\
         assert_eq!(found(&files, None).unwrap().name, "k3s-blue.service");
         assert_eq!(found(&files[1..], None).unwrap().name, "k3s-agent.service");
         assert!(found(&files[1..2], None).is_none());
-        assert!(found(&[files[0], (ETC, "k3s-red.service", k3s)], None).is_none());
         assert!(found(&[], None).is_none());
     }
 
     #[test]
-    fn a_unit_that_was_named_must_be_there_and_no_link_leads_out() {
-        let outside = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(outside.path(), "[Service]\nExecStart=/k3s server\n").unwrap();
-        let root = tempfile::tempdir().unwrap();
-        let folder = in_root(root.path(), Path::new(ETC));
-        std::fs::create_dir_all(&folder).unwrap();
-        let up =
-            format!("../../../{}{}", "../".repeat(12), outside.path().strip_prefix("/").unwrap().display());
-        symlink(up, folder.join("k3s.service")).unwrap();
-        let real = root.path().canonicalize().unwrap();
-        assert!(find(&real, &K3S, None).unwrap().is_none());
-        let e = find(&real, &K3S, Some("k3s")).unwrap_err();
-        assert_eq!(kind_of(&e), Kind::Config);
-        assert!(e.to_string().contains("'k3s.service'"), "{e}");
+    fn a_unit_that_was_named_must_exist_and_a_link_never_leads_out_of_the_root() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("k3s.service"), "[Service]\nExecStart=/k3s server -d /host\n")
+            .unwrap();
+        let up = format!("->{}{}", "../".repeat(12), outside.path().strip_prefix("/").unwrap().display());
+        for link in [up, format!("->{}", outside.path().display())] {
+            let root = root(&[("/etc", "systemd", &link)]);
+            let real = root.path().canonicalize().unwrap();
+            assert_eq!(find(&real, &K3S, None).unwrap(), UnitAnswer::Absent);
+            let e = find(&real, &K3S, Some("k3s")).unwrap_err();
+            assert_eq!(code_of(&e), Code::UnitNotFound);
+            assert!(e.to_string().contains("'k3s.service'"), "{e}");
+        }
+    }
+
+    #[test]
+    fn which_of_several_units_is_meant_is_unknown_and_so_are_the_flags_behind_a_shell() {
+        let k3s = "[Service]\nExecStart=/k3s server\n";
+        let several = answer(&[(ETC, "k3s-blue.service", k3s), (ETC, "k3s-red.service", k3s)], None);
+        assert!(
+            matches!(several, UnitAnswer::Unknown(why) if why.contains("k3s-blue.service, k3s-red.service"))
+        );
+        let shell = "[Service]\nExecStart=/bin/sh -c 'exec /usr/local/bin/k3s server --data-dir /x'\n";
+        let by_shell = answer(&[(ETC, "cluster.service", shell)], None);
+        assert!(matches!(by_shell, UnitAnswer::Unknown(why) if why.contains("cluster.service")));
+        let other = "[Service]\nExecStart=/bin/sh -c 'k3s kubectl get nodes'\n";
+        assert_eq!(answer(&[(ETC, "nodes.service", other)], None), UnitAnswer::Absent);
+    }
+
+    #[test]
+    fn the_working_directory_is_read_if_it_is_a_path() {
+        for (setting, want) in [("/srv", Some("/srv")), ("-/srv", Some("/srv")), ("~", None), ("", None)] {
+            let text = format!("[Service]\nWorkingDirectory={setting}\nExecStart=/k3s server\n");
+            let unit = found(&[(ETC, "k3s.service", &text)], None).unwrap();
+            assert_eq!(unit.working_directory, want.map(PathBuf::from), "{setting}");
+        }
     }
 }

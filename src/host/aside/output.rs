@@ -18,6 +18,9 @@ const MAX_LINE: u64 = 64 * 1024;
 /// The most kinds of lines that are distinguished.
 const MAX_KINDS: usize = 10_000;
 
+/// The log target of its lines: the log sends them to the journal, and shows them with `--debug`.
+const K3S_LOG: &str = concat!(env!("CARGO_CRATE_NAME"), "::k3s");
+
 /// What the program has printed so far.
 #[derive(Debug, Clone)]
 pub struct LogTail {
@@ -106,7 +109,7 @@ pub(super) fn follow(
             if text.is_empty() {
                 continue;
             }
-            log::debug!("k3s: {text}");
+            log::debug!(target: K3S_LOG, "k3s: {text}");
             if let Ok(mut tail) = shared.lock() {
                 tail.observe(&text);
             }

@@ -193,7 +193,8 @@ impl Loaded {
         }
         let name: String = self.property(bus, UNIT, "Id").await?;
         let mut known = HashMap::new();
-        for property in EXEC_START.into_iter().chain(["Environment", "EnvironmentFiles"]) {
+        for property in EXEC_START.into_iter().chain(["Environment", "EnvironmentFiles", "WorkingDirectory"])
+        {
             // The first of the two properties that this version of systemd has.
             if property == EXEC_START[1] && known.contains_key(EXEC_START[0]) {
                 continue;
@@ -242,7 +243,14 @@ fn definition(name: &str, property: &mut dyn FnMut(&str) -> Option<Variant<'stat
             .into_iter()
             .map(|(path, may_be_missing)| (PathBuf::from(path), may_be_missing))
             .collect(),
+        working_directory: working_directory(property("WorkingDirectory")),
     }
+}
+
+/// The working directory, without the prefixes of systemd; `None` if it is a home directory or not set.
+fn working_directory(value: Option<Variant<'static>>) -> Option<PathBuf> {
+    let text = String::try_from(value?).ok()?;
+    Some(PathBuf::from(text.trim_start_matches(['!', '-']))).filter(|path| path.is_absolute())
 }
 
 /// Command lines, each with whether systemd leaves its variables alone. The path of the program replaces the first word,

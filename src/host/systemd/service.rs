@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A unit of systemd, asked over the system bus. Never restarts, never isolates: a stop and a start are two requests.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,9 +10,12 @@ use zbus::{OwnedObjectPath, Variant};
 use super::bus::{self, Bus};
 use super::{error, journal};
 use crate::distribution::Distribution;
+use crate::error::{Code, code_of};
 use crate::host::unit::{Unit, UnitControl};
-use crate::model::unit::{Definition, k3s_in, the_one};
+use crate::model::unit::{Definition, UnitAnswer, find_k3s_command, mentions_k3s, select_unit};
 
+/// A directory that exists if the machine was booted with systemd.
+const BOOTED: &str = "/run/systemd/system";
 /// For a request that systemd answers from memory.
 const ANSWER: Duration = Duration::from_secs(10);
 /// For the settings, which can do without the answer.
@@ -45,60 +49,70 @@ impl Systemd {
     }
 }
 
-/// The K3s unit: the wanted one, else the one with the usual name of the distribution, else the only loaded unit that runs its
-/// server (or, if there is none, its agent).
+/// The unit of K3s: the one that is wanted, else the one of the usual name of the distribution, else the one loaded unit that
+/// runs a server (or, if there is none, an agent).
 ///
 /// # Errors
-/// If there is none, or more than one.
+/// If there is no such unit, or more than one, or systemd does not answer.
 pub fn find(distribution: &Distribution, wanted: Option<&str>) -> Result<Systemd> {
     bus::run("the search for the K3s unit", ANSWER, async {
         let bus = Bus::open().await?;
-        let found = search(&bus, distribution, wanted).await?;
-        found.map(|d| Systemd { unit: d.name }).map_err(|names| error::ambiguous(distribution, &names))
+        let candidates = match search(&bus, distribution, wanted).await? {
+            Search::Named(unit) => return Ok(Systemd { unit: unit.name }),
+            Search::Candidates(candidates) => candidates,
+        };
+        let unit = select_unit(&candidates, distribution.program).map_err(|names| {
+            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            error::ambiguous(distribution, &names)
+        })?;
+        Ok(Systemd { unit: unit.name.clone() })
     })
 }
 
-/// What [`find`] finds, as the settings need it: quick, and `None` if there is no bus, no answer in time, or no such unit.
+/// What [`find`] finds, as the settings need it, within two seconds. No answer of systemd is an unknown unit, not an absent
+/// one.
 ///
 /// # Errors
-/// If the wanted unit does not exist.
-pub fn definition(distribution: &Distribution, wanted: Option<&str>) -> Result<Option<Definition>> {
-    let begun = Instant::now();
-    let mut reached = false;
+/// If the unit that is wanted does not exist or cannot be used.
+pub fn definition(distribution: &Distribution, wanted: Option<&str>) -> Result<UnitAnswer> {
+    if !Path::new(BOOTED).is_dir() {
+        return Ok(UnitAnswer::NoSystemd);
+    }
+    let started = Instant::now();
     let found = bus::run("the search for the K3s unit", QUICK, async {
-        let bus = Bus::open().await?;
-        reached = true;
-        search(&bus, distribution, wanted).await
+        search(&Bus::open().await?, distribution, wanted).await
     });
-    log::debug!("searching the K3s unit in systemd took {:?}", begun.elapsed());
-    let (level, why) = match found {
-        Ok(Ok(definition)) => return Ok(Some(definition)),
-        Ok(Err(names)) if names.is_empty() => (log::Level::Debug, "no unit runs K3s".to_owned()),
-        Ok(Err(names)) => {
-            (log::Level::Warn, format!("several units run K3s ({}); set one with --unit", names.join(", ")))
+    log::debug!("searching the {} unit in systemd took {:?}", distribution.name, started.elapsed());
+    match found {
+        Ok(Search::Named(unit)) => Ok(UnitAnswer::Found(unit)),
+        Ok(Search::Candidates(units)) => Ok(UnitAnswer::from_units(&units, distribution)),
+        Err(e)
+            if wanted.is_some()
+                && matches!(code_of(&e), Code::UnitNotFound | Code::UnitMasked | Code::UnitInvalid) =>
+        {
+            Err(e)
         }
-        Err(e) if wanted.is_none() => (log::Level::Debug, format!("{e:#}")),
-        Err(e) if reached => return Err(e),
-        Err(e) => (log::Level::Warn, format!("{e:#}")),
-    };
-    log::log!(level, "the flags in the unit of {} are not known: {why}", distribution.name);
-    Ok(None)
+        Err(e) => Ok(UnitAnswer::Unknown(format!("{e:#}"))),
+    }
+}
+
+/// What a search for the unit found.
+enum Search {
+    /// The unit that is wanted, or the one of the usual name.
+    Named(Definition),
+    /// Other units that run K3s, or seem to.
+    Candidates(Vec<Definition>),
 }
 
 fn full_name(unit: &str) -> String {
     if unit.ends_with(".service") { unit.to_owned() } else { format!("{unit}.service") }
 }
 
-/// The unit, or the names of all candidates.
-async fn search(
-    bus: &Bus,
-    distribution: &Distribution,
-    wanted: Option<&str>,
-) -> Result<Result<Definition, Vec<String>>> {
+async fn search(bus: &Bus, distribution: &Distribution, wanted: Option<&str>) -> Result<Search> {
     let usual = wanted.map_or_else(|| distribution.unit.to_owned(), full_name);
     let unit = bus.load(&usual).await?;
     if let Some(definition) = unit.definition(bus).await {
-        return Ok(Ok(definition));
+        return Ok(Search::Named(definition));
     }
     if wanted.is_some() {
         return Err(error::unusable(&usual, &unit.state(bus).await));
@@ -106,15 +120,15 @@ async fn search(
     let mut candidates = Vec::new();
     for (name, loaded) in bus.services().await? {
         let exec_start = loaded.exec_start(bus).await;
-        if k3s_in(&exec_start, distribution.program).is_some() {
+        let program = distribution.program;
+        if find_k3s_command(&exec_start, program).is_some() || mentions_k3s(&exec_start, program) {
             candidates.extend(loaded.definition(bus).await);
         } else {
             log::trace!("{name} does not run K3s");
         }
     }
     candidates.sort_by(|a, b| a.name.cmp(&b.name));
-    let found = the_one(&candidates, distribution.program).cloned();
-    Ok(found.map_err(|names| names.into_iter().map(str::to_owned).collect()))
+    Ok(Search::Candidates(candidates))
 }
 
 impl UnitControl for Systemd {

@@ -134,10 +134,7 @@ impl BucketIndex {
 
 /// Lists a bucket.
 pub(super) fn list(client: &S3Client) -> Result<(Listing, BucketIndex), S3Error> {
-    let prefix = match client.bucket.key("") {
-        top if top == "/" => String::new(),
-        prefix => prefix,
-    };
+    let prefix = client.bucket.prefix();
     let metadata_prefix = format!("{prefix}{METADATA_DIR}/");
     let mut objects: Vec<ListedObject> = Vec::new();
     let (mut foreign, mut below, mut has_metadata) = (0usize, 0usize, false);

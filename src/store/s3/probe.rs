@@ -126,7 +126,7 @@ fn connect(config: S3Config, checks: &mut Vec<Check>) -> Option<Probe> {
     let request = S3Request::new(Method::GET, "")
         .query("list-type", "2")
         .query("max-keys", "1")
-        .query("prefix", client.bucket.key(""));
+        .query("prefix", client.bucket.prefix());
     let listed =
         client.document(&request, Payload::None).and_then(|(_, page)| ensure_listing(&client, &page));
     Some(Probe { client, headers, listed, key, content: format!("{{\"probe\":{nanos}}}\n") })

@@ -5,14 +5,14 @@
 use std::net::IpAddr;
 
 use super::error::{S3Error, S3ErrorKind};
-use crate::model::s3_config::{Proxy, S3Config};
+use crate::model::s3_config::{Proxy, ProxyVariables, S3Config};
 
 /// The proxy; `None` for a direct connection.
 pub(super) fn select(bucket: &S3Config) -> Result<Option<ureq::Proxy>, S3Error> {
     let (url, origin) = match &bucket.proxy {
-        Proxy::None => return Ok(None),
+        Proxy::Direct => return Ok(None),
         Proxy::Url(url) => (url.expose().to_owned(), "the option 's3-proxy'"),
-        Proxy::Environment => match from_environment(bucket, &|name| std::env::var(name).ok()) {
+        Proxy::Variables(variables) => match from_variables(bucket, variables) {
             Some(url) => (url, "the environment variable HTTPS_PROXY or HTTP_PROXY"),
             None => return Ok(None),
         },
@@ -22,17 +22,13 @@ pub(super) fn select(bucket: &S3Config) -> Result<Option<ureq::Proxy>, S3Error> 
     ureq::Proxy::new(&url).map(Some).map_err(invalid)
 }
 
-fn from_environment(bucket: &S3Config, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let either = |upper: &str| {
-        [upper.to_owned(), upper.to_ascii_lowercase()]
-            .iter()
-            .find_map(|name| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()))
-    };
-    let url = either(if bucket.is_tls() { "HTTPS_PROXY" } else { "HTTP_PROXY" })?;
+fn from_variables(bucket: &S3Config, variables: &ProxyVariables) -> Option<String> {
+    let url = if bucket.is_tls() { &variables.https } else { &variables.http };
+    let url = Some(url.as_ref()?.expose().trim()).filter(|url| !url.is_empty())?;
     let (host, port) = bucket.address();
-    let is_direct = is_loopback(&host)
-        || either("NO_PROXY").is_some_and(|list| list.split(',').any(|entry| matches(entry, &host, port)));
-    (!is_direct).then_some(url)
+    let no_proxy = variables.no_proxy.as_deref().unwrap_or_default();
+    let is_direct = is_loopback(&host) || no_proxy.split(',').any(|entry| matches(entry, &host, port));
+    (!is_direct).then(|| url.to_owned())
 }
 
 /// Whether a host is this machine.
@@ -92,6 +88,7 @@ fn within(address: IpAddr, net: IpAddr, bits: u32) -> bool {
 mod tests {
     use super::*;
     use crate::model::s3_config::tests::bucket;
+    use crate::model::secret::Secret;
 
     #[test]
     fn no_proxy_is_read_as_go_reads_it() {
@@ -128,10 +125,15 @@ mod tests {
     fn the_scheme_of_the_endpoint_chooses_the_variable() {
         let found = |endpoint: &str, set: &[(&str, &str)]| {
             let bucket = S3Config { endpoint: endpoint.into(), ..bucket() };
-            let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-            from_environment(&bucket, &variable)
+            let value = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+            let variables = ProxyVariables {
+                https: value("HTTPS_PROXY").map(Secret::new),
+                http: value("HTTP_PROXY").map(Secret::new),
+                no_proxy: value("NO_PROXY").map(str::to_owned),
+            };
+            from_variables(&bucket, &variables)
         };
-        let both = [("HTTPS_PROXY", "http://tls:1"), ("http_proxy", "http://plain:1")];
+        let both = [("HTTPS_PROXY", "http://tls:1"), ("HTTP_PROXY", "http://plain:1")];
         assert_eq!(found("https://s3.example.com", &both).as_deref(), Some("http://tls:1"));
         assert_eq!(found("http://s3.example.com:9000", &both).as_deref(), Some("http://plain:1"));
         assert_eq!(found("https://s3.example.com", &[("HTTP_PROXY", "http://plain:1")]), None);

@@ -128,7 +128,7 @@ pub(super) fn abort_others(client: &S3Client, key: &str, except: &str) -> usize 
 /// seconds since the epoch), and all of the files `pending`. Some stores list the uploads of a key only in a request for
 /// this very key.
 pub(super) fn abort_stale(client: &S3Client, is_ours: &dyn Fn(&str, u64) -> bool, pending: &[&str]) -> usize {
-    let prefix = client.bucket.key("");
+    let prefix = client.bucket.prefix();
     let all = match list(client, &prefix) {
         Ok(all) => all,
         // Not every store lists them, and not every key may do that.

@@ -33,7 +33,7 @@ pub(crate) fn settings(endpoint: &str) -> Settings {
         authorities: None,
         skip_verify: false,
         timeout: Duration::from_secs(2),
-        proxy: Proxy::None,
+        proxy: Proxy::Direct,
         credentials: Credentials::Given(Keys {
             access: Secret::new(ACCESS),
             secret: Secret::new(SECRET),
