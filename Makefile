@@ -31,7 +31,7 @@ deb: release ## build the package for Debian and its kin, into target/deb
 rpm: release ## build the package for Fedora and its kin, into target/rpm
 	packaging/rpm/build
 
-demo: build ## save, list, verify and restore with a real etcd, and find a damaged snapshot
+demo: build ## save, list, verify and restore with a real etcd, and find a corrupt snapshot
 	scripts/demo
 
 test: lint ## run the checks and all tests; what cannot run here says so

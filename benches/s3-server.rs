@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The S3 server of the tests as a program of its own, for the benchmark: both sides of a comparison use it.
 //!
-//! usage: s3-server FOLDER PORT ACCESS-KEY SECRET-KEY; each folder in FOLDER is a bucket. Ends when it is killed.
+//! usage: s3-server DIRECTORY PORT ACCESS-KEY SECRET-KEY; each directory in DIRECTORY is a bucket. Runs until it is killed.
 #![allow(clippy::unwrap_used, reason = "a panic is how it says that it cannot serve")]
 
 use hyper_util::rt::{TokioExecutor, TokioIo};

@@ -335,7 +335,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l re
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l no-rehearse -d 'Do not start K3s aside first'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l recover -d 'Finish an interrupted restore: recover its files, start K3s, and report'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l recover-files-only -d 'Recover the files of an interrupted restore without starting K3s'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l cluster-reset -d 'Make the cluster one of this server alone, with the data that it has (the quorum is lost)'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l cluster-reset -d 'Reset the cluster to this server only, with its present data (the quorum is lost)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l rejoin -d 'Rejoin the cluster: set the local database aside and join another server'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s q -l quiet -d 'Print only warnings and errors'

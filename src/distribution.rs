@@ -74,16 +74,16 @@ pub const RKE2: Distribution = Distribution {
     scheduled_base: "etcd-snapshot",
     init_script: None,
     by_hand: &[
-        "1. Have the token that the snapshot needs, and verify the file: k3s-snapshot verify {snapshot}",
-        "2. On every server of the cluster: systemctl stop rke2-server, then rke2-killall.sh, which ends etcd's container \
-         and all other pods of that server.",
-        "3. On this server, with no 'server' in RKE2's configuration: rke2 server --cluster-reset --etcd-s3=false \
-         --cluster-reset-restore-path={snapshot} . It ends by itself; the previous database is kept next to the new one \
-         as etcd-old-<time>.",
+        "1. Have the token of the snapshot ready, and verify the file: k3s-snapshot verify {snapshot}",
+        "2. On every server of the cluster: systemctl stop rke2-server, then rke2-killall.sh. The script ends the container \
+         of etcd and all other pods of the server.",
+        "3. On this server, without 'server' in the configuration of RKE2: rke2 server --cluster-reset --etcd-s3=false \
+         --cluster-reset-restore-path={snapshot} . The command ends when the reset is done. It keeps the previous database \
+         as etcd-old-<time>, next to the new one.",
         "4. On this server: systemctl start rke2-server, and wait until the node is ready: {data-dir}/bin/kubectl --kubeconfig \
          /etc/rancher/rke2/rke2.yaml get nodes",
         "5. On each other server, one after the other: mv -T {data-dir}/server/db/etcd {data-dir}/server/db/etcd-before, then \
-         systemctl start rke2-server. Do not touch the snapshots next to it.",
+         systemctl start rke2-server. Do not change the snapshots in {data-dir}/server/db/snapshots.",
     ],
 };
 

@@ -102,8 +102,8 @@ impl Context<'_> {
             format!("'{}' is not the data directory of a {} server", s.data_dir.display(), s.distribution.name),
         )
         .hint(
-            "Set --data-dir, or the snapshot directory with --dir, or use --s3 for a bucket; or check that the disk is \
-             mounted.",
+            "Check that the disk is mounted, or set --data-dir DIRECTORY, or --dir DIRECTORY for the snapshots, or --s3 \
+             for a bucket.",
         )
         .into())
     }
@@ -194,9 +194,9 @@ impl Context<'_> {
             if s.root != Path::new("/") {
                 return Err(Fault::new(
                     Code::EtcdEndpointRequired,
-                    "with --root, etcd is contacted only if its address is set",
+                    "connecting to etcd: with --root, the address of etcd must be set",
                 )
-                .hint("Set it with --etcd-endpoints.")
+                .hint("Set the address with --etcd-endpoints https://ADDRESS:2379.")
                 .into());
             }
             endpoints = self.etcd_config()?.client_urls;
@@ -232,7 +232,7 @@ impl Context<'_> {
                 Code::EtcdConfigUnreadable,
                 format!("reading the configuration of etcd '{}': {why}", path.display()),
             )
-            .hint("Set the address of etcd with --etcd-endpoints.")
+            .hint("Set the address of etcd with --etcd-endpoints https://ADDRESS:2379.")
             .into()
         })
     }

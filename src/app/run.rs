@@ -176,7 +176,7 @@ fn options_set(matches: &ArgMatches) -> Result<Layer> {
             // A variable that a script forgot to set must not turn a check off.
             if values.iter().all(String::is_empty) {
                 return Err(Fault::new(Code::InvalidArgument, format!("--{} is empty", option.name))
-                    .hint("Give it a value, or leave it out.")
+                    .hint("Set a value, or omit the option.")
                     .into());
             }
             flags.set(option.id, values, Origin::Flag(option.name.to_owned()));

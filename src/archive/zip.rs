@@ -121,13 +121,17 @@ pub(crate) fn unpack(
             Err(e) => return damaged(&e),
         };
         if n > left {
-            return Ok(Unpacked::Damaged(format!("the zip has more than the {size} bytes that it claims")));
+            return Ok(Unpacked::Damaged(format!(
+                "the zip entry has more bytes than the {size} of its header"
+            )));
         }
         left -= n;
         out.write_all(buf.get(..n as usize).unwrap_or_default()).context("writing the unpacked snapshot")?;
     }
     if left > 0 {
-        return Ok(Unpacked::Damaged(format!("the zip has {left} bytes less than it claims")));
+        return Ok(Unpacked::Damaged(format!(
+            "the zip entry has {left} bytes less than its header specifies"
+        )));
     }
     Ok(Unpacked::Whole(name))
 }

@@ -72,7 +72,7 @@ pub struct Restore {
     /// Recover the files of an interrupted restore without starting K3s
     #[arg(long, conflicts_with_all = ["snapshot", "before", "dry_run", "recover", "prune_old_databases"])]
     pub recover_files_only: bool,
-    /// Make the cluster one of this server alone, with the data that it has (the quorum is lost)
+    /// Reset the cluster to this server only, with its present data (the quorum is lost)
     #[arg(long, conflicts_with_all = ["snapshot", "before", "recover", "recover_files_only", "prune_old_databases", "rejoin"])]
     pub cluster_reset: bool,
     /// Rejoin the cluster: set the local database aside and join another server

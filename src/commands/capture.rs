@@ -151,7 +151,7 @@ fn ensure_same_member(captured: &Captured, verified: (CheckResult, Digest)) -> R
             Code::EtcdMismatch,
             format!("the etcd at {} is not a member of the cluster in the database file", captured.endpoint),
         )
-        .hint("Check that --data-dir and --etcd-endpoints are of the same server.")
+        .hint("Check that --data-dir and --etcd-endpoints belong to the same server.")
         .into()),
         _ => Ok(verified),
     }

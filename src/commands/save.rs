@@ -243,7 +243,7 @@ fn add_warnings(report: &mut Report, captured: &Captured, freshness: &Freshness,
         Freshness::Current { .. } => {}
         Freshness::Unknown { reason } => report.fail(
             &not_current(format!("'{}' was kept, but it is not known whether it is current: {reason}", row.name))
-                .hint("Check that etcd has a quorum. Until then, save on a server that is not cut off from the others.")
+                .hint("Check that etcd has a quorum. Until then, save on a server that reaches the other servers.")
                 .into(),
         ),
         Freshness::Behind { cluster_revision } => report.fail(
@@ -252,7 +252,7 @@ fn add_warnings(report: &mut Report, captured: &Captured, freshness: &Freshness,
                 row.name,
                 row.revision.unwrap_or_default()
             ))
-            .hint("This member lags behind or is cut off from the others. Save on another server.")
+            .hint("Save on another server: this member is behind, or cannot reach the others.")
             .into(),
         ),
     }

@@ -167,8 +167,8 @@ fn fail(report: &mut Report, file: &str, location: &str, cause: &anyhow::Error) 
     let hint = match (hint_of(cause), kind_of(cause)) {
         // The next save would fail in the same way: say what to change, nothing else.
         (Some(hint), Kind::Config | Kind::Refused | Kind::Corrupt) => hint.to_owned(),
-        (Some(hint), _) => format!("{hint} The next save uploads it too."),
-        (None, _) => "The next save uploads it too.".to_owned(),
+        (Some(hint), _) => format!("{hint} The next save retries the upload."),
+        (None, _) => "The next save retries the upload.".to_owned(),
     };
     report.fail(&Fault::new(Code::UploadFailed, what).hint(hint).into());
 }

@@ -60,7 +60,7 @@ pub(crate) fn link_target(root: &Path, path: &Path) -> PathEntry {
     std::fs::read_link(in_root(root, path)).map_or(PathEntry::Other, PathEntry::Link)
 }
 
-/// Where a path leads, as the machine itself follows it: an absolute target starts at its root, and `..` never leaves that
+/// The target of a path, as the machine itself follows links: an absolute target starts at its root, and `..` never leaves that
 /// root. Components that do not exist stay as they are. `entry` examines one path. `None` if more than 40 links follow one
 /// another.
 pub(crate) fn follow_links(path: &Path, entry: &dyn Fn(&Path) -> PathEntry) -> Option<PathBuf> {

@@ -218,7 +218,11 @@ impl Draft {
                 let path = naming::temp_path(&self.path, temp);
                 let is_same = std::fs::symlink_metadata(&path)
                     .is_ok_and(|m| (m.dev(), m.ino(), m.len()) == (before.dev, before.ino, before.size));
-                anyhow::ensure!(is_same, "'{}' was taken away; nothing was kept", path.display());
+                anyhow::ensure!(
+                    is_same,
+                    "'{}' was removed by another program; nothing was kept",
+                    path.display()
+                );
                 naming::name_temporary(calls, &self.dir, &self.path, temp, name)
             }
         };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Puts single files in place of others, atomically and with everything that belongs to them, and copies small trees with
-//! their links resolved.
+//! Replaces single files, atomically and with their owner, mode and attributes, and copies small trees with their links
+//! resolved.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use super::file_tree;
 use super::fs::sync_dir;
 
-/// Copies a small tree. A link is replaced by what it leads to, so that the copy stands alone; one that leads nowhere is
-/// left out, and so is a file of more than `max` bytes.
+/// Copies a small tree. A link is replaced by its target, so that the copy is complete by itself. A link without a target and
+/// a file of more than `max` bytes are left out.
 ///
 /// # Errors
 /// If a file cannot be read or written.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One lock per data-dir, held by whoever changes something. The kernel lets go of it when the process ends.
+//! One lock per data-dir, held by a run that changes something. The kernel releases the lock when the process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,15 +14,18 @@ use super::progress::Progress;
 use crate::error::{Code, Fault};
 use crate::util::hex;
 
-/// Between two tries. The kernel has no lock that is waited for with a limit.
+/// The pause between two tries. The kernel has no call that waits for a lock with a timeout.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Held as long as it lives.
+/// A lock, held as long as the value lives.
 #[derive(Debug)]
 pub struct Lock(#[allow(dead_code)] File);
 
 impl Lock {
-    /// Takes the lock of `data_dir`. While another run has it, waits as long as `patience`, then answers busy.
+    /// Acquires the lock of `data_dir`. While another run holds the lock, waits for `patience` at most.
+    ///
+    /// # Errors
+    /// [`Code::Locked`] if another run still holds the lock; or if the file of the lock cannot be opened.
     pub fn acquire(
         run_dir: &Path,
         data_dir: &Path,
@@ -42,21 +45,21 @@ impl Lock {
             .open(&path)
             .map_err(|e| path_error(e, "opening the lock", &path))?;
         let began = Instant::now();
-        let mut told = false;
+        let mut logged = false;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Lock(file)),
                 Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
-                    if !told {
+                    if !logged {
                         progress.step("waiting for another run to end", None);
-                        log::info!("another run is at work on '{}'; waiting for its end", data_dir.display());
-                        told = true;
+                        log::info!("another run uses '{}'; waiting until it ends", data_dir.display());
+                        logged = true;
                     }
                     std::thread::sleep(PAUSE);
                 }
                 Err(TryLockError::WouldBlock) => {
-                    let what = format!("another run is at work on '{}'", data_dir.display());
-                    let hint = "Wait until it has ended, then try again; or wait for it with --retry-lock.";
+                    let what = format!("locking '{}': another run holds the lock", data_dir.display());
+                    let hint = "Wait until the other run has ended, or wait for it with --retry-lock TIME.";
                     return Err(Fault::new(Code::Locked, what).hint(hint).into());
                 }
                 Err(TryLockError::Error(e)) => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tells systemd how far we are: `STATUS=`, shown by `systemctl status`. Does nothing elsewhere, and never fails.
+//! Reports progress to systemd: `STATUS=`, shown by `systemctl status`. Does nothing without systemd, and never fails.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -8,28 +8,28 @@ use sd_notify::NotifyState;
 
 use super::progress::Progress;
 
-/// Progress as a status text, at most one a second.
+/// Progress as a status text, at most one per second.
 pub struct Status(Mutex<Step>);
 
 struct Step {
     what: String,
     total: Option<u64>,
     done: u64,
-    told: Instant,
+    sent: Instant,
 }
 
 impl Status {
-    /// Nothing is told yet. `None` where no service manager listens.
+    /// Sends nothing yet. `None` if this process is not a service.
     pub fn new() -> Option<Status> {
         std::env::var_os("NOTIFY_SOCKET")?;
-        Some(Status(Mutex::new(Step { what: String::new(), total: None, done: 0, told: Instant::now() })))
+        Some(Status(Mutex::new(Step { what: String::new(), total: None, done: 0, sent: Instant::now() })))
     }
 }
 
 impl Progress for Status {
     fn step(&self, what: &str, total: Option<u64>) {
         if let Ok(mut step) = self.0.lock() {
-            *step = Step { what: what.to_owned(), total, done: 0, told: Instant::now() };
+            *step = Step { what: what.to_owned(), total, done: 0, sent: Instant::now() };
             tell(what);
         }
     }
@@ -37,8 +37,8 @@ impl Progress for Status {
     fn advance(&self, bytes: u64) {
         if let Ok(mut step) = self.0.lock() {
             step.done += bytes;
-            if step.told.elapsed() >= Duration::from_secs(1) {
-                step.told = Instant::now();
+            if step.sent.elapsed() >= Duration::from_secs(1) {
+                step.sent = Instant::now();
                 let mib = |b: u64| b / (1024 * 1024);
                 match step.total {
                     Some(total) => tell(&format!("{} ({} of {} MiB)", step.what, mib(step.done), mib(total))),
@@ -49,7 +49,7 @@ impl Progress for Status {
     }
 }
 
-/// The last word of a run: it stays in `systemctl status`.
+/// Sends the final status of a run, which `systemctl status` shows from then on.
 pub fn end(text: &str) {
     tell(text);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether a process has a file open. Who asks wants to delete it, so an error is a yes. A process that does not let us
-//! look is passed over: nobody may rely on this alone.
+//! Whether a process has a file open. The caller wants to delete the file, so an error counts as "open". A process whose open
+//! files cannot be read is skipped: a caller must not rely on this check alone.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-/// Which of these files somebody has open or locked.
+/// For each of these files, whether a process has it open or locked.
 pub fn held(files: &[PathBuf]) -> Vec<bool> {
     let mut held: Vec<bool> = files.iter().map(|f| locked(f)).collect();
     if held.iter().any(|h| !h) && look(files, &mut held).is_err() {
@@ -21,13 +21,13 @@ pub fn held(files: &[PathBuf]) -> Vec<bool> {
 
 fn locked(file: &Path) -> bool {
     match File::open(file) {
-        Ok(open) => open.try_lock().is_err(), // the lock goes with the handle
+        Ok(open) => open.try_lock().is_err(), // the lock is released with the handle
         Err(e) => e.kind() != io::ErrorKind::NotFound,
     }
 }
 
-/// Looks at what every process has open. Goes by the name first: to ask for the file behind a handle may hang where
-/// a network file system does.
+/// Reads the open files of every process. Compares names first: reading the metadata behind a handle can hang if a network
+/// file system hangs.
 fn look(files: &[PathBuf], held: &mut [bool]) -> io::Result<()> {
     let wanted: Vec<(&OsStr, Option<Metadata>)> =
         files.iter().map(|f| (f.file_name().unwrap_or_default(), std::fs::metadata(f).ok())).collect();
@@ -52,8 +52,8 @@ fn look(files: &[PathBuf], held: &mut [bool]) -> io::Result<()> {
     Ok(())
 }
 
-/// A process, and what it has open, may end while we look. In a container or a hardened unit, some are closed to root
-/// too.
+/// `None` if the process or the handle is gone, or if reading it is not permitted. In a container or a sandboxed unit, even
+/// root cannot read every process.
 pub(super) fn if_shown<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who listens on a TCP port. Reads what the kernel shows of this network namespace; changes nothing.
+//! The processes that listen on a TCP port, from the tables of the kernel for this network namespace. Changes nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,24 +9,24 @@ use anyhow::{Context, Result};
 
 use super::open_files::if_shown;
 
-/// The kernel's word for a socket that listens.
+/// The code of the kernel for a socket that listens.
 const LISTENS: &str = "0A";
 
-/// A process that listens, or a port on which somebody listens who could not be found.
+/// A process that listens on a port. The process is unknown if it is hidden from this one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listener {
     /// The port.
     pub port: u16,
-    /// The process; `None` where it is hidden from us.
+    /// The process; `None` if it is hidden from this one.
     pub pid: Option<u32>,
-    /// The name of its program, as `ps` shows it; empty where it is hidden from us.
+    /// The name of the program, as `ps` shows it; empty if the process is hidden.
     pub program: String,
-    /// Its control group, like `/system.slice/x.service`; empty where it is hidden from us.
+    /// The control group, such as `/system.slice/x.service`; empty if the process is hidden.
     pub control_group: String,
 }
 
 impl Listener {
-    /// Whether it belongs to this control group or to one below it. To none, where the group has no name.
+    /// Whether the process is in this control group or in one below it. An empty name contains no process.
     pub fn is_in(&self, control_group: &str) -> bool {
         let group = control_group.trim_end_matches('/');
         let below = self.control_group.strip_prefix(group);
@@ -34,9 +34,12 @@ impl Listener {
     }
 }
 
-/// Everybody who listens on one of these ports, whatever the address, each process and port once, in order.
+/// The processes that listen on one of these ports, on any address. Sorted, each pair of process and port once.
+///
+/// # Errors
+/// If the tables of the kernel cannot be read.
 pub fn listeners(ports: &[u16]) -> Result<Vec<Listener>> {
-    // By the number of the socket, which is the only thing that the two lists share.
+    // By the number of the socket, the only key that the two tables share.
     let mut sockets = BTreeMap::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         match std::fs::read_to_string(table) {
@@ -64,7 +67,7 @@ pub fn listeners(ports: &[u16]) -> Result<Vec<Listener>> {
             });
         }
     })
-    .context("looking for who listens")?;
+    .context("finding the processes that listen")?;
     all.extend(hidden.into_values().map(|port| Listener {
         port,
         pid: None,
@@ -87,7 +90,7 @@ fn listening(table: &str) -> impl Iterator<Item = (u64, u16)> {
     })
 }
 
-/// Every socket that a process has open.
+/// Calls `found` for every open socket of every process.
 fn owners(mut found: impl FnMut(u32, &Path, u64)) -> io::Result<()> {
     for process in std::fs::read_dir("/proc")? {
         let process = process?;
@@ -107,7 +110,7 @@ fn owners(mut found: impl FnMut(u32, &Path, u64)) -> io::Result<()> {
     Ok(())
 }
 
-/// The control group that systemd put it into: the one of the unified hierarchy, else the one that bears systemd's name.
+/// The control group that systemd set: the one of the unified hierarchy, else the one of the hierarchy `name=systemd`.
 fn group_in(text: &str) -> &str {
     let of = |name: &str| text.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(name));
     let unified = of(":").unwrap_or_default();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether K3s's API server is ready: asks it with the admin's certificate that K3s keeps.
+//! Whether the API server of K3s is ready: `GET /readyz` with the administrator's certificate of K3s.
 //!
-//! On this machine only, without a proxy, once a call; who wants to wait asks again.
+//! On this machine only, without a proxy, one request per call; a caller that waits calls again.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,24 +17,24 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use crate::error::{Code, Fault};
 use crate::http::agent_config;
 
-/// An answer has a line for each check, some fifty. Of more than this, the rest is not read.
+/// The most bytes of an answer that are read. An answer has one line for each check, about fifty.
 const BODY: u64 = 64 * 1024;
-/// A longer line is cut.
+/// The most characters of a line that are kept.
 const LINE: usize = 200;
 
-/// What `/readyz` answers.
+/// The answer of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ready {
-    /// It is ready.
+    /// The API server is ready.
     Yes,
-    /// It answers, and says that it is not: the status, and the first line that says what is missing.
+    /// It answers that it is not ready: the HTTP status, and the first failed check.
     No(u16, String),
-    /// No answer in time, or none that can be trusted, and why.
+    /// No answer in time, or none that can be trusted: the reason.
     NoAnswer(String),
 }
 
 impl Ready {
-    /// The answer in words.
+    /// The answer, for people.
     pub fn describe(&self) -> String {
         match self {
             Ready::Yes => "it is ready".to_owned(),
@@ -44,13 +44,16 @@ impl Ready {
     }
 }
 
-/// Asks the API server at this address of this machine. An error is a certificate file of ours that cannot be used.
+/// Asks the API server at this address of this machine.
+///
+/// # Errors
+/// If a certificate file on this machine cannot be used.
 pub fn readyz(at: SocketAddr, cert: &Path, key: &Path, ca: &Path, timeout: Duration) -> Result<Ready> {
     let roots = certificates(ca)?;
     let chain = certificates(cert)?;
     let key_pem = read(key)?;
     let key_der = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|e| unusable(key, e))?;
-    // ureq takes for granted that they are sound and a pair, and panics where they are not.
+    // ureq panics if the certificate and the key are not valid or not a pair.
     rustls::sign::CertifiedKey::from_der(chain.clone(), key_der, &default_provider())
         .map_err(|e| unusable(key, e))?;
     let own = |der: &CertificateDer<'_>| Certificate::from_der(der).to_owned();
@@ -76,7 +79,7 @@ pub fn readyz(at: SocketAddr, cert: &Path, key: &Path, ca: &Path, timeout: Durat
     Ok(Ready::No(status, missing(&body.unwrap_or_default())))
 }
 
-/// The first check that failed, else the first line of whatever else was said.
+/// The first check that failed, else the first line of the answer.
 fn missing(body: &str) -> String {
     let failed = body.lines().find_map(|line| line.strip_prefix("[-]"));
     let line = failed.or_else(|| body.lines().find(|line| !line.trim().is_empty())).unwrap_or_default();
@@ -90,17 +93,20 @@ fn words(e: &ureq::Error, address: &str, timeout: Duration) -> String {
         ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             format!("nothing listens at {address}")
         }
-        e => format!("talking to {address}: {e}"),
+        e => format!("asking {address}: {e}"),
     }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).map_err(|e| {
         let (code, hint) = match e.kind() {
-            io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run it as root."),
-            _ => (Code::CertificateUnusable, "Check --data-dir: K3s writes this file when it starts."),
+            io::ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run this command as root."),
+            _ => (
+                Code::CertificateUnusable,
+                "Check --data-dir DIRECTORY; K3s writes this file when it starts.",
+            ),
         };
-        let text = format!("reading K3s's certificate '{}'", file.display());
+        let text = format!("reading the K3s certificate '{}'", file.display());
         anyhow::Error::from(e).context(Fault::new(code, text).hint(hint))
     })
 }
@@ -115,9 +121,9 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 fn unusable(file: &Path, why: impl std::fmt::Display) -> anyhow::Error {
     Fault::new(
         Code::CertificateUnusable,
-        format!("K3s's certificate or key '{}' cannot be used: {why}", file.display()),
+        format!("using the K3s certificate or key '{}': {why}", file.display()),
     )
-    .hint("Certificate and key have to be a pair of this K3s, which makes missing ones anew when it starts.")
+    .hint("Remove the certificate and its key, then run 'systemctl restart k3s': K3s creates missing ones.")
     .into()
 }
 

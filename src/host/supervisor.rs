@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Knocks at another server's door, as K3s does before it joins: which authority it has, whether it lets us in, and who its
-//! members are (K3s's `GET /db/info`, which answers with etcd's list of members as JSON).
+//! Client for the supervisor API of another server, with the requests that K3s sends before it joins: the certificate
+//! authority (`/cacerts`), the login, and the members of etcd as JSON (`GET /db/info`).
 //!
-//! The password is sent only over a connection that the authority vouches for whose hash was compared before. Nothing that
-//! such a server keeps for its peers is read.
+//! The password is sent only over a connection that is verified with this authority, after its hash was compared. No data
+//! that the server stores for its peers is read.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -24,26 +24,26 @@ use crate::model::secret::Secret;
 use crate::model::token;
 use crate::util::hex;
 
-/// For each answer.
+/// The timeout of each request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An authority has a certificate, or a chain of a few; a cluster a few members.
+/// The most bytes of an answer: a few certificates, or a few members.
 const BODY: u64 = 1 << 20;
 
 /// A server that listens at a URL.
 pub struct SupervisorClient {
     url: String,
-    /// What it showed as its authority.
+    /// The certificate authority that the server returned.
     authority: RefCell<Vec<u8>>,
 }
 
 impl SupervisorClient {
-    /// The server at this URL. Nothing is asked yet.
+    /// The server at this URL. Sends no request yet.
     pub fn new(url: &str) -> SupervisorClient {
         SupervisorClient { url: url.trim_end_matches('/').to_owned(), authority: RefCell::default() }
     }
 
-    /// Its answer to somebody with the password of this token, over a connection that the authority vouches for that it
-    /// has shown.
+    /// The answer to a request with the password of this token, over a connection that is verified with the certificate
+    /// authority of the server.
     fn ask(&self, path: &str, token: &Secret) -> Result<Response<Body>> {
         let pem = self.authority.borrow();
         let roots: Vec<Certificate<'static>> = parse_pem(&pem)
@@ -52,8 +52,8 @@ impl SupervisorClient {
                 _ => None,
             })
             .collect();
-        anyhow::ensure!(!roots.is_empty(), "the server at {} shows no authority", self.url);
-        let parsed = token::parse(token).map_err(|why| anyhow!("the server token cannot be used: {why}"))?;
+        anyhow::ensure!(!roots.is_empty(), "the server at {} returned no certificate authority", self.url);
+        let parsed = token::parse(token).map_err(|why| anyhow!("using the server token: {why}"))?;
         let login = Secret::new(STANDARD.encode(format!("server:{}", parsed.password.expose())));
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build();
         agent(tls)
@@ -65,7 +65,9 @@ impl SupervisorClient {
 
     fn away(&self, why: impl std::fmt::Display) -> anyhow::Error {
         Fault::new(Code::JoinServerUnreachable, format!("the server at {} does not answer: {why}", self.url))
-            .hint("Start K3s there first, and check the address in this server's configuration.")
+            .hint(
+                "Start K3s on that server first, and check 'server' in the K3s configuration of this server.",
+            )
             .into()
     }
 }
@@ -80,11 +82,11 @@ impl JoinServer for SupervisorClient {
     }
 
     fn authority(&self) -> Result<String> {
-        // Whatever it shows here is compared with a hash before it is believed, as K3s does.
+        // The returned authority is compared with a hash before it is trusted, as in K3s.
         let any = TlsConfig::builder().disable_verification(true).build();
         let mut answer = agent(any).get(format!("{}/cacerts", self.url)).call().map_err(|e| self.away(&e))?;
         if answer.status().as_u16() != 200 {
-            return Err(self.away(format!("{} to the question for its authority", answer.status())));
+            return Err(self.away(format!("status {} for /cacerts", answer.status())));
         }
         let pem = answer.body_mut().with_config().limit(BODY).read_to_vec().map_err(|e| self.away(&e))?;
         let hash = hex(Sha256::digest(&pem));
@@ -93,12 +95,12 @@ impl JoinServer for SupervisorClient {
     }
 
     fn lets_in(&self, token: &Secret) -> Result<bool> {
-        // What K3s itself asks for first. Only the status is looked at.
+        // The first request of K3s when it joins. Only the status is used.
         let answer = self.ask("/v1-k3s/server-bootstrap", token)?;
         match answer.status().as_u16() {
             200 => Ok(true),
             401 | 403 => Ok(false),
-            other => Err(anyhow!("it answers {other}")).context(format!("asking {} to be let in", self.url)),
+            other => Err(anyhow!("status {other}")).context(format!("authenticating at {}", self.url)),
         }
     }
 
@@ -113,9 +115,9 @@ impl JoinServer for SupervisorClient {
             name: String,
         }
         let mut answer = self.ask("/db/info", token)?;
-        let asking = || format!("asking {} for the members of its etcd", self.url);
+        let asking = || format!("asking {} for the etcd members", self.url);
         if answer.status().as_u16() != 200 {
-            return Err(anyhow!("it answers {}", answer.status())).with_context(asking);
+            return Err(anyhow!("status {}", answer.status())).with_context(asking);
         }
         let body = answer.body_mut().with_config().limit(BODY).read_to_vec().with_context(asking)?;
         let info: Info = serde_json::from_slice(&body).with_context(asking)?;

@@ -92,7 +92,7 @@ impl<'a, 'b> TreeWalk<'a, 'b> {
         TreeWalk { page_map, findings, heights: Vec::new(), stack: Vec::new(), spare: Vec::new() }
     }
 
-    /// Walks everything that can be reached from page `root`. A damaged page is a finding, and the pages below it are skipped.
+    /// Walks everything that can be reached from page `root`. A corrupt page is a finding, and the pages below it are skipped.
     ///
     /// # Errors
     /// If the bytes cannot be read.

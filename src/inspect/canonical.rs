@@ -19,7 +19,7 @@ pub(crate) struct CanonicalImage {
     pub(crate) db_len: u64,
     /// The bytes to write at its start: both meta pages.
     pub(crate) metas: Vec<u8>,
-    /// etcd's revision, from a few page reads instead of a walk. `None` if the path to it is damaged.
+    /// etcd's revision, from a few page reads instead of a walk. `None` if the path to it is corrupt.
     pub(crate) revision: Option<i64>,
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Finds single keys in the tree of a bbolt file, without a walk: a few page reads.
 //!
-//! Verifies nothing. A damaged path gives no result; `verify` finds the damage.
+//! Verifies nothing. A corrupt path gives no result; `verify` finds the corruption.
 
 use super::finding::{Check, Finding, PageError};
 use super::meta::Meta;
@@ -64,7 +64,7 @@ impl<'a> Cursor<'a> {
     /// The root of a top-level bucket; `None` if there is no such bucket.
     ///
     /// # Errors
-    /// If the path is damaged or cannot be read.
+    /// If the path is corrupt or cannot be read.
     pub(super) fn bucket(&mut self, name: &[u8]) -> Result<Option<BucketRoot>, PageError> {
         let root = BucketRoot::Page(self.meta.root);
         let Some(found) = self.seek(root, SeekTarget::Key(name))? else { return Ok(None) };
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
     /// The element with the key; `None` if there is none.
     ///
     /// # Errors
-    /// If the path is damaged or cannot be read.
+    /// If the path is corrupt or cannot be read.
     pub(super) fn seek(
         &mut self,
         root: BucketRoot,
@@ -149,7 +149,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The path is damaged; `verify` finds the damage.
+/// The path is corrupt; `verify` finds the corruption.
 fn not_found() -> PageError {
-    Finding::new(Check::PageRange, "the path to the newest revision is damaged").into()
+    Finding::new(Check::PageRange, "the path to the newest revision is corrupt").into()
 }

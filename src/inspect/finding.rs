@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use serde::{Serialize, Serializer};
 
-/// How many findings are kept. A badly damaged file has one on every page.
+/// How many findings are kept. A file can have a finding on every page.
 const MAX_FINDINGS: usize = 100;
 
 macro_rules! checks {
@@ -127,7 +127,7 @@ impl Findings {
     }
 }
 
-/// Why reading a page failed: the page is damaged, or its bytes cannot be read.
+/// Why reading a page failed: the page is corrupt, or its bytes cannot be read.
 #[derive(Debug)]
 pub(super) enum PageError {
     Found(Finding),

@@ -97,7 +97,7 @@ fn compare_with_tree(page_map: &PageMap<'_>, list: &mut List, is_complete: bool)
         }
         last = free;
     }
-    // Pages below a damaged page are not reached; then the sum is meaningless.
+    // Pages below a corrupt page are not reached; then the sum is meaningless.
     let lost = page_map.pages.saturating_sub(page_map.used_pages() + list.count);
     if lost > 0 && is_complete {
         let text = format!("{lost} pages are neither free nor in use");

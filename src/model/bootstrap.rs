@@ -38,9 +38,9 @@ impl Contents {
 /// Why bootstrap data cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OpenError {
-    /// It has not the form `<salt>:<base64>`.
+    /// The form is not `<salt>:<base64>`.
     Malformed,
-    /// It is encrypted with another password, or damaged: the encryption does not distinguish the two.
+    /// It is encrypted with another password, or corrupt: the encryption does not distinguish the two.
     WrongTokenOrDamaged,
     /// It was decrypted, but the content is not that of K3s.
     UnexpectedContent,
@@ -49,8 +49,8 @@ pub(crate) enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            OpenError::Malformed => "it has not the form in which K3s stores it",
-            OpenError::WrongTokenOrDamaged => "it is encrypted with another token, or damaged",
+            OpenError::Malformed => "it does not have the form in which K3s stores it",
+            OpenError::WrongTokenOrDamaged => "it is encrypted with another token, or corrupt",
             OpenError::UnexpectedContent => "it was decrypted with the token, but contains no list of files",
         })
     }

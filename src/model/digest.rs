@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn text_that_is_not_64_hex_digits_is_refused() {
         assert!("ab".repeat(32).parse::<Digest>().is_ok());
-        for bad in ["", "ab", &"zz".repeat(32), &"é".repeat(32), &"ab".repeat(33)] {
-            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        for text in ["", "ab", &"zz".repeat(32), &"é".repeat(32), &"ab".repeat(33)] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
         }
     }
 }

@@ -2,8 +2,8 @@
 //! What an operator does on the other machines of a cluster, before one server is restored and after: as values, so that it
 //! can be printed, reported, and run by a test as it is printed.
 //!
-//! No command holds a text out of a snapshot unquoted, and a machine that cannot be told apart gets no command that moves
-//! a database.
+//! Every text that comes from a snapshot is quoted in a command. A machine that cannot be distinguished from another one gets
+//! no command that moves a database.
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ impl Own {
 pub struct Merged {
     /// What is known of it.
     pub machine: Machine,
-    /// Other names that sources give to the same address: it cannot be told apart.
+    /// Other names that sources give to the same address: the machine cannot be distinguished from them.
     pub other_names: Vec<String>,
 }
 
@@ -248,7 +248,7 @@ fn stop(place: &Place, m: &Merged) -> Task {
     )
 }
 
-/// How a server joins again. A server that cannot be told apart from another machine gets no command at all.
+/// How a server joins again. A server that cannot be distinguished from another machine gets no command at all.
 fn rejoin(place: &Place, m: &Merged) -> Task {
     let unknown_address = m.machine.addresses.is_empty();
     if !m.other_names.is_empty() || is_unnamed(&m.machine.name) || unknown_address {

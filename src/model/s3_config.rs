@@ -127,7 +127,7 @@ impl S3Config {
         format!("{}{file}", self.prefix())
     }
 
-    /// What all keys begin with: the folder and a slash, or nothing.
+    /// The prefix of all keys, with a slash at its end; empty if there is none.
     pub fn prefix(&self) -> String {
         match self.folder.as_str() {
             "" => String::new(),
@@ -158,7 +158,7 @@ impl S3Config {
         (host, port.unwrap_or(if self.is_tls() { 443 } else { 80 }))
     }
 
-    /// The bucket and its folder as a URL, for messages.
+    /// The bucket and the prefix as a URL, for messages.
     pub fn url(&self) -> String {
         if self.folder.is_empty() {
             format!("s3://{}", self.name)

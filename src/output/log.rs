@@ -29,7 +29,8 @@ pub fn hint(text: &str) {
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata) -> bool {
         // Messages of libraries are for their developers.
-        metadata.target().starts_with(env!("CARGO_CRATE_NAME")) && (metadata.level() <= self.level || metadata.target() == K3S)
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+            && (metadata.level() <= self.level || metadata.target() == K3S)
     }
 
     fn log(&self, record: &Record) {

@@ -50,7 +50,7 @@ fn subject(restore: &Restore, row: Option<&Row>) -> String {
         }
         (Operation::Restore, None) => String::new(),
         (Operation::ClusterReset, _) => {
-            "Make the cluster one of this server alone, with the data that it has.\n".to_owned()
+            "Reset the cluster to this server only, with its present data.\n".to_owned()
         }
         (Operation::Rejoin, _) => {
             let server = restore.server.as_deref().unwrap_or("the other server");

@@ -132,7 +132,7 @@ fn clone_database(db: &Path, draft: &Draft) -> Result<CanonicalClone, Fault> {
             "Set the data directory of a server with embedded etcd with --data-dir.",
         ),
         ErrorKind::PermissionDenied => {
-            unsupported(format!("no permission to read '{}'", db.display()), "Run it as root.")
+            unsupported(format!("reading '{}': permission denied", db.display()), "Run this command as root.")
         }
         _ => Fault::new(Code::CloneFailed, format!("opening '{}': {e}", db.display())),
     })?;
@@ -178,9 +178,10 @@ fn explain(e: &io::Error, db: &Path, dir: &Path) -> Fault {
             format!("the file system of '{}' does not clone '{}' (EINVAL)", dir.display(), db.display()),
             "On btrfs, set the attribute C (no copy on write) on both or on neither, see lsattr(1). Or use --method auto or stream.",
         ),
-        ErrorKind::PermissionDenied => {
-            unsupported(format!("no permission to clone '{}' ({e})", db.display()), "Run it as root.")
-        }
+        ErrorKind::PermissionDenied => unsupported(
+            format!("cloning '{}': permission denied ({e})", db.display()),
+            "Run this command as root.",
+        ),
         _ => Fault::new(Code::CloneFailed, format!("cloning '{}' to '{}': {e}", db.display(), dir.display()))
             .hint(stream),
     }

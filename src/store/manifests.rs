@@ -167,7 +167,9 @@ impl Manifests {
                 }
                 Err(TryLockError::WouldBlock) => {
                     let what = format!("another process holds the lock '{}'", path.display());
-                    return Err(Fault::new(Code::Locked, what).hint("Try again later.").into());
+                    return Err(Fault::new(Code::Locked, what)
+                        .hint("Wait until the other run has ended, then try again.")
+                        .into());
                 }
                 Err(TryLockError::Error(e)) => return Err(path_error(e, "locking", &path)),
             }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # Functions for the scenarios in a booted host: the fake K3s is installed and started, keys are written and read,
-# snapshots are taken and damaged; assertions: K3s is as it was before, or K3s is restored. A scenario sources this first.
+# snapshots are taken and corrupt; assertions: K3s is as it was before, or K3s is restored. A scenario sources this first.
 #
 # Needs the source tree in /opt/k3s-snapshot, the programs in /opt/programs, those of etcd in /opt/etcd, and no other
 # user of the host. The first assertion that fails ends the scenario and prints the logs.
@@ -193,29 +193,29 @@ fresh() {
 	note_starts
 }
 
-# damage HOW FILE: a damaged copy of a snapshot in the same directory, its path in $DAMAGED
+# damage HOW FILE: a corrupt copy of a snapshot in the same directory, its path in $CORRUPT
 damage() {
 	local size
 	size=$(stat -c %s "$2")
-	DAMAGED=${2%/*}/$1-server-1-$(date +%s)
-	cp "$2" "$DAMAGED"
+	CORRUPT=${2%/*}/$1-server-1-$(date +%s)
+	cp "$2" "$CORRUPT"
 	case $1 in
-	cut) truncate -s $((size / 2)) "$DAMAGED" ;;
-	cut-by-one) truncate -s -1 "$DAMAGED" ;;
-	cut-at-page) truncate -s $((size / 8192 * 4096)) "$DAMAGED" ;;
-	no-trailer) truncate -s -32 "$DAMAGED" ;;
+	cut) truncate -s $((size / 2)) "$CORRUPT" ;;
+	cut-by-one) truncate -s -1 "$CORRUPT" ;;
+	cut-at-page) truncate -s $((size / 8192 * 4096)) "$CORRUPT" ;;
+	no-trailer) truncate -s -32 "$CORRUPT" ;;
 	flip) # in a value that no program reads
-		flip "$DAMAGED" "$(grep -abom1 'flip-me' "$DAMAGED" | head -1 | cut -d: -f1)" ;;
-	flip-in-trailer) flip "$DAMAGED" $((size - 5)) ;;
+		flip "$CORRUPT" "$(grep -abom1 'flip-me' "$CORRUPT" | head -1 | cut -d: -f1)" ;;
+	flip-in-trailer) flip "$CORRUPT" $((size - 5)) ;;
 	flip-with-trailer) # in two page headers, with a new checksum over it: the checksum cannot find that
-		printf '\377\377\377\377' | dd of="$DAMAGED" bs=1 seek=$((2 * 4096 + 8)) conv=notrunc status=none
-		printf '\377\377\377\377' | dd of="$DAMAGED" bs=1 seek=$((3 * 4096 + 8)) conv=notrunc status=none
-		truncate -s -32 "$DAMAGED"
-		openssl dgst -sha256 -binary "$DAMAGED" >"$WORK/sum"
-		cat "$WORK/sum" >>"$DAMAGED"
+		printf '\377\377\377\377' | dd of="$CORRUPT" bs=1 seek=$((2 * 4096 + 8)) conv=notrunc status=none
+		printf '\377\377\377\377' | dd of="$CORRUPT" bs=1 seek=$((3 * 4096 + 8)) conv=notrunc status=none
+		truncate -s -32 "$CORRUPT"
+		openssl dgst -sha256 -binary "$CORRUPT" >"$WORK/sum"
+		cat "$WORK/sum" >>"$CORRUPT"
 		;;
-	empty) : >"$DAMAGED" ;;
-	text) printf 'hello, world' >"$DAMAGED" ;;
+	empty) : >"$CORRUPT" ;;
+	text) printf 'hello, world' >"$CORRUPT" ;;
 	*) fail "no damage '$1'" ;;
 	esac
 }

@@ -62,29 +62,29 @@ fn systemd_knows_every_setting_of_every_unit() {
 #[test]
 fn services_of_timers_are_sandboxed() {
     require!(require::program("systemd-analyze"));
-    for (verb, most) in TIMED {
-        let path = dir().join(format!("k3s-snapshot-{verb}.service"));
+    for (command, most) in TIMED {
+        let path = dir().join(format!("k3s-snapshot-{command}.service"));
         let limit = most.to_string();
         let mut security = Command::new("systemd-analyze");
         security.args(["security", "--offline=true", "--no-pager", "--threshold", &limit]).arg(path);
         let out = security.output().unwrap();
-        assert!(out.status.success(), "{verb}: {}", printed(&out));
+        assert!(out.status.success(), "{command}: {}", printed(&out));
     }
 }
 
 /// The lines after the heading of the sandbox.
-fn sandbox(verb: &str) -> BTreeSet<String> {
-    let text = unit(&format!("k3s-snapshot-{verb}.service"));
+fn sandbox(command: &str) -> BTreeSet<String> {
+    let text = unit(&format!("k3s-snapshot-{command}.service"));
     let (_, lines) = text.split_once("# The sandbox").unwrap();
     lines.lines().skip(1).filter(|l| !l.starts_with('#') && !l.is_empty()).map(str::to_owned).collect()
 }
 
 #[test]
 fn services_of_timers_have_the_same_sandbox() {
-    let common = |(verb, beyond): &(&str, &[&str])| {
-        let mut lines = sandbox(verb);
+    let common = |(command, beyond): &(&str, &[&str])| {
+        let mut lines = sandbox(command);
         for line in *beyond {
-            assert!(lines.remove(*line), "{verb} lacks {line}");
+            assert!(lines.remove(*line), "{command} lacks {line}");
         }
         lines
     };
@@ -94,8 +94,8 @@ fn services_of_timers_have_the_same_sandbox() {
 
 #[test]
 fn a_service_of_a_timer_starts_nothing_else_and_has_a_failure_hook() {
-    for (verb, _) in TIMED {
-        let text = unit(&format!("k3s-snapshot-{verb}.service"));
+    for (command, _) in TIMED {
+        let text = unit(&format!("k3s-snapshot-{command}.service"));
         for line in [
             "Type=oneshot",
             "NotifyAccess=main",
@@ -104,26 +104,26 @@ fn a_service_of_a_timer_starts_nothing_else_and_has_a_failure_hook() {
             "StateDirectoryMode=0700",
             "IOSchedulingClass=best-effort",
         ] {
-            assert!(text.lines().any(|l| l == line), "{verb} lacks {line}");
+            assert!(text.lines().any(|l| l == line), "{command} lacks {line}");
         }
-        assert!(text.lines().any(|l| l.starts_with("After=") && l.contains("k3s.service")), "{verb}");
-        assert!(text.lines().any(|l| l.starts_with("TimeoutStartSec=")), "{verb}");
+        assert!(text.lines().any(|l| l.starts_with("After=") && l.contains("k3s.service")), "{command}");
+        assert!(text.lines().any(|l| l.starts_with("TimeoutStartSec=")), "{command}");
         // With Restart=, OnFailure= is not triggered; with the others, a timer would start K3s, or never save.
         for word in ["Restart=", "Requires=", "Wants=", "BindsTo=", "Condition", "Assert"] {
-            assert!(!text.lines().any(|l| l.starts_with(word)), "{verb} has {word}");
+            assert!(!text.lines().any(|l| l.starts_with(word)), "{command} has {word}");
         }
         for command in text.lines().filter(|l| l.starts_with("ExecStart")) {
             assert!(command.contains("--skip-without-etcd"), "{command}");
         }
-        let timer = unit(&format!("k3s-snapshot-{verb}.timer"));
+        let timer = unit(&format!("k3s-snapshot-{command}.timer"));
         for line in ["Persistent=yes", "FixedRandomDelay=yes", "WantedBy=timers.target"] {
-            assert!(timer.lines().any(|l| l == line), "{verb}.timer lacks {line}");
+            assert!(timer.lines().any(|l| l == line), "{command}.timer lacks {line}");
         }
         for word in ["OnCalendar=", "RandomizedDelaySec=", "AccuracySec="] {
-            assert!(timer.lines().any(|l| l.starts_with(word)), "{verb}.timer lacks {word}");
+            assert!(timer.lines().any(|l| l.starts_with(word)), "{command}.timer lacks {word}");
         }
         let preset = unit("k3s-snapshot.preset");
-        assert!(preset.lines().any(|l| l == format!("disable k3s-snapshot-{verb}.timer")), "{verb}");
+        assert!(preset.lines().any(|l| l == format!("disable k3s-snapshot-{command}.timer")), "{command}");
     }
     // The timer of the save enables and starts that of the prune.
     for word in ["Also", "Wants"] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The packages as code: the list of what is installed, the shipped configuration, the completions, and the packages that
 //! are built from them: of the programs as cargo made them for the tests, by the same scripts as the real ones.
-//! `UPDATE=1` writes the completions anew.
+//! `UPDATE=1` writes the completions again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -70,9 +70,9 @@ fn everything_that_belongs_to_the_product_is_installed() {
     for part in manifest.split("[[bin]]\nname = \"").skip(1) {
         wanted.insert(format!("target/release/{}", part.split('"').next().unwrap()));
     }
-    for folder in ["systemd", "man", "completions", "packaging/examples"] {
-        for entry in fs::read_dir(top(folder)).unwrap() {
-            wanted.insert(format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap()));
+    for directory in ["systemd", "man", "completions", "packaging/examples"] {
+        for entry in fs::read_dir(top(directory)).unwrap() {
+            wanted.insert(format!("{directory}/{}", entry.unwrap().file_name().to_str().unwrap()));
         }
     }
     wanted.extend(files_below("docs", ""));
@@ -91,7 +91,7 @@ fn everything_that_belongs_to_the_product_is_installed() {
     }
 }
 
-/// Each option of the shipped configuration, as it stands there behind its `#`.
+/// Each option of the shipped configuration, without its `#`.
 fn shipped_options() -> Vec<(String, String)> {
     let text = read("packaging/config.yaml");
     let is_option =
@@ -110,7 +110,7 @@ fn the_shipped_configuration_has_every_option_with_its_default() {
     let options = shipped_options();
     let names: BTreeSet<&str> = options.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, OPTIONS.iter().filter(|k| k.is_ours).map(|k| k.name).collect());
-    assert_eq!(names.len(), options.len(), "one stands there twice");
+    assert_eq!(names.len(), options.len(), "an option is in the file twice");
     for (name, value) in &options {
         let key = OPTIONS.iter().find(|k| k.name == name).unwrap();
         assert!(key.default.is_none_or(|default| default == value), "{name}: {value} is not the default");
@@ -186,7 +186,7 @@ fn shells_take_the_completions_and_scripts_are_sound() {
         assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), offered, "{out:?}");
     }
     let mut scripts: Vec<PathBuf> = Vec::new();
-    for folder in [
+    for directory in [
         "packaging",
         "packaging/deb",
         "packaging/deb/debian",
@@ -202,7 +202,8 @@ fn shells_take_the_completions_and_scripts_are_sound() {
         "tests/host/restore",
         ".ci",
     ] {
-        for entry in fs::read_dir(top(folder)).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()) {
+        for entry in fs::read_dir(top(directory)).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file())
+        {
             let text = fs::read(&entry).unwrap();
             if text.starts_with(b"#!/bin/sh")
                 || text.starts_with(b"#!/bin/bash")
@@ -222,17 +223,17 @@ fn shells_take_the_completions_and_scripts_are_sound() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
 }
 
-/// The files below a folder with their modes.
-fn files(folder: &Path) -> BTreeMap<String, u32> {
+/// The files below a directory, with their modes.
+fn files(directory: &Path) -> BTreeMap<String, u32> {
     let mut all = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
+    let mut open = vec![directory.to_owned()];
     while let Some(next) = open.pop() {
         for entry in fs::read_dir(next).unwrap().map(|e| e.unwrap()) {
             let meta = entry.path().symlink_metadata().unwrap();
             if meta.is_dir() {
                 open.push(entry.path());
             } else {
-                let path = Path::new("/").join(entry.path().strip_prefix(folder).unwrap());
+                let path = Path::new("/").join(entry.path().strip_prefix(directory).unwrap());
                 all.insert(path.display().to_string(), meta.permissions().mode() & 0o7777);
             }
         }
@@ -328,9 +329,9 @@ fn debs() -> Result<PathBuf, String> {
 
 fn ran(command: &mut Command) -> String {
     let out = command.output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    assert!(out.status.success(), "{command:?}: {said}");
-    said
+    let output = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{command:?}: {output}");
+    output
 }
 
 /// Pages are compressed in packages, and Debian adds its changelog and the copyright.
@@ -367,8 +368,8 @@ fn the_deb_holds_what_the_list_says_and_lintian_is_content() {
     let depends = ran(Command::new("dpkg-deb").args(["--field"]).arg(&deb).arg("Depends"));
     assert!(depends.contains("libc6 (>= 2.34)"), "{depends}");
     let mut check = Command::new(lintian);
-    let said = ran(check.args(["--allow-root", "--fail-on", "error,warning"]).arg(&deb));
-    assert!(!said.contains("E: ") && !said.contains("W: "), "{said}");
+    let output = ran(check.args(["--allow-root", "--fail-on", "error,warning"]).arg(&deb));
+    assert!(!output.contains("E: ") && !output.contains("W: "), "{output}");
 }
 
 #[test]
@@ -383,7 +384,7 @@ fn the_rpm_holds_what_the_list_says_and_rpmlint_is_content() {
         let words: Vec<&str> = line.split(' ').collect();
         let (mode, path) = (u32::from_str_radix(words[0], 8).unwrap(), words[words.len() - 1]);
         assert_eq!(words[1..3], ["root", "root"], "{line}");
-        // Folders are listed where they are its own.
+        // Only directories that belong to the package are listed.
         if mode & 0o170_000 == 0o100_000 {
             let config = words[3].contains('c') && words[3].contains('n');
             assert_eq!(config, path.starts_with("/etc/"), "{line}");
@@ -392,8 +393,8 @@ fn the_rpm_holds_what_the_list_says_and_rpmlint_is_content() {
     }
     assert_eq!(found, as_packaged("rpm"));
     let mut check = Command::new(rpmlint);
-    let said = ran(check.arg("-c").arg(top("packaging/rpm/rpmlint.toml")).arg(&rpm));
-    assert!(said.contains("0 errors, 0 warnings"), "{said}");
+    let output = ran(check.arg("-c").arg(top("packaging/rpm/rpmlint.toml")).arg(&rpm));
+    assert!(output.contains("0 errors, 0 warnings"), "{output}");
 }
 
 /// In a booted host; there is no Fedora to be had, but a systemd that the scripts talk to.
@@ -403,8 +404,8 @@ fn the_scripts_of_the_rpm_do_what_they_should() {
     let host = require!(Host::new());
     let packages = built("rpm", None).parent().unwrap().to_owned();
     built("rpm", Some("9.9.9"));
-    let said = host.bind("-B", &packages, "/opt/packages").run("package/rpm", &[]).succeeded();
-    assert!(said.contains("the rpm was installed, upgraded and removed"), "{said}");
+    let output = host.bind("-B", &packages, "/opt/packages").run("package/rpm", &[]).succeeded();
+    assert!(output.contains("the rpm was installed, upgraded and removed"), "{output}");
 }
 
 /// What is built on a newer machine must still run on the oldest that is served.
@@ -429,19 +430,19 @@ fn no_program_needs_a_newer_c_library_than_2_34() {
 fn another_machine_than_the_usual_one_gets_what_is_right_for_it() {
     let host = require!(Host::clean("bookworm"));
     let debs = require!(debs());
-    let said = host.bind("-B", &debs, "/opt/packages").run("package/machines", &[]).succeeded();
-    assert!(said.contains("the package works on every machine"), "{said}");
+    let output = host.bind("-B", &debs, "/opt/packages").run("package/machines", &[]).succeeded();
+    assert!(output.contains("the package works on every machine"), "{output}");
 }
 
 /// The bucket inside of a booted host is this very program.
 #[test]
 #[ignore = "a part of the next test, not one by itself"]
 fn bucket_of_the_host() {
-    let folder = PathBuf::from(std::env::var_os("BUCKET_OF_THE_HOST").unwrap());
+    let directory = PathBuf::from(std::env::var_os("BUCKET_OF_THE_HOST").unwrap());
     let bucket = Bucket::start();
     let says = [("s3-access-key", bucket::ACCESS), ("s3-secret-key", bucket::SECRET), ("name", bucket::NAME)];
-    says.iter().for_each(|(file, text)| fs::write(folder.join(file), text).unwrap());
-    fs::write(folder.join("endpoint"), bucket.settings().endpoint).unwrap();
+    says.iter().for_each(|(file, text)| fs::write(directory.join(file), text).unwrap());
+    fs::write(directory.join("endpoint"), bucket.settings().endpoint).unwrap();
     loop {
         std::thread::park();
     }
@@ -454,8 +455,8 @@ fn the_readme_leads_from_installation_to_a_restore() {
     let this = std::env::current_exe().unwrap();
     let inside = format!("/opt/tests/{}", this.file_name().unwrap().to_str().unwrap());
     let host = host.bind("-B", &debs, "/opt/packages").bind("-B", this.parent().unwrap(), "/opt/tests");
-    let said = host.run("package/journey", &[&inside, "packages::bucket_of_the_host"]).succeeded();
-    assert!(said.contains("the commands of the README work"), "{said}");
+    let output = host.run("package/journey", &[&inside, "packages::bucket_of_the_host"]).succeeded();
+    assert!(output.contains("the commands of the README work"), "{output}");
 }
 
 /// On Debian 12, and with `LONG=1` on Debian 13, whose root takes two minutes to make.
@@ -465,10 +466,10 @@ fn a_package_lives_and_leaves() {
     for release in ["bookworm", "trixie"].into_iter().take(if long { 2 } else { 1 }) {
         let host = require!(Host::clean(release));
         let debs = require!(debs());
-        let said = host.bind("-B", &debs, "/opt/packages").run("package/life", &[]).succeeded();
+        let output = host.bind("-B", &debs, "/opt/packages").run("package/life", &[]).succeeded();
         assert!(
-            said.contains("the package was installed, upgraded, removed and purged"),
-            "{release}: {said}"
+            output.contains("the package was installed, upgraded, removed and purged"),
+            "{release}: {output}"
         );
     }
 }

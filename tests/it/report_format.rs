@@ -291,7 +291,7 @@ fn the_validator_refuses_what_contradicts_the_schema() {
         ("/started_at", json!("yesterday")),
         ("/duration_ms", json!(-1)),
         ("/error/code", json!("Locked")),
-        ("/snapshots/0/state", json!("proven")),
+        ("/snapshots/0/state", json!("valid")),
         ("/snapshots/0/size", json!("1")),
         ("/snapshots/0/sha256", json!("00")),
     ];

@@ -21,7 +21,7 @@ scenarios! {
     settings_reach_the_reset_and_what_would_harm_it_does_not "02-settings",
     a_new_machine "03-a-new-machine",
     tokens_and_keys "04-tokens",
-    damaged_snapshots_are_refused_while_k3s_runs "05-damaged",
+    damaged_snapshots_are_refused_while_k3s_runs "05-corrupt",
     harm_is_refused_before_anything_is_touched "06-refused",
     k3s_fails_at_each_point_of_its_reset "07-the-reset-fails",
     k3s_fails_at_each_point_of_its_start "08-the-start-fails",
@@ -49,6 +49,13 @@ pub(crate) fn share(sample: u32) -> String {
 fn faults(path: &str, fault: &str, sample: u32) {
     let host = require!(Host::new()).seconds(7200);
     tell(&host.run("restore-faults", &[path, fault, &share(sample)]).succeeded());
+}
+
+/// Past the test runner's capture of output: the figures of a test that passes are worth a line.
+pub(crate) fn tell(output: &str) {
+    let figures = output.lines().find(|line| line.contains(" times at ")).expect("figures");
+    use std::io::Write;
+    std::io::stderr().write_all(format!("\n{figures}\n").as_bytes()).unwrap();
 }
 
 #[test]
@@ -105,7 +112,7 @@ fn the_power_fails_during_a_restore_that_is_rolled_back() {
 fn a_large_snapshot_costs_two_seconds_of_downtime_at_most() {
     if share(2) == "1" {
         let host = require!(Host::new()).seconds(900);
-        let said = host.run("restore-of-500-mb", &[]).succeeded();
-        assert!(said.contains("own downtime at "), "{said}");
+        let output = host.run("restore-of-500-mb", &[]).succeeded();
+        assert!(output.contains("own downtime at "), "{output}");
     }
 }

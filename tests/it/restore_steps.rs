@@ -140,7 +140,7 @@ fn whatever_call_fails_or_asks_to_stop_k3s_ends_in_one_of_the_two_good_states() 
                     } else {
                         let e = result.expect_err(&what);
                         if code_of(&e) == Code::RollbackFailed {
-                            // The way back needs calls that fail too; a later recovery finishes it.
+                            // The rollback needs calls that fail too; a later recovery finishes it.
                             let _ = world.recover();
                         }
                         before.assert_same(&world, &what);
@@ -221,7 +221,7 @@ fn a_reset_that_did_not_do_its_work_changes_nothing_whatever_its_exit_code() {
             world.machine.memory = memory;
             let before = Before::of(&world);
             let (result, _) = world.run();
-            let e = result.expect_err("a bad reset");
+            let e = result.expect_err("a failed reset");
             before.assert_same(&world, &format!("{reset:?}"));
             assert!(world.is_up(), "{reset:?}");
             assert_eq!(code_of(&e) == Code::RolledBack, memory == 1 << 20, "{reset:?}: {e:#}");

@@ -41,7 +41,7 @@ pub(crate) const LAST_FATAL_MESSAGE: &str = "failed to start the server";
 /// The files and directories of K3s that must be as before if nothing was restored.
 const KEPT: [&str; 6] = ["tls", "cred", "token", "db/etcd", "db/etcd-old-5", "etc"];
 
-/// What a call does besides its work.
+/// What a call does in addition to its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It fails.
@@ -52,7 +52,7 @@ pub(crate) enum Fault {
     Kill,
 }
 
-/// The payload of the panic that stands for a kill.
+/// The payload of the panic that simulates a kill.
 struct Killed;
 
 pub(crate) struct World {

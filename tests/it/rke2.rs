@@ -205,6 +205,6 @@ fn object_in_a_bucket_has_the_metadata_of_rke2() {
 /// A booted host with the real paths and units of RKE2, and no option.
 #[test]
 fn host_with_rke2_needs_no_option() {
-    let said = require!(Host::new()).run("rke2", &[]).succeeded();
-    assert!(said.contains("every command works without an option"), "{said}");
+    let output = require!(Host::new()).run("rke2", &[]).succeeded();
+    assert!(output.contains("every command works without an option"), "{output}");
 }

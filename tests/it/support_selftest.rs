@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Proofs that the parts the other tests stand on do what they say: etcd under K3s's certificates, a cluster that can
+//! Tests of the parts that all other tests use: etcd under K3s's certificates, a cluster that can
 //! be broken, alarms, the proxy, the full disk. None of our own programs is run here.
 
 use crate::support::cluster::Cluster;
@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 #[test]
-fn the_data_folder_has_the_modes_that_k3s_gives() {
+fn the_data_directory_has_the_modes_that_k3s_gives() {
     require!(require::program("openssl"));
     let root = K3sRoot::new(&Layout { token: "a password".into(), ..Layout::default() }, Ports::free());
     let mode = |path: &str| {

@@ -39,10 +39,10 @@ fn requests_to_a_real_systemd_have_their_effect() {
     boot.arg("-B").arg(format!("{}:/opt/k3s-snapshot", top.display()));
     boot.arg("-B").arg(format!("{}:/opt/tests", own.parent().unwrap().display()));
     let out = boot.arg("--").arg(top.join("tests/host/ask-systemd")).arg(inside).output().unwrap();
-    let said = [out.stdout, out.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(out.status.success() && said.contains("systemd was asked"), "{}: {said}", out.status);
-    said.lines().filter(|l| l.contains("took")).for_each(|l| println!("{l}"));
+    let output = [out.stdout, out.stderr].concat();
+    let output = String::from_utf8_lossy(&output);
+    assert!(out.status.success() && output.contains("systemd was asked"), "{}: {output}", out.status);
+    output.lines().filter(|l| l.contains("took")).for_each(|l| println!("{l}"));
 }
 
 #[track_caller]
@@ -236,9 +236,9 @@ fn starts_and_assertions() {
     unready.stop(Duration::from_secs(20)).unwrap();
 
     let k3s = Systemd::new("k3s.service");
-    fs::write("/run/gate", "").unwrap();
-    let drop_in = "/etc/systemd/system/k3s.service.d/gate.conf";
-    fs::write(drop_in, "[Unit]\nAssertPathExists=!/run/gate\n").unwrap();
+    fs::write("/run/start-blocked", "").unwrap();
+    let drop_in = "/etc/systemd/system/k3s.service.d/block.conf";
+    fs::write(drop_in, "[Unit]\nAssertPathExists=!/run/start-blocked\n").unwrap();
     let other = "/etc/systemd/system/k3s.service.d/10-a.conf";
     fs::write(other, fs::read_to_string(other).unwrap()).unwrap();
     assert!(k3s.unit().unwrap().outdated, "a file has changed");
@@ -249,7 +249,7 @@ fn starts_and_assertions() {
     k3s.start().unwrap();
     wait_until("the refusal", || k3s.unit().unwrap().assert_failed);
     assert!(k3s.unit().unwrap().active.is_down());
-    fs::remove_file("/run/gate").unwrap();
+    fs::remove_file("/run/start-blocked").unwrap();
     k3s.start().unwrap();
     wait_until("the start", || k3s.unit().unwrap().active == Active::Active);
     assert!(!k3s.unit().unwrap().assert_failed, "that was the last start but one");

@@ -11,7 +11,7 @@ use crate::support::cli::{Run, Tool, text};
 use crate::support::etcd::Etcd;
 use crate::support::require::{self, require};
 
-/// A data-dir with these folders and files, and K3s's configuration.
+/// A data-dir with these directories and files, and the configuration of K3s.
 fn machine(holds: &[&str], config: &str) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for path in holds {

@@ -281,13 +281,13 @@ fn zips_are_unpacked_and_verified_and_damage_in_them_is_found() {
         (&"verified".into(), &337.into())
     );
     assert_eq!(fs::read_dir(dir.snapshots()).unwrap().count(), 1, "nothing is left unpacked");
-    // A zip that was made from a damaged file: the zip is whole, the snapshot is not.
-    let damaged = dir.0.path().join("damaged");
-    fs::copy(fixture(BEFORE), &damaged).unwrap();
-    flip(&damaged, 200_000);
+    // A zip of a corrupt file: the zip is valid, the snapshot is not.
+    let copy = dir.0.path().join("corrupt");
+    fs::copy(fixture(BEFORE), &copy).unwrap();
+    flip(&copy, 200_000);
     fs::remove_file(&zip).unwrap();
     fs::remove_dir_all(dir.0.path().join("state")).unwrap();
-    python(PACK, &[&zip, &damaged, Path::new(BEFORE)]);
+    python(PACK, &[&zip, &copy, Path::new(BEFORE)]);
     assert!(findings(&dir.verify(&["--all"]).expect(65), &name).contains(&"trailer".to_owned()));
     // Cut, two entries, not a zip at all.
     let whole = fs::read(&zip).unwrap();

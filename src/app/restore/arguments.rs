@@ -20,7 +20,7 @@ pub(super) fn duration(text: Option<&str>, option: &str, default: u64) -> Result
     let Some(text) = text else { return Ok(Duration::from_secs(default)) };
     parse_duration(text).ok_or_else(|| {
         let what = format!("--{option} '{}' is not a duration", text.escape_debug());
-        Fault::new(Code::InvalidArgument, what).hint("Write it like 30s, 10m or 1h.").into()
+        Fault::new(Code::InvalidArgument, what).hint("Write a duration like 30s, 10m or 1h.").into()
     })
 }
 
@@ -42,7 +42,9 @@ pub(super) fn time(text: &str, s: &Settings) -> Result<u64> {
     };
     seconds.and_then(|t| u64::try_from(t).ok()).ok_or_else(|| {
         Fault::new(Code::InvalidArgument, format!("--before '{}' is not a time", text.escape_debug()))
-            .hint("Write it like '2026-11-22 08:00', 2026-11-22T08:00:00Z, or as seconds since the epoch.")
+            .hint(
+                "Write a time like '2026-11-22 08:00', 2026-11-22T08:00:00Z, or as seconds since the epoch.",
+            )
             .into()
     })
 }
@@ -66,8 +68,11 @@ pub(super) fn confirm(yes: bool, report: &Report) -> Result<bool> {
         Some(Operation::Restore) => "Restore?",
     };
     prompt::confirm(question).context("asking for a confirmation")?.ok_or_else(|| {
-        Fault::new(Code::NotATerminal, "there is no terminal to ask for a confirmation; nothing was changed")
-            .hint("Check the plan with --dry-run, then run it again with --yes.")
-            .into()
+        Fault::new(
+            Code::NotATerminal,
+            "cannot ask for a confirmation: there is no terminal; nothing was changed",
+        )
+        .hint("Check the plan with --dry-run, then run the command again with --yes.")
+        .into()
     })
 }

@@ -58,7 +58,7 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
             Code::RootUnsupported,
             "a restore works on the running machine, not below --root",
         )
-        .hint("Start that machine, and restore there.")
+        .hint("Start the machine of --root, and run the restore there without --root.")
         .into());
     }
     recovery::require_root()?;

@@ -22,9 +22,9 @@ use crate::source::etcd::EtcdStream;
 
 use super::arguments::duration;
 
-/// The directory of the state file and of the marker that blocks the start of K3s, whatever other settings are.
+/// The directory of the state file and of the marker that blocks the start of K3s. No setting changes it.
 pub(in crate::app) const STATE_DIR: &str = "/var/lib/k3s-snapshot/restore";
-/// The directory of the lock, whatever other settings are.
+/// The directory of the lock. No setting changes it.
 const LOCK_DIR: &str = "/run/k3s-snapshot";
 /// The directory of an administrator's units and drop-ins.
 pub(super) const UNITS: &str = "/etc/systemd/system";
@@ -33,7 +33,7 @@ const LONGEST_RESTORE: Duration = Duration::from_secs(24 * 3600);
 /// Before a start of K3s: a restore that holds the lock starts K3s itself, and must not wait for this process.
 const NO_WAIT: Duration = Duration::ZERO;
 
-/// Only one restore at a time, and no recovery beside it.
+/// Only one restore or recovery at a time.
 ///
 /// # Errors
 /// [`Code::Locked`] if another one runs for longer than `wait`.
@@ -49,7 +49,9 @@ pub(super) fn require_root() -> Result<()> {
     if signals::is_root() {
         return Ok(());
     }
-    Err(Fault::new(Code::NotRoot, "a restore stops K3s and changes its files").hint("Run it as root.").into())
+    Err(Fault::new(Code::NotRoot, "a restore needs root: it stops K3s and changes its files")
+        .hint("Run this command as root.")
+        .into())
 }
 
 /// The time limits of a restore.

@@ -18,19 +18,19 @@ use crate::model::secret::Secret;
 /// Add-ons of K3s, which a rehearsal does without.
 const ADD_ONS: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
 
-/// Fails if a restore makes no sense on this machine.
+/// Fails if a restore is not possible on this machine.
 ///
 /// # Errors
 /// With the reason.
 pub(super) fn require_restorable(s: &Settings) -> Result<()> {
     if s.flags.command() == Some("agent") {
         return Err(Fault::new(Code::IsAgent, "this machine runs a K3s agent, which has no datastore")
-            .hint("Run it on a server.")
+            .hint("Run this command on a server.")
             .into());
     }
     if s.disable_etcd {
         return Err(Fault::new(Code::EtcdDisabled, "K3s runs no etcd on this server (disable-etcd)")
-            .hint("Run it on a server with etcd.")
+            .hint("Run this command on a server with etcd.")
             .into());
     }
     s.require_agreement_for_restore()?;
@@ -41,7 +41,7 @@ pub(super) fn require_restorable(s: &Settings) -> Result<()> {
             Code::ClusterResetConfigured,
             format!("K3s is set to reset its cluster at every start: {}", resets.join(", ")),
         )
-        .hint("Remove that first: K3s would restore at every start, or refuse to start.")
+        .hint("Remove the setting from the configuration of K3s first: with it, K3s resets the cluster or does not start.")
         .into());
     }
     Ok(())
@@ -70,9 +70,9 @@ pub(super) fn program(cx: &Context, token: Option<&Secret>, stall: Duration, log
     let path = s.flags.executable().map(Path::to_owned).ok_or_else(|| {
         Fault::new(
             Code::K3sNotFound,
-            format!("it is not known where the program of {} is", cx.distribution.name),
+            format!("finding the program of {}: no unit runs it", cx.distribution.name),
         )
-        .hint("Set the unit that runs it with --unit.")
+        .hint("Set the unit that runs the program with --unit NAME.service.")
     })?;
     let own = |name: &'static str, value: &str| (name, Secret::new(value));
     let data_dir = s.data_dir.display().to_string();

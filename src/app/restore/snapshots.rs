@@ -22,7 +22,7 @@ use crate::store::local::Local;
 /// The base name of the snapshots of the state before a restore.
 pub(in crate::app) const SAFETY_BASE: &str = "pre-restore";
 
-/// Where snapshots are stored, by the settings.
+/// The locations of snapshots, by the settings.
 pub(super) struct Snapshots<'a> {
     pub(super) cx: &'a Context<'a>,
     pub(super) local: Local,
@@ -87,7 +87,7 @@ impl Snapshots<'_> {
                 format!("the present state was saved, but: {}", error.message),
             );
         }
-        let row = saved.snapshots.into_iter().next().context("the save gave no snapshot")?;
+        let row = saved.snapshots.into_iter().next().context("the save reported no snapshot")?;
         Ok(SafetySnapshot { name: row.name })
     }
 }

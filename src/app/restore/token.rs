@@ -30,7 +30,7 @@ pub(super) fn token_in_force(s: &Settings) -> Result<Option<Secret>> {
             Code::TokenConflict,
             "the configuration of K3s has another token than --token-file: K3s would not start after the restore",
         )
-        .hint("Set the token that the snapshot needs in the configuration of K3s first.")
+        .hint("Set the token of the snapshot in the configuration of K3s first.")
         .into());
     }
     match (given, &s.token) {

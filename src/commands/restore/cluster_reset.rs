@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Makes the cluster one of this server alone, with the data that it has: the cure for a quorum that is lost for good.
+//! Resets the cluster to this server only, with its present data, after the quorum was lost permanently.
 //!
 //! K3s works on a copy of the database at rest. The database itself is exchanged for the result, as in a restore.
 
@@ -10,9 +10,9 @@ use super::identity::read_offline;
 use super::peers::{self, Peers};
 use super::preflight::{self, Facts, Refusals, WAL_RESERVE};
 use super::prepared::{From, Prepared};
-use super::prove::Goal;
 use super::recover::clear_left_over;
 use super::transaction::Transaction;
+use super::verify::Goal;
 use crate::error::{Code, Fault};
 use crate::inspect::Content;
 use crate::io::ReadAt;
@@ -46,8 +46,10 @@ impl Transaction<'_> {
         let cx = self.cx;
         let files = cx.machine.files;
         let Some(file) = files.database_file()? else {
-            let what = format!("there is no database in '{}' that could be kept", files.etcd().display());
-            return Err(Fault::new(Code::DatabaseNotFound, what).hint("Restore a snapshot instead.").into());
+            let what = format!("there is no database in '{}'", files.etcd().display());
+            return Err(Fault::new(Code::DatabaseNotFound, what)
+                .hint("Run 'k3s-snapshot restore latest' instead.")
+                .into());
         };
         let size = file.size();
         // While etcd has it open, it cannot be read as a whole; that is done once it is at rest.
@@ -104,8 +106,8 @@ fn read_database(cx: &Context) -> Result<Content> {
     let file = cx.machine.files.database_file()?.context("the database is gone")?;
     read_offline(file, None).map_err(|e| {
         e.context(
-            Fault::new(Code::DatabaseCorrupt, "the database must not be kept")
-                .hint("Restore a snapshot instead."),
+            Fault::new(Code::DatabaseCorrupt, "verifying the database that the reset would keep")
+                .hint("Run 'k3s-snapshot restore latest' instead."),
         )
     })
 }
@@ -117,7 +119,7 @@ fn ensure_needed(cx: &Context, facts: &Facts) -> Result<()> {
             Code::NothingToReset,
             "etcd has a leader and no other members: there is nothing to reset",
         )
-        .hint("Check the log of K3s for what else is wrong. To reset it anyway, use --force.")
+        .hint("Check the log of K3s for another cause, or reset the cluster anyway with --force.")
         .into()),
         _ => Ok(()),
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::{Host, JoinServer, K3s, Progress, ServerFiles, UnitControl};
 use crate::model::report::Report;
@@ -206,8 +207,11 @@ impl Machine<'_> {
             return Ok(());
         }
         last?;
-        let what = format!("a process has the database in '{}' open", self.files.etcd().display());
-        Err(Fault::new(Code::DatabaseInUse, what).hint("Find it with 'fuser -v'.").into())
+        let etcd = self.files.etcd();
+        let what = format!("a process has the database in '{}' open", etcd.display());
+        let hint =
+            format!("Find the process with 'fuser -v {}/{}'.", etcd.display(), distribution::ETCD_DB_FILE);
+        Err(Fault::new(Code::DatabaseInUse, what).hint(hint).into())
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! restore: the new database is prepared aside, exchanged for the live one, and proved; or the exchange is reversed.
+//! restore: the new database is prepared aside, exchanged for the live one, and verified; or the exchange is reversed.
 //!
 //! docs/design/restore.md has the stages and the reasons. A restore goes through the files in this order: `restore` (or
-//! `cluster_reset`, `rejoin`), `select`, `preflight`, `peers`, `prepare`, `transaction`, `prove`, `rollback`. What an
+//! `cluster_reset`, `rejoin`), `select`, `preflight`, `peers`, `prepare`, `transaction`, `verify`, `rollback`. What an
 //! interrupted restore leaves is finished by `recover`.
 
 mod cluster_reset;
@@ -14,7 +14,6 @@ mod peers;
 mod preflight;
 mod prepare;
 mod prepared;
-mod prove;
 mod recover;
 mod rejoin;
 mod remote;
@@ -23,6 +22,7 @@ mod restore;
 mod rollback;
 mod select;
 mod transaction;
+mod verify;
 
 pub use cluster_reset::cluster_reset;
 pub use context::{

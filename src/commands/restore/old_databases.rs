@@ -26,9 +26,9 @@ pub fn prune_old_databases(
     if files.load_state()?.is_some() {
         return Err(Fault::new(
             Code::RestoreInterrupted,
-            "an interrupted restore needs what it left; nothing was deleted",
+            "a restore was interrupted and still needs its files; nothing was deleted",
         )
-        .hint("Finish it first: k3s-snapshot restore --recover.")
+        .hint("Run 'k3s-snapshot restore --recover' first.")
         .into());
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();

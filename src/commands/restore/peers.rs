@@ -59,7 +59,7 @@ pub(super) struct Peers {
     pub(super) list: Vec<Peer>,
     /// Whether the list of the live cluster could not be had: then the members are not known yet.
     pub(super) unknown: bool,
-    /// Whether a list of the present cluster was seen. Then the members of the snapshot are only asked, not told to rejoin.
+    /// Whether a list of the present cluster is known. Then the members in the snapshot are only asked, and need not rejoin.
     present: bool,
 }
 
@@ -140,9 +140,8 @@ impl Peers {
     fn without_own(mut self, cx: &Context) -> Peers {
         let own = own(cx);
         // A lost member with loopback addresses alone was the only one: no other server could reach it.
-        let was_alone = |p: &Peer| {
-            p.source == Source::SnapshotMember && !p.urls.is_empty() && p.addresses().is_empty()
-        };
+        let was_alone =
+            |p: &Peer| p.source == Source::SnapshotMember && !p.urls.is_empty() && p.addresses().is_empty();
         self.list.retain(|p| !own.is(&p.machine()) && !was_alone(p));
         self.list.sort_by(|a, b| (a.source, &a.name).cmp(&(b.source, &b.name)));
         // One member is named by several sources.

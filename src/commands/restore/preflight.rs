@@ -4,6 +4,7 @@
 use anyhow::Result;
 
 use super::context::Context;
+use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::{Active, Listener, Ready, Unit};
 use crate::inspect::Content;
@@ -64,7 +65,7 @@ pub(super) fn gather(cx: &Context, operation: Operation, report: &mut Report) ->
     let unit = cx.machine.unit.unit()?;
     if !unit.loaded {
         return Err(Fault::new(Code::UnitNotFound, format!("systemd does not know the unit {}", unit.name))
-            .hint("Set the unit of K3s with --unit.")
+            .hint("Set the unit of K3s with --unit NAME.service.")
             .into());
     }
     let previous_state = previous_state(&unit);
@@ -182,7 +183,7 @@ pub(super) fn check_quota(cx: &Context, size: u64) -> Result<()> {
         Code::DatabaseTooLarge,
         format!("the database has {size} bytes, the limit of etcd is {}", cx.cluster.quota),
     )
-    .hint("Raise it in the configuration of K3s: etcd-arg: [\"quota-backend-bytes=...\"].")
+    .hint("Raise the limit in the configuration of K3s: etcd-arg: [\"quota-backend-bytes=...\"].")
     .into())
 }
 
@@ -200,18 +201,19 @@ pub(super) fn check_exclusive(cx: &Context, unit: &Unit) -> Result<()> {
             Code::PortInUse,
             format!("port {} is in use by {who}, which does not belong to {}", other.port, unit.name),
         )
-        .hint("Stop it first. If it is K3s under another unit, set that unit with --unit.")
+        .hint("Stop the process first, or set its unit with --unit NAME.service if it is K3s.")
         .into());
     }
     if unit.active.is_down() && cx.machine.files.is_database_open()? {
-        let what = format!(
-            "{} is down, but a process has the database in '{}' open",
-            unit.name,
-            cx.machine.files.etcd().display()
+        let etcd = cx.machine.files.etcd();
+        let what =
+            format!("{} is stopped, but a process has the database in '{}' open", unit.name, etcd.display());
+        let hint = format!(
+            "Find the process with 'fuser -v {}/{}' and stop it first.",
+            etcd.display(),
+            distribution::ETCD_DB_FILE
         );
-        return Err(Fault::new(Code::DatabaseInUse, what)
-            .hint("Find it with 'fuser -v' and stop it first.")
-            .into());
+        return Err(Fault::new(Code::DatabaseInUse, what).hint(hint).into());
     }
     Ok(())
 }
@@ -239,7 +241,7 @@ fn find_foreign_listener(cx: &Context, unit: &Unit) -> Result<Option<Listener>> 
 /// [`Code::NoSpace`].
 pub(super) fn check_space(cx: &Context, bytes: u64) -> Result<()> {
     cx.machine.files.ensure_free_space(bytes).map_err(|e| {
-        let hint = "Free some space there: 'k3s-snapshot restore --prune-old-databases 0' deletes what earlier restores left.";
+        let hint = "Free some space, for example with 'k3s-snapshot restore --prune-old-databases 0', which deletes databases of earlier restores.";
         let fault = Fault::about(&e, "not enough space for the new database").hint(hint);
         e.context(fault)
     })

@@ -44,7 +44,7 @@ impl Transaction<'_> {
         let scratch = self.cx.machine.files.scratch();
         let database = scratch.new_database()?.context("the new database is gone")?;
         let member = scratch.new_member_name().context("the new member has no name")?;
-        // Read as a whole once more: this is what etcd will serve, and what was written here must be sound.
+        // The whole file is read again: etcd will serve it, and the changes of this program must be valid.
         let content = read_offline(scratch.new_database_file()?, None).context("reading the new database")?;
         self.rehearse(database.file.map_or(0, |f| f.size))?;
         // The rehearsal ran on a copy.
@@ -153,7 +153,7 @@ impl Transaction<'_> {
                     Code::NoMemory,
                     format!("a rehearsal needs {needed} bytes of memory"),
                 )
-                .hint("Free memory, or restore without a rehearsal: --no-rehearse.")
+                .hint("Free memory, or skip the rehearsal with --no-rehearse.")
                 .into());
             }
             Rehearsal::Always => true,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Finishes a restore that was interrupted: by a kill, a power cut, a reboot. It reads the state file and nothing else.
 //!
-//! [`recover_files`] is file work alone, so that it can run before K3s at boot. [`recover`] does the same and then brings
-//! K3s to where it has to be.
+//! [`recover_files`] changes files only, so that it can run before K3s at boot. [`recover`] does the same, and then starts
+//! or stops K3s as the result needs it.
 
 use anyhow::{Context as _, Result, anyhow};
 
@@ -81,7 +81,7 @@ fn ensure_not_blocked(machine: &Machine) -> Result<()> {
         format!("the start of K3s is blocked, but '{}' does not exist", machine.files.state_path().display()),
     )
     .hint(format!(
-        "The file was removed by hand. Make sure that the database of K3s is the right one, then remove '{}'.",
+        "Check that the database of K3s is the right one, then unblock the start with 'rm {}'.",
         machine.files.marker().display()
     ))
     .into())
@@ -120,19 +120,19 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
     let own_block = files.is_start_blocked_by(state.id)?;
     let recovered = match state.stage.recovery() {
         Recovery::CleanUp => Recovered::CleanedUp,
-        // Where no database is live, K3s was not started yet: it would start an empty cluster.
+        // If no database is live, K3s was not started yet: it would start an empty cluster.
         Recovery::RollForward if files.live_database()?.is_some() => Recovered::Kept,
         Recovery::RollForward | Recovery::RollBack => {
             let live = files.live_database()?;
             let untouched = files.is_untouched(state)?;
-            // Without the block, K3s may have been started since. Where no database is live, it cannot have been.
+            // Without the block, K3s may have been started since. If no database is live, it was not started.
             if untouched && (own_block || live.is_none()) {
                 reverse_files(machine, state, report)?;
                 Recovered::RolledBack
             } else if is_previous(live.as_ref(), state) {
                 Recovered::CleanedUp
             } else if live.is_some_and(|l| l.file.is_some()) && (!own_block || files.is_database_open()?) {
-                // K3s was started since: the database is in use, or could have been.
+                // K3s was started since: the database is in use, or was in use.
                 Recovered::Kept
             } else {
                 return Err(anyhow!(
@@ -153,7 +153,7 @@ fn is_previous(live: Option<&Database>, state: &RestoreState) -> bool {
     live.zip(state.live_database.as_ref()).is_some_and(|(now, was)| now.directory.is_same(was.directory))
 }
 
-/// Whether K3s runs or starts. One that is still stopping was told to stop by the restore.
+/// Whether K3s runs or starts. A K3s that is still stopping was stopped by the restore.
 fn is_up(machine: &Machine) -> bool {
     machine.unit.unit().is_ok_and(|u| !u.active.is_down() && u.active != Active::Deactivating)
 }
@@ -165,7 +165,7 @@ fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> R
         machine.unit.reset_failed()?;
         machine.unit.start()?;
     }
-    let mut last = Ready::NoAnswer("it was not asked".to_owned());
+    let mut last = Ready::NoAnswer("the API server was not asked".to_owned());
     let ready = machine.poll_until(machine.timeouts.ready, || {
         last = machine.k3s.ready();
         machine.host.stop_requested()
@@ -206,8 +206,10 @@ pub(super) fn clear_left_over(machine: &Machine, report: &mut Report) -> Result<
         return Ok(());
     }
     let k3s = restart_previous(machine, &state, report).context("an earlier restore was rolled back");
-    let what = "an earlier restore was interrupted and has now been rolled back; the new one was not begun";
-    let fault = Fault::new(Code::RestoreInterrupted, what).hint("Check K3s, then start again.");
+    let what =
+        "an earlier restore was interrupted and has now been rolled back; the new restore was not started";
+    let fault = Fault::new(Code::RestoreInterrupted, what)
+        .hint("Check K3s with 'kubectl get nodes', then run the command again.");
     match k3s {
         Ok(_) => Err(fault.into()),
         Err(e) => Err(e.context(fault)),

@@ -7,9 +7,9 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::preflight::{self, Facts, Refusals, WAL_RESERVE};
-use super::prove::Goal;
 use super::recover::clear_left_over;
 use super::transaction::Transaction;
+use super::verify::Goal;
 use crate::error::{Code, Fault};
 use crate::host::JoinServer;
 use crate::io::ReadAt;
@@ -85,7 +85,7 @@ struct Found {
     join_once: JoinOnce,
 }
 
-/// The server of the configuration of K3s, which K3s joins whatever else it is told; else the one that was given.
+/// The server of the K3s configuration, which takes precedence in K3s; else the one of `--server`.
 fn find_server(cx: &Context, report: &mut Report) -> Result<Found> {
     let (given, configured) = (cx.options.server, cx.cluster.configured_server);
     let Some(url) = configured.or(given) else {
@@ -117,7 +117,7 @@ fn ensure_other_machine(cx: &Context, url: &str) -> Result<()> {
         return Ok(());
     }
     Err(Fault::new(Code::JoinServerIsSelf, format!("'{}' is this server itself", url.escape_debug()))
-        .hint("Run it on the other servers. On the restored server there is nothing to rejoin.")
+        .hint("Run 'k3s-snapshot restore --rejoin' on the other servers: the restored server has nothing to rejoin.")
         .into())
 }
 
@@ -181,7 +181,7 @@ fn check_server(cx: &Context, server: &dyn JoinServer, report: &mut Report) -> R
             // A password is not sent to a server that cannot be verified.
             report.warn(
                 WarningCode::JoinServerUnverified,
-                "nothing on this server tells which certificate authority the other server must have",
+                "the certificate authority of the other server cannot be verified: no token or file on this server identifies it",
             );
             Ok(())
         }
@@ -190,10 +190,12 @@ fn check_server(cx: &Context, server: &dyn JoinServer, report: &mut Report) -> R
 
 /// The token, which the other server must accept.
 fn check_accepted<'a>(cx: &Context<'a>, server: &dyn JoinServer) -> Result<&'a Secret> {
-    let hint = "Set the token of the restored server in the configuration of K3s here; it is in server/token in the data \
-                directory there.";
+    let hint = "Set 'token' in the configuration of K3s on this server to the token of the restored server, which is in \
+                server/token of the data directory there.";
     let Some(token) = cx.cluster.token else {
-        return Err(Fault::new(Code::TokenMissing, "no server token is known here").hint(hint).into());
+        return Err(Fault::new(Code::TokenMissing, "no server token is known on this server")
+            .hint(hint)
+            .into());
     };
     if !server.lets_in(token)? {
         let what = format!("the server at '{}' does not accept the token of this server", server.url());

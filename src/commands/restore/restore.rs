@@ -9,10 +9,10 @@ use super::peers::Peers;
 use super::preflight::{self, Facts, Refusals, WAL_RESERVE};
 use super::prepare::fits_beside;
 use super::prepared::{From, Prepared};
-use super::prove::{Goal, not_ready};
 use super::recover::clear_left_over;
 use super::select::{self, Selected, VerifiedSnapshot};
 use super::transaction::Transaction;
+use super::verify::{Goal, not_ready};
 use crate::host::server_files::save_last_restore;
 use crate::model::report::Report;
 use crate::model::restore::{LAST_VERSION, LastRestore, MissingServer, Operation};
@@ -126,17 +126,17 @@ impl Transaction<'_> {
         self.save_present_state(true)
     }
 
-    /// Exchanges the files, starts K3s and proves that it serves. If it does not, everything is reversed.
+    /// Exchanges the files, starts K3s and verifies that it serves the new database. If not, everything is reversed.
     ///
     /// # Errors
     /// [`crate::error::Code::RolledBack`], or [`crate::error::Code::NotReady`] if only the API server is not ready in time.
     pub(super) fn exchange(mut self, prepared: Option<&Prepared>, goal: &Goal) -> Result<()> {
-        let proved = self
+        let verified = self
             .swap(prepared)
             .and_then(|()| self.start_k3s())
             .and_then(|()| self.verify_served(goal))
             .and_then(|()| self.wait_until_ready());
-        match proved {
+        match verified {
             Err(e) => Err(self.give_up(e)),
             Ok(unready) => {
                 if let Some(prepared) = prepared {

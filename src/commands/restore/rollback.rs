@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The way back: the same renames backwards, and K3s as it was. If that fails as well, the start of K3s stays blocked and
-//! nothing more is touched.
+//! The rollback: the same renames backwards, and K3s in its previous state. If the rollback fails too, the start of K3s stays
+//! blocked and nothing else is changed.
 
 use anyhow::{Context as _, Result, anyhow};
 
@@ -116,7 +116,7 @@ fn restart(machine: &Machine, state: &RestoreState, report: &mut Report) -> Resu
         // There is no more to wait for than there was before.
         return Ok(K3sState::NotRunning);
     }
-    let mut last = Ready::NoAnswer("it was not asked".to_owned());
+    let mut last = Ready::NoAnswer("the API server was not asked".to_owned());
     let ready = machine.poll_until(machine.timeouts.ready, || {
         last = machine.k3s.ready();
         matches!(last, Ready::Yes) && machine.unit.unit().is_ok_and(|u| u.active == Active::Active)

@@ -29,7 +29,7 @@ pub(super) struct Selected {
     source: Source,
 }
 
-/// Where it is.
+/// Where a selected snapshot is.
 enum Source {
     /// A file of this machine.
     Local(PathBuf),
@@ -53,7 +53,7 @@ pub(super) fn select(cx: &Context) -> Result<Selected> {
     let options = cx.options;
     let missing = |what: &str| {
         Fault::new(Code::MissingArgument, what.to_owned())
-            .hint("Give one snapshot: a name that 'k3s-snapshot list' shows, a path, or 'latest'.")
+            .hint("Give one snapshot: a name from 'k3s-snapshot list', a path, or 'latest'.")
     };
     match options.target {
         Some("") => Err(missing("the name of the snapshot is empty").into()),
@@ -241,6 +241,6 @@ fn corrupt(file: &str, findings: &[FindingRecord]) -> anyhow::Error {
         Code::SnapshotCorrupt,
         format!("'{}' is corrupt: {}", file.escape_debug(), summarize(findings)),
     )
-    .hint("Nothing was touched. Run 'k3s-snapshot verify --all' to find a snapshot that is whole.")
+    .hint("Nothing was touched. Run 'k3s-snapshot verify --all' to find a snapshot that is verified.")
     .into()
 }

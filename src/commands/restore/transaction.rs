@@ -218,7 +218,7 @@ impl<'a> Transaction<'a> {
                 self.end_step(StepId::PreRestoreSave, StepState::Done, Some(begun.elapsed()));
                 Ok(())
             }
-            // It is tried once more when K3s is down.
+            // The save is tried again when K3s is down.
             Err(e) if !offline => {
                 log::info!("the live etcd cannot be saved: {e:#}");
                 Ok(())

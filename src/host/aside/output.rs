@@ -13,9 +13,9 @@ const SUCCESS_MARKERS: [&str; 2] =
     ["has been reset, restart without", "is running, restart without --cluster-reset"];
 /// This many of the last lines are kept.
 const KEPT: usize = 20;
-/// A line without an end must not fill the memory.
+/// The most bytes of a line: a line without an end must not fill the memory.
 const MAX_LINE: u64 = 64 * 1024;
-/// At most this many kinds of lines are told apart.
+/// The most kinds of lines that are distinguished.
 const MAX_KINDS: usize = 10_000;
 
 /// The log target of its lines: the log sends them to the journal, and shows them with `--debug`.

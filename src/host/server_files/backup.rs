@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Copies of the files that K3s rewrites, made while K3s is down, and their way back.
+//! Copies of the files that K3s rewrites, made while K3s is down, and how they are restored.
 //!
 //! A file is restored by renaming its copy over it: this needs no free space, can be repeated, and never leaves half a
 //! file. Links are resolved when the copy is made, so that the file itself is restored.

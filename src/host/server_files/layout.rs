@@ -127,7 +127,7 @@ impl ServerFiles {
                 "Stop K3s, replace the link by the directory itself, or link its parent 'server/db' instead.",
             ),
             Ok(meta) if !meta.is_dir() => {
-                refuse(format!("'{}' is not a directory", etcd.display()), "Check --data-dir.")
+                refuse(format!("'{}' is not a directory", etcd.display()), "Check --data-dir DIRECTORY.")
             }
             Ok(_) if is_mount_point(&etcd)? => refuse(
                 format!("'{}' is a mount point, which cannot be renamed", etcd.display()),

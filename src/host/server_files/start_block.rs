@@ -134,7 +134,7 @@ impl ServerFiles {
         let dir = path.parent().context("naming the drop-in")?;
         let refuse = || {
             Fault::new(Code::StartBlockFailed, format!("writing the drop-in '{}'", path.display()))
-                .hint("Nothing was changed. Make that directory writable, then start again.")
+                .hint("Make the directory writable, then run the command again. Nothing was changed.")
         };
         std::fs::create_dir_all(dir).with_context(refuse)?;
         sync_dir(&self.units).with_context(refuse)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! systemd on the system bus: its calls and its properties, as they are named there.
+//! systemd on the system bus: methods and properties, by their names on the bus.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -24,7 +24,7 @@ const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
-/// Runs this on a runtime of its own, no longer than `within`. `what` is said when the time is up.
+/// Runs the future on a runtime of its own, for `within` at most. The error of a timeout names `what`.
 pub(super) fn run<T>(what: &str, within: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -35,10 +35,10 @@ pub(super) fn run<T>(what: &str, within: Duration, work: impl Future<Output = Re
     })
 }
 
-/// A connection.
+/// A connection to the system bus.
 pub(super) struct Bus(Connection);
 
-/// A unit that systemd holds in memory.
+/// A unit that systemd has in memory.
 pub(super) struct Loaded {
     path: OwnedObjectPath,
 }
@@ -56,7 +56,7 @@ impl Bus {
         self.0.call_method(Some(NAME), path, Some(interface), method, body).await?.body().deserialize()
     }
 
-    /// A call of the manager.
+    /// Calls a method of the manager.
     pub(super) async fn manager<B, R>(&self, method: &str, body: &B) -> zbus::Result<R>
     where
         B: Serialize + DynamicType,
@@ -65,13 +65,13 @@ impl Bus {
         self.call(PATH, MANAGER, method, body).await
     }
 
-    /// Has systemd read a unit, where it has not done so yet. Succeeds for a unit that does not exist.
+    /// Has systemd load a unit that is not loaded yet. Succeeds for a unit that does not exist.
     pub(super) async fn load(&self, unit: &str) -> Result<Loaded> {
         let asked = self.manager("LoadUnit", &(unit,)).await;
         Ok(Loaded { path: asked.map_err(|e| error::explain(unit, "asking for", &e))? })
     }
 
-    /// Every service in systemd's memory whose file was read, by its name.
+    /// Every service whose unit file systemd has loaded, with its name.
     pub(super) async fn services(&self) -> Result<Vec<(String, Loaded)>> {
         type Row =
             (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
@@ -84,7 +84,7 @@ impl Bus {
         Ok(rows.map(|row| (row.0, Loaded { path: row.6 })).collect())
     }
 
-    /// Follows the ends of the jobs of one unit, from now on. `id` is the name that systemd calls the unit's own.
+    /// Follows the ends of the jobs of one unit, from now on. `id` is the primary name of the unit.
     pub(super) async fn job_ends(&self, id: &str) -> Result<JobEnds> {
         let rule = MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
@@ -95,26 +95,26 @@ impl Bus {
             .arg(2, id)
             .build();
         let why = |e: &zbus::Error| error::explain(id, "following", e);
-        // Without a subscription, systemd tells nobody.
+        // systemd sends no signals without a subscription.
         self.manager::<_, ()>("Subscribe", &()).await.map_err(|e| why(&e))?;
         let stream = MessageStream::for_match_rule(rule.map_err(|e| why(&e))?, &self.0, None).await;
         Ok(JobEnds(stream.map_err(|e| why(&e))?))
     }
 }
 
-/// The ends of jobs as they come.
+/// The ends of jobs, as systemd reports them.
 pub(super) struct JobEnds(MessageStream);
 
 impl JobEnds {
-    /// Waits until this job has ended, and gives systemd's word for how.
+    /// Waits until this job has ended, and returns the result word of systemd.
     pub(super) async fn of(mut self, job: &OwnedObjectPath) -> Result<String> {
         loop {
             let mut stream = pin!(&mut self.0);
             let message = poll_fn(|cx| stream.as_mut().poll_next(cx)).await;
-            let message = message.ok_or_else(|| anyhow!("the system bus has gone"))?;
-            let body = message.context("listening on the system bus")?.body();
+            let message = message.ok_or_else(|| anyhow!("the connection to the system bus was closed"))?;
+            let body = message.context("receiving from the system bus")?.body();
             let (_, path, _, result): (u32, OwnedObjectPath, String, String) =
-                body.deserialize().context("reading what systemd says of a job")?;
+                body.deserialize().context("reading the result of a systemd job")?;
             if path == *job {
                 return Ok(result);
             }
@@ -126,7 +126,7 @@ impl JobEnds {
 struct Properties(HashMap<String, OwnedVariant>);
 
 impl Properties {
-    /// A property; `None` where this systemd does not have it, or in another form.
+    /// A property; `None` if this version of systemd does not have it, or has it with another type.
     fn take<T: TryFrom<OwnedVariant>>(&mut self, name: &str) -> Option<T> {
         T::try_from(self.0.remove(name)?).ok()
     }
@@ -161,7 +161,7 @@ impl Loaded {
         T::try_from(Variant::from(value)).ok()
     }
 
-    /// All that is of interest.
+    /// All properties that this program uses.
     pub(super) async fn unit(&self, bus: &Bus, unit: &str) -> Result<Unit> {
         let mut general = self.properties(bus, unit, UNIT).await?;
         let mut service = self.properties(bus, unit, SERVICE).await?;
@@ -178,7 +178,7 @@ impl Loaded {
             control_group: service.text("ControlGroup"),
             fragment: (!fragment.is_empty()).then(|| PathBuf::from(fragment)),
             outdated: general.flag("NeedDaemonReload"),
-            // One that was never looked at has not failed either.
+            // An assertion that was never checked has not failed.
             assert_failed: general.number("AssertTimestamp") != 0 && !general.flag("AssertResult"),
             has_job: general.take("Job").is_some_and(|(id, _): (u32, OwnedObjectPath)| id != 0),
             name,
@@ -186,7 +186,7 @@ impl Loaded {
         })
     }
 
-    /// Only what the unit runs: a handful of properties, for those who are in a hurry. `None` where it has no file.
+    /// Only the process that the unit runs: a few properties, which is faster than [`Loaded::unit`]. `None` without a unit file.
     pub(super) async fn definition(&self, bus: &Bus) -> Option<Definition> {
         if self.state(bus).await != "loaded" {
             return None;
@@ -195,7 +195,7 @@ impl Loaded {
         let mut known = HashMap::new();
         for property in EXEC_START.into_iter().chain(["Environment", "EnvironmentFiles", "WorkingDirectory"])
         {
-            // The first of the two that it has.
+            // The first of the two properties that this version of systemd has.
             if property == EXEC_START[1] && known.contains_key(EXEC_START[0]) {
                 continue;
             }
@@ -206,19 +206,19 @@ impl Loaded {
         Some(definition(&name, &mut |property| known.remove(property)))
     }
 
-    /// What came of reading its file: `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
+    /// The load state of the unit: `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
     pub(super) async fn state(&self, bus: &Bus) -> String {
         self.property(bus, UNIT, "LoadState").await.unwrap_or_default()
     }
 
-    /// Only its command line.
+    /// Only the command line.
     pub(super) async fn exec_start(&self, bus: &Bus) -> Vec<String> {
         let value = self.property::<Variant<'static>>(bus, SERVICE, EXEC_START[1]).await;
         commands(EXEC_START[1], value).into_iter().next().map(|(argv, _)| argv).unwrap_or_default()
     }
 }
 
-/// The better one, and the one that systemd has had for ever.
+/// The property with flags, and the older one that every version of systemd has.
 const EXEC_START: [&str; 2] = ["ExecStartEx", "ExecStart"];
 
 fn definition(name: &str, property: &mut dyn FnMut(&str) -> Option<Variant<'static>>) -> Definition {
@@ -247,14 +247,14 @@ fn definition(name: &str, property: &mut dyn FnMut(&str) -> Option<Variant<'stat
     }
 }
 
-/// The directory, without the signs that systemd puts in front of it; `None` if it is a home directory or not set.
+/// The working directory, without the prefixes of systemd; `None` if it is a home directory or not set.
 fn working_directory(value: Option<Variant<'static>>) -> Option<PathBuf> {
     let text = String::try_from(value?).ok()?;
     Some(PathBuf::from(text.trim_start_matches(['!', '-']))).filter(|path| path.is_absolute())
 }
 
-/// Command lines, each with whether its variables stay as they are. The program's path stands for its first word, which
-/// may be another name for it.
+/// Command lines, each with whether systemd leaves its variables alone. The path of the program replaces the first word,
+/// which may be another name of the program.
 fn commands(property: &str, value: Option<Variant<'static>>) -> Vec<(Vec<String>, bool)> {
     type Plain = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
     type Extended = (String, Vec<String>, Vec<String>, u64, u64, u64, u64, u32, i32, i32);

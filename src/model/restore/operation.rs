@@ -10,7 +10,7 @@ pub enum Operation {
     /// K3s makes a database from a snapshot.
     #[default]
     Restore,
-    /// K3s makes the present database one of this server alone.
+    /// K3s resets the present database to a cluster of this server only.
     ClusterReset,
     /// The database is set aside, and K3s joins another server with an empty one.
     Rejoin,

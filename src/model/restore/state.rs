@@ -195,7 +195,7 @@ pub struct RestoreState {
     pub new_database: Option<Database>,
     /// Files that K3s rewrites, with their copies.
     pub backups: Vec<Backup>,
-    /// Directories whose files are all in `backups`: what is in them besides is new.
+    /// Directories whose files are all in `backups`: every other file in them is new.
     pub backed_up_directories: Vec<PathBuf>,
     /// Directories that did not exist before, the deepest last.
     pub created: Vec<PathBuf>,

@@ -95,7 +95,9 @@ impl StepId {
     pub fn description(self, operation: Operation) -> &'static str {
         use Operation::{ClusterReset, Rejoin};
         match (self, operation) {
-            (StepId::Prepare, ClusterReset) => "make a copy of the database one of this server alone, aside",
+            (StepId::Prepare, ClusterReset) => {
+                "reset a copy of the database to a cluster of this server only"
+            }
             (StepId::Prepare, _) => "create the new database aside (k3s server --cluster-reset)",
             (StepId::VerifyNew, ClusterReset) => "compare the new database with the present one",
             (StepId::VerifyNew, _) => "compare the new database with the snapshot",

@@ -12,7 +12,7 @@ use super::selection::{Selected, Selection};
 use crate::model::snapshot::{Leftover, Snapshot, State};
 use crate::model::warning::{Warning, WarningCode};
 
-/// What a plan is made from, besides the listing.
+/// The input of a plan, in addition to the listing.
 #[derive(Debug)]
 pub struct PruneInput<'a> {
     /// Which snapshots are selected.

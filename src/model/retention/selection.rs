@@ -22,7 +22,7 @@ pub struct Selection {
     /// Base names of the scheduled snapshots of K3s.
     pub scheduled: Vec<String>,
     /// For a location that several nodes use: the node of each stem of [`Selection::ambiguous_stems`], if the location knows it.
-    /// With `all`, only stems of this node are then selected: that a stem ends with the name of the node proves nothing.
+    /// With `all`, only stems of this node are then selected: the end of a stem does not identify the node.
     pub owners: Option<BTreeMap<String, String>>,
 }
 

@@ -55,7 +55,7 @@ impl EtcdStream {
         let read = |path: &PathBuf| {
             std::fs::read(path).map_err(|e| {
                 let (code, hint) = match e.kind() {
-                    ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run it as root."),
+                    ErrorKind::PermissionDenied => (Code::PermissionDenied, "Run this command as root."),
                     _ => (
                         Code::CertificateUnusable,
                         "Check --data-dir, or set the file with --etcd-cacert, --etcd-cert, --etcd-key.",

@@ -243,7 +243,7 @@ fn connection_broken(peer: &Peer, cause: &str) -> Fault {
 /// The member accepted the connection and did not answer in time.
 pub(super) fn no_answer(endpoint: &str, unit: &str) -> Fault {
     Fault::new(Code::EtcdNoAnswer, format!("etcd at {endpoint} does not answer"))
-        .hint(format!("See 'systemctl status {}' and the load of the server, then try again.", short(unit)))
+        .hint(format!("Check 'systemctl status {}' and the load of the server, then try again.", short(unit)))
 }
 
 /// The stream paused for too long.
@@ -261,12 +261,12 @@ pub(super) fn broken(endpoint: &str, unit: &str, cause: &str) -> Fault {
         Code::EtcdStreamBroken,
         format!("receiving the snapshot from etcd at {endpoint}: {cause}; nothing was kept"),
     )
-    .hint(format!("See 'systemctl status {}', then try again.", short(unit)))
+    .hint(format!("Check 'systemctl status {}', then try again.", short(unit)))
 }
 
 fn start_hint(unit: &str) -> String {
     format!(
-        "Check with 'systemctl status {}' that it runs. The address of etcd comes from server/db/etcd/config; \
+        "Check with 'systemctl status {}' that K3s runs. The address of etcd comes from server/db/etcd/config; \
          --etcd-endpoints sets another one.",
         short(unit)
     )

@@ -187,7 +187,7 @@ fn member(m: &Member) -> LiveMember {
 
 fn no_quorum(endpoint: &str) -> anyhow::Error {
     Fault::new(Code::EtcdNoQuorum, format!("reading from etcd at {endpoint}: it has no quorum"))
-        .hint("Search its log for members that it cannot reach, then try again.")
+        .hint("Search the log of etcd for members that it cannot reach, then try again.")
         .into()
 }
 

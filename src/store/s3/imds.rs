@@ -32,10 +32,10 @@ struct Role {
     expiration: String,
 }
 
-/// The keys, and until when to use them.
+/// The access key, and when it must be renewed.
 pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), S3Error> {
     let error = |message: &str| S3Error::new(S3ErrorKind::Config, message);
-    let no_service = || error("there are no keys, and no instance metadata service answers");
+    let no_service = || error("no access key is configured, and no instance metadata service answers");
     let agent = agent_config()
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_global(Some(TIMEOUT))
@@ -53,14 +53,14 @@ pub(super) fn keys(base: &str) -> Result<(Keys, Option<Instant>), S3Error> {
         let request = agent.get(format!("{base}{PATH}{path}"));
         request.header("x-aws-ec2-metadata-token", &token).call().ok().and_then(text)
     };
-    let roles = get("").ok_or_else(|| error("there are no keys, and this machine has no role"))?;
+    let roles = get("").ok_or_else(|| error("no access key is configured, and this machine has no role"))?;
     let role = roles.lines().next().unwrap_or_default().trim();
     if role.is_empty() || !role.chars().all(|c| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c)) {
-        return Err(error("the instance metadata service names no role"));
+        return Err(error("the instance metadata service returned no role"));
     }
     let answer = get(role).ok_or_else(no_service)?;
-    let found: Role =
-        serde_json::from_str(&answer).map_err(|_| error("the instance metadata service gives no keys"))?;
+    let found: Role = serde_json::from_str(&answer)
+        .map_err(|_| error("the instance metadata service returned no access key"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let expires = found.expiration.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
     let left = u64::try_from(expires).unwrap_or(0).saturating_sub(now).saturating_sub(RENEW_BEFORE);

@@ -247,7 +247,7 @@ pub(super) fn error_from_transport(error: ureq::Error, peer: &Peer) -> S3Error {
         E::ConnectProxyFailed(why) => {
             let proxy = peer.first_hop();
             let message = if why.contains("407") {
-                format!("{proxy} requires a user and a password, or other ones")
+                format!("{proxy} requires a user and a password, or rejects the configured ones")
             } else {
                 format!("{proxy} does not connect to '{}': {}", peer.host, quoted(&why))
             };

@@ -34,7 +34,7 @@ pub(super) fn both_metas(db: &mut [u8], field: usize, bytes: &[u8]) {
 
 type Damage = Box<dyn Fn(&mut Vec<u8>, &Anatomy<'_>)>;
 
-/// What is damaged, the check that must find it, and the change.
+/// The corrupt part, the check that must find it, and the change.
 #[derive(Default)]
 pub(super) struct Rows(pub(super) Vec<(&'static str, Check, Damage)>);
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The certificates of a K3s data folder, as files and as the TLS settings of an etcd client. They are made by
+//! The certificates of a K3s data directory, as files and as the TLS settings of an etcd client. They are made by
 //! `scripts/make-k3s-root`, never here.
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 use std::path::{Path, PathBuf};
 
-/// The folder `server/tls/etcd` of a K3s data folder.
+/// The directory `server/tls/etcd` of a K3s data directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Certs(PathBuf);
 
 impl Certs {
-    /// Those below this data folder.
+    /// Those below this data directory.
     pub(crate) fn of(data_dir: &Path) -> Certs {
         Certs(data_dir.join("server/tls/etcd"))
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A cluster of etcd members, each on the data folder of its own K3s server, all under the same authorities. Members
+//! A cluster of etcd members, each on the data directory of its own K3s server, all under the same authorities. Members
 //! can stop, die, be cut off from the others, and a learner can join. One member alone is `etcd.rs`.
 
 use super::etcd::{Etcd, START};
@@ -80,7 +80,7 @@ impl Cluster {
     }
 
     /// Cuts a member off from the others while it goes on: its client port answers, with what it had, and it knows no
-    /// leader. It gets a peer certificate of another authority, which etcd reads anew at each connection, and then all
+    /// leader. It gets a peer certificate of another authority, which etcd reads again at each connection, and then all
     /// connections between peers are cut; the others find each other again. A restart would not do: a member that
     /// starts without its peers serves no clients.
     pub(crate) fn partition(&self, i: usize) {
@@ -98,8 +98,8 @@ impl Cluster {
         self.members[i].wait_healthy();
     }
 
-    /// Puts the peer certificate of the folder `from` into a member's place, keeps its own aside, and makes all peers
-    /// connect anew.
+    /// Puts the peer certificate of the directory `from` into a member's place, keeps its own aside, and makes all peers
+    /// connect again.
     fn swap_peer_certificate(&self, i: usize, from: &Path) {
         let root = &self.members[i].root;
         let kept = root.path().join("own-peer");
@@ -137,7 +137,7 @@ impl Cluster {
     }
 }
 
-/// The folder of member `i`, whose peers find it and each other behind these proxies.
+/// The directory of member `i`, whose peers find it and each other behind these proxies.
 fn prepare(layout: Layout, i: usize, ca_of: Option<&Path>, ways: &[Proxy], ports: Ports) -> Etcd {
     let name = |i: usize| format!("server-{i}-0000000{i}");
     let peers: Vec<String> =

@@ -60,7 +60,7 @@ impl Etcd {
         told("etcdctl del", &self.ctl(&["del", "--", key]));
     }
 
-    /// Forgets all that lies before this revision.
+    /// Compacts all revisions before this one.
     pub(crate) fn compact(&self, revision: i64) {
         told("etcdctl compact", &self.ctl(&["compact", &revision.to_string()]));
     }
@@ -94,7 +94,7 @@ pub(crate) fn snapshot_status(file: &Path) -> Result<serde_json::Value, String> 
     }
 }
 
-/// Restores a snapshot into a new data folder of etcd's, for a member of its own with etcd's default name.
+/// Restores a snapshot into a new data directory of etcd, for a single member with the default name of etcd.
 pub(crate) fn snapshot_restore(file: &Path, data_dir: &Path) -> Result<PathBuf, String> {
     restore(file, data_dir, &[])
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A real etcd member on the data folder of a K3s server, with mutual TLS as K3s has it. Writes do not reach the disk
+//! A real etcd member on the data directory of a K3s server, with mutual TLS as K3s has it. Writes do not reach the disk
 //! (`unsafe-no-fsync`) unless a test asks for it. Dropping it kills it. What is put into it is in `objects.rs`, what is
 //! asked through etcdctl in `ctl.rs`, more than one member in `cluster.rs`.
 
@@ -41,7 +41,7 @@ impl Etcd {
         panic!("five times in a row another process took a port of etcd's")
     }
 
-    /// The folder of a member on these ports; not running.
+    /// The directory of a member on these ports; not running.
     pub(crate) fn prepare(layout: &Layout, ports: Ports) -> Etcd {
         let mut layout = layout.clone();
         if !layout.etcd_args.iter().any(|(key, _)| key == "unsafe-no-fsync") {
@@ -140,8 +140,8 @@ impl Etcd {
     }
 
     /// Does something with a client of this member; panics on its error.
-    pub(crate) fn client<T>(&self, deed: impl AsyncFnOnce(&mut Client) -> Result<T, Error>) -> T {
-        self.try_client(self.root.certs().mutual(), deed).unwrap()
+    pub(crate) fn client<T>(&self, call: impl AsyncFnOnce(&mut Client) -> Result<T, Error>) -> T {
+        self.try_client(self.root.certs().mutual(), call).unwrap()
     }
 
     /// The same with other certificates, and the error as it comes. Neither the way to the member nor a single call
@@ -149,7 +149,7 @@ impl Etcd {
     pub(crate) fn try_client<T>(
         &self,
         tls: TlsOptions,
-        deed: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+        call: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let limit = Duration::from_secs(10);
         let options = ConnectOptions::new().with_tls(tls).with_timeout(limit);
@@ -162,7 +162,7 @@ impl Etcd {
             });
             let silent = |_| Err(Error::IoError(std::io::ErrorKind::TimedOut.into()));
             let mut client = reached.await.unwrap_or_else(silent)?;
-            deed(&mut client).await
+            call(&mut client).await
         })
     }
 

@@ -363,13 +363,13 @@ fn one(
         client.write_all(format!("HTTP/1.1 {status} X\r\ncontent-length: 100\r\n\r\n").as_bytes())?;
         return Ok(true);
     }
-    if let Some((status, code, said, more)) = refusal {
+    if let Some((status, code, text, more)) = refusal {
         if !asks {
             std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
         }
         let date = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(off);
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
-        error_with(client, status, code, &said, &more, &format!("date: {date}\r\n"))?;
+        error_with(client, status, code, &text, &more, &format!("date: {date}\r\n"))?;
         return Ok(!asks);
     }
     // A response of this proxy: the server cannot list unfinished uploads.
@@ -601,20 +601,20 @@ fn dechunk(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
     }
 }
 
-fn error(client: &mut TcpStream, status: u16, code: &str, said: &str, more: &str) -> std::io::Result<()> {
-    error_with(client, status, code, said, more, "")
+fn error(client: &mut TcpStream, status: u16, code: &str, text: &str, more: &str) -> std::io::Result<()> {
+    error_with(client, status, code, text, more, "")
 }
 
 fn error_with(
     client: &mut TcpStream,
     status: u16,
     code: &str,
-    said: &str,
+    text: &str,
     more: &str,
     headers: &str,
 ) -> std::io::Result<()> {
     let body =
-        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{said}</Message>{more}</Error>");
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{text}</Message>{more}</Error>");
     answer(client, status, headers, body.as_bytes())
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A host with a real systemd of its own, booted by `tests/host/boot` on this machine's root or on a clean one, in which a
-//! scenario of `tests/host/` runs. `/var/lib` is a folder on the disk, one file system for K3s's data and ours, as on a real server.
+//! scenario of `tests/host/` runs. `/var/lib` is a directory on the disk: K3s and k3s-snapshot share a file system, as on a real server.
 //! What a scenario needs inside is bound to `/opt`: the source tree, our programs, etcd's. Needs root and systemd-nspawn.
 
 use super::cli::programs;
@@ -21,7 +21,7 @@ pub(crate) struct Host {
 #[derive(Debug)]
 enum Disk {
     /// For `/var/lib` alone; the rest is in memory and lost at the end of a scenario.
-    Folder(tempfile::TempDir),
+    Directory(tempfile::TempDir),
     /// For all that is written, which the next boot finds again.
     Volume(Volume),
 }
@@ -31,14 +31,14 @@ enum Disk {
 pub(crate) struct Booted {
     /// The exit code of the scenario, or of `tests/host/boot`; 137 where the host ended under it.
     pub(crate) code: Option<i32>,
-    /// All that was said.
-    pub(crate) said: String,
+    /// The output of the scenario.
+    pub(crate) output: String,
 }
 
 impl Host {
     /// Not booted yet.
     pub(crate) fn new() -> Result<Host, String> {
-        Host::on(Disk::Folder(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()))
+        Host::on(Disk::Directory(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()))
     }
 
     /// The same, on a disk of its own, for more than one boot.
@@ -67,7 +67,7 @@ impl Host {
 
     fn disk(&self) -> PathBuf {
         match &self.disk {
-            Disk::Folder(folder) => folder.path().to_owned(),
+            Disk::Directory(dir) => dir.path().to_owned(),
             Disk::Volume(volume) => volume.path(),
         }
     }
@@ -83,7 +83,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Another folder of this machine inside: `-b` to write in, `-B` to read.
+    /// A directory of this machine that the host sees: `-b` to write in, `-B` to read.
     pub(crate) fn bind(mut self, how: &str, from: &Path, to: &str) -> Host {
         self.binds.extend([how.to_owned(), format!("{}:{to}", from.display())]);
         self
@@ -105,25 +105,25 @@ impl Host {
         }
         let script = top().join("tests/host").join(scenario);
         let out = boot.arg("--").arg(script).args(args).output().unwrap();
-        let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
-        Booted { code: out.status.code(), said }
+        let output = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+        Booted { code: out.status.code(), output }
     }
 
     /// The power is cut, after the host has ended: what had not reached its disk is lost.
     pub(crate) fn power_cut(&mut self) {
         match &mut self.disk {
             Disk::Volume(volume) => volume.power_cut(),
-            Disk::Folder(_) => panic!("it has no disk of its own"),
+            Disk::Directory(_) => panic!("it has no disk of its own"),
         }
     }
 }
 
 impl Booted {
-    /// Panics with all that was said unless the scenario succeeded; returns what it said.
+    /// Panics with the output unless the scenario succeeded; returns the output.
     #[track_caller]
     pub(crate) fn succeeded(self) -> String {
-        assert!(self.code == Some(0), "exit code {:?}\n{}", self.code, self.said);
-        self.said
+        assert!(self.code == Some(0), "exit code {:?}\n{}", self.code, self.output);
+        self.output
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A machine's root folder with the data folder of a K3s server in it, as `scripts/make-k3s-root` lays it out. It vanishes when
+//! A machine's root directory with the data directory of a K3s server in it, as `scripts/make-k3s-root` lays it out. It vanishes when
 //! dropped. The paths inside etcd's configuration are real ones, they do not start at the fake root.
 
 use super::certs::Certs;
@@ -7,7 +7,7 @@ use super::ports::Ports;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the data folder shall be like; the default is a server of its own.
+/// What the data directory shall be like; the default is a server of its own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layout {
     /// `rke2`; K3s when empty.
@@ -16,13 +16,13 @@ pub(crate) struct Layout {
     pub(crate) name: String,
     /// Password of the server token; `secret` when empty.
     pub(crate) token: String,
-    /// The data folder of a server to share authorities and token with.
+    /// The data directory of a server to share authorities and token with.
     pub(crate) ca_of: Option<PathBuf>,
     /// All peers as name=url,...; this member alone when empty.
     pub(crate) initial_cluster: String,
     /// Joins a cluster that is there.
     pub(crate) joins: bool,
-    /// The folder to make it in; that of temporary files when empty.
+    /// The directory to make it in; that of temporary files when empty.
     pub(crate) under: PathBuf,
     /// Further lines of etcd's configuration.
     pub(crate) etcd_args: Vec<(String, String)>,
@@ -36,7 +36,7 @@ impl Layout {
     }
 }
 
-/// The root folder.
+/// The root directory.
 #[derive(Debug)]
 pub(crate) struct K3sRoot {
     dir: tempfile::TempDir,
@@ -85,27 +85,27 @@ impl K3sRoot {
         root
     }
 
-    /// The root folder itself, for `--root`.
+    /// The root directory itself, for `--root`.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// K3s's data folder, for `--data-dir`.
+    /// K3s's data directory, for `--data-dir`.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.path().join("var/lib/rancher").join(&self.distribution)
     }
 
-    /// `server` in the data folder.
+    /// `server` in the data directory.
     pub(crate) fn server(&self) -> PathBuf {
         self.data_dir().join("server")
     }
 
-    /// The folder of the snapshots.
+    /// The directory of the snapshots.
     pub(crate) fn snapshots(&self) -> PathBuf {
         self.server().join("db/snapshots")
     }
 
-    /// The file names in the folder of the snapshots, sorted, whatever they are.
+    /// The file names in the directory of the snapshots, sorted, whatever they are.
     pub(crate) fn snapshot_names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.snapshots()).unwrap();
         let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -144,7 +144,7 @@ impl K3sRoot {
         token.trim_end().rsplit(':').next().unwrap().to_owned()
     }
 
-    /// Changes etcd's configuration so that whoever reads it from now on looks for etcd at this port.
+    /// Changes etcd's configuration so that every later reader expects etcd at this port.
     pub(crate) fn point_clients_at(&self, port: u16) {
         let url = format!("https://127.0.0.1:{port}");
         self.set_config(&[("advertise-client-urls", &url), ("listen-client-urls", &url)]);

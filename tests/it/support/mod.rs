@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The real parts that the tests stand on: etcd alone and in a cluster, our own programs, a network that misbehaves, a
-//! disk that is full. Nothing here judges; the tests do. `make setup` puts the parts in place. A new part is a new
-//! file here, with a proof in `parts.rs` that it does what it says.
+//! The real parts that the tests use: etcd alone and in a cluster, our own programs, a network that misbehaves, a
+//! disk that is full. Nothing here decides the result of a test. `make setup` puts the parts in place. A new part is a new
+//! file here, with a test in `support_selftest.rs` that checks it.
 #![cfg(test)] // what the lints allow to tests, they allow here
 #![allow(dead_code, reason = "a theme takes what it needs")]
 

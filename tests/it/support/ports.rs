@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Free ports on 127.0.0.1, as far as that can be known. They are taken from below the range that the kernel gives to
 //! outgoing connections: a port from that range could be gone when a stopped member wants it back. Another process may
-//! still be faster, so whoever starts a server looks whether it got its port.
+//! still be faster, so a caller that starts a server must check that it got its port.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
@@ -18,13 +18,13 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Three ports that nobody listens on, and that nobody else in this process was given before.
+    /// Three unused ports that this function has not returned before in this process.
     pub(crate) fn free() -> Ports {
         Ports { client: free_port(), peer: free_port(), metrics: free_port() }
     }
 }
 
-/// A port that nobody listens on.
+/// An unused port.
 pub(crate) fn free_port() -> u16 {
     // Processes start at different places, so that two of them seldom meet.
     static NEXT: AtomicU16 = AtomicU16::new(0);

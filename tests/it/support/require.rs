@@ -35,7 +35,7 @@ pub(crate) fn root() -> Result<(), String> {
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err("needs root".into()) }
 }
 
-/// Where in PATH is this program?
+/// The path of a program in PATH.
 pub(crate) fn program(name: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -44,7 +44,7 @@ pub(crate) fn program(name: &str) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("needs the program {name} in PATH"))
 }
 
-/// The folder with etcd, etcdctl and etcdutl: `ETCD_BIN_DIR`, else where scripts/setup puts them.
+/// The directory with etcd, etcdctl and etcdutl: `ETCD_BIN_DIR`, else where scripts/setup puts them.
 pub(crate) fn etcd_programs() -> Result<PathBuf, String> {
     let dir = match std::env::var_os("ETCD_BIN_DIR") {
         Some(dir) => PathBuf::from(dir),

@@ -27,7 +27,7 @@ impl Volume {
         Ok(Volume { dir })
     }
 
-    /// As if the power were cut and came back: what had not reached the disk is lost. Nobody may be at work on it.
+    /// Simulates a power cut: data that had not reached the disk is lost. No process may use the volume.
     pub(crate) fn power_cut(&mut self) {
         let (image, copy) = (self.dir.path().join("image"), self.dir.path().join("copy"));
         // The disk as it is, behind the back of the file system.

@@ -38,7 +38,7 @@ impl Writers {
         Writers { acknowledged, end, threads }
     }
 
-    /// The newest revision that any of them was told.
+    /// The newest revision that etcd has reported to any of them.
     pub(crate) fn acknowledged(&self) -> i64 {
         self.acknowledged.load(SeqCst)
     }

@@ -73,7 +73,7 @@ impl Transaction<'_> {
     pub(super) fn wait_until_ready(&mut self) -> Result<Option<String>> {
         let (machine, begun) = (self.cx.machine, Instant::now());
         machine.progress.step("waiting until the API server is ready", None);
-        let mut last = Ready::NoAnswer("it was not asked".to_owned());
+        let mut last = Ready::NoAnswer("the API server was not asked".to_owned());
         let mut failed = Ok(());
         let mut stop = false;
         // Since when one and the same process has been ready: K3s can end right after it was.
@@ -107,7 +107,7 @@ impl Transaction<'_> {
         self.report.restore_mut().k3s_state = Some(K3sState::EtcdOnly);
         Ok(Some(match last {
             _ if stop => "asked to stop waiting".to_owned(),
-            Ready::Yes => "its unit is not active".to_owned(),
+            Ready::Yes => "the unit of K3s is not active".to_owned(),
             other => other.describe(),
         }))
     }
@@ -122,7 +122,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         let reason = self.cx.machine.unit.fatal_message(self.started_at);
-        let reason = reason.unwrap_or_else(|| format!("its unit ended with '{}'", unit.result));
+        let reason = reason.unwrap_or_else(|| format!("the unit of K3s ended with '{}'", unit.result));
         Err(anyhow!("K3s does not stay up, systemd restarted it {} times: {reason}", unit.restarts))
     }
 
