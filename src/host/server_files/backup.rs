@@ -90,6 +90,8 @@ impl ServerFiles {
     pub fn remove_backups(&self, state: &RestoreState) -> Result<()> {
         let copies = state.backups.iter().filter_map(|b| b.copy.as_deref()?.parent()?.parent());
         let mut dirs: BTreeSet<PathBuf> = copies.map(Path::to_owned).collect();
+        let server = self.server();
+        dirs.insert(server.canonicalize().unwrap_or(server).join(WORK_DIR));
         let others = distribution::LOAD_BALANCERS.iter().map(|name| self.data_dir.join(name));
         for file in others.chain([self.kubeconfig.clone()]) {
             let real = file.canonicalize().unwrap_or(file);
