@@ -60,8 +60,8 @@ on() { local n=$1; shift; ip netns exec s"$n" "$@"; }
 # command_on N: the array `command` is then a restore on that server; options can be appended
 command_on() { command=(ip netns exec s"$1" k3s-snapshot restore --unit k3s-"$1" --state-dir /srv/"$1"/state --run-dir /srv/"$1"/run); }
 
-# state_of N: the directory of its restore
-state_of() { echo /srv/"$1"/state/restore; }
+# state_of N: the directory of its restore. It is at one place, so one server at a time restores on this host.
+state_of() { echo "$STATE"; }
 
 # restore_on N CODE OPTION...: expects the exit code
 restore_on() {
