@@ -330,6 +330,7 @@ pub(super) fn clean_up(machine: &Machine, state: &RestoreState, report: &mut Rep
     let mut errors = Vec::new();
     errors.extend(files.scratch().remove().err());
     errors.extend(files.remove_backups(state).err());
+    errors.extend(files.remove_marker_drafts().err());
     match files.remove_drop_ins() {
         Ok(false) => {}
         Ok(true) => errors.extend(machine.unit.reload().err()),

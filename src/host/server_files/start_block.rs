@@ -92,6 +92,14 @@ impl ServerFiles {
         if self.state.is_dir() { sync_dir(&self.state) } else { Ok(()) }
     }
 
+    /// Removes what a killed process left of writing the marker.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_marker_drafts(&self) -> Result<()> {
+        file_tree::remove_temp_copies(&self.state, MARKER)
+    }
+
     /// Removes the drop-ins. True if there was one: then systemd must reload its units.
     ///
     /// # Errors
