@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::snapshot::State;
+use super::state::State;
 
 /// The version of [`Manifest`] that this code writes.
 pub const MANIFEST_VERSION: u32 = 1;

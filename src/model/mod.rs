@@ -20,6 +20,7 @@ pub mod runbook;
 pub mod s3_config;
 pub mod secret;
 pub mod snapshot;
+pub mod state;
 pub mod token;
 pub mod unit;
 pub mod version;

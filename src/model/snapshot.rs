@@ -1,42 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A snapshot as a row: where it is stored and what is known of it.
 
-use serde::{Deserialize, Serialize};
-
 pub use super::digest::Digest;
 pub use super::manifest::{
     ALARM_CORRUPT, FileId, FindingRecord, Freshness, MANIFEST_VERSION, Manifest, Upload,
 };
 use super::name::SnapshotName;
-
-/// What is known of a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Every byte was read and every check passed.
-    Verified,
-    /// Not verified, or modified since the last verification, or saved while etcd raised the CORRUPT alarm.
-    Unverified,
-    /// Verification failed, or the size is impossible for a snapshot.
-    Corrupt,
-    /// Left by an interrupted save.
-    Incomplete,
-    /// Not a snapshot: another file in the directory.
-    Foreign,
-}
-
-impl State {
-    /// The word for tables and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Verified => "verified",
-            State::Unverified => "unverified",
-            State::Corrupt => "corrupt",
-            State::Incomplete => "incomplete",
-            State::Foreign => "foreign",
-        }
-    }
-}
+pub use super::state::State;
 
 /// A snapshot, or another file next to snapshots, in one location.
 #[derive(Debug, Clone)]

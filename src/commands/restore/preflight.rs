@@ -83,9 +83,8 @@ pub(super) fn gather(cx: &Context, operation: Operation, report: &mut Report) ->
     report.restore = Some(plan);
     // Without a quorum the API server is about to fail, and will not be ready after a start.
     let has_quorum = live.as_ref().is_none_or(|live| live.leader);
-    let was_ready = previous_state == PriorState::Running
-        && has_quorum
-        && matches!(cx.machine.k3s.ready(), Ready::Yes);
+    let was_ready =
+        previous_state == PriorState::Running && has_quorum && matches!(cx.machine.k3s.ready(), Ready::Yes);
     Ok(Facts { unit, previous_state, was_ready, live })
 }
 
