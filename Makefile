@@ -4,12 +4,14 @@
 
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 CARGO_DENY_VERSION := 0.20.2
+# The tests that make a fault at every call of a restore, a recovery or a rejoin, by the beginning of their names.
+FAULTS := restore::a_restore restore::a_recovery restore::a_disk restore::the_power restore_cluster::a_rejoin restore_steps::
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release install deb rpm demo test test-long test-k3s lint audit bench
+.PHONY: help setup build release install deb rpm demo test test-long test-faults test-k3s lint audit bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what build and tests need (packages on Debian as root, and an etcd into target/)
 	@scripts/setup
@@ -39,6 +41,9 @@ test: lint ## run the checks and all tests; what cannot run here says so
 
 test-long: lint ## the same, with the tests that take minutes
 	LONG=1 cargo test --locked
+
+test-faults: setup ## run the fault table: kills, signals, full and failing disks, power cuts at every call; takes long
+	LONG=1 cargo test --locked --test it -- --nocapture $(FAULTS)
 
 test-k3s: build ## run restores with a real K3s in booted hosts, as root: K3S=/path/to/k3s
 	tests/host/real/run "$(K3S)"
