@@ -59,14 +59,20 @@ impl ServerFiles {
             (self.data_dir.join(distribution::AGENT), 0o755),
             (self.data_dir.join(distribution::PROGRAMS), 0o755),
             (PathBuf::from(distribution::RUNTIME), 0o711),
-            (PathBuf::from(distribution::CONFIG_DIR), 0o755),
+            (PathBuf::from(distribution::RANCHER_DIR), 0o755),
         ] {
             create_missing_dirs(&path, mode, &mut created)?;
         }
         let scratch = self.scratch();
         create_dir(&scratch.root)?;
-        for name in ["agent", "run", "etc"] {
+        for name in ["agent", "run", "etc", "etc/k3s"] {
             create_dir(&scratch.root.join(name))?;
+        }
+        // K3s creates its node password if there is none: on a new machine.
+        let password = Path::new(distribution::RANCHER_DIR).join(distribution::NODE_PASSWORD_DIR);
+        if password.is_dir() {
+            let to = scratch.root.join("etc").join(distribution::NODE_PASSWORD_DIR);
+            install::copy_following_links(&password, &to, MAX_COPIED)?;
         }
         create_dir(&scratch.server().join("db"))?;
         sync_dir(&self.db())?;
@@ -249,7 +255,7 @@ impl Scratch {
             bind(self.server_dir(rehearsal), self.data_dir.join(distribution::SERVER)),
             bind(self.root.join("agent"), self.data_dir.join(distribution::AGENT)),
             bind(self.root.join("run"), PathBuf::from(distribution::RUNTIME)),
-            bind(self.root.join("etc"), PathBuf::from(distribution::CONFIG_DIR)),
+            bind(self.root.join("etc"), PathBuf::from(distribution::RANCHER_DIR)),
             // K3s unpacks its own programs there if they are not there yet, as its next start would.
             bind(self.data_dir.join(distribution::PROGRAMS), self.data_dir.join(distribution::PROGRAMS)),
         ]
