@@ -138,14 +138,14 @@ impl<'a> Transaction<'a> {
     pub(super) fn block_start(&mut self) -> Result<()> {
         self.step(StepId::BlockStart, "blocking the start of K3s", |tx| {
             let machine = tx.cx.machine;
-            tx.blocked = true;
-            machine.files.block_start(tx.state.id)?;
-            machine.unit.reload()?;
-            // Without it, an interrupted restore is recovered at the next boot, or by hand.
+            // Before the block, so that no kill leaves K3s blocked. Without the unit, an interrupted restore is recovered
+            // when K3s starts, or by hand.
             if let Err(e) = machine.unit.watch_restore() {
                 log::info!("{e:#}");
             }
-            Ok(())
+            tx.blocked = true;
+            machine.files.block_start(tx.state.id)?;
+            machine.unit.reload()
         })
     }
 
