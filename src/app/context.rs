@@ -148,7 +148,7 @@ impl Context<'_> {
             return Ok(false);
         }
         match datastore::look(s.distribution, &s.data_dir, self.datastore_config())? {
-            Some(without) if without.rightly => {
+            Some(without) if without.expected => {
                 report.skip(without.why);
                 Ok(true)
             }

@@ -29,7 +29,7 @@ pub struct Without {
     /// The hint for the operator.
     pub hint: &'static str,
     /// Whether this is expected on the machine: no setting of K3s asks for embedded etcd.
-    pub rightly: bool,
+    pub expected: bool,
 }
 
 /// Fails unless `data_dir` holds embedded etcd.
@@ -58,7 +58,7 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
         }
         Err(_) => {}
     }
-    let (why, hint, rightly) = if !data_dir.is_dir() {
+    let (why, hint, expected) = if !data_dir.is_dir() {
         // The disk may not be mounted: this is never expected.
         (
             format!("no {name} data-dir found at '{shown}'"),
@@ -96,7 +96,7 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
             false,
         )
     };
-    Ok(Some(Without { why, hint, rightly }))
+    Ok(Some(Without { why, hint, expected }))
 }
 
 /// Fails if K3s uses another datastore than embedded etcd. A directory without a database is valid: a restore fills it.
@@ -130,23 +130,23 @@ mod tests {
             Said { joins: true, ..none },
             Said { disable_etcd: true, ..none },
         );
-        assert!(without(none).why.contains(&dir.path().display().to_string()) && !without(none).rightly);
+        assert!(without(none).why.contains(&dir.path().display().to_string()) && !without(none).expected);
         std::fs::create_dir(dir.path().join("agent")).unwrap();
         assert!(without(none).why.contains("agent"));
         // The configuration of an agent names a server too.
-        assert_eq!([none, joins, init].map(|s| without(s).rightly), [true, true, false]);
+        assert_eq!([none, joins, init].map(|s| without(s).expected), [true, true, false]);
         std::fs::create_dir_all(dir.path().join("server/db")).unwrap();
         assert!(without(none).why.contains("/server'"));
-        assert_eq!([none, joins, init, disabled].map(|s| without(s).rightly), [false, false, false, true]);
+        assert_eq!([none, joins, init, disabled].map(|s| without(s).expected), [false, false, false, true]);
         std::fs::write(dir.path().join(distribution::SQLITE), b"x").unwrap();
         assert!(without(none).why.contains("SQLite"));
-        assert_eq!([none, joins, init].map(|s| without(s).rightly), [true, false, false]);
-        assert!(without(postgres).why.contains("postgres") && without(postgres).rightly);
+        assert_eq!([none, joins, init].map(|s| without(s).expected), [true, false, false]);
+        assert!(without(postgres).why.contains("postgres") && without(postgres).expected);
         std::fs::create_dir_all(dir.path().join(distribution::ETCD_WAL)).unwrap();
         assert!(require_etcd(&distribution::K3S, dir.path(), postgres).is_ok());
         let missing = require_etcd(&distribution::RKE2, &dir.path().join("nowhere"), none).unwrap_err();
         assert!(missing.to_string().contains("RKE2"));
         assert_eq!(crate::error::kind_of(&missing), Kind::Config);
-        assert!(!look(&distribution::K3S, &dir.path().join("nowhere"), disabled).unwrap().unwrap().rightly);
+        assert!(!look(&distribution::K3S, &dir.path().join("nowhere"), disabled).unwrap().unwrap().expected);
     }
 }
