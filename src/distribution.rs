@@ -146,8 +146,6 @@ pub const RUNTIME: &str = "/run/k3s";
 pub const CONFIG_DIR: &str = "/etc/rancher/k3s";
 /// The directory of everything that K3s and RKE2 keep in `/etc`.
 pub const RANCHER_DIR: &str = "/etc/rancher";
-/// In that directory: the password of the node. A node of the same name with another password cannot join.
-pub const NODE_PASSWORD_DIR: &str = "node";
 /// In the directory of the server: certificates that a reset of K3s has set aside, before the seconds.
 pub const TLS_OLD: &str = "tls-";
 /// The unit of K3s on an agent.

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::util::mount_field;
+
 /// File systems of this machine, whose files can be examined at any time.
 const LOCAL: &[&str] = &[
     "bcachefs",
@@ -58,8 +60,8 @@ impl Mounts {
         let may_block = mountinfo.lines().filter_map(|line| {
             let (mount, source) = line.split_once(" - ")?;
             let kind = source.split(' ').next()?;
-            let point = unescape(mount.split(' ').nth(4)?);
-            (!LOCAL.contains(&kind) && point != "/").then(|| PathBuf::from(point))
+            let point = mount_field(mount.split(' ').nth(4)?);
+            (!LOCAL.contains(&kind) && point != Path::new("/")).then_some(point)
         });
         Mounts { may_block: may_block.collect() }
     }
@@ -68,26 +70,6 @@ impl Mounts {
     pub(crate) fn may_block(&self, path: &Path) -> bool {
         self.may_block.iter().any(|point| path.starts_with(point))
     }
-}
-
-/// Replaces `\040` and the like by the byte that they mean.
-fn unescape(text: &str) -> String {
-    let mut all = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        all.push_str(before);
-        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if byte.is_ascii() => {
-                all.push(char::from(byte));
-                rest = after.get(3..).unwrap_or_default();
-            }
-            _ => {
-                all.push('\\');
-                rest = after;
-            }
-        }
-    }
-    all + rest
 }
 
 #[cfg(test)]

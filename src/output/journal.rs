@@ -66,6 +66,8 @@ pub fn k3s_line(text: &str) -> bool {
     let journal = K3S_JOURNAL.get_or_init(|| {
         let socket = UnixDatagram::unbound().ok()?;
         socket.connect(SOCKET).ok()?;
+        // A journal that does not read must not stop K3s. The file of the log has every line.
+        socket.set_nonblocking(true).ok()?;
         Some(Journal { socket, identifier: K3S_IDENTIFIER.to_owned() })
     });
     journal.as_ref().is_some_and(|j| j.send(7, text, &[]).is_ok())

@@ -2,13 +2,12 @@
 //! Whether a snapshot directory is available: a link whose target is missing, or a file system that is not mounted, is
 //! no empty directory.
 
-use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Fault};
 use crate::host::fs::path_error;
+use crate::util::mount_field;
 
 /// The path without links, as far as it exists.
 pub(super) fn real_path(path: &Path) -> PathBuf {
@@ -73,7 +72,7 @@ fn dangling_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
 
 /// The mount point in `fstab` that `path` is at or below, if `mountinfo` does not have it.
 fn unmounted(fstab: &str, mountinfo: &str, path: &Path) -> Option<PathBuf> {
-    let field = |line: &str, n: usize| line.split_whitespace().nth(n).map(unescape);
+    let field = |line: &str, n: usize| line.split_whitespace().nth(n).map(mount_field);
     let mounted: Vec<PathBuf> = mountinfo.lines().filter_map(|line| field(line, 4)).collect();
     let configured = fstab.lines().filter(|line| !line.trim_start().starts_with('#'));
     configured
@@ -81,26 +80,6 @@ fn unmounted(fstab: &str, mountinfo: &str, path: &Path) -> Option<PathBuf> {
         .map(|point| point.canonicalize().unwrap_or(point))
         .filter(|point| point.is_absolute() && point != Path::new("/") && path.starts_with(point))
         .find(|point| !mounted.contains(point))
-}
-
-/// A field of these tables: a blank is `\040`, and so on.
-fn unescape(field: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let octal = behind.get(..3).and_then(|d| std::str::from_utf8(d).ok());
-        match octal.filter(|_| *first == b'\\').and_then(|d| u8::from_str_radix(d, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = behind.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    OsString::from_vec(bytes).into()
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ use rustix::fs::{Mode, OFlags};
 
 use super::spec::{AsideSpec, BindMount};
 
+use crate::util::mount_field;
+
 /// The first argument of the outer helper.
 pub(super) const OUTER: &str = "--exec-aside";
 /// The first argument of the inner helper.
@@ -152,7 +154,7 @@ impl MountEntry {
     fn parse(line: &str) -> Option<MountEntry> {
         let (left, right) = line.split_once(" - ")?;
         let mut words = left.split(' ').skip(4);
-        let point = PathBuf::from(unescape(words.next()?));
+        let point = mount_field(words.next()?);
         let flags = words.next()?.split(',').fold(MsFlags::empty(), |flags, word| {
             flags
                 | match word {
@@ -171,26 +173,6 @@ impl MountEntry {
     fn is_of_the_kernel(&self) -> bool {
         KERNEL_FILE_SYSTEMS.contains(&self.kind.as_str()) || self.point.starts_with("/dev")
     }
-}
-
-/// Blanks and the like are written as three octal digits.
-fn unescape(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
-        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(char::from(byte));
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push('\\');
-                rest = after;
-            }
-        }
-    }
-    out + rest
 }
 
 fn inner(command: &[OsString]) -> Result<ExitCode> {
@@ -245,6 +227,5 @@ mod tests {
         assert!(!entry.is_of_the_kernel());
         assert!(MountEntry::parse("1 2 0:3 / /proc rw - proc proc rw").unwrap().is_of_the_kernel());
         assert_eq!(MountEntry::parse("broken"), None);
-        assert_eq!(unescape(r"a\134b\"), r"a\b\");
     }
 }

@@ -65,15 +65,13 @@ impl ServerFiles {
         }
         let scratch = self.scratch();
         create_dir(&scratch.root)?;
-        for name in ["agent", "run", "etc", "etc/k3s"] {
+        for name in ["agent", "run"] {
             create_dir(&scratch.root.join(name))?;
         }
-        // K3s creates its node password if there is none: on a new machine.
-        let password = Path::new(distribution::RANCHER_DIR).join(distribution::NODE_PASSWORD_DIR);
-        if password.is_dir() {
-            let to = scratch.root.join("etc").join(distribution::NODE_PASSWORD_DIR);
-            install::copy_following_links(&password, &to, MAX_COPIED)?;
-        }
+        // What flags of K3s name there, such as an audit policy; and the node password, which K3s creates on a new machine.
+        let etc = scratch.root.join("etc");
+        install::copy_following_links(Path::new(distribution::RANCHER_DIR), &etc, MAX_COPIED)?;
+        create_dir(&etc.join("k3s"))?;
         create_dir(&scratch.server().join("db"))?;
         sync_dir(&self.db())?;
         Ok(created)
