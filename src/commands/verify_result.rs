@@ -63,28 +63,18 @@ pub(super) fn record_verification(
     let same = recorded.as_ref().filter(|m| m.stored_sha256 == found.stored);
     if let (true, Some(m)) = (found.quick && findings.is_empty(), same) {
         // The same bytes as recorded: a copy, a renamed directory, a new date.
-        notes.push(match m.findings.is_empty() {
-            true => {
-                format!("the checksum is that of the file that was verified on {}", rfc3339(m.checked_at))
-            }
-            false => "findings of an earlier verification; the checksum has not changed".to_owned(),
+        let verified_on = rfc3339(m.checked_at);
+        notes.push(if m.findings.is_empty() {
+            format!("the checksum is that of the file that was verified on {verified_on}")
+        } else {
+            "findings of an earlier verification; the checksum has not changed".to_owned()
         });
         let manifest = Manifest { file: id, ..m.clone() };
         return Ok(store_manifest(store, snapshot, manifest, token, report, notes));
     }
     let expected = recorded.as_ref().and_then(Manifest::verified_sha256).filter(|e| *e != found.stored);
     if let (Some(was), Some(old)) = (expected, &recorded) {
-        let since = rfc3339(old.checked_at);
-        match findings.is_empty() {
-            true => notes.push(format!("another file of this name than the one recorded on {since}")),
-            false => findings.push(FindingRecord::new(
-                "changed",
-                format!(
-                    "the content changed since {since}: its SHA-256 is {} (recorded: {was})",
-                    found.stored
-                ),
-            )),
-        }
+        note_another_file(was, old, found.stored, &mut findings, &mut notes);
     }
     if found.quick && findings.is_empty() {
         // Less than a full verification, and not recorded as one.
@@ -98,6 +88,24 @@ pub(super) fn record_verification(
     let old = recorded.filter(|_| expected.is_none() || !findings.is_empty());
     let manifest = manifest(&snapshot, id, &found, old.as_ref(), expected, findings, now);
     Ok(store_manifest(store, snapshot, manifest, token, report, notes))
+}
+
+/// The file has another digest than the verified one that is recorded under its name: whole, it is another file; with
+/// findings, it changed.
+fn note_another_file(
+    was: Digest,
+    old: &Manifest,
+    stored: Digest,
+    findings: &mut Vec<FindingRecord>,
+    notes: &mut Vec<String>,
+) {
+    let since = rfc3339(old.checked_at);
+    if findings.is_empty() {
+        notes.push(format!("another file of this name than the one recorded on {since}"));
+        return;
+    }
+    let message = format!("the content changed since {since}: its SHA-256 is {stored} (recorded: {was})");
+    findings.push(FindingRecord::new("changed", message));
 }
 
 fn manifest(
