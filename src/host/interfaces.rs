@@ -67,16 +67,23 @@ pub trait JoinServer {
     /// Its URL.
     fn url(&self) -> &str;
 
-    /// The hash of its certificate authority, as the server tokens of its cluster have it.
+    /// The hash of its certificate authority, to compare it with another server.
     ///
     /// # Errors
     /// If it does not answer.
     fn authority(&self) -> Result<String>;
 
-    /// Whether it accepts the password of this token. It is asked over a connection that its authority vouches for.
+    /// Whether a token may name its certificate authority by this hash: that of the whole file, or, if it is a chain, that of
+    /// one of its certificates. From then on only this authority is trusted.
     ///
     /// # Errors
     /// If it does not answer.
+    fn has_authority(&self, hash: &str) -> Result<bool>;
+
+    /// Whether it accepts the password of this token. It is asked over a connection that the trusted authority vouches for.
+    ///
+    /// # Errors
+    /// If it does not answer, or no authority is trusted yet: a password is not sent to a server that is not verified.
     fn lets_in(&self, token: &Secret) -> Result<bool>;
 
     /// The names of the etcd members in its cluster, asked in the same way; empty for a member that has not started yet.

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -33,7 +33,7 @@ impl Lock {
         progress: &dyn Progress,
     ) -> Result<Lock> {
         create_dir(run_dir)?;
-        let real = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+        let real = real_path(data_dir);
         let hash = Sha256::digest(real.as_os_str().as_encoded_bytes());
         let hash = hex(hash.get(..6).unwrap_or_default());
         let path = run_dir.join(format!("{hash}.lock"));
@@ -70,11 +70,34 @@ impl Lock {
     }
 }
 
+/// The path with its links followed, as far as it exists: the lock is the same one before the directory is created and after.
+fn real_path(path: &Path) -> PathBuf {
+    let resolved = path.ancestors().find_map(|existing| {
+        let rest = path.strip_prefix(existing).ok()?;
+        Some(existing.canonicalize().ok()?.join(rest))
+    });
+    resolved.unwrap_or_else(|| path.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Kind;
     use crate::host::progress::NoProgress;
+
+    #[test]
+    fn the_lock_of_a_directory_behind_a_link_is_the_same_before_and_after_it_is_created() {
+        let (run, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let take = |data: &Path| Lock::acquire(run.path(), data, Duration::ZERO, &NoProgress);
+        let link = run.path().join("link");
+        std::os::unix::fs::symlink(data.path(), &link).unwrap();
+        let _first = take(&link.join("a/b")).unwrap();
+        std::fs::create_dir_all(data.path().join("a/b")).unwrap();
+        for path in [link.join("a/b"), data.path().join("a/b")] {
+            assert_eq!(crate::error::kind_of(&take(&path).unwrap_err()), Kind::Busy);
+        }
+        assert!(take(&link.join("a")).is_ok(), "another directory is another lock");
+    }
 
     #[test]
     fn the_second_is_told_busy_until_the_first_is_gone() {

@@ -14,14 +14,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use ureq::http::Response;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::interfaces::JoinServer;
 use crate::error::{Code, Fault};
 use crate::http::agent_config;
 use crate::model::secret::Secret;
-use crate::model::token;
+use crate::model::{bootstrap, token};
 use crate::util::hex;
 
 /// The timeout of each request.
@@ -32,27 +32,27 @@ const BODY: u64 = 1 << 20;
 /// A server that listens at a URL.
 pub struct SupervisorClient {
     url: String,
-    /// The certificate authority that the server returned.
-    authority: RefCell<Vec<u8>>,
+    /// The certificates, in DER, whose hash was the expected one. Without any, no password is sent.
+    trusted: RefCell<Vec<Vec<u8>>>,
 }
 
 impl SupervisorClient {
     /// The server at this URL. Sends no request yet.
     pub fn new(url: &str) -> SupervisorClient {
-        SupervisorClient { url: url.trim_end_matches('/').to_owned(), authority: RefCell::default() }
+        SupervisorClient { url: url.trim_end_matches('/').to_owned(), trusted: RefCell::default() }
     }
 
     /// The answer to a request with the password of this token, over a connection that is verified with the certificate
     /// authority of the server.
     fn ask(&self, path: &str, token: &Secret) -> Result<Response<Body>> {
-        let pem = self.authority.borrow();
-        let roots: Vec<Certificate<'static>> = parse_pem(&pem)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(one)) => Some(one),
-                _ => None,
-            })
-            .collect();
-        anyhow::ensure!(!roots.is_empty(), "the server at {} returned no certificate authority", self.url);
+        let trusted = self.trusted.borrow();
+        let roots: Vec<Certificate<'static>> =
+            trusted.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        anyhow::ensure!(
+            !roots.is_empty(),
+            "the certificate authority of the server at {} is not verified",
+            self.url
+        );
         let parsed = token::parse(token).map_err(|why| anyhow!("using the server token: {why}"))?;
         let login = Secret::new(STANDARD.encode(format!("server:{}", parsed.password.expose())));
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build();
@@ -61,6 +61,16 @@ impl SupervisorClient {
             .header("authorization", format!("Basic {}", login.expose()))
             .call()
             .map_err(|e| self.away(&e))
+    }
+
+    /// The certificate authority that the server returns: PEM that nothing has verified.
+    fn fetch_authority(&self) -> Result<Vec<u8>> {
+        let any = TlsConfig::builder().disable_verification(true).build();
+        let mut answer = agent(any).get(format!("{}/cacerts", self.url)).call().map_err(|e| self.away(&e))?;
+        if answer.status().as_u16() != 200 {
+            return Err(self.away(format!("status {} for /cacerts", answer.status())));
+        }
+        answer.body_mut().with_config().limit(BODY).read_to_vec().map_err(|e| self.away(&e))
     }
 
     fn away(&self, why: impl std::fmt::Display) -> anyhow::Error {
@@ -82,16 +92,15 @@ impl JoinServer for SupervisorClient {
     }
 
     fn authority(&self) -> Result<String> {
+        Ok(hex(Sha256::digest(self.fetch_authority()?)))
+    }
+
+    fn has_authority(&self, hash: &str) -> Result<bool> {
         // The returned authority is compared with a hash before it is trusted, as in K3s.
-        let any = TlsConfig::builder().disable_verification(true).build();
-        let mut answer = agent(any).get(format!("{}/cacerts", self.url)).call().map_err(|e| self.away(&e))?;
-        if answer.status().as_u16() != 200 {
-            return Err(self.away(format!("status {} for /cacerts", answer.status())));
-        }
-        let pem = answer.body_mut().with_config().limit(BODY).read_to_vec().map_err(|e| self.away(&e))?;
-        let hash = hex(Sha256::digest(&pem));
-        *self.authority.borrow_mut() = pem;
-        Ok(hash)
+        let trusted = bootstrap::certificates_named(&self.fetch_authority()?, hash);
+        let found = !trusted.is_empty();
+        *self.trusted.borrow_mut() = trusted;
+        Ok(found)
     }
 
     fn lets_in(&self, token: &Secret) -> Result<bool> {

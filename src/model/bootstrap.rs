@@ -106,6 +106,18 @@ fn ca_hashes(pem: &[u8]) -> Vec<String> {
     hashes
 }
 
+/// The certificates of this authority that a token trusts which names it by this hash, in DER: all of the file, if the hash is
+/// that of the file; of a chain, only the certificate with this hash. Empty if the hash is another one.
+pub(crate) fn certificates_named(pem: &[u8], hash: &str) -> Vec<Vec<u8>> {
+    let mut all = certificates(&String::from_utf8_lossy(pem));
+    if hex(Sha256::digest(pem)) != hash {
+        // The others of a chain that was not verified as a whole can be of anyone.
+        let is_chain = all.len() > 1;
+        all.retain(|der| is_chain && hex(Sha256::digest(der)) == hash);
+    }
+    all
+}
+
 /// The certificates of a PEM file, in DER.
 fn certificates(pem: &str) -> Vec<Vec<u8>> {
     let blocks = pem.split("-----BEGIN CERTIFICATE-----").skip(1);
@@ -152,6 +164,22 @@ mod tests {
         assert_eq!(open(&damaged, &Secret::new("labtoken")), Err(OpenError::WrongTokenOrDamaged));
         damaged[1000] = b'!';
         assert_eq!(open(&damaged, &Secret::new("labtoken")), Err(OpenError::Malformed));
+    }
+
+    #[test]
+    fn a_token_trusts_the_whole_authority_or_the_one_certificate_of_a_chain_that_it_names() {
+        let pem = |der: &[u8]| {
+            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
+        };
+        let sha = |bytes: &[u8]| hex(Sha256::digest(bytes));
+        let (one, chain) = (pem(b"root"), pem(b"foreign") + &pem(b"root"));
+        let named = |pem: &str, hash: String| certificates_named(pem.as_bytes(), &hash);
+        assert_eq!(named(&one, sha(one.as_bytes())), [b"root"]);
+        assert_eq!(named(&chain, sha(chain.as_bytes())).len(), 2);
+        assert_eq!(named(&chain, sha(b"root")), [b"root"], "a certificate next to it is not trusted");
+        assert_eq!(named(&one, sha(b"root")).len(), 0, "K3s names a single certificate by its file");
+        assert_eq!(named(&chain, sha(b"other")).len(), 0);
+        assert_eq!(named("", sha(b"")).len(), 0);
     }
 
     #[test]

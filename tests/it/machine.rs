@@ -131,6 +131,37 @@ fn a_service_of_a_timer_starts_nothing_else_and_has_a_failure_hook() {
     }
 }
 
+/// The paths and settings on which the recovery of a restore relies.
+#[test]
+fn units_of_a_restore_find_its_state_keep_its_secrets_and_delay_no_boot() {
+    let path = "src/app/restore/recovery.rs";
+    let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let constant = |name: &str| {
+        let line = source.lines().find(|l| l.contains(&format!(" {name}: &str = ")));
+        line.and_then(|l| l.split('"').nth(1)).unwrap_or_else(|| panic!("{path} has no {name}")).to_owned()
+    };
+    let (state, lock) = (constant("STATE_DIR"), constant("LOCK_DIR"));
+    let condition = format!("ConditionPathExists={state}/state.json");
+    let runtime = format!("RuntimeDirectory={}", lock.strip_prefix("/run/").unwrap());
+    for name in ["recover.service", "recover-finish.service", "restore@.service"] {
+        let text = unit(&format!("k3s-snapshot-{name}"));
+        let has = |line: &str| text.lines().any(|l| l == line);
+        // Memory and cores hold the token and the keys of the cluster.
+        for line in ["LimitCORE=0", "UMask=0077", "RuntimeDirectoryMode=0700", &runtime] {
+            assert!(has(line), "{name} lacks {line}");
+        }
+        assert!(has("OnFailure=k3s-snapshot-failed@%n.service"), "{name} fails without a notification");
+        assert_eq!(has(&condition), name != "restore@.service", "{name}");
+    }
+    // Its order holds at every boot: mounts of a network, or mounts that need K3s, must not be waited for.
+    let text = unit("k3s-snapshot-recover.service");
+    let order: Vec<&str> = text
+        .lines()
+        .filter(|l| ["After=", "Before=", "Wants=", "Requires"].iter().any(|w| l.starts_with(w)))
+        .collect();
+    assert_eq!(order, ["After=local-fs.target", "Before=k3s.service"]);
+}
+
 /// Older versions of systemd are supported, too: they would ignore newer settings with a warning.
 #[test]
 fn units_use_nothing_newer_than_systemd_247() {

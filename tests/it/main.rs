@@ -33,6 +33,8 @@ mod readyz;
 mod report_format;
 mod restore;
 mod restore_cluster;
+mod restore_guards;
+mod restore_left_over;
 mod restore_steps;
 mod restore_world;
 mod rke2;

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -80,13 +81,19 @@ pub(crate) struct World {
     pub(crate) cluster_id: Option<String>,
     pub(crate) ca_hash: Option<String>,
     pub(crate) door: Door,
+    /// The lock that etcd has on its database, as long as it runs.
+    pub(crate) held: RefCell<Option<fs::File>>,
+    /// Whether the API server of K3s is never ready.
+    pub(crate) never_ready: Cell<bool>,
+    /// What happens in addition when K3s starts.
+    pub(crate) at_start: fn(&World),
 }
 
 /// Facts about the machine.
 pub(crate) struct Facts {
     pub(crate) memory: u64,
     pub(crate) addresses: Vec<String>,
-    pub(crate) listeners: Vec<Listener>,
+    pub(crate) listeners: Mutex<Vec<Listener>>,
     stop: AtomicBool,
 }
 
@@ -118,7 +125,10 @@ pub(crate) struct Door {
 impl World {
     pub(crate) fn new(operation: Operation) -> World {
         // In memory: a restore syncs a lot.
-        let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        World::new_in(operation, tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    pub(crate) fn new_in(operation: Operation, root: tempfile::TempDir) -> World {
         let len = inspect::database_len(SNAPSHOT.len() as u64).unwrap();
         let facts = inspect::verify(&SNAPSHOT, len).unwrap().facts;
         let own = facts.members[0].peer_urls.iter().filter_map(|u| k3s_snapshot::model::runbook::host_of(u));
@@ -132,7 +142,7 @@ impl World {
             machine: Facts {
                 memory: 8 << 30,
                 addresses: own.map(str::to_owned).collect(),
-                listeners: vec![],
+                listeners: Mutex::default(),
                 stop: AtomicBool::new(false),
             },
             answers: true,
@@ -146,6 +156,9 @@ impl World {
             cluster_id: facts.cluster_id,
             ca_hash: Some("the authority".to_owned()),
             door: Door { authority: "the authority", ..Door::default() },
+            held: RefCell::default(),
+            never_ready: Cell::new(false),
+            at_start: |_| {},
             root,
         };
         for (file, content) in [
@@ -286,7 +299,9 @@ impl World {
             quota: 2 << 30,
             configured_server: self.door.configured,
             open_server: &|url| {
-                Box::new(OtherServer { door: self.door.clone(), url: url.to_owned() }) as Box<dyn JoinServer>
+                let door = self.door.clone();
+                Box::new(OtherServer { door, url: url.to_owned(), trusted: Cell::new(false) })
+                    as Box<dyn JoinServer>
             },
         };
         let mut options = Options {
@@ -314,7 +329,14 @@ impl World {
         })
     }
 
-    fn store(&self, directory: &Path) -> Local {
+    /// Lets etcd have its database open, and answer no request.
+    pub(crate) fn hold_database(&self) {
+        let file = fs::File::open(self.db().join("etcd/member/snap/db")).unwrap();
+        file.try_lock().unwrap();
+        self.held.replace(Some(file));
+    }
+
+    pub(crate) fn store(&self, directory: &Path) -> Local {
         Local::new(directory, &self.root.path().join("manifests"), true)
     }
 
@@ -427,6 +449,7 @@ impl UnitControl for World {
 
     fn stop(&self, _: Duration) -> Result<()> {
         self.call("stop")?;
+        self.held.take();
         self.active.set(Active::Inactive);
         Ok(())
     }
@@ -445,6 +468,7 @@ impl UnitControl for World {
             // A K3s that runs writes.
             fs::write(etcd.join("member/written"), b"by K3s").unwrap();
         }
+        (self.at_start)(self);
         Ok(())
     }
 
@@ -528,7 +552,7 @@ impl K3s for World {
 
     fn ready(&self) -> Ready {
         match self.call("ready") {
-            Ok(()) if self.is_up() => Ready::Yes,
+            Ok(()) if self.is_up() && !self.never_ready.get() => Ready::Yes,
             Ok(()) => Ready::NoAnswer("it is down".to_owned()),
             Err(e) => Ready::NoAnswer(e.to_string()),
         }
@@ -576,7 +600,7 @@ impl EtcdProbe for World {
 
 impl Host for Facts {
     fn listeners(&self, _: &[u16]) -> Result<Vec<Listener>> {
-        Ok(self.listeners.clone())
+        Ok(self.listeners.lock().unwrap().clone())
     }
 
     fn stop_requested(&self) -> bool {
@@ -635,6 +659,7 @@ impl SafetySnapshots for Snapshots<'_> {
 struct OtherServer {
     door: Door,
     url: String,
+    trusted: Cell<bool>,
 }
 
 impl JoinServer for OtherServer {
@@ -646,11 +671,18 @@ impl JoinServer for OtherServer {
         Ok(self.door.authority.to_owned())
     }
 
+    fn has_authority(&self, hash: &str) -> Result<bool> {
+        self.trusted.set(self.door.authority == hash);
+        Ok(self.trusted.get())
+    }
+
     fn lets_in(&self, _: &Secret) -> Result<bool> {
+        assert!(self.trusted.get(), "a password is sent to a server that is not verified");
         Ok(!self.door.refuses_token)
     }
 
     fn members(&self, _: &Secret) -> Result<Vec<String>> {
+        assert!(self.trusted.get(), "a password is sent to a server that is not verified");
         Ok(self.door.members.clone())
     }
 }

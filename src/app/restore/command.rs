@@ -2,6 +2,7 @@
 //! The command: which operation is meant, and what it is given.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -27,6 +28,8 @@ use crate::model::secret::Secret;
 
 /// The ports of etcd: for clients and for peers.
 const ETCD_PORTS: [u16; 2] = [2379, 2380];
+/// The shortest wait for the lock.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// etcd's own default for the size of its database, in bytes.
 const ETCD_QUOTA: u64 = 2 << 30;
 
@@ -63,7 +66,8 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
     }
     recovery::require_root()?;
     signals::listen()?;
-    let _lock = recovery::lock(s.retry_lock.unwrap_or_default(), cx.progress)?;
+    // The unit that watched the restore before this one holds the lock for a moment.
+    let _lock = recovery::lock(s.retry_lock.unwrap_or_default().max(LOCK_WAIT), cx.progress)?;
     let unit = match &s.unit {
         Some(unit) => Systemd::new(unit),
         None => systemd::find(cx.distribution, None)?,

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::context::Machine;
 use crate::error::{Code, Fault};
-use crate::model::restore::{PriorState, RestoreState};
+use crate::model::restore::{PriorState, RestoreState, Stage};
 use crate::model::restore_report::K3sState;
 
 /// The error of a run that was rolled back: what happened, and what K3s does now.
@@ -32,7 +32,7 @@ pub(super) fn rolled_back(state: &RestoreState, why: &str, k3s: Result<K3sState>
     Fault::new(Code::RolledBack, what).hint(hint).into()
 }
 
-/// The error of a rollback that failed: everything stays as it is, and K3s down.
+/// The error of a rollback that failed: everything stays as it is. `state` is what was written down last.
 pub(super) fn rollback_failed(
     machine: &Machine,
     state: &RestoreState,
@@ -43,15 +43,31 @@ pub(super) fn rollback_failed(
         Some(live) => format!("the directory with inode {}", live.directory.ino),
         None => "absent: there was no database".to_owned(),
     };
+    let files = machine.files;
+    // Unknown counts as blocked: the hint is the same.
+    let blocked = match files.is_start_blocked_by(state.id) {
+        Ok(false) => "is not blocked",
+        _ => "is blocked",
+    };
+    let next = match state.stage {
+        // K3s may have served the new database, so a later process never reverses that.
+        Stage::Starting => format!(
+            "K3s was started on the new database, and the databases were not renamed back. To keep the new database, run \
+             'k3s-snapshot restore --recover'. To return to the previous one: stop {} first.",
+            state.unit
+        ),
+        _ => "Remove the cause of the second error, then run 'k3s-snapshot restore --recover' to continue."
+            .to_owned(),
+    };
     Fault::new(
         Code::RollbackFailed,
-        format!("{why}; and rolling back failed: {e:#}; the start of {} is blocked", state.unit),
+        format!("{why}; and rolling back failed: {e:#}; the start of {} {blocked}", state.unit),
     )
     .hint(format!(
-        "Remove the cause of the second error, then run 'k3s-snapshot restore --recover' to continue. By hand: the previous \
-         database is {live} in '{}' ('ls -di' shows inodes) and must be named 'etcd'; '{}' names the copies of the other files.",
-        machine.files.etcd().parent().unwrap_or(&machine.files.data_dir).display(),
-        machine.files.state_path().display(),
+        "{next} By hand: the previous database is {live} in '{}' ('ls -di' shows inodes) and must be named 'etcd'; '{}' names \
+         the copies of the other files.",
+        files.etcd().parent().unwrap_or(&files.data_dir).display(),
+        files.state_path().display(),
     ))
     .into()
 }

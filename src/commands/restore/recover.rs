@@ -30,8 +30,8 @@ pub fn recover_files(machine: &Machine, report: &mut Report) -> Result<()> {
     let found =
         format!("an interrupted {} of stage '{}' was found", state.operation.as_str(), state.stage.as_str());
     log::warn!("{found}: {}", recovered.describe());
-    if recovered == Recovered::Kept && state.operation == Operation::Rejoin {
-        // K3s may need the URL until it has joined; k3s-snapshot-recover-finish.service sees to that.
+    if recovered == Recovered::Kept && has_to_join(machine, &state) {
+        // k3s-snapshot-recover-finish.service waits for that.
         return Ok(());
     }
     clean_up(machine, &state, report);
@@ -55,7 +55,9 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
     log::warn!("an interrupted {} was found: {}", state.operation.as_str(), recovered.describe());
     if recovered == Recovered::Kept {
         let ready = go_forward(machine, &state, report);
-        clean_up(machine, &state, report);
+        if ready.is_ok() || !has_to_join(machine, &state) {
+            clean_up(machine, &state, report);
+        }
         return ready;
     }
     clean_up(machine, &state, report);
@@ -111,13 +113,13 @@ pub(super) fn recover_state(
 
 fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<Recovered> {
     let files = machine.files;
-    // A disk that is not mounted yet looks like a server without a database.
+    let own_block = files.is_start_blocked_by(state.id)?;
+    // A K3s that has been started since may have its data elsewhere by now.
     anyhow::ensure!(
-        files.data_dir.is_dir() || state.created.contains(&files.data_dir),
-        "the data directory '{}' does not exist: its disk may not be mounted",
+        files.is_mounted(state)? || !own_block && files.live_database()?.is_some(),
+        "the directory of databases of '{}' is missing or another one: its disk may not be mounted",
         files.data_dir.display()
     );
-    let own_block = files.is_start_blocked_by(state.id)?;
     let recovered = match state.stage.recovery() {
         Recovery::CleanUp => Recovered::CleanedUp,
         // If no database is live, K3s was not started yet: it would start an empty cluster.
@@ -151,6 +153,12 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
 /// Whether the database that was live before is live now.
 fn is_previous(live: Option<&Database>, state: &RestoreState) -> bool {
     live.zip(state.live_database.as_ref()).is_some_and(|(now, was)| now.directory.is_same(was.directory))
+}
+
+/// Whether K3s still needs the URL of the other server: without it, and without a database, it starts an empty cluster.
+fn has_to_join(machine: &Machine, state: &RestoreState) -> bool {
+    let joined = || machine.etcd.look().is_ok_and(|l| l.leader && !l.learner && l.members.len() > 1);
+    state.operation == Operation::Rejoin && !joined()
 }
 
 /// Whether K3s runs or starts. A K3s that is still stopping was stopped by the restore.

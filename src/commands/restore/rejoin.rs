@@ -146,7 +146,11 @@ fn ensure_same_server(cx: &Context, given: &str, configured: &dyn JoinServer) ->
         Ok(_) => return Err(differs("they have different certificate authorities".to_owned()).into()),
         Err(e) => return Err(differs(format!("{e:#}")).into()),
     }
-    let Some(token) = cx.cluster.token else { return Ok(()) };
+    let (Some(token), Some(own)) = (cx.cluster.token, cx.cluster.ca_hash) else { return Ok(()) };
+    // A password is not sent to a server that cannot be verified; check_server refuses it.
+    if !other.has_authority(own)? || !configured.has_authority(own)? {
+        return Ok(());
+    }
     let members = |server: &dyn JoinServer| {
         server.members(token).map(|mut names| {
             names.sort();
@@ -161,9 +165,8 @@ fn ensure_same_server(cx: &Context, given: &str, configured: &dyn JoinServer) ->
 
 /// The server is alive, is of the cluster that this server's token names, accepts the token, and has no member of this node.
 fn check_server(cx: &Context, server: &dyn JoinServer, report: &mut Report) -> Result<()> {
-    let authority = server.authority()?;
     match cx.cluster.ca_hash {
-        Some(own) if own != authority => Err(Fault::new(
+        Some(own) if !server.has_authority(own)? => Err(Fault::new(
             Code::JoinServerMismatch,
             format!(
                 "the server at '{}' has another certificate authority than the one that the token of this server names",
@@ -178,7 +181,8 @@ fn check_server(cx: &Context, server: &dyn JoinServer, report: &mut Report) -> R
             ensure_no_member(cx, server, token, report)
         }
         None => {
-            // A password is not sent to a server that cannot be verified.
+            // Whether it answers; a password is not sent to a server that cannot be verified.
+            server.authority()?;
             report.warn(
                 WarningCode::JoinServerUnverified,
                 "the certificate authority of the other server cannot be verified: no token or file on this server identifies it",

@@ -36,13 +36,13 @@ impl Transaction<'_> {
     fn reverse(&mut self) -> Result<()> {
         let machine = self.cx.machine;
         let files = machine.files;
-        // A full disk must not keep the state file from being written: copies that are not needed any more go first.
+        // A full disk must not keep the state file from being written: what is not needed any more goes first.
         let _ = files.scratch().free_space();
+        let _ = files.release_space();
         if self.state.stage == Stage::Starting {
             // Until K3s is down again, a later process would go forward.
             files.block_again(self.state.id)?;
             self.blocked = true;
-            machine.unit.reload()?;
             machine.unit.stop(machine.timeouts.stop)?;
         }
         if self.state.stage != Stage::Preparing {

@@ -16,7 +16,8 @@ use crate::io::ReadAt;
 use crate::model::name::Suffix;
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::restore::SnapshotRef;
-use crate::model::snapshot::{Digest, FindingRecord, Manifest, Snapshot, State};
+use crate::model::snapshot::{Digest, FindingRecord, Freshness, Manifest, Snapshot, State};
+use crate::model::warning::WarningCode;
 use crate::store::Opened;
 
 /// A snapshot that is dated further ahead than this is not `latest`, in seconds.
@@ -167,6 +168,7 @@ impl Selected {
         cx.machine.progress.step(&format!("verifying {}", file.escape_debug()), Some(self.snapshot.size));
         let data = scratch.open(&pinned)?;
         let (content, digest) = self.verify(cx, &data)?;
+        self.warn_if_not_current(digest, report);
         let row = Row::from_snapshot(&self.snapshot, None);
         report.snapshots.push(Row {
             state: State::Verified,
@@ -188,6 +190,22 @@ impl Selected {
         };
         let age = cx.cluster.now.checked_sub(self.snapshot.created_at);
         Ok(VerifiedSnapshot { reference, content, age })
+    }
+
+    /// A server without a quorum saves what it has, which can be old data with a new date.
+    fn warn_if_not_current(&self, digest: Digest, report: &mut Report) {
+        let recorded = self.recorded.as_ref().filter(|m| m.plain_sha256 == digest);
+        let why = match recorded.and_then(|m| m.freshness.as_ref()) {
+            None | Some(Freshness::Current { .. }) => return,
+            Some(Freshness::Behind { cluster_revision }) => {
+                format!("the cluster was at revision {cluster_revision} when it was saved")
+            }
+            Some(Freshness::Unknown { reason }) => reason.clone(),
+        };
+        report.warn(
+            WarningCode::SnapshotNotCurrent,
+            format!("'{}' may hold older data than its date: {why}", self.snapshot.file.escape_debug()),
+        );
     }
 
     fn verify(&self, cx: &Context, data: &dyn ReadAt) -> Result<(Content, Digest)> {

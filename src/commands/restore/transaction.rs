@@ -14,7 +14,9 @@ use super::preflight::Facts;
 use super::prepared::Prepared;
 use crate::error::{Fault, hint_of};
 use crate::model::report::Report;
-use crate::model::restore::{Operation, RestoreState, STATE_VERSION, SnapshotRef, Stage, StepId, StepState};
+use crate::model::restore::{
+    Operation, PriorState, RestoreState, STATE_VERSION, SnapshotRef, Stage, StepId, StepState,
+};
 use crate::model::snapshot::Digest;
 use crate::model::warning::WarningCode;
 
@@ -66,6 +68,7 @@ impl<'a> Transaction<'a> {
                 revision: facts.live.as_ref().map_or(0, |l| l.revision),
                 created_at: cx.cluster.now,
             },
+            databases: files.databases()?,
             live_database: files.live_database()?,
             old_name: files.free_old_name(cx.cluster.now)?,
             new_database: None,
@@ -130,8 +133,12 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn set_stage(&mut self, stage: Stage) -> Result<()> {
-        self.state.stage = stage;
-        self.cx.machine.files.save_state(&self.state)
+        let before = std::mem::replace(&mut self.state.stage, stage);
+        let saved = self.cx.machine.files.save_state(&self.state);
+        if saved.is_err() {
+            self.state.stage = before;
+        }
+        saved
     }
 
     /// From here on systemd does not start K3s. If this process is killed from here on, the watching unit recovers.
@@ -241,6 +248,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn swap(&mut self, prepared: Option<&Prepared>) -> Result<()> {
         self.step(StepId::Swap, "exchanging the databases", |tx| {
             let files = tx.cx.machine.files;
+            files.reserve_space()?;
             let (backups, directories) = files.back_up().context("copying the files that K3s rewrites")?;
             tx.state.backups = backups;
             tx.state.backed_up_directories = directories;
@@ -271,6 +279,10 @@ impl<'a> Transaction<'a> {
     /// Records how long K3s did not serve: until `end`, else until now.
     pub(super) fn record_downtime(&mut self, end: Option<Instant>) {
         let Some(down) = self.down_since else { return };
+        if self.state.previous_state != PriorState::Running {
+            // This restore is not why K3s did not serve.
+            return;
+        }
         let all = ms(end.unwrap_or_else(Instant::now).saturating_duration_since(down));
         let k3s = ms(self.k3s_time).min(all);
         let restore = self.report.restore_mut();
@@ -282,8 +294,10 @@ impl<'a> Transaction<'a> {
     /// Creates the empty scratch directory.
     pub(super) fn create_scratch(&mut self) -> Result<()> {
         // Written down before: what is created is removed with the scratch directory.
-        self.state.created = self.cx.machine.files.create_scratch()?;
-        self.cx.machine.files.save_state(&self.state)
+        let files = self.cx.machine.files;
+        self.state.created = files.create_scratch()?;
+        self.state.databases = files.databases()?;
+        files.save_state(&self.state)
     }
 
     /// Ends: everything that the restore needed is removed. What cannot be removed is a warning, not an error.

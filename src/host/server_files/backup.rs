@@ -24,16 +24,7 @@ impl ServerFiles {
     /// # Errors
     /// If a file cannot be copied.
     pub fn back_up(&self) -> Result<(Vec<Backup>, Vec<PathBuf>)> {
-        let mut files: BTreeSet<PathBuf> = BTreeSet::new();
-        let mut directories = Vec::new();
-        for name in distribution::REWRITTEN {
-            collect(&self.server().join(name), &mut files, &mut directories)?;
-        }
-        for name in distribution::LOAD_BALANCERS {
-            files.insert(self.data_dir.join(name));
-        }
-        files.insert(self.data_dir.join(distribution::RESET_FLAG));
-        files.insert(self.kubeconfig.clone());
+        let (files, directories) = self.rewritten_files()?;
         let mut backups = Vec::new();
         let mut touched = BTreeSet::new();
         for (n, path) in files.into_iter().enumerate() {
@@ -57,6 +48,21 @@ impl ServerFiles {
             rustix::fs::syncfs(&open).with_context(|| format!("writing '{}' to the disk", dir.display()))?;
         }
         Ok((backups, directories))
+    }
+
+    /// Every file that K3s rewrites, and the directories all of whose files are among them.
+    fn rewritten_files(&self) -> Result<(BTreeSet<PathBuf>, Vec<PathBuf>)> {
+        let mut files: BTreeSet<PathBuf> = BTreeSet::new();
+        let mut directories = Vec::new();
+        for name in distribution::REWRITTEN {
+            collect(&self.server().join(name), &mut files, &mut directories)?;
+        }
+        for name in distribution::LOAD_BALANCERS {
+            files.insert(self.data_dir.join(name));
+        }
+        files.insert(self.data_dir.join(distribution::RESET_FLAG));
+        files.insert(self.kubeconfig.clone());
+        Ok((files, directories))
     }
 
     /// The directory for the copy of a file: on its own file system, so that the copy can be renamed.
@@ -92,8 +98,7 @@ impl ServerFiles {
         let mut dirs: BTreeSet<PathBuf> = copies.map(Path::to_owned).collect();
         let server = self.server();
         dirs.insert(server.canonicalize().unwrap_or(server).join(WORK_DIR));
-        let others = distribution::LOAD_BALANCERS.iter().map(|name| self.data_dir.join(name));
-        for file in others.chain([self.kubeconfig.clone()]) {
+        for file in self.rewritten_files()?.0 {
             let real = file.canonicalize().unwrap_or(file);
             dirs.extend(self.backup_dir(&real).parent().map(Path::to_owned));
         }

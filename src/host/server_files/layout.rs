@@ -13,7 +13,7 @@ use crate::error::{Code, Fault};
 use crate::host::draft::Draft;
 use crate::host::file_tree;
 use crate::host::fs::{FileAt, id_of};
-use crate::model::restore::{Database, Fingerprint};
+use crate::model::restore::{Database, Fingerprint, Identity, RestoreState};
 use crate::model::secret::Secret;
 
 /// The hidden directory of a restore next to the databases; only root can read it.
@@ -85,6 +85,32 @@ impl ServerFiles {
     /// If it exists and cannot be examined.
     pub fn live_database(&self) -> Result<Option<Database>> {
         database(&self.etcd())
+    }
+
+    /// The directory of databases itself, links followed; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// If it exists and cannot be examined.
+    pub fn databases(&self) -> Result<Option<Identity>> {
+        let db = self.db();
+        match db.canonicalize() {
+            Ok(real) => file_tree::inode_id(&real),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("examining '{}'", db.display())),
+        }
+    }
+
+    /// Whether the disk of the databases is the one on which a restore worked. A disk that is not mounted yet looks like a
+    /// server without a database.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn is_mounted(&self, state: &RestoreState) -> Result<bool> {
+        Ok(match (state.databases, self.databases()?) {
+            (Some(was), now) => now.is_some_and(|now| now.is_same(was)),
+            // Interrupted before it was written down.
+            (None, _) => self.data_dir.is_dir() || state.created.contains(&self.data_dir),
+        })
     }
 
     /// Whether a process has the database open: etcd locks the file for as long as it runs.

@@ -19,6 +19,10 @@ const MARKER: &str = "start-blocked";
 const DROP_IN: &str = "60-k3s-snapshot-restore.conf";
 /// The drop-in for the first start of a server that rejoins.
 const REJOIN: &str = "60-k3s-snapshot-rejoin.conf";
+/// The unit that recovers the files of an interrupted restore before K3s starts.
+const RECOVER: &str = "k3s-snapshot-recover.service";
+/// Its drop-in, which makes it wait for the disk of the databases, and only while there is a restore.
+const MOUNTS: &str = "60-k3s-snapshot-mounts.conf";
 
 impl ServerFiles {
     /// The path of the marker file.
@@ -26,8 +30,8 @@ impl ServerFiles {
         self.state.join(MARKER)
     }
 
-    fn drop_in(&self, name: &str) -> PathBuf {
-        self.units.join(format!("{}.d", self.unit)).join(name)
+    fn drop_in(&self, unit: &str, name: &str) -> PathBuf {
+        self.units.join(format!("{unit}.d")).join(name)
     }
 
     /// Whether the start is blocked by the restore with this id.
@@ -56,20 +60,28 @@ impl ServerFiles {
     /// [`Code::StartBlockFailed`].
     pub fn block_start(&self, id: u64) -> Result<()> {
         self.block_again(id)?;
-        // systemd expands %-specifiers here.
-        let state = self.state.display().to_string().replace('%', "%%");
-        let data_dir = self.data_dir.display().to_string().replace('%', "%%");
+        let quoted = |path: &Path| quote(&path.display().to_string());
+        let db = self.db();
+        // systemd does not follow links in these paths.
+        let mounts = [quoted(&db), quoted(&db.canonicalize().unwrap_or_else(|_| db.clone()))].join(" ");
+        let text = format!(
+            "# Written by 'k3s-snapshot restore': its files may be on a disk that is mounted late.\n\
+             [Unit]\n\
+             RequiresMountsFor={mounts}\n"
+        );
+        self.put_drop_in(RECOVER, MOUNTS, &text)?;
         let text = format!(
             "# Written by 'k3s-snapshot restore': {unit} must not start while its database is being exchanged.\n\
              # Do not remove it by hand: 'k3s-snapshot restore --recover' removes it when that is safe.\n\
              [Unit]\n\
-             Wants=k3s-snapshot-recover.service\n\
-             After=k3s-snapshot-recover.service\n\
-             RequiresMountsFor=\"{data_dir}\"\n\
-             AssertPathExists=!{state}/{MARKER}\n",
+             Wants={RECOVER}\n\
+             After={RECOVER}\n\
+             RequiresMountsFor={mounts}\n\
+             AssertPathExists=!{marker}\n",
             unit = self.unit,
+            marker = self.marker().display().to_string().replace('%', "%%"),
         );
-        self.put_drop_in(DROP_IN, &text)
+        self.put_drop_in(&self.unit, DROP_IN, &text)
     }
 
     /// Blocks the start again while the drop-in still exists: no reload is needed.
@@ -106,8 +118,8 @@ impl ServerFiles {
     /// If a drop-in cannot be removed.
     pub fn remove_drop_ins(&self) -> Result<bool> {
         let mut removed = false;
-        for name in [DROP_IN, REJOIN] {
-            let path = self.drop_in(name);
+        for (unit, name) in [(&*self.unit, DROP_IN), (&*self.unit, REJOIN), (RECOVER, MOUNTS)] {
+            let path = self.drop_in(unit, name);
             removed |= file_tree::inode_id(&path)?.is_some();
             file_tree::remove(&path)?;
             let Some(dir) = path.parent().filter(|d| d.is_dir()) else { continue };
@@ -127,18 +139,18 @@ impl ServerFiles {
     /// # Errors
     /// If the drop-in cannot be written.
     pub fn join_at_next_start(&self, url: &str) -> Result<()> {
-        // systemd expands %-specifiers and reads quotes here.
+        // No part of a URL is quoted.
         let url = url.replace('%', "%%").replace(['"', '\\', '\n'], "");
         let text = format!(
             "# Written by 'k3s-snapshot restore --rejoin', and removed when this server has joined.\n\
              [Service]\n\
              Environment=\"K3S_URL={url}\"\n"
         );
-        self.put_drop_in(REJOIN, &text)
+        self.put_drop_in(&self.unit, REJOIN, &text)
     }
 
-    fn put_drop_in(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.drop_in(name);
+    fn put_drop_in(&self, unit: &str, name: &str, text: &str) -> Result<()> {
+        let path = self.drop_in(unit, name);
         let dir = path.parent().context("naming the drop-in")?;
         let refuse = || {
             Fault::new(Code::StartBlockFailed, format!("writing the drop-in '{}'", path.display()))
@@ -148,6 +160,12 @@ impl ServerFiles {
         sync_dir(&self.units).with_context(refuse)?;
         put(dir, name, text).with_context(refuse)
     }
+}
+
+/// A word of a unit file: systemd expands %-specifiers and reads quotes.
+fn quote(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+    format!("\"{escaped}\"")
 }
 
 fn put(dir: &Path, name: &str, text: &str) -> Result<()> {

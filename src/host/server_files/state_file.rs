@@ -16,6 +16,10 @@ use crate::model::restore::{RestoreState, STATE_VERSION};
 
 /// The name of the state file.
 const STATE: &str = "state.json";
+/// A file without a meaning, whose space a rollback needs.
+const RESERVE: &str = "reserve";
+/// Its size in bytes.
+const RESERVED: usize = 256 << 10;
 
 /// What an interrupted restore left in the state directory; `None` if there is none.
 ///
@@ -82,11 +86,40 @@ impl ServerFiles {
         draft.replace(STATE)
     }
 
+    /// Reserves the space that a rollback needs for its state file and the marker: K3s can fill the disk when it starts.
+    ///
+    /// # Errors
+    /// If there is no space.
+    pub fn reserve_space(&self) -> Result<()> {
+        create_dir(&self.state)?;
+        let context = || format!("reserving space in '{}'", self.state.display());
+        let draft = Draft::new(&self.state)?;
+        // Bytes that no file system compresses away.
+        let mut bytes = vec![0; RESERVED];
+        let mut state = 1u32;
+        for byte in &mut bytes {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = state.to_be_bytes()[0];
+        }
+        (&draft).write_all(&bytes).with_context(context)?;
+        draft.replace(RESERVE)
+    }
+
+    /// Gives the reserved space back.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn release_space(&self) -> Result<()> {
+        file_tree::remove(&self.state.join(RESERVE))?;
+        file_tree::remove_temp_copies(&self.state, RESERVE)
+    }
+
     /// Removes the state file: the restore has ended.
     ///
     /// # Errors
     /// If it cannot be removed.
     pub fn remove_state(&self) -> Result<()> {
+        self.release_space()?;
         file_tree::remove(&self.state_path())?;
         file_tree::remove_temp_copies(&self.state, STATE)?;
         if self.state.is_dir() { crate::host::fs::sync_dir(&self.state) } else { Ok(()) }

@@ -187,6 +187,9 @@ pub struct RestoreState {
     pub api: Vec<SocketAddr>,
     /// What is restored.
     pub snapshot: SnapshotRef,
+    /// The directory of databases, links followed. As long as its disk is not mounted, another directory has this path.
+    #[serde(default)]
+    pub databases: Option<Identity>,
     /// The database that is live before the exchange; `None` if there is none.
     pub live_database: Option<Database>,
     /// Its name after the exchange, in the directory of databases.
