@@ -74,7 +74,8 @@ impl Lock {
 fn real_path(path: &Path) -> PathBuf {
     let resolved = path.ancestors().find_map(|existing| {
         let rest = path.strip_prefix(existing).ok()?;
-        Some(existing.canonicalize().ok()?.join(rest))
+        // Without `components`, a path that exists as a whole would end with a slash, and have another lock.
+        Some(existing.canonicalize().ok()?.components().chain(rest.components()).collect())
     });
     resolved.unwrap_or_else(|| path.to_owned())
 }

@@ -47,6 +47,8 @@ is() { [ "$2" = "$3" ] || fail "$1: expected '$2', found '$3'"; }
 install_k3s() {
 	install -m 0755 "$HOST/fake-k3s" /usr/local/bin/k3s
 	install -m 0644 "$HOST/k3s.service" "/etc/systemd/system/$UNIT.service"
+	# The root may be a view of a machine that has a K3s of its own.
+	rm -rf /etc/rancher
 	mkdir -p "/etc/systemd/system/$UNIT.service.d" /etc/rancher/k3s
 	# The unit of K3s waits 5 seconds before a restart, and systemd 90 before it kills. That is too long for a test. With
 	# 5 seconds between them no number of starts is too many for systemd.
