@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use k3s_snapshot::model::name::{SnapshotName, Suffix};
-use k3s_snapshot::model::retention::{Policies, Policy, PruneInput, Selection, apply_policy};
+use k3s_snapshot::model::retention::{ClusterScope, Policies, Policy, PruneInput, Selection, apply_policy};
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use serde_json::json;
 
@@ -77,17 +77,17 @@ fn main() {
         scheduled: vec!["etcd-snapshot".into()],
         ..Selection::default()
     };
-    for (location, in_bucket, cluster_id) in [
-        ("file:///snapshots", false, None),
-        ("file:///snapshots", false, Some(CLUSTER)),
-        ("s3://bucket/prefix", true, None),
-        ("s3://bucket/prefix", true, Some(CLUSTER)),
+    for (location, in_bucket, clusters) in [
+        ("file:///snapshots", false, ClusterScope::All),
+        ("file:///snapshots", false, ClusterScope::Own(CLUSTER)),
+        ("s3://bucket/prefix", true, ClusterScope::All),
+        ("s3://bucket/prefix", true, ClusterScope::Own(CLUSTER)),
     ] {
         let all = snapshots(location, in_bucket);
         let input = PruneInput {
             selection: &selection,
             policies: &policies,
-            cluster_id,
+            clusters,
             now: NOW,
             accept_drop: false,
         };
@@ -101,7 +101,7 @@ fn main() {
         }
         times.sort();
         let ms = |i: usize| times.get(i).map_or(0.0, |t| t.as_secs_f64() * 1000.0);
-        let cluster = if cluster_id.is_some() { "known" } else { "unknown" };
+        let cluster = if clusters == ClusterScope::All { "all" } else { "own" };
         println!(
             "plan for {COUNT} snapshots in {location}, own cluster {cluster}, all rules, {kept} kept: {:.1} ms (median of {RUNS}; \
              {:.1}-{:.1})",

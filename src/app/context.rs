@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a command is given, and the adapters that several commands build from it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::config::etcd;
 use crate::config::paths::in_root;
+use crate::config::k3s::K3sFlagsState;
 use crate::config::settings::Settings;
 use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault};
@@ -83,9 +85,12 @@ impl Context<'_> {
     /// the data-dir of a server. A laptop has neither.
     pub(super) fn has_local_store(&self) -> bool {
         let s = self.settings;
-        !s.dir_is_default
-            || s.dir.symlink_metadata().is_ok()
-            || s.data_dir.join(distribution::SERVER).is_dir()
+        // What cannot be looked at counts as existing: the command then fails with the reason.
+        let may_exist = |path: &Path| match path.symlink_metadata() {
+            Ok(_) => true,
+            Err(e) => !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        };
+        !s.dir_is_default || may_exist(&s.dir) || may_exist(&s.data_dir.join(distribution::SERVER))
     }
 
     /// Fails on a machine without K3s: an empty list would look like good news there.
@@ -148,7 +153,8 @@ impl Context<'_> {
             return Ok(false);
         }
         match datastore::look(s.distribution, &s.data_dir, self.datastore_config())? {
-            Some(without) if without.expected => {
+            // If not all flags of K3s are known, its etcd may be in another directory, or a flag may ask for it.
+            Some(without) if without.expected && s.k3s_flags == K3sFlagsState::Known => {
                 report.skip(without.why);
                 Ok(true)
             }
@@ -219,7 +225,7 @@ impl Context<'_> {
         let path = self.settings.data_dir.join(distribution::ETCD_CONFIG);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
             Err(e) => {
                 return Err(permission_context(
                     e,

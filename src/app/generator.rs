@@ -2,6 +2,7 @@
 //! k3s-snapshot-generator(8): fits our units to the machine. systemd runs it at boot and at each reload, before anything else:
 //! it reads files of this machine, contacts no service, looks at no network file system, and never fails the boot.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -57,9 +58,7 @@ fn generate_in_time(root: PathBuf) -> Result<Vec<DropIn>> {
 
 fn generate(root: &Path) -> Result<Vec<DropIn>> {
     let root = root.canonicalize().with_context(|| format!("opening '{}'", root.display()))?;
-    let mountinfo =
-        std::fs::read_to_string(in_root(&root, Path::new("/proc/self/mountinfo"))).unwrap_or_default();
-    let mounts = Mounts::parse(&mountinfo);
+    let mounts = Mounts::parse(&mountinfo(&root)?);
     let mut all = Vec::new();
     let mut warnings = Vec::new();
     let mut schedule = None;
@@ -88,6 +87,18 @@ fn generate(root: &Path) -> Result<Vec<DropIn>> {
     }
     warnings.iter().for_each(|text| log::warn!("{text}"));
     Ok(all)
+}
+
+/// The mounts of this machine. Below another root there need not be any.
+///
+/// # Errors
+/// If they cannot be read: without them a look at a file system could block systemd.
+fn mountinfo(root: &Path) -> Result<String> {
+    let path = in_root(root, Path::new("/proc/self/mountinfo"));
+    match std::fs::read_to_string(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound && root != Path::new("/") => Ok(String::new()),
+        text => text.with_context(|| format!("reading '{}'", path.display())),
+    }
 }
 
 /// The settings that a service will have: also its own environment can set options.

@@ -17,7 +17,10 @@ use crate::error::{Code, Fault};
 use crate::model::command;
 use crate::model::name::check_part;
 use crate::model::report::Report;
-use crate::model::retention::{Location, Policies, Selection};
+use crate::model::retention::{ClusterScope, Location, Policies, Selection, last_saved_cluster};
+use crate::source::EtcdProbe;
+use crate::store::Store;
+use crate::store::local::Local;
 
 /// The default base name of a save by hand.
 const MANUAL_BASE: &str = "manual";
@@ -49,8 +52,15 @@ impl Command for cli::Prune {
         let policies = s.policies(Location::Local)?;
         let selection = self.selection(cx, &policies)?;
         let token = cx.token_hash()?;
+        let store = cx.has_local_store().then(|| cx.local_store());
+        let own = if self.all_clusters { None } else { own_cluster(cx, store.as_ref()) };
         let request = prune::Request {
             selection: &selection,
+            clusters: match &own {
+                _ if self.all_clusters => ClusterScope::All,
+                Some(id) => ClusterScope::Own(id),
+                None => ClusterScope::Unknown,
+            },
             now: cx.now,
             accept_drop: self.accept_drop,
             dry_run: self.dry_run,
@@ -67,7 +77,6 @@ impl Command for cli::Prune {
             selection: &bucket_selection,
             policies,
         });
-        let store = cx.has_local_store().then(|| cx.local_store());
         let local = store.as_ref().map(|store| prune::Local { store, policies: &policies });
         prune::run(&request, local.as_ref(), bucket.as_ref(), cx.progress, report)
     }
@@ -96,6 +105,22 @@ impl cli::Prune {
             owners: None,
         })
     }
+}
+
+/// The cluster of this server: the one that its etcd serves, else the one of the last save on this machine. `None` if it is not
+/// known. The answer of etcd counts: the last save may be of a cluster that is lost.
+fn own_cluster(cx: &Context, store: Option<&Local>) -> Option<String> {
+    match cx.etcd().and_then(|etcd| etcd.cluster_id()) {
+        Ok(Some(id)) => return Some(id),
+        Ok(None) => {
+            log::info!("etcd holds no cluster yet: it has no namespace kube-system");
+            return None;
+        }
+        Err(e) => log::debug!("asking etcd for its cluster: {e:#}"),
+    }
+    let listing = store?.list().inspect_err(|e| log::debug!("looking for the last save: {e:#}")).ok()?;
+    let last = last_saved_cluster(&listing.snapshots).map(str::to_owned);
+    last.inspect(|id| log::info!("etcd does not answer: the cluster of this server is that of the last save, {id}"))
 }
 
 /// The base names that this tool makes, and those that have a policy of their own.

@@ -34,6 +34,9 @@ pub struct Prune {
     /// Prune the snapshots of all nodes, if their node is known
     #[arg(long, conflicts_with = "all")]
     pub all_nodes: bool,
+    /// Prune the snapshots of every cluster, each by itself, and those of an unknown cluster
+    #[arg(long)]
+    pub all_clusters: bool,
     /// Prune every snapshot of the node except the scheduled ones of K3s
     #[arg(short, long)]
     pub all: bool,

@@ -71,7 +71,7 @@ pub fn run(
     if !(req.confirm)(&shown)? {
         return Err(Fault::new(Code::NotConfirmed, "canceled; nothing was deleted").into());
     }
-    clear_pending_uploads(local, &bucket_files);
+    clear_pending_uploads(local, &bucket_files, report);
     delete_all(&local_files, local, LOCAL_DIR, progress, report);
     if let Some(bucket) = bucket {
         delete_all(&bucket_files, bucket, &location, progress, report);

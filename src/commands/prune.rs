@@ -4,7 +4,7 @@
 //!
 //! Each location is pruned by itself: what cannot be listed stops everything there, and nothing elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result};
 
@@ -13,7 +13,7 @@ use super::removal::{Deletion, LOCAL_DIR, count, delete_all, ensure_complete_lis
 use super::upload::OpenRemote;
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
-use crate::model::retention::{Decision, Policies, PruneInput, Selection, apply_policy};
+use crate::model::retention::{ClusterScope, Decision, Policies, PruneInput, Selection, apply_policy};
 use crate::model::snapshot::{Leftover, Listing};
 use crate::model::warning::WarningCode;
 use crate::store::{LocalStore, RemoteStore, Store};
@@ -23,6 +23,8 @@ use crate::store::{LocalStore, RemoteStore, Store};
 pub struct Request<'a> {
     /// Which snapshots are selected.
     pub selection: &'a Selection,
+    /// Of which clusters they are deleted.
+    pub clusters: ClusterScope<'a>,
     /// Seconds since the epoch.
     pub now: u64,
     /// Whether a drop of the key revisions is intended.
@@ -92,7 +94,7 @@ fn prune_bucket(
     report: &mut Report,
 ) -> Result<()> {
     let (remote, listing, owners) =
-        list_bucket(bucket).context("listing the bucket; nothing was deleted there")?;
+        list_bucket(req, bucket).context("listing the bucket; nothing was deleted there")?;
     let location = format!("'{}'", remote.url());
     ensure_complete_listing(&listing, &location)?;
     let selection = Selection { owners: Some(owners), ..bucket.selection.clone() };
@@ -101,7 +103,7 @@ fn prune_bucket(
         log::info!("{} would be deleted from {location}", count(deletions.len()));
     } else {
         if let Some(local) = local {
-            clear_pending_uploads(local, &deletions);
+            clear_pending_uploads(local, &deletions, report);
         }
         delete_all(&deletions, &*remote, &location, progress, report);
         drop_orphan_manifests(req, &*remote, report);
@@ -112,10 +114,14 @@ fn prune_bucket(
 /// The node of each stem that another node may have written.
 type NodeOwners = BTreeMap<String, String>;
 
-/// The listing of the bucket, and the owner of each stem whose name alone does not tell it.
-fn list_bucket(bucket: &Bucket) -> Result<(Box<dyn RemoteStore>, Listing, NodeOwners)> {
+/// The listing of the bucket with the cluster of each selected snapshot, and the owner of each stem whose name alone does not
+/// tell it.
+fn list_bucket(req: &Request, bucket: &Bucket) -> Result<(Box<dyn RemoteStore>, Listing, NodeOwners)> {
     let remote = (bucket.open)()?;
-    let listing = remote.list()?;
+    let mut listing = remote.list()?;
+    if let ClusterScope::Own(_) = req.clusters {
+        find_clusters(&*remote, bucket.selection, &mut listing)?;
+    }
     let mut owners = NodeOwners::new();
     for (stem, file) in bucket.selection.ambiguous_stems(&listing.snapshots) {
         if let Some(node) = remote.node_of(file)? {
@@ -123,6 +129,17 @@ fn list_bucket(bucket: &Bucket) -> Result<(Box<dyn RemoteStore>, Listing, NodeOw
         }
     }
     Ok((remote, listing, owners))
+}
+
+/// Asks for the cluster of each selected object without a manifest of ours: K3s writes the cluster into the metadata of its
+/// objects, and a save that was interrupted after the upload leaves such an object, too.
+fn find_clusters(remote: &dyn RemoteStore, selection: &Selection, listing: &mut Listing) -> Result<()> {
+    let unknown: HashSet<String> =
+        selection.unknown_clusters(&listing.snapshots).into_iter().map(str::to_owned).collect();
+    for snapshot in listing.snapshots.iter_mut().filter(|s| unknown.contains(&s.file)) {
+        snapshot.cluster_id = remote.owner_of(&snapshot.file)?.and_then(|owner| owner.cluster_id);
+    }
+    Ok(())
 }
 
 /// Applies the policies and reports a row for everything listed. Returns what is to be deleted, the oldest first.
@@ -134,8 +151,13 @@ fn plan(
     policies: &Policies,
     report: &mut Report,
 ) -> Vec<Deletion> {
-    let input =
-        PruneInput { selection, policies, cluster_id: None, now: req.now, accept_drop: req.accept_drop };
+    let input = PruneInput {
+        selection,
+        policies,
+        clusters: req.clusters,
+        now: req.now,
+        accept_drop: req.accept_drop,
+    };
     let plan = apply_policy(&listing.snapshots, leftovers, &input);
     plan.warnings.iter().for_each(|w| report.warn(w.code, &w.message));
     let mut deletions = Vec::new();
@@ -192,11 +214,12 @@ mod tests {
         fn open(&self, _: &str) -> Result<Opened> {
             panic!("opens")
         }
-        fn write_manifest(&self, _: &Manifest) -> Result<()> {
+        fn record(
+            &self,
+            _: &str,
+            _: &mut dyn FnMut(Option<&Manifest>) -> Option<Manifest>,
+        ) -> Result<Option<Manifest>> {
             panic!("records")
-        }
-        fn amend(&self, _: &str, _: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
-            panic!("amends")
         }
         fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
             panic!("deletes {files:?}")
@@ -246,7 +269,9 @@ mod tests {
                 let open = || Ok(Box::new(Doubtful(complete, informed)) as Box<dyn RemoteStore>);
                 let local = Local { store: &home, policies };
                 let bucket = Bucket { open: &open, selection: &selection, policies };
-                let req = Request { selection: &selection, now: 9, accept_drop: false, dry_run, token: None };
+                let clusters = ClusterScope::All;
+                let req =
+                    Request { selection: &selection, clusters, now: 9, accept_drop: false, dry_run, token: None };
                 for bucket in [None, Some(&bucket)] {
                     let mut report = Report::new(Command::Prune, 9);
                     let e = run(&req, Some(&local), bucket, &NoProgress, &mut report).unwrap_err();

@@ -82,7 +82,7 @@ pub fn run(
         ..manifest(req, &captured, &structure, freshness.clone(), stored_sha256)
     };
     let size = stored.reader()?.size();
-    let before = local.list().map(|l| l.snapshots).unwrap_or_default();
+    let before = local.list().map(|l| l.snapshots);
     let published = local.publish(stored, &name, size, manifest)?;
     if let Err(e) = published.recorded {
         report.warn(
@@ -90,7 +90,13 @@ pub fn run(
             format!("{e:#}; '{}' is kept and will be listed as unverified", published.snapshot.file),
         );
     }
-    warn_if_cluster_changed(req, report, &before, &published.snapshot);
+    match &before {
+        Ok(before) => warn_if_cluster_changed(req, report, before, &published.snapshot),
+        Err(e) => report.warn(
+            WarningCode::ListingIncomplete,
+            format!("{e:#}; the new snapshot is not compared with the snapshots before it"),
+        ),
+    }
     let row = Row::from_snapshot(&published.snapshot, req.token);
     add_warnings(report, &captured, &freshness, &row);
     report.snapshots.push(row);

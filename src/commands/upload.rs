@@ -6,12 +6,12 @@
 
 use anyhow::{Context, Result};
 
-use super::pending::{pending_uploads, set_upload_state};
+use super::pending::{pending_uploads, record_upload, set_upload_state};
 use crate::error::{Code, Fault, Kind, code_of, hint_of, kind_of};
 use crate::host::Progress;
 use crate::model::name::SnapshotName;
 use crate::model::report::{Report, Row};
-use crate::model::snapshot::{FindingRecord, Snapshot, State, Upload};
+use crate::model::snapshot::{FileId, FindingRecord, Snapshot, State, Upload};
 use crate::model::warning::WarningCode;
 use crate::store::{RemoteStore, Store, VerifiedFile};
 
@@ -54,7 +54,7 @@ pub(super) fn upload_with_backlog(
         Ok(remote) => remote,
         Err(e) => return fail(report, &saved.file, "the bucket", &e),
     };
-    let backlog = pending_uploads(req.local, &saved.file);
+    let backlog = pending_uploads(req.local, &saved.file, report);
     let is_ours = |file: &str, began: u64| {
         let known = file == saved.file || backlog.iter().any(|s| s.file == file);
         let of_this_node = || SnapshotName::parse(file).is_some_and(|name| name.stem == req.stem);
@@ -133,13 +133,13 @@ fn upload_one(
                 );
             }
             let state = Upload::Uploaded { location: Some(uploaded.location.clone()), at: Some(req.now) };
-            set_upload_state(req.local, file, state);
+            record_upload(req.local, file, opened.id, state);
             report.snapshots.push(Row::from_snapshot(&uploaded, req.token));
             Ok(())
         }
         Err(e) => {
             if code_of(&e) == Code::SnapshotCorrupt {
-                record_corruption(req, file, &e);
+                record_corruption(req, file, opened.id, &e);
             } else {
                 let state = Upload::Pending { reason: Some(format!("{e:#}")), at: Some(req.now) };
                 set_upload_state(req.local, file, state);
@@ -149,13 +149,17 @@ fn upload_one(
     }
 }
 
-/// The file no longer has the content that was verified: from now on it is known to be corrupt.
-fn record_corruption(req: &UploadRequest, file: &str, e: &anyhow::Error) {
+/// The file no longer has the content that was verified: from now on it is known to be corrupt. `id` is that of the file that
+/// was read: another program may have replaced the file, and a listing shows the finding of this version only.
+fn record_corruption(req: &UploadRequest, file: &str, id: FileId, e: &anyhow::Error) {
     let finding = FindingRecord::new("changed", format!("{e:#}"));
     let amended = req.local.amend(file, &mut |m| {
         m.expected_sha256 = m.verified_sha256();
+        m.file = id;
         m.checked_at = req.now;
-        m.findings.push(finding.clone());
+        if !m.findings.contains(&finding) {
+            m.findings.push(finding.clone());
+        }
     });
     if let Err(e) = amended {
         log::warn!("{e:#}; the finding is not recorded");

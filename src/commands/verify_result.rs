@@ -70,7 +70,7 @@ pub(super) fn record_verification(
             "findings of an earlier verification; the checksum has not changed".to_owned()
         });
         let manifest = Manifest { file: id, ..m.clone() };
-        return Ok(store_manifest(store, snapshot, manifest, token, report, notes));
+        return Ok(store_manifest(store, snapshot, (recorded.as_ref(), manifest), token, report, notes));
     }
     let expected = recorded.as_ref().and_then(Manifest::verified_sha256).filter(|e| *e != found.stored);
     if let (Some(was), Some(old)) = (expected, &recorded) {
@@ -85,9 +85,9 @@ pub(super) fn record_verification(
         return Ok(row);
     }
     // What was recorded of another file is not true of this one.
-    let old = recorded.filter(|_| expected.is_none() || !findings.is_empty());
-    let manifest = manifest(&snapshot, id, &found, old.as_ref(), expected, findings, now);
-    Ok(store_manifest(store, snapshot, manifest, token, report, notes))
+    let old = recorded.as_ref().filter(|_| expected.is_none() || !findings.is_empty());
+    let manifest = manifest(&snapshot, id, &found, old, expected, findings, now);
+    Ok(store_manifest(store, snapshot, (recorded.as_ref(), manifest), token, report, notes))
 }
 
 /// The file has another digest than the verified one that is recorded under its name: whole, it is another file; with
@@ -133,7 +133,8 @@ fn manifest(
         revision: facts.revision,
         key_revisions: facts.key_revisions,
         token_hash: facts.token_hashes,
-        cluster_id: facts.cluster_id,
+        // Of a corrupt file it can perhaps not be read any more.
+        cluster_id: facts.cluster_id.or_else(|| old.and_then(|m| m.cluster_id.clone())),
         members: facts.members.into_iter().map(|m| m.name).collect(),
         // An alarm may have been known to the server and not yet to its database.
         alarms: same.map_or(facts.alarms, |m| m.alarms.clone()),
@@ -152,21 +153,44 @@ fn manifest(
     }
 }
 
+/// Adds to a result what another run has recorded of the same file since `before` was read: how an upload ended, and findings.
+fn merge(mut result: Manifest, before: Option<&Manifest>, now: Option<&Manifest>) -> Manifest {
+    let Some(now) = now.filter(|now| Some(*now) != before) else { return result };
+    if before.is_none_or(|before| before.upload != now.upload) {
+        result.upload.clone_from(&now.upload);
+    }
+    let known = before.map(|m| m.findings.as_slice()).unwrap_or_default();
+    for finding in now.findings.iter().filter(|f| now.file == result.file && !known.contains(f)) {
+        if !result.findings.contains(finding) {
+            result.findings.push(finding.clone());
+        }
+    }
+    result
+}
+
+/// Writes down the manifest that follows from the one `before`.
 fn store_manifest(
     store: &dyn Store,
     snapshot: Snapshot,
-    manifest: Manifest,
+    (before, manifest): (Option<&Manifest>, Manifest),
     token: Option<&str>,
     report: &mut Report,
     notes: Vec<String>,
 ) -> Row {
-    if let Err(e) = store.write_manifest(&manifest) {
-        // Who verifies a file of their own on a laptop may have no right to write there; nothing is wrong then.
-        match kind_of(&e) {
-            Kind::Refused => log::info!("the result is not recorded: {e:#}"),
-            _ => report.warn(WarningCode::ManifestNotWritten, format!("{e:#}; the result is not recorded")),
+    let recorded = store.record(&snapshot.file, &mut |now| Some(merge(manifest.clone(), before, now)));
+    let manifest = match recorded {
+        Ok(recorded) => recorded.unwrap_or(manifest),
+        Err(e) => {
+            // Who verifies a file of their own on a laptop may have no right to write there; nothing is wrong then.
+            match kind_of(&e) {
+                Kind::Refused => log::info!("the result is not recorded: {e:#}"),
+                _ => {
+                    report.warn(WarningCode::ManifestNotWritten, format!("{e:#}; the result is not recorded"))
+                }
+            }
+            manifest
         }
-    }
+    };
     let incomplete = snapshot.state == State::Incomplete;
     let state = manifest.state();
     let snapshot = Snapshot {
@@ -177,4 +201,29 @@ fn store_manifest(
     let mut row = Row::from_snapshot(&snapshot, token);
     row.notes.extend(notes);
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::manifest::tests::manifest as recorded;
+    use crate::model::snapshot::Upload;
+
+    #[test]
+    fn a_result_keeps_what_another_run_has_recorded_since() {
+        let before = recorded();
+        let result = Manifest { checked_at: 99, ..recorded() };
+        assert_eq!(merge(result.clone(), Some(&before), Some(&before)), result);
+        assert_eq!(merge(result.clone(), None, None), result);
+        let mut now = recorded();
+        now.upload = Some(Upload::Uploaded { location: None, at: Some(7) });
+        now.findings.push(FindingRecord::new("changed", "x"));
+        let merged = merge(result.clone(), Some(&before), Some(&now));
+        assert_eq!((merged.checked_at, &merged.upload, &merged.findings), (99, &now.upload, &now.findings));
+        assert_eq!(merged.state(), State::Corrupt);
+        // A finding about another file is none about this one, and an old finding that a new run has not confirmed is gone.
+        let other = Manifest { file: FileId { ino: 99, ..now.file }, ..now.clone() };
+        assert_eq!(merge(result.clone(), Some(&before), Some(&other)).state(), State::Verified);
+        assert_eq!(merge(result, Some(&now), Some(&now)).state(), State::Verified);
+    }
 }

@@ -11,6 +11,7 @@ use super::options::OptionId;
 use super::retention;
 use super::settings::Settings;
 use crate::error::{Code, Fault};
+use crate::model::warning::{Warning, WarningCode};
 
 impl Settings {
     /// Fails if not all flags of K3s are known and one of them may decide what a prune deletes. `node_is_given` tells that the
@@ -24,12 +25,23 @@ impl Settings {
             (OptionId::NodeName.name(), node_is_given || self.is_set_here(OptionId::NodeName)),
             (OptionId::SnapshotRetention.name(), retention::is_set_here(&self.raw_options)),
         ];
+        // The bucket in which is deleted is decided by these.
+        let of_bucket = [OptionId::S3Endpoint, OptionId::S3Bucket, OptionId::S3Folder];
+        let of_bucket = of_bucket.into_iter().filter(|_| self.s3).map(|id| (id.name(), self.is_set_here(id)));
+        let decided: Vec<(&str, bool)> = decided.into_iter().chain(of_bucket).collect();
         let missing: Vec<String> =
             decided.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| format!("--{name}")).collect();
         match missing.is_empty() {
             true => Ok(()),
-            false => self
-                .require_known(&format!("Try again when they can be read, or set {}.", missing.join(", "))),
+            false => {
+                let hint = format!("Try again when they can be read, or set {}.", missing.join(", "));
+                // K3s starts without this file, but the K3s that runs may have read it.
+                let is_missing = |w: &&Warning| w.code == WarningCode::ConfigFileMissing;
+                if let Some(warning) = self.warnings.iter().find(is_missing) {
+                    return Err(self.not_known(&warning.message, &hint));
+                }
+                self.require_known(&hint)
+            }
         }
     }
 
@@ -63,7 +75,11 @@ impl Settings {
 
     fn require_known(&self, hint: &str) -> Result<()> {
         let K3sFlagsState::Unknown(reason) = &self.k3s_flags else { return Ok(()) };
+        Err(self.not_known(reason, hint))
+    }
+
+    fn not_known(&self, reason: &str, hint: &str) -> anyhow::Error {
         let message = format!("not all flags of {} are known: {reason}", self.distribution.name);
-        Err(Fault::new(Code::K3sFlagsUnknown, message).hint(hint).into())
+        Fault::new(Code::K3sFlagsUnknown, message).hint(hint).into()
     }
 }

@@ -12,7 +12,7 @@ use super::files;
 use super::k3s::K3sConfig;
 use super::layer::{Layer, Origin};
 use super::options::{ENV_PREFIX, OPTIONS, OptionId, OptionSpec};
-use super::paths::{OUR_CONFIG, given_path, openable, read_error};
+use super::paths::{OUR_CONFIG, given_path, is_dangling_link, openable, read_error};
 use super::unit::{self, K3sFlags};
 use super::{detect, own_file};
 use crate::distribution::Distribution;
@@ -121,6 +121,12 @@ fn find_unit(
     };
     let answer = match answer {
         UnitAnswer::NoSystemd => in_files()?,
+        // systemd lists only the units that it has loaded, and cannot follow a link to a disk that is not mounted.
+        UnitAnswer::Absent => match in_files() {
+            Ok(UnitAnswer::NoSystemd) => UnitAnswer::Absent,
+            Ok(answer) => answer,
+            Err(e) => UnitAnswer::Unknown(format!("{e:#}")),
+        },
         // systemd did not answer, or several units run K3s: the files may tell.
         UnitAnswer::Unknown(reason) => {
             log::debug!("the K3s service is not known ({reason}): reading unit files");
@@ -137,7 +143,11 @@ fn find_unit(
         UnitAnswer::Unknown(reason) => (None, Some(reason)),
         // OpenRC starts K3s by a script of its own.
         UnitAnswer::Absent | UnitAnswer::NoSystemd => {
-            let exists = |path: &&str| openable(root, Path::new(path)).is_ok_and(|path| path.is_file());
+            let exists = |path: &&str| match openable(root, Path::new(path)).map(|path| path.metadata()) {
+                Ok(Ok(meta)) => meta.is_file(),
+                Ok(Err(e)) => !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+                Err(_) => true,
+            };
             let reason =
                 |path: &str| format!("'{path}' starts {}, and its arguments are not read", distribution.name);
             (None, distribution.init_script.filter(exists).map(reason))
@@ -176,6 +186,10 @@ fn k3s_config(
         let (path, name) = (main.display(), distribution.name);
         let message = format!("the configuration '{path}' that the {name} service names does not exist");
         warnings.push(Warning { code: WarningCode::ConfigFileMissing, message });
+    }
+    if is_dangling_link(root, &machine_path) {
+        let path = machine_path.display();
+        flags.set_unknown(format!("the configuration '{path}' is a link to a file that does not exist"));
     }
     for file in files::with_drop_ins(&main, ours.is_some())? {
         let entries = files::read_yaml(&file)?;
@@ -540,6 +554,45 @@ mod tests {
             ("no id of the node", vec![(K3S_FILE, "with-node-id: true\n")], false),
         ] {
             assert_eq!(unknown(&files).is_none(), known, "{what}: {:?}", unknown(&files));
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_disk_that_is_not_mounted_makes_the_flags_unknown() {
+        let unit = "[Service]\nEnvironmentFile=-/etc/default/k3s\nExecStart=/k3s server\n";
+        let unknown = |link: &str, target: &str| {
+            let root = tempfile::tempdir().unwrap();
+            let root = root.path().canonicalize().unwrap();
+            let put = |path: &str| {
+                let path = in_root(&root, Path::new(path));
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                path
+            };
+            fs::write(put("/usr/lib/systemd/system/k3s.service"), unit).unwrap();
+            let link = put(link);
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(target, link).unwrap();
+            let lookup: &UnitLookup = &|_, _| Ok(UnitAnswer::Absent);
+            load(&root, &Selectors::default(), &Environment::new(), lookup).unwrap().flags.unknown().is_some()
+        };
+        for link in [K3S_FILE, "/etc/default/k3s", "/usr/lib/systemd/system/k3s.service"] {
+            assert!(unknown(link, "/mnt/disk/file"), "{link}");
+        }
+        let drop_in = "/etc/systemd/system/k3s.service.d/10.conf";
+        assert!(unknown(drop_in, "/mnt/disk/file"));
+        assert!(!unknown(drop_in, "/dev/null"), "hidden on purpose");
+        assert!(!unknown("/etc/systemd/system/other.service", "/mnt/disk/file"), "of another service");
+    }
+
+    #[test]
+    fn what_systemd_does_not_find_may_be_in_the_unit_files_and_what_cannot_be_read_is_unknown() {
+        let absent: &UnitLookup = &|_, _| Ok(UnitAnswer::Absent);
+        let (unit, reason) = find_unit(Path::new("/"), &crate::distribution::K3S, None, absent).unwrap();
+        let files = unit::find_in_files(Path::new("/"), &crate::distribution::K3S, None).unwrap();
+        match files {
+            UnitAnswer::Found(of_files) => assert_eq!(unit, Some(of_files)),
+            UnitAnswer::Unknown(_) => assert!(unit.is_none() && reason.is_some()),
+            UnitAnswer::Absent | UnitAnswer::NoSystemd => assert!(unit.is_none()),
         }
     }
 

@@ -55,6 +55,18 @@ pub(crate) enum PathEntry {
     Skipped,
 }
 
+/// Whether a path of the machine is a link whose target does not exist: the file system of the target may not be mounted, so
+/// what is behind the link is not known.
+pub(crate) fn is_dangling_link(root: &Path, path: &Path) -> bool {
+    let is_link = in_root(root, path).symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+    let target = follow_links(path, &|link| link_target(root, link));
+    // A link to /dev/null hides a file on purpose; below another root, the device need not exist.
+    is_link
+        && target.is_none_or(|target| {
+            target != Path::new("/dev/null") && in_root(root, &target).metadata().is_err()
+        })
+}
+
 /// The entry at this path of the machine below `root`.
 pub(crate) fn link_target(root: &Path, path: &Path) -> PathEntry {
     std::fs::read_link(in_root(root, path)).map_or(PathEntry::Other, PathEntry::Link)

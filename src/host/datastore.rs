@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which datastore a K3s server uses, by the rules of K3s. Only embedded etcd has snapshots.
 
+use std::io;
 use std::path::Path;
 
 use anyhow::Result;
 
 use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault};
+use crate::host::fs::permission_context;
 
 /// The settings of K3s that select the datastore.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,13 +52,8 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
     // An initialized etcd wins over the configuration.
     match std::fs::metadata(data_dir.join(distribution::ETCD_WAL)) {
         Ok(_) => return Ok(None),
-        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            return Err(anyhow::Error::from(e).context(
-                Fault::new(Code::PermissionDenied, format!("looking for etcd in '{shown}'"))
-                    .hint("Run this command as root."),
-            ));
-        }
-        Err(_) => {}
+        Err(e) if is_absent(&e) => ensure_no_dangling_link(data_dir)?,
+        Err(e) => return Err(permission_context(e, format!("looking for etcd in '{shown}'"))),
     }
     let (why, hint, expected) = if !data_dir.is_dir() {
         // The disk may not be mounted: this is never expected.
@@ -97,6 +94,28 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
         )
     };
     Ok(Some(Without { why, hint, expected }))
+}
+
+fn is_absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Fails if the database is behind a link whose target does not exist: its disk may not be mounted, so it is not known whether
+/// there is one.
+fn ensure_no_dangling_link(data_dir: &Path) -> Result<()> {
+    let database = data_dir.join(distribution::ETCD_WAL);
+    for path in database.ancestors() {
+        match (path.symlink_metadata(), path.metadata()) {
+            (Ok(meta), Err(e)) if meta.is_symlink() => {
+                let what = format!("looking for etcd: '{}' is a link whose target does not exist", path.display());
+                let hint = "Mount the file system of the target, or correct the link.";
+                return Err(anyhow::Error::from(e).context(Fault::new(Code::DataDirNotFound, what).hint(hint)));
+            }
+            (Err(e), _) if is_absent(&e) => {}
+            _ => break,
+        }
+    }
+    Ok(())
 }
 
 /// Fails if K3s uses another datastore than embedded etcd. A directory without a database is valid: a restore fills it.

@@ -8,6 +8,9 @@ pub use super::manifest::{
 use super::name::SnapshotName;
 pub use super::state::State;
 
+/// The digits of a cluster id that distinguish clusters. The name of a manifest in a bucket has only these.
+pub(crate) const MIN_CLUSTER_DIGITS: usize = 8;
+
 /// A snapshot, or another file next to snapshots, in one location.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -40,7 +43,8 @@ impl Snapshot {
 
     /// Whether it is of the cluster with this id. `None` if that is not known.
     pub fn is_of_cluster(&self, id: &str) -> Option<bool> {
-        let of = self.cluster_id().filter(|of| !of.is_empty() && !id.is_empty())?;
+        // Less than eight digits distinguish no clusters.
+        let of = self.cluster_id().filter(|of| of.len().min(id.len()) >= MIN_CLUSTER_DIGITS)?;
         Some(of.starts_with(id) || id.starts_with(of))
     }
 

@@ -22,6 +22,8 @@ pub struct Definition {
     pub environment_files: Vec<(PathBuf, bool)>,
     /// `WorkingDirectory=`, if it is an absolute path; else the process starts in `/`.
     pub working_directory: Option<PathBuf>,
+    /// Why a part may be missing: something exists and could not be read.
+    pub unknown: Option<String>,
 }
 
 /// Prints no argument and no variable: they may be secret.

@@ -50,6 +50,8 @@ warnings! {
     NoLeader "no-leader" "The etcd member has no leader."
     NumberNotQuoted "number-not-quoted" "A number without quotes is not read as it is written."
     OtherServersRunning "other-servers-running" "Other servers of the cluster still run."
+    OtherClusterSkipped "other-cluster-skipped" "Newer snapshots of another cluster were not considered."
+    OwnClusterUnknown "own-cluster-unknown" "The cluster of this server is not known, so no snapshot is removed."
     PolicyWarning "policy-warning" "The retention policy needs attention."
     PreviousStateKept "previous-state-kept" "K3s did not run properly before the restore; it was started again on its previous database."
     RestoreInterrupted "restore-interrupted" "An earlier restore was interrupted and has not been recovered."

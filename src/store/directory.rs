@@ -50,9 +50,17 @@ pub(super) fn why_missing(dir: &Path) -> Option<Fault> {
         return Some(Fault::new(Code::DirectoryUnavailable, what).hint(hint));
     }
     let text = |path: &str| std::fs::read_to_string(path);
+    let fstab = match text("/etc/fstab") {
+        Ok(fstab) => fstab,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+        Err(e) => return Some(unknown_mounts(dir, "/etc/fstab", &e)),
+    };
     // A sandbox shows each directory that it makes writable as a mount point. The table of PID 1 does not have these.
-    let mounted = text("/proc/1/mountinfo").or_else(|_| text("/proc/self/mountinfo")).ok()?;
-    let point = unmounted(&text("/etc/fstab").ok()?, &mounted, dir)?;
+    let mounted = match text("/proc/1/mountinfo").or_else(|_| text("/proc/self/mountinfo")) {
+        Ok(mounted) => mounted,
+        Err(e) => return Some(unknown_mounts(dir, "/proc/self/mountinfo", &e)),
+    };
+    let point = unmounted(&fstab, &mounted, dir)?;
     let what = format!(
         "the snapshot directory '{}' is not available: '{}' is in /etc/fstab, but is not mounted",
         dir.display(),
@@ -60,6 +68,16 @@ pub(super) fn why_missing(dir: &Path) -> Option<Fault> {
     );
     let hint = format!("Mount it with 'mount {}', or remove it from /etc/fstab.", point.display());
     Some(Fault::new(Code::DirectoryUnavailable, what).hint(hint))
+}
+
+/// It is not known whether the file system of an empty or missing directory is mounted.
+fn unknown_mounts(dir: &Path, file: &str, e: &io::Error) -> Fault {
+    let what = format!(
+        "the snapshot directory '{}' is empty or missing, and '{file}' cannot be read: {e}; it may not be mounted",
+        dir.display()
+    );
+    Fault::new(Code::DirectoryUnavailable, what)
+        .hint(format!("Make '{file}' readable, or set another directory with --dir DIRECTORY."))
 }
 
 /// The link on the way to `path` whose target does not exist, and its target.

@@ -211,14 +211,16 @@ impl Store for Local {
         Ok(Opened { id, data: Box::new(data), snapshot, manifest: recorded })
     }
 
-    fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        check_name(&manifest.name)?;
-        self.manifests.write(&Manifest { directory: self.dir.display().to_string(), ..manifest.clone() })
-    }
-
-    fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
+    fn record(
+        &self,
+        file: &str,
+        change: &mut dyn FnMut(Option<&Manifest>) -> Option<Manifest>,
+    ) -> Result<Option<Manifest>> {
         check_name(file)?;
-        self.manifests.amend(file, change)
+        let directory = self.dir.display().to_string();
+        self.manifests.record(file, &mut |now| {
+            Some(Manifest { name: file.to_owned(), directory: directory.clone(), ..change(now)? })
+        })
     }
 
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
@@ -337,7 +339,7 @@ mod tests {
         let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let local = Local::new(dir.path(), state.path(), false);
         std::fs::write(dir.path().join("manual-n-5"), [0; 544]).unwrap();
-        local.write_manifest(&manifest()).unwrap();
+        local.record("manual-n-5", &mut |_| Some(manifest())).unwrap();
         let listing = local.list().unwrap();
         assert!(listing.complete && listing.manifests_readable);
         let of_dir = std::fs::read_dir(state.path().join("manifests")).unwrap().next().unwrap().unwrap();

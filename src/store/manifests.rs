@@ -92,24 +92,35 @@ impl Manifests {
         self.replace(manifest)
     }
 
-    /// Reads the manifest of a file, lets `change` change it and replaces it, all under the lock. False if there is no
-    /// manifest.
+    /// Reads the manifest of a file, lets `change` make the new one of it, and replaces it, all under the lock. Returns what
+    /// the manifest is then. Nothing is created if there is no manifest and `change` makes none.
     ///
     /// # Errors
     ///
     /// If it cannot be read or written, or another process holds the lock.
-    pub(super) fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
-        if self.read(file)?.is_none() {
-            return Ok(false);
+    pub(super) fn record(
+        &self,
+        file: &str,
+        change: &mut dyn FnMut(Option<&Manifest>) -> Option<Manifest>,
+    ) -> Result<Option<Manifest>> {
+        let (now, _lock) = match self.dir.symlink_metadata() {
+            // A lock would create the directory.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && change(None).is_none() => return Ok(None),
+            _ => {
+                let lock = self.lock()?;
+                (self.read(file)?, lock)
+            }
+        };
+        let new = change(now.as_ref());
+        match new {
+            None => Ok(now),
+            Some(new) => {
+                if now.as_ref() != Some(&new) {
+                    self.replace(&new)?;
+                }
+                Ok(Some(new))
+            }
         }
-        let _lock = self.lock()?;
-        let Some(mut manifest) = self.read(file)? else { return Ok(false) };
-        let before = manifest.clone();
-        change(&mut manifest);
-        if manifest != before {
-            self.replace(&manifest)?;
-        }
-        Ok(true)
     }
 
     /// Deletes the manifest of a file. True if there was one.
@@ -193,6 +204,15 @@ mod tests {
         manifests
     }
 
+    fn amend(all: &Manifests, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
+        let change = &mut |now: Option<&Manifest>| {
+            let mut manifest = now?.clone();
+            change(&mut manifest);
+            Some(manifest)
+        };
+        Ok(all.record(file, change)?.is_some())
+    }
+
     #[test]
     fn changes_by_several_processes_at_once_are_never_lost() {
         let dir = tempfile::tempdir().unwrap();
@@ -205,7 +225,7 @@ mod tests {
                 let name = &name;
                 scope.spawn(move || {
                     for _ in 0..changes {
-                        assert!(own.amend(name, &mut |m| m.revision += 1).unwrap());
+                        assert!(amend(&own, name, &mut |m| m.revision += 1).unwrap());
                     }
                 });
             }
@@ -220,21 +240,21 @@ mod tests {
         let all = manifests(dir.path());
         let before = all.read(&manifest().name).unwrap().unwrap();
         let finding = crate::model::snapshot::FindingRecord::new("page-tree", "page 3");
-        all.amend(&before.name, &mut |m| m.findings.push(finding.clone())).unwrap();
+        amend(&all, &before.name, &mut |m| m.findings.push(finding.clone())).unwrap();
         // An upload that began before that finding writes down its own field, and nothing else.
-        all.amend(&before.name, &mut |m| m.upload = None).unwrap();
+        amend(&all, &before.name, &mut |m| m.upload = None).unwrap();
         assert_eq!(all.read(&before.name).unwrap().unwrap().findings, [finding]);
     }
 
     #[test]
-    fn amend_tells_that_there_is_no_manifest_and_creates_none() {
+    fn a_change_tells_that_there_is_no_manifest_and_creates_none() {
         let dir = tempfile::tempdir().unwrap();
         let all = Manifests::new(dir.path(), Path::new("/snapshots"));
-        assert!(!all.amend("manual-n-5", &mut |_| panic!("there is none")).unwrap());
+        assert!(!amend(&all, "manual-n-5", &mut |_| panic!("there is none")).unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let all = manifests(dir.path());
         std::fs::write(all.path("odd-n-5"), "{").unwrap();
-        assert!(!all.amend("odd-n-5", &mut |_| panic!("it is no manifest")).unwrap());
+        assert!(!amend(&all, "odd-n-5", &mut |_| panic!("it is no manifest")).unwrap());
     }
 
     #[test]
@@ -243,6 +263,6 @@ mod tests {
         let all = manifests(dir.path());
         std::fs::create_dir(all.path("dir-n-5")).unwrap();
         assert_eq!(code_of(&all.read("dir-n-5").unwrap_err()), Code::Io);
-        assert!(all.amend("dir-n-5", &mut |_| ()).is_err());
+        assert!(amend(&all, "dir-n-5", &mut |_| ()).is_err());
     }
 }

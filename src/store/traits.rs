@@ -39,6 +39,7 @@ pub struct PublishedSnapshot {
 pub struct VerifiedFile<'a> {
     data: &'a dyn ReadAt,
     manifest: &'a Manifest,
+    sha256: Digest,
 }
 
 impl<'a> VerifiedFile<'a> {
@@ -54,12 +55,12 @@ impl<'a> VerifiedFile<'a> {
             let what = format!("'{name}' is corrupt: {finding}");
             return Err(Fault::new(Code::SnapshotCorrupt, what).into());
         }
-        if manifest.verified_at.is_none() {
+        let Some(sha256) = manifest.verified_sha256() else {
             return Err(Fault::new(Code::NotVerified, format!("'{name}' was never verified"))
                 .hint("Run 'k3s-snapshot verify' first.")
                 .into());
-        }
-        Ok(VerifiedFile { data, manifest })
+        };
+        Ok(VerifiedFile { data, manifest, sha256 })
     }
 
     /// The bytes, to be compared with [`VerifiedFile::sha256`] while they are read.
@@ -69,7 +70,7 @@ impl<'a> VerifiedFile<'a> {
 
     /// The SHA-256 of the whole file as stored, as the verification found it.
     pub fn sha256(&self) -> Digest {
-        self.manifest.stored_sha256
+        self.sha256
     }
 
     /// What is known of the file.
@@ -103,21 +104,34 @@ pub trait Store {
     /// [`Code::SnapshotNotFound`] if there is none; others if it, or its manifest, cannot be read.
     fn open(&self, file: &str) -> Result<Opened>;
 
-    /// Writes the manifest of a snapshot that has none, or whose manifest describes other content. To change what a
-    /// manifest says, use [`Store::amend`].
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be written.
-    fn write_manifest(&self, manifest: &Manifest) -> Result<()>;
-
-    /// Reads the manifest of a file now, lets `change` change it and replaces it, durably. No other process changes
-    /// the manifest in between, as far as the store has locks. False if there is no manifest.
+    /// Reads the manifest of a file now, lets `change` make the new one of it, and replaces it, durably. `change` is given
+    /// `None` if there is no manifest; if it returns `None`, nothing is written. No other process changes the manifest in
+    /// between, as far as the store has locks. There is no other way to write the manifest of a snapshot that exists: what
+    /// another run has recorded in the meantime is never overwritten unseen. Returns what the manifest is now. The caller has
+    /// read every byte of the snapshot; to change single fields of a manifest, use [`Store::amend`].
     ///
     /// # Errors
     ///
     /// If the manifest cannot be read or written.
-    fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool>;
+    fn record(
+        &self,
+        file: &str,
+        change: &mut dyn FnMut(Option<&Manifest>) -> Option<Manifest>,
+    ) -> Result<Option<Manifest>>;
+
+    /// Changes fields of the manifest of a file, as [`Store::record`] does. False if there is no manifest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::record`].
+    fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
+        let amended = self.record(file, &mut |now| {
+            let mut manifest = now?.clone();
+            change(&mut manifest);
+            Some(manifest)
+        });
+        Ok(amended?.is_some())
+    }
 
     /// Deletes these files with everything that belongs to them, in this order as far as the store has one. One result
     /// for each file: false if it did not exist.

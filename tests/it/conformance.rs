@@ -174,7 +174,7 @@ fn suite(store: &dyn Store, put: Put<'_>, plant: &dyn Fn(&str, &[u8])) {
     let opened = store.open("etcd-snapshot-server-2-7").unwrap();
     let mut verified = manifest(&bytes(4, 2));
     (verified.name, verified.file) = ("etcd-snapshot-server-2-7".into(), opened.id);
-    store.write_manifest(&verified).unwrap();
+    store.record(&verified.name, &mut |_| Some(verified.clone())).unwrap();
     assert_eq!(store.open(&verified.name).unwrap().snapshot.state, State::Verified);
     assert!(states(store).contains(&(verified.name.clone(), State::Verified)));
     let finding = FindingRecord::new("page-tree", "page 3");
@@ -183,7 +183,7 @@ fn suite(store: &dyn Store, put: Put<'_>, plant: &dyn Fn(&str, &[u8])) {
     assert!(states(store).contains(&(verified.name.clone(), State::Corrupt)));
     let opened = store.open(&verified.name).unwrap();
     assert_eq!((opened.snapshot.state, opened.manifest.unwrap().revision), (State::Corrupt, 7));
-    store.write_manifest(&verified).unwrap();
+    store.record(&verified.name, &mut |_| Some(verified.clone())).unwrap();
     assert!(states(store).contains(&(verified.name.clone(), State::Verified)));
 
     // Deleted, also one that never existed.

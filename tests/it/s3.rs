@@ -520,7 +520,7 @@ fn a_large_snapshot_needs_48_mib_of_memory_up_and_down() {
     (pending.name, pending.file, pending.plain_size) =
         ("big-server-1-1795339215".into(), opened.id, opened.data.size());
     pending.upload = Some(Upload::Pending { reason: None, at: None });
-    local.write_manifest(&pending).unwrap();
+    local.record(&pending.name, &mut |_| Some(pending.clone())).unwrap();
     let run = tool("save", &etcd.root, &bucket)
         .args(&["--s3", "--report", "json", "--s3-timeout", "5m"])
         .deadline(Duration::from_secs(600));

@@ -100,7 +100,9 @@ fn a_bucket_with_object_lock_takes_snapshots_and_keeps_them() {
     }
     // A manifest is written over an older one: the old version stays, the new one counts.
     let opened = store.open("on-demand-n-5").unwrap();
-    store.write_manifest(&opened.manifest.unwrap()).unwrap();
+    let mut again = opened.manifest.unwrap();
+    again.checked_at += 1;
+    store.record("on-demand-n-5", &mut |_| Some(again.clone())).unwrap();
     // A deletion hides them; the versions stay.
     for (_, result) in store.delete(&["on-demand-n-5", "on-demand-n-6"]) {
         assert!(result.unwrap());

@@ -9,6 +9,7 @@ mod cluster_reset;
 mod context;
 mod failure;
 mod identity;
+mod latest;
 mod old_databases;
 mod peers;
 mod preflight;

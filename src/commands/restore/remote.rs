@@ -20,13 +20,14 @@ pub(super) struct RemoteSnapshot {
     parallel: usize,
 }
 
-/// Everything in the bucket. Without that it is not known which snapshot is the newest.
+/// Everything in the bucket, which is opened. Without that it is not known which snapshot is the newest.
 ///
 /// # Errors
 /// If the bucket cannot be listed completely.
-pub(super) fn list(remote: Result<RemoteSnapshots>) -> Result<Vec<Snapshot>> {
+pub(super) fn list(remote: Result<RemoteSnapshots>) -> Result<(RemoteSnapshots, Vec<Snapshot>)> {
     let hint = "Give the name of a snapshot instead of 'latest', or ignore the bucket with --s3=false.";
-    let listing = remote.and_then(|r| r.store.list()).map_err(|e| {
+    let listed = remote.and_then(|remote| remote.store.list().map(|listing| (remote, listing)));
+    let (remote, listing) = listed.map_err(|e| {
         let hint = hint_of(&e).map_or(hint.to_owned(), |own| format!("{own} {hint}"));
         let fault = Fault::about(&e, "the newest snapshot may be in the bucket").hint(hint);
         e.context(fault)
@@ -36,7 +37,7 @@ pub(super) fn list(remote: Result<RemoteSnapshots>) -> Result<Vec<Snapshot>> {
             .hint(hint)
             .into());
     }
-    Ok(listing.snapshots)
+    Ok((remote, listing.snapshots))
 }
 
 impl RemoteSnapshot {

@@ -25,7 +25,7 @@ use crate::model::warning::WarningCode;
 /// If it was not restored: before K3s was stopped, nothing was changed; after that, everything was rolled back.
 pub fn restore(cx: Context, report: &mut Report) -> Result<()> {
     clear_left_over(cx.machine, report)?;
-    let selected = select::select(&cx)?;
+    let selected = select::select(&cx, report)?;
     let facts = preflight::gather(&cx, Operation::Restore, report)?;
     let mut tx = Transaction::begin(cx, Operation::Restore, &facts, report)?;
     match tx.plan_restore(&selected, &facts) {

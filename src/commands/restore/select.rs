@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::context::Context;
+use super::latest::Latest;
 use super::remote::RemoteSnapshot;
 use crate::archive::zip;
 use crate::commands::check::{check_snapshot, not_a_snapshot, summarize};
@@ -20,14 +21,13 @@ use crate::model::snapshot::{Digest, FindingRecord, Freshness, Manifest, Snapsho
 use crate::model::warning::WarningCode;
 use crate::store::Opened;
 
-/// A snapshot that is dated further ahead than this is not `latest`, in seconds.
-const MAX_CLOCK_SKEW: u64 = 300;
-
 /// A snapshot that exists.
 pub(super) struct Selected {
     snapshot: Snapshot,
     recorded: Option<Manifest>,
     source: Source,
+    /// The cluster that its content must be of, if `latest` has selected it.
+    cluster: Option<String>,
 }
 
 /// Where a selected snapshot is.
@@ -50,7 +50,7 @@ pub(super) struct VerifiedSnapshot {
 ///
 /// # Errors
 /// If no snapshot was given, it does not exist, or more than one fits.
-pub(super) fn select(cx: &Context) -> Result<Selected> {
+pub(super) fn select(cx: &Context, report: &mut Report) -> Result<Selected> {
     let options = cx.options;
     let missing = |what: &str| {
         Fault::new(Code::MissingArgument, what.to_owned())
@@ -59,7 +59,7 @@ pub(super) fn select(cx: &Context) -> Result<Selected> {
     match options.target {
         Some("") => Err(missing("the name of the snapshot is empty").into()),
         None if options.before.is_none() => Err(missing("no snapshot was given").into()),
-        Some("latest") | None => latest(cx),
+        Some("latest") | None => latest(cx, report),
         Some(_) if options.before.is_some() => {
             Err(missing("--before goes with 'latest', not with the name of a snapshot").into())
         }
@@ -76,7 +76,8 @@ pub(super) fn select(cx: &Context) -> Result<Selected> {
 fn local(opened: Opened) -> Result<Selected> {
     let path = opened.snapshot.location.strip_prefix("file://").map(PathBuf::from);
     let path = path.context("the snapshot is not a file of this machine")?;
-    Ok(Selected { recorded: opened.manifest, snapshot: opened.snapshot, source: Source::Local(path) })
+    let source = Source::Local(path);
+    Ok(Selected { recorded: opened.manifest, snapshot: opened.snapshot, source, cluster: None })
 }
 
 /// The snapshot of this name: in the snapshot directory, else in the bucket.
@@ -93,52 +94,17 @@ fn remote_one(
     not_local: &anyhow::Error,
 ) -> Result<Selected> {
     let (snapshot, recorded, remote) = RemoteSnapshot::open(remote?, file, not_local)?;
-    Ok(Selected { snapshot, recorded, source: Source::Remote(remote) })
+    Ok(Selected { snapshot, recorded, source: Source::Remote(remote), cluster: None })
 }
 
-/// The newest snapshot that may be good, here or in the bucket. Snapshots of the state before a restore, and those dated in
-/// the future, are not what an operator means by that.
-fn latest(cx: &Context) -> Result<Selected> {
-    let (options, cluster) = (cx.options, cx.cluster);
-    let is_safety = |s: &Snapshot| {
-        s.file.starts_with(&format!("{}-", cluster.safety_base))
-            || s.manifest.as_ref().is_some_and(|m| m.base.as_deref() == Some(cluster.safety_base))
+/// The newest snapshot of the cluster of this server.
+fn latest(cx: &Context, report: &mut Report) -> Result<Selected> {
+    let Latest { snapshot, is_remote, cluster } = super::latest::find(cx, report)?;
+    let selected = match (is_remote, cx.stores.remote()) {
+        (true, Some(remote)) => remote_one(remote, &snapshot.file, &anyhow::anyhow!("it was the newest"))?,
+        _ => local(cx.stores.local().open(&snapshot.file)?)?,
     };
-    let good = |s: &Snapshot| matches!(s.state, State::Verified | State::Unverified);
-    let mut all: Vec<(Snapshot, bool)> =
-        cx.stores.local().list()?.snapshots.into_iter().map(|s| (s, false)).collect();
-    if let Some(remote) = cx.stores.remote() {
-        let listed = super::remote::list(remote)?;
-        // The same snapshot in both locations is taken from here, unless it is known to be corrupt.
-        let more: Vec<_> =
-            listed.into_iter().filter(|r| !all.iter().any(|(s, _)| s.file == r.file && good(s))).collect();
-        all.extend(more.into_iter().map(|s| (s, true)));
-    }
-    let limit = cluster.now.saturating_add(MAX_CLOCK_SKEW);
-    all.retain(|(s, _)| {
-        good(s)
-            && s.name.is_some()
-            && !is_safety(s)
-            && s.created_at <= limit
-            && options.before.is_none_or(|t| s.created_at < t)
-    });
-    all.sort_by_key(|(s, _)| std::cmp::Reverse(s.created_at));
-    let when = options.before.map(|t| format!(" before {}", rfc3339(t))).unwrap_or_default();
-    let Some((newest, is_remote)) = all.first() else {
-        return Err(Fault::new(Code::SnapshotNotFound, format!("there is no snapshot{when} to restore"))
-            .hint("Run 'k3s-snapshot list' to see the snapshots, or give the path of one.")
-            .into());
-    };
-    if let Some((twin, _)) = all.get(1).filter(|(s, _)| s.created_at == newest.created_at) {
-        let (a, b) = (newest.file.escape_debug(), twin.file.escape_debug());
-        return Err(Fault::new(Code::SnapshotAmbiguous, format!("'{a}' and '{b}' are of the same second"))
-            .hint("Give the name of one of them.")
-            .into());
-    }
-    match (is_remote, cx.stores.remote()) {
-        (true, Some(remote)) => remote_one(remote, &newest.file, &anyhow::anyhow!("it was the newest")),
-        _ => local(cx.stores.local().open(&newest.file)?),
-    }
+    Ok(Selected { cluster, ..selected })
 }
 
 impl Selected {
@@ -235,7 +201,23 @@ impl Selected {
         let content = inspect::read_content(data, db_len, None)
             .with_context(context)?
             .map_err(|all| finding(all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+        self.ensure_cluster(content.facts.cluster_id.as_deref())?;
         Ok((content, digest))
+    }
+
+    /// Fails if `latest` has selected the snapshot by its name and its content is of another cluster.
+    fn ensure_cluster(&self, found: Option<&str>) -> Result<()> {
+        let (Some(expected), Some(found)) = (&self.cluster, found) else { return Ok(()) };
+        if found.starts_with(expected.as_str()) {
+            return Ok(());
+        }
+        let file = self.snapshot.file.escape_debug();
+        let what = format!(
+            "the newest snapshot '{file}' is of another cluster: its id is {found}, that of this server is {expected}"
+        );
+        Err(Fault::new(Code::OtherCluster, what)
+            .hint("Give the name of a snapshot instead of 'latest'; 'k3s-snapshot list --details -o json' shows the clusters.")
+            .into())
     }
 }
 

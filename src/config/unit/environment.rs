@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{env_file, unit_file};
 use crate::config::layer::Origin;
-use crate::config::paths::in_root;
+use crate::config::paths::{in_root, is_dangling_link};
 use crate::model::unit::Definition;
 
 /// The variables that set a flag of K3s unless a configuration file or an argument sets it, by their K3s names.
@@ -95,7 +95,16 @@ pub(super) fn read(definition: &Definition, root: &Path) -> Environment {
             continue;
         }
         let text = match unit_file::read(root, path) {
-            Ok(text) => text.unwrap_or_default(),
+            Ok(Some(text)) => text,
+            Ok(None) if is_dangling_link(root, path) => {
+                all.unknown = Some(format!(
+                    "the environment file '{}' of {} is a link to a file that does not exist",
+                    path.display(),
+                    definition.name
+                ));
+                continue;
+            }
+            Ok(None) => String::new(),
             Err(e) => {
                 log::debug!("environment of the K3s service: {e:#}");
                 let why = e.root_cause().to_string();

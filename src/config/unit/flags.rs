@@ -112,7 +112,7 @@ impl K3sFlags {
                 distribution.name
             )),
             (None, None) => Some(format!("{unit} has no ExecStart= that can be read")),
-            _ => environment.unknown.clone(),
+            _ => environment.unknown.clone().or_else(|| definition.unknown.clone()),
         };
         for (name, flag) in environment::FLAGS {
             let name = distribution.variable(name);

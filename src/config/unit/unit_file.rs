@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::env_file::is_name;
 use super::quoting;
-use crate::config::paths::{follow_links, in_root, link_target, openable, read_error};
+use crate::config::paths::{follow_links, in_root, is_dangling_link, link_target, openable, read_error};
 use crate::distribution::Distribution;
 use crate::error::{Code, Fault};
 use crate::model::unit::{Definition, UnitAnswer};
@@ -50,6 +50,11 @@ pub(crate) fn find(root: &Path, distribution: &Distribution, wanted: Option<&str
         return Err(Fault::new(Code::UnitNotFound, message)
             .hint(format!("Name the unit of {} with --unit.", distribution.name))
             .into());
+    }
+    let file_of = |dir: &str| Path::new(dir).join(&name);
+    if let Some(link) = UNIT_DIRS.iter().map(|dir| file_of(dir)).find(|file| is_dangling_link(root, file)) {
+        let reason = format!("the unit '{}' is a link to a file that does not exist", link.display());
+        return Ok(UnitAnswer::Unknown(reason));
     }
     let mut names = Vec::new();
     for dir in UNIT_DIRS {
@@ -93,7 +98,14 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
         }
     }
     for path in drop_ins.values() {
-        unit.parse(&read(root, path)?.unwrap_or_default());
+        match read(root, path)? {
+            Some(text) => unit.parse(&text),
+            // It was listed a moment ago.
+            None => {
+                let reason = format!("the drop-in '{}' of {name} does not exist any more", path.display());
+                unit.definition.unknown = Some(reason);
+            }
+        }
     }
     Ok(Some(unit.definition))
 }
@@ -117,8 +129,12 @@ fn list(dir: &Path, suffix: &str) -> Result<Vec<String>> {
         }
         Err(e) => return Err(read_error(dir, e)),
     };
-    let names = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
-    Ok(names.filter(|n| n.ends_with(suffix)).collect())
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|e| read_error(dir, e))?.file_name();
+        names.extend(name.into_string().ok().filter(|n| n.ends_with(suffix)));
+    }
+    Ok(names)
 }
 
 /// The text of a file of the machine below the root; `None` if it does not exist, empty if a link to `/dev/null` hides it.

@@ -150,15 +150,23 @@ impl Loaded {
         Ok(Properties(all.map_err(|e| error::explain(unit, "asking about", &e))?))
     }
 
+    /// A property; `None` only if systemd answers that there is none.
     async fn property<T: TryFrom<Variant<'static>>>(
         &self,
         bus: &Bus,
+        unit: &str,
         interface: &str,
         name: &str,
-    ) -> Option<T> {
-        let value: OwnedVariant =
-            bus.call(self.path.as_str(), PROPERTIES, "Get", &(interface, name)).await.ok()?;
-        T::try_from(Variant::from(value)).ok()
+    ) -> Result<Option<T>> {
+        let body = (interface, name);
+        match bus.call::<_, OwnedVariant>(self.path.as_str(), PROPERTIES, "Get", &body).await {
+            Ok(value) => match T::try_from(Variant::from(value)) {
+                Ok(value) => Ok(Some(value)),
+                Err(_) => Err(error::odd_property(unit, name)),
+            },
+            Err(e) if error::is_no_property(&e) => Ok(None),
+            Err(e) => Err(error::explain(unit, "asking about", &e)),
+        }
     }
 
     /// All properties that this program uses.
@@ -187,11 +195,14 @@ impl Loaded {
     }
 
     /// Only the process that the unit runs: a few properties, which is faster than [`Loaded::unit`]. `None` without a unit file.
-    pub(super) async fn definition(&self, bus: &Bus) -> Option<Definition> {
-        if self.state(bus).await != "loaded" {
-            return None;
+    ///
+    /// # Errors
+    /// If systemd does not answer one of the questions: a definition without a part would look whole.
+    pub(super) async fn definition(&self, bus: &Bus, unit: &str) -> Result<Option<Definition>> {
+        if self.state(bus, unit).await? != "loaded" {
+            return Ok(None);
         }
-        let name: String = self.property(bus, UNIT, "Id").await?;
+        let Some(name) = self.property::<String>(bus, unit, UNIT, "Id").await? else { return Ok(None) };
         let mut known = HashMap::new();
         for property in EXEC_START.into_iter().chain(["Environment", "EnvironmentFiles", "WorkingDirectory"])
         {
@@ -199,22 +210,29 @@ impl Loaded {
             if property == EXEC_START[1] && known.contains_key(EXEC_START[0]) {
                 continue;
             }
-            if let Some(value) = self.property::<Variant<'static>>(bus, SERVICE, property).await {
+            if let Some(value) = self.property::<Variant<'static>>(bus, unit, SERVICE, property).await? {
                 known.insert(property, value);
             }
         }
-        Some(definition(&name, &mut |property| known.remove(property)))
+        Ok(Some(definition(&name, &mut |property| known.remove(property))))
     }
 
     /// The load state of the unit: `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
-    pub(super) async fn state(&self, bus: &Bus) -> String {
-        self.property(bus, UNIT, "LoadState").await.unwrap_or_default()
+    ///
+    /// # Errors
+    /// If systemd does not answer.
+    pub(super) async fn state(&self, bus: &Bus, unit: &str) -> Result<String> {
+        let state = self.property(bus, unit, UNIT, "LoadState").await?;
+        state.ok_or_else(|| error::none(unit))
     }
 
     /// Only the command line.
-    pub(super) async fn exec_start(&self, bus: &Bus) -> Vec<String> {
-        let value = self.property::<Variant<'static>>(bus, SERVICE, EXEC_START[1]).await;
-        commands(EXEC_START[1], value).into_iter().next().map(|(argv, _)| argv).unwrap_or_default()
+    ///
+    /// # Errors
+    /// If systemd does not answer.
+    pub(super) async fn exec_start(&self, bus: &Bus, unit: &str) -> Result<Vec<String>> {
+        let value = self.property::<Variant<'static>>(bus, unit, SERVICE, EXEC_START[1]).await?;
+        Ok(commands(EXEC_START[1], value).into_iter().next().map(|(argv, _)| argv).unwrap_or_default())
     }
 }
 
@@ -226,24 +244,27 @@ fn definition(name: &str, property: &mut dyn FnMut(&str) -> Option<Variant<'stat
     let mut starts = EXEC_START.into_iter().map(|p| commands(p, property(p)));
     let (exec_start, verbatim) =
         starts.find(|c| !c.is_empty()).and_then(|c| c.into_iter().next()).unwrap_or_default();
-    let environment = of(property("Environment")).and_then(Result::ok).unwrap_or_default();
-    let files = property("EnvironmentFiles").map(Vec::<(String, bool)>::try_from);
+    let environment = of(property("Environment")).and_then(Result::ok);
+    let files = property("EnvironmentFiles").map(Vec::<(String, bool)>::try_from).and_then(Result::ok);
+    // Every version of systemd has both.
+    let is_whole = environment.is_some() && files.is_some();
     Definition {
         name: name.to_owned(),
         exec_start,
         verbatim,
         environment: environment
+            .unwrap_or_default()
             .iter()
             .filter_map(|e| e.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         environment_files: files
-            .and_then(Result::ok)
             .unwrap_or_default()
             .into_iter()
             .map(|(path, may_be_missing)| (PathBuf::from(path), may_be_missing))
             .collect(),
         working_directory: working_directory(property("WorkingDirectory")),
+        unknown: (!is_whole).then(|| format!("systemd does not report the environment of {name}")),
     }
 }
 

@@ -85,6 +85,25 @@ pub(super) fn is_none(e: &zbus::Error) -> bool {
     name(e) == NO_SUCH_UNIT
 }
 
+/// Whether the error means that this version of systemd does not have the property, or that the unit was forgotten since.
+pub(super) fn is_no_property(e: &zbus::Error) -> bool {
+    const NO_PROPERTY: [&str; 3] = [
+        NO_SUCH_UNIT,
+        "org.freedesktop.DBus.Error.UnknownProperty",
+        "org.freedesktop.DBus.Error.UnknownObject",
+    ];
+    NO_PROPERTY.contains(&name(e).as_str())
+}
+
+/// A property that has another type than in all known versions of systemd.
+pub(super) fn odd_property(unit: &str, property: &str) -> anyhow::Error {
+    Fault::new(
+        Code::SystemdError,
+        format!("asking about unit '{}': the property {property} has an unknown type", unit.escape_debug()),
+    )
+    .into()
+}
+
 /// A configured unit that cannot be used. `state` is the load state of systemd.
 pub(super) fn unusable(unit: &str, state: &str) -> anyhow::Error {
     let shown = unit.escape_debug();

@@ -111,18 +111,20 @@ fn full_name(unit: &str) -> String {
 async fn search(bus: &Bus, distribution: &Distribution, wanted: Option<&str>) -> Result<Search> {
     let usual = wanted.map_or_else(|| distribution.unit.to_owned(), full_name);
     let unit = bus.load(&usual).await?;
-    if let Some(definition) = unit.definition(bus).await {
+    if let Some(definition) = unit.definition(bus, &usual).await? {
         return Ok(Search::Named(definition));
     }
-    if wanted.is_some() {
-        return Err(error::unusable(&usual, &unit.state(bus).await));
+    let state = unit.state(bus, &usual).await?;
+    // A unit whose file cannot be read or used is no absent unit.
+    if wanted.is_some() || !matches!(state.as_str(), "not-found" | "masked") {
+        return Err(error::unusable(&usual, &state));
     }
     let mut candidates = Vec::new();
     for (name, loaded) in bus.services().await? {
-        let exec_start = loaded.exec_start(bus).await;
+        let exec_start = loaded.exec_start(bus, &name).await?;
         let program = distribution.program;
         if find_k3s_command(&exec_start, program).is_some() || mentions_k3s(&exec_start, program) {
-            candidates.extend(loaded.definition(bus).await);
+            candidates.extend(loaded.definition(bus, &name).await?);
         } else {
             log::trace!("{name} does not run K3s");
         }

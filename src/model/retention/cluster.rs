@@ -1,37 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The cluster that a snapshot is of. Its name does not identify the cluster: a server that was installed again has the old host
-//! name.
+//! The cluster that a snapshot is of, and the clusters whose snapshots a prune may delete. A name does not identify a cluster: a
+//! server that was installed again has the old host name, and clusters with the same names can share a bucket.
 
-use crate::model::snapshot::Snapshot;
+use super::decision::Keep;
+use crate::model::snapshot::{MIN_CLUSTER_DIGITS, Snapshot};
 
-/// Digits of a cluster id that distinguish clusters. A listing of a bucket shows only these.
-const DIGITS: usize = 8;
-
-/// Whether a snapshot is of a cluster.
+/// The clusters whose snapshots a prune counts and deletes. The others are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Relation {
-    /// It is of this cluster.
-    Same,
-    /// It is of another cluster.
-    Other,
-    /// Its cluster is not known.
+pub enum ClusterScope<'a> {
+    /// This cluster: the UID of its namespace kube-system. Snapshots of other clusters and of an unknown cluster are kept.
+    Own(&'a str),
+    /// It is not known which cluster this server is of, so no snapshot is known to be of it: all are kept.
     Unknown,
+    /// The user has selected all clusters: the policy is applied to each cluster by itself, and to the snapshots of an unknown
+    /// cluster.
+    All,
+}
+
+impl ClusterScope<'_> {
+    /// Why a snapshot is kept, whatever the policy says; `None` if the policy decides.
+    pub(super) fn keeps(self, snapshot: &Snapshot) -> Option<Keep> {
+        match self {
+            ClusterScope::All => None,
+            ClusterScope::Unknown => Some(Keep::OwnClusterUnknown),
+            ClusterScope::Own(own) => match snapshot.is_of_cluster(own) {
+                Some(true) => None,
+                Some(false) => Some(Keep::OtherCluster),
+                None => Some(Keep::UnknownCluster),
+            },
+        }
+    }
+}
+
+/// The cluster of the newest snapshot that was saved on this machine, as the manifests of a snapshot directory show: they are
+/// kept on this machine, also if others use the directory. `None` if nothing was saved here, or the cluster is not known.
+pub fn last_saved_cluster(all: &[Snapshot]) -> Option<&str> {
+    let manifests = all.iter().filter_map(|s| s.manifest.as_ref());
+    let saved = manifests.filter_map(|m| Some((m.saved_at.filter(|_| m.base.is_some())?, m)));
+    let (_, newest) = saved.max_by_key(|(at, _)| *at)?;
+    newest.cluster_id.as_deref().filter(|id| !id.is_empty())
 }
 
 /// The cluster of a snapshot, as far as its id distinguishes clusters; `None` if it is not known.
 pub(super) fn cluster_of(snapshot: &Snapshot) -> Option<&str> {
-    prefix(snapshot.cluster_id()?)
+    let id = snapshot.cluster_id()?;
+    Some(id.get(..MIN_CLUSTER_DIGITS).unwrap_or(id)).filter(|id| !id.is_empty())
 }
 
-/// Whether a snapshot of `cluster`, as [`cluster_of`] gives it, is of the cluster with the id `own`.
-pub(super) fn relation(cluster: Option<&str>, own: &str) -> Relation {
-    match (cluster, prefix(own)) {
-        (Some(id), Some(own)) if id == own => Relation::Same,
-        (Some(_), Some(_)) => Relation::Other,
-        _ => Relation::Unknown,
-    }
-}
-
-fn prefix(id: &str) -> Option<&str> {
-    Some(id.get(..DIGITS).unwrap_or(id)).filter(|id| !id.is_empty())
-}

@@ -38,6 +38,8 @@ pub enum Keep {
     OtherCluster,
     /// Its cluster is not known.
     UnknownCluster,
+    /// It is not known which cluster this server is of.
+    OwnClusterUnknown,
 }
 
 /// Why a file is removed.
@@ -133,6 +135,7 @@ impl Keep {
             Keep::InUse => "in-use",
             Keep::OtherCluster => "other-cluster",
             Keep::UnknownCluster => "unknown-cluster",
+            Keep::OwnClusterUnknown => "own-cluster-unknown",
         }
     }
 }
@@ -155,6 +158,7 @@ impl fmt::Display for Keep {
             Keep::InUse => "in use",
             Keep::OtherCluster => "of another cluster",
             Keep::UnknownCluster => "of an unknown cluster",
+            Keep::OwnClusterUnknown => "the cluster of this server is not known",
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::mem;
 
-use super::cluster::{Relation, cluster_of, relation};
+use super::cluster::{ClusterScope, cluster_of};
 use super::decision::{Decision, Keep, Unmatched};
 use super::group::{self, Item};
 use super::policy::{Policies, Policy};
@@ -19,9 +19,8 @@ pub struct PruneInput<'a> {
     pub selection: &'a Selection,
     /// What is kept of them.
     pub policies: &'a Policies,
-    /// The id of the cluster of this server: the UID of its namespace kube-system. If it is known, snapshots of other and of
-    /// unknown clusters are kept and not counted. If it is not known, the policy is applied to each cluster by itself.
-    pub cluster_id: Option<&'a str>,
+    /// The clusters whose snapshots are counted and deleted.
+    pub clusters: ClusterScope<'a>,
     /// Seconds since the epoch.
     pub now: u64,
     /// Whether a drop of the key revisions is intended.
@@ -152,7 +151,7 @@ struct Stem<'a> {
     clusters: Vec<(Option<&'a str>, usize)>,
     /// The group of the incomplete files.
     incomplete: Option<usize>,
-    /// How many snapshots are of an unknown cluster, if the own one is known.
+    /// How many snapshots are kept because a cluster is not known.
     unknown: usize,
 }
 
@@ -176,15 +175,11 @@ impl<'a> Stem<'a> {
         if snapshot.state == State::Incomplete {
             return Ok(*self.incomplete.get_or_insert_with(new_group));
         }
-        let cluster = cluster_of(snapshot);
-        match input.cluster_id.map(|own| relation(cluster, own)) {
-            Some(Relation::Other) => return Err(Keep::OtherCluster),
-            Some(Relation::Unknown) => {
-                self.unknown += 1;
-                return Err(Keep::UnknownCluster);
-            }
-            Some(Relation::Same) | None => {}
+        if let Some(keep) = input.clusters.keeps(snapshot) {
+            self.unknown += usize::from(keep != Keep::OtherCluster);
+            return Err(keep);
         }
+        let cluster = cluster_of(snapshot);
         if let Some((_, group)) = self.clusters.iter().find(|(of, _)| *of == cluster) {
             return Ok(*group);
         }
@@ -215,13 +210,19 @@ impl<'a> Stem<'a> {
             set(item, group::decide_leftover(left, item.at, group, input.now));
         }
         if self.unknown > 0 {
-            let message = format!(
-                "{} snapshots of '{}' are of an unknown cluster; they are kept and not counted. 'k3s-snapshot verify' finds \
-                 the cluster of a snapshot",
-                self.unknown,
-                self.name.escape_debug()
-            );
-            warnings.push(Warning { code: WarningCode::UnknownCluster, message });
+            let (code, why) = match input.clusters {
+                ClusterScope::Unknown => (
+                    WarningCode::OwnClusterUnknown,
+                    "are kept: the cluster of this server is not known. Try again when etcd runs, or use --all-clusters",
+                ),
+                _ => (
+                    WarningCode::UnknownCluster,
+                    "are of an unknown cluster; they are kept and not counted. 'k3s-snapshot verify' finds the cluster of a \
+                     snapshot; --all-clusters counts them",
+                ),
+            };
+            let message = format!("{} snapshots of '{}' {why}", self.unknown, self.name.escape_debug());
+            warnings.push(Warning { code, message });
         }
     }
 }

@@ -108,9 +108,9 @@ fn selection() -> Selection {
     }
 }
 
-/// The input of a plan without a known cluster.
+/// The input of a plan for all clusters.
 fn input<'a>(selection: &'a Selection, policies: &'a Policies) -> PruneInput<'a> {
-    PruneInput { selection, policies, cluster_id: None, now: NOW, accept_drop: false }
+    PruneInput { selection, policies, clusters: ClusterScope::All, now: NOW, accept_drop: false }
 }
 
 /// One letter for each file in the given order: `k` is kept, `-` is removed, `.` is not selected.

@@ -147,6 +147,22 @@ impl S3 {
         *self.index() = None;
         manifest::write(&self.client, manifest, replace)
     }
+
+    /// Reads the manifest, lets `change` make the new one of it, and replaces it.
+    fn change_manifest(
+        &self,
+        file: &str,
+        change: &mut dyn FnMut(Option<&Manifest>) -> Option<Manifest>,
+    ) -> Result<Option<Manifest>> {
+        let now = manifest::read(&self.client, file)
+            .map_err(|e| e.error(&self.operation("reading the manifest of", file)))?;
+        let Some(new) = change(now.as_ref()) else { return Ok(now) };
+        if now.as_ref() != Some(&new) {
+            self.write(&new, true)
+                .map_err(|e| e.error(&self.operation("writing the manifest of", file)))?;
+        }
+        Ok(Some(new))
+    }
 }
 
 impl Store for S3 {
@@ -178,25 +194,25 @@ impl Store for S3 {
         Ok(Opened { data, id, snapshot, manifest: recorded })
     }
 
-    fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        let mut manifest = manifest.clone();
-        // Only a verification writes one, after it has read every byte.
-        set_evidence(&mut manifest, Evidence::Read, "");
-        self.write(&manifest, true)
-            .map_err(|e| e.error(&self.operation("writing the manifest of", &manifest.name)))
+    fn record(
+        &self,
+        file: &str,
+        change: &mut dyn FnMut(Option<&Manifest>) -> Option<Manifest>,
+    ) -> Result<Option<Manifest>> {
+        self.change_manifest(file, &mut |now| {
+            let mut manifest = change(now)?;
+            set_evidence(&mut manifest, Evidence::Read, "");
+            Some(manifest)
+        })
     }
 
     fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
-        let found = manifest::read(&self.client, file)
-            .map_err(|e| e.error(&self.operation("reading the manifest of", file)))?;
-        let Some(mut manifest) = found else { return Ok(false) };
-        let before = manifest.clone();
-        change(&mut manifest);
-        if manifest != before {
-            self.write(&manifest, true)
-                .map_err(|e| e.error(&self.operation("writing the manifest of", file)))?;
-        }
-        Ok(true)
+        let amended = self.change_manifest(file, &mut |now| {
+            let mut manifest = now?.clone();
+            change(&mut manifest);
+            Some(manifest)
+        });
+        Ok(amended?.is_some())
     }
 
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {

@@ -103,17 +103,17 @@ impl Store for Memory {
         })
     }
 
-    fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        if let Some(entry) = self.0.lock().unwrap().get_mut(&manifest.name) {
-            entry.1 = Some(manifest.clone());
-        }
-        Ok(())
-    }
-
-    fn amend(&self, file: &str, change: &mut dyn FnMut(&mut Manifest)) -> Result<bool> {
+    fn record(
+        &self,
+        file: &str,
+        change: &mut dyn FnMut(Option<&Manifest>) -> Option<Manifest>,
+    ) -> Result<Option<Manifest>> {
         let mut all = self.0.lock().unwrap();
-        let manifest = all.get_mut(file).and_then(|entry| entry.1.as_mut());
-        Ok(manifest.map(change).is_some())
+        let Some((_, manifest)) = all.get_mut(file) else { return Ok(None) };
+        if let Some(new) = change(manifest.as_ref()) {
+            *manifest = Some(new);
+        }
+        Ok(manifest.clone())
     }
 
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {

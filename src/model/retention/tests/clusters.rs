@@ -17,19 +17,19 @@ fn unverified(days: u64) -> Snapshot {
     file(&format!("timer-n-{}", NOW - days * DAY), State::Unverified)
 }
 
-fn planned_in(cluster_id: Option<&str>, all: &[Snapshot], policy: &Policy) -> String {
+fn planned_in(clusters: ClusterScope, all: &[Snapshot], policy: &Policy) -> String {
     let (selection, policies) = (selection(), policy.clone().into());
-    letters(all, &[], &PruneInput { cluster_id, ..input(&selection, &policies) })
+    letters(all, &[], &PruneInput { clusters, ..input(&selection, &policies) })
 }
 
 #[test]
 fn snapshots_of_another_cluster_are_kept_and_do_not_displace_those_of_this_one() {
     let all = [of(Some(OTHER), 0), of(Some(OTHER), 1), of(Some(OWN), 2), of(Some(OWN), 3)];
-    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "kkk-");
+    assert_eq!(planned_in(ClusterScope::Own(OWN), &all, &last(1)), "kkk-");
     // The lost cluster, seen from the new cluster of the same name: its snapshots are not removed.
-    assert_eq!(planned_in(Some(OTHER), &all, &last(1)), "k-kk");
+    assert_eq!(planned_in(ClusterScope::Own(OTHER), &all, &last(1)), "k-kk");
     let (selection, policies) = (selection(), last(1).into());
-    let plan = apply_policy(&all, &[], &PruneInput { cluster_id: Some(OWN), ..input(&selection, &policies) });
+    let plan = apply_policy(&all, &[], &PruneInput { clusters: ClusterScope::Own(OWN), ..input(&selection, &policies) });
     let words: Vec<_> = plan.actions.iter().rev().map(|a| a.decision.words()).collect();
     assert_eq!(words[..2], [["other-cluster"], ["other-cluster"]]);
     assert_eq!(words[2], ["keep-last", "newest-verified"], "the newest verified one of this cluster");
@@ -39,18 +39,50 @@ fn snapshots_of_another_cluster_are_kept_and_do_not_displace_those_of_this_one()
 #[test]
 fn snapshots_of_an_unknown_cluster_are_kept_if_the_own_cluster_is_known() {
     let all = [unverified(0), of(None, 1), of(Some(OWN), 2), of(Some(OWN), 3), unverified(4)];
-    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "kkk-k");
+    assert_eq!(planned_in(ClusterScope::Own(OWN), &all, &last(1)), "kkk-k");
     let (selection, policies) = (selection(), last(1).into());
-    let known = PruneInput { cluster_id: Some(OWN), ..input(&selection, &policies) };
+    let known = PruneInput { clusters: ClusterScope::Own(OWN), ..input(&selection, &policies) };
     assert_eq!(warnings(&all, &known), [WarningCode::UnknownCluster]);
     let plan = apply_policy(&all, &[], &known);
     assert_eq!(plan.actions[0].decision, Decision::Keep(vec![Keep::UnknownCluster]));
 }
 
 #[test]
-fn without_an_own_cluster_the_policy_applies_to_each_cluster_by_itself() {
+fn with_all_clusters_the_policy_applies_to_each_cluster_by_itself() {
     let all = [of(Some(OTHER), 0), of(Some(OTHER), 1), of(Some(OWN), 2), of(Some(OWN), 3), unverified(4)];
-    assert_eq!(planned_in(None, &all, &last(1)), "k-k-k");
+    assert_eq!(planned_in(ClusterScope::All, &all, &last(1)), "k-k-k");
+}
+
+#[test]
+fn nothing_is_removed_if_the_own_cluster_is_not_known() {
+    let all = [of(Some(OTHER), 0), of(Some(OTHER), 1), of(Some(OWN), 2), of(Some(OWN), 3), unverified(4)];
+    assert_eq!(planned_in(ClusterScope::Unknown, &all, &last(1)), "kkkkk");
+    let (selection, policies) = (selection(), last(1).into());
+    let unknown = PruneInput { clusters: ClusterScope::Unknown, ..input(&selection, &policies) };
+    assert_eq!(warnings(&all, &unknown), [WarningCode::OwnClusterUnknown]);
+    let plan = apply_policy(&all, &[], &unknown);
+    assert!(plan.actions.iter().all(|a| a.decision == Decision::Keep(vec![Keep::OwnClusterUnknown])));
+}
+
+#[test]
+fn the_cluster_of_the_last_save_is_that_of_the_newest_manifest_that_a_save_has_written() {
+    let saved = |cluster: Option<&str>, days: u64| {
+        let mut snapshot = of(cluster, days);
+        let manifest = snapshot.manifest.as_mut().unwrap();
+        (manifest.base, manifest.saved_at) = (Some("timer".into()), Some(NOW - days * DAY));
+        snapshot
+    };
+    let verified = |cluster: &str, days: u64| {
+        let mut snapshot = of(Some(cluster), days);
+        let manifest = snapshot.manifest.as_mut().unwrap();
+        (manifest.base, manifest.saved_at) = (None, None);
+        snapshot
+    };
+    assert_eq!(last_saved_cluster(&[]), None);
+    let shared = [verified(OTHER, 0), saved(Some(OWN), 1), saved(Some(OTHER), 2)];
+    assert_eq!(last_saved_cluster(&shared), Some(OWN), "another program, or another machine, saved the newest one");
+    assert_eq!(last_saved_cluster(&shared[..1]), None);
+    assert_eq!(last_saved_cluster(&[saved(None, 0), saved(Some(OWN), 1)]), None, "the newest is of an unknown one");
 }
 
 #[test]
@@ -60,12 +92,12 @@ fn the_guards_of_one_cluster_do_not_see_the_snapshots_of_another() {
     for (snapshot, key_revisions) in all.iter_mut().zip([10, 10, 1000, 1000]) {
         snapshot.manifest.as_mut().unwrap().key_revisions = key_revisions;
     }
-    assert_eq!(planned_in(None, &all, &last(1)), "k-k-");
-    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "k-kk");
+    assert_eq!(planned_in(ClusterScope::All, &all, &last(1)), "k-k-");
+    assert_eq!(planned_in(ClusterScope::Own(OWN), &all, &last(1)), "k-kk");
     // Nor is its highest revision the highest one.
     all[3].manifest.as_mut().unwrap().revision = 9_000_000;
     all[1].manifest.as_mut().unwrap().revision = 8;
-    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "kkkk");
+    assert_eq!(planned_in(ClusterScope::Own(OWN), &all, &last(1)), "kkkk");
 }
 
 #[test]
@@ -77,8 +109,8 @@ fn eight_digits_of_the_id_are_enough_and_an_empty_id_is_unknown() {
         ..of(None, days)
     };
     let all = [listed(0, OWN), listed(1, OWN), of(Some(""), 2), listed(3, OTHER), listed(4, OWN)];
-    assert_eq!(planned_in(Some(OWN), &all, &last(1)), "k-kk-");
-    assert_eq!(planned_in(Some(""), &all, &last(1)), "kkkkk", "an empty own id matches no cluster");
+    assert_eq!(planned_in(ClusterScope::Own(OWN), &all, &last(1)), "k-kk-");
+    assert_eq!(planned_in(ClusterScope::Own(""), &all, &last(1)), "kkkkk", "an empty own id matches no cluster");
 }
 
 #[test]

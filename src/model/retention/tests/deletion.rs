@@ -39,7 +39,7 @@ fn leftovers_are_removed_if_they_are_old_and_not_in_use() {
     let keeps_all = PruneInput { policies: &last(0).into(), ..input };
     assert_eq!(letters(&all(State::Verified), &leftovers, &keeps_all), "kk-.");
     // A leftover has no content from which its cluster could be read.
-    let known = PruneInput { cluster_id: Some("0f9c2b6e"), ..input };
+    let known = PruneInput { clusters: ClusterScope::Own("0f9c2b6e"), ..input };
     let mut own = all(State::Verified);
     own[0].manifest.as_mut().unwrap().cluster_id = Some("0f9c2b6e".into());
     assert_eq!(letters(&own, &leftovers, &known), "k--.");

@@ -5,6 +5,11 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_o
 
 use super::*;
 
+/// The own cluster, or all clusters.
+fn scope(own: bool) -> ClusterScope<'static> {
+    if own { ClusterScope::Own(OWN) } else { ClusterScope::All }
+}
+
 const OWN: &str = "0f9c2b6e-5c0d";
 const OTHER: &str = "7d1e4f2a-0b3c";
 
@@ -58,7 +63,7 @@ fn old_leftovers(all: &[Snapshot]) -> Vec<Leftover> {
 /// What a plan removes. `own`: whether the cluster of the server is known.
 fn removed(all: &[Snapshot], policy: &Policy, own: bool) -> Vec<String> {
     let (selection, policies) = (selection(), policy.clone().into());
-    let input = PruneInput { cluster_id: own.then_some(OWN), ..input(&selection, &policies) };
+    let input = PruneInput { clusters: scope(own), ..input(&selection, &policies) };
     let actions = apply_policy(all, &old_leftovers(all), &input).actions;
     let removed = actions.into_iter().filter(|a| matches!(a.decision, Decision::Remove(_)));
     removed.map(|a| a.snapshot.file.clone()).collect()
@@ -158,7 +163,7 @@ proptest! {
         let hash = |s: &Snapshot| s.file.bytes().fold(by, |h, b| h.rotate_left(5) ^ u64::from(b));
         other.sort_by_key(hash);
         let (selection, policies, left) = (selection(), policy.clone().into(), old_leftovers(&all));
-        let input = PruneInput { cluster_id: Some(OWN).filter(|_| by % 2 == 0), ..input(&selection, &policies) };
+        let input = PruneInput { clusters: scope(by % 2 == 0), ..input(&selection, &policies) };
         let (a, b) = (apply_policy(&all, &left, &input), apply_policy(&other, &left, &input));
         let actions = |plan: &Plan| -> Vec<String> {
             plan.actions.iter().map(|a| format!("{} {:?}", a.snapshot.file, a.decision)).collect()
