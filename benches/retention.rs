@@ -84,13 +84,8 @@ fn main() {
         ("s3://bucket/prefix", true, ClusterScope::Own(CLUSTER)),
     ] {
         let all = snapshots(location, in_bucket);
-        let input = PruneInput {
-            selection: &selection,
-            policies: &policies,
-            clusters,
-            now: NOW,
-            accept_drop: false,
-        };
+        let input =
+            PruneInput { selection: &selection, policies: &policies, clusters, now: NOW, accept_drop: false };
         let mut times: Vec<Duration> = Vec::new();
         let mut kept = 0;
         for _ in 0..RUNS {

@@ -26,6 +26,8 @@ pub struct Distribution {
     pub scheduled_base: &'static str,
     /// The script that starts it on a machine with OpenRC instead of systemd.
     pub init_script: Option<&'static str>,
+    /// Whether the directory of its etcd can belong to a user of its own (`profile: cis` of RKE2).
+    pub etcd_has_own_user: bool,
     /// How to restore it with its own commands, if this program does not: one step a line, with `{snapshot}` for the file and
     /// `{data-dir}` for the data-dir, both quoted for a shell. Empty if this program restores it.
     pub by_hand: &'static [&'static str],
@@ -57,6 +59,7 @@ pub const K3S: Distribution = Distribution {
     kubeconfig: "/etc/rancher/k3s/k3s.yaml",
     scheduled_base: "etcd-snapshot",
     init_script: Some("/etc/init.d/k3s"),
+    etcd_has_own_user: false,
     by_hand: &[],
 };
 
@@ -73,6 +76,7 @@ pub const RKE2: Distribution = Distribution {
     kubeconfig: "/etc/rancher/rke2/rke2.yaml",
     scheduled_base: "etcd-snapshot",
     init_script: None,
+    etcd_has_own_user: true,
     by_hand: &[
         "1. Have the token of the snapshot ready, and verify the file: k3s-snapshot verify {snapshot}",
         "2. On every server of the cluster: systemctl stop rke2-server, then rke2-killall.sh. The script ends the container \

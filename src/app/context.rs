@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::etcd;
-use crate::config::paths::in_root;
 use crate::config::k3s::K3sFlagsState;
+use crate::config::paths::in_root;
 use crate::config::settings::Settings;
 use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault};

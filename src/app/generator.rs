@@ -3,6 +3,7 @@
 //! it reads files of this machine, contacts no service, looks at no network file system, and never fails the boot.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -119,7 +120,14 @@ fn host_paths(service: Service, s: &Settings, mounts: &Mounts) -> Result<HostPat
     let paths = s.machine_paths()?;
     let own = [(&paths.state_dir, options::STATE_DIR), (&paths.run_dir, options::RUN_DIR)];
     let bucket = if service.writes_snapshots { paths.bucket.as_slice() } else { &[] };
+    // RKE2 with a CIS profile gives the directory of etcd to a user of its own, when it starts for the first time.
+    let etcd = target(&paths.data_dir.join(distribution::ETCD));
+    let is_of_other = || match mounts.may_block(&etcd) {
+        true => true,
+        false => in_root(&s.root, &etcd).metadata().is_ok_and(|meta| meta.uid() != 0),
+    };
     Ok(HostPaths {
+        other_owner: s.distribution.etcd_has_own_user || is_of_other(),
         db: target(&paths.data_dir.join(distribution::DB)),
         dir: target(&paths.dir),
         metadata: target(&paths.dir.parent().unwrap_or(&paths.dir).join(distribution::METADATA)),

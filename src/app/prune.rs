@@ -120,7 +120,9 @@ fn own_cluster(cx: &Context, store: Option<&Local>) -> Option<String> {
     }
     let listing = store?.list().inspect_err(|e| log::debug!("looking for the last save: {e:#}")).ok()?;
     let last = last_saved_cluster(&listing.snapshots).map(str::to_owned);
-    last.inspect(|id| log::info!("etcd does not answer: the cluster of this server is that of the last save, {id}"))
+    last.inspect(|id| {
+        log::info!("etcd does not answer: the cluster of this server is that of the last save, {id}")
+    })
 }
 
 /// The base names that this tool makes, and those that have a policy of their own.

@@ -270,8 +270,14 @@ mod tests {
                 let local = Local { store: &home, policies };
                 let bucket = Bucket { open: &open, selection: &selection, policies };
                 let clusters = ClusterScope::All;
-                let req =
-                    Request { selection: &selection, clusters, now: 9, accept_drop: false, dry_run, token: None };
+                let req = Request {
+                    selection: &selection,
+                    clusters,
+                    now: 9,
+                    accept_drop: false,
+                    dry_run,
+                    token: None,
+                };
                 for bucket in [None, Some(&bucket)] {
                     let mut report = Report::new(Command::Prune, 9);
                     let e = run(&req, Some(&local), bucket, &NoProgress, &mut report).unwrap_err();

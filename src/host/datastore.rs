@@ -107,9 +107,12 @@ fn ensure_no_dangling_link(data_dir: &Path) -> Result<()> {
     for path in database.ancestors() {
         match (path.symlink_metadata(), path.metadata()) {
             (Ok(meta), Err(e)) if meta.is_symlink() => {
-                let what = format!("looking for etcd: '{}' is a link whose target does not exist", path.display());
+                let what =
+                    format!("looking for etcd: '{}' is a link whose target does not exist", path.display());
                 let hint = "Mount the file system of the target, or correct the link.";
-                return Err(anyhow::Error::from(e).context(Fault::new(Code::DataDirNotFound, what).hint(hint)));
+                return Err(
+                    anyhow::Error::from(e).context(Fault::new(Code::DataDirNotFound, what).hint(hint))
+                );
             }
             (Err(e), _) if is_absent(&e) => {}
             _ => break,

@@ -76,7 +76,13 @@ pub(crate) struct HostPaths {
     pub(crate) written: Vec<PathBuf>,
     /// Files and directories that are only read.
     pub(crate) read: Vec<ReadPath>,
+    /// Whether the database of etcd belongs, or may belong, to another user than root.
+    pub(crate) other_owner: bool,
 }
+
+/// What a service needs to read the files of another user. Root without this capability, or with it in a user namespace that does
+/// not have the other user, cannot.
+const READ_OTHER_OWNER: [&str; 2] = ["CapabilityBoundingSet=CAP_DAC_READ_SEARCH", "PrivateUsers=no"];
 
 /// One of our services.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +118,9 @@ pub(crate) fn for_service(service: Service, paths: &HostPaths, default_db_dir: &
     lines.extend(paths.written.iter().map(|dir| rw_path_entry(dir)));
     for hidden in &SANDBOX_HIDDEN {
         lines.extend(shown_again(hidden, paths));
+    }
+    if paths.other_owner {
+        lines.extend(READ_OTHER_OWNER.map(str::to_owned));
     }
     (!lines.is_empty()).then(|| drop_in(service.unit, "the paths of the configuration", "Service", &lines))
 }
@@ -245,6 +254,12 @@ mod tests {
     fn the_default_directories_need_no_drop_in() {
         let paths = paths(DEFAULT, &format!("{DEFAULT}/snapshots"));
         assert!(SERVICES.iter().all(|service| for_service(*service, &paths, Path::new(DEFAULT)).is_none()));
+    }
+
+    #[test]
+    fn a_database_of_another_user_needs_the_capability_to_read_it_in_every_service() {
+        let paths = HostPaths { other_owner: true, ..paths(DEFAULT, &format!("{DEFAULT}/snapshots")) };
+        assert!(SERVICES.iter().all(|service| lines(*service, &paths) == READ_OTHER_OWNER));
     }
 
     #[test]

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use k3s_snapshot::error::{Code, Kind};
+use k3s_snapshot::model::warning::WarningCode;
 
 use crate::support::cli::{Run, Tool, text};
-use crate::support::require;
+use crate::support::host::Host;
+use crate::support::require::{self, require};
 
 pub(crate) const NODE: &str = "server-1";
 pub(crate) const DAY: u64 = 86_400;
@@ -59,6 +61,8 @@ impl Folder {
     pub(crate) fn tool(&self, command: &str) -> Tool {
         let path = |below: &str| self.dir.path().join(below);
         let tool = Tool::new(command).arg("--data-dir").arg(path("k3s")).arg("--config").arg(self.config());
+        // No etcd runs and nothing was saved here: the cluster of this server is not known.
+        let tool = if command == "prune" { tool.arg("--all-clusters") } else { tool };
         tool.arg("--state-dir").arg(path("state")).arg("--run-dir").arg(path("run"))
     }
 
@@ -153,6 +157,28 @@ fn dry_run_shows_what_the_run_deletes_and_a_second_run_deletes_nothing() {
     folder.prune(&["--name", "etcd-snapshot"]).expect(0);
     let left: Vec<String> = folder.names().into_iter().filter(|n| n.starts_with("etcd-snapshot")).collect();
     assert_eq!(left, sorted(k3s[..2].to_vec()));
+}
+
+#[test]
+fn nothing_is_pruned_if_the_cluster_of_this_server_is_not_known() {
+    let folder = Folder::new();
+    let all: Vec<String> = (0..7).map(|d| folder.put("manual", d)).collect();
+    folder.verify(&[all[0].as_str(), all[1].as_str(), all[2].as_str()]);
+    let path = |below: &str| folder.dir.path().join(below);
+    let tool = Tool::new("prune").arg("--data-dir").arg(path("k3s")).arg("--config").arg(folder.config());
+    let tool = tool.arg("--state-dir").arg(path("state")).arg("--run-dir").arg(path("run"));
+    let run = tool.args(&["--keep-last", "1"]).report().expect(0);
+    assert!(run.warns(WarningCode::OwnClusterUnknown), "{run:#?}");
+    assert_eq!((removed(&run), folder.names().len()), (vec![], 7));
+    let run = folder.prune(&["--keep-last", "1"]).expect(0);
+    assert_eq!((removed(&run).len(), folder.names().len()), (5, 2), "each cluster by itself");
+}
+
+/// In a booted host: what is deleted does not depend on whether systemd and the unit files can be read.
+#[test]
+fn prune_deletes_nothing_more_while_systemd_does_not_answer() {
+    let output = require!(Host::new()).run("prune-without-answers", &[]).succeeded();
+    assert!(output.contains("nothing more was deleted"), "{output}");
 }
 
 #[test]

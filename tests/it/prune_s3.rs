@@ -23,6 +23,7 @@ use crate::support::front::{Fault, Seen};
 use crate::support::k3s_root::Layout;
 use crate::support::memory::Bytes;
 use crate::support::moto::{self, Moto};
+use crate::support::objects::{CLUSTER_UID, object};
 use crate::support::ports::free_port;
 use crate::support::require::{self, require};
 
@@ -862,4 +863,70 @@ fn snapshot_deleted_from_the_bucket_is_not_uploaded_again() {
     // The new one is uploaded, and no other; its name may be the same.
     let last = server.save("timer");
     assert!((last == pending || !there(&pending)) && !there(&first));
+}
+
+/// The id of the cluster that is installed in place of the first one.
+const NEW_CLUSTER: &str = "0f9c2b6e-5c0d-4a87-9a55-6f3b7c1d2e4f";
+
+impl Server {
+    /// From now on etcd holds another cluster: the server is lost, and K3s was installed again with the same name and the same
+    /// configuration.
+    fn becomes(&self, cluster: &str) {
+        let namespace = object("Namespace", "", "kube-system", cluster, "");
+        self.etcd
+            .client(async |client| client.put("/registry/namespaces/kube-system", namespace, None).await);
+    }
+
+    /// What a prune to this many removes: scheme of the location and name.
+    fn pruned(&self, keep: &str) -> Vec<(String, String)> {
+        removed(&self.tool("prune").args(&["--name", "timer", "--keep-last", keep]).report().expect(0))
+    }
+}
+
+#[test]
+fn twelve_snapshots_of_two_clusters_with_the_same_names_are_pruned_by_their_own_cluster_alone() {
+    require!(require::etcd_programs());
+    let mut server = Server::start();
+    let mut of: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    // The lost cluster has six snapshots; then the new one saves, and prunes after each save.
+    for _ in 0..6 {
+        of.entry(CLUSTER_UID).or_default().push(server.save("timer"));
+    }
+    server.becomes(NEW_CLUSTER);
+    let is_kept = |server: &Server, names: &[String]| {
+        let rows = server.rows("timer");
+        for scheme in ["file", "s3"] {
+            for name in names {
+                assert!(rows.contains(&(scheme.to_owned(), name.clone())), "{scheme} {name}: {rows:?}");
+            }
+        }
+    };
+    for n in 0..6 {
+        of.entry(NEW_CLUSTER).or_default().push(server.save("timer"));
+        if n < 3 {
+            assert!(server.pruned("6").is_empty(), "{n}");
+        }
+    }
+    let (lost, new) = (of[CLUSTER_UID].clone(), of[NEW_CLUSTER].clone());
+    is_kept(&server, &[lost.clone(), new.clone()].concat());
+    // K3s writes the cluster into the metadata of its objects: without our manifests it is still known.
+    for key in server.bucket.keys().iter().filter(|k| k.contains(".metadata/") && k.contains(&lost[0])) {
+        fs::remove_file(server.bucket.object(key)).unwrap();
+    }
+    let removed = server.pruned("1");
+    assert_eq!(removed.len(), 10, "five of the new cluster in each location: {removed:?}");
+    assert!(removed.iter().all(|(_, name)| new.contains(name)), "{removed:?}");
+    is_kept(&server, &lost);
+    is_kept(&server, &new[5..]);
+    // Without etcd the last save tells the cluster.
+    server.etcd.stop();
+    assert!(server.pruned("1").is_empty());
+    is_kept(&server, &lost);
+    server.etcd.restart();
+    // The lost cluster is back: it prunes its own snapshots.
+    server.becomes(CLUSTER_UID);
+    let removed = server.pruned("1");
+    assert_eq!(removed.len(), 10, "{removed:?}");
+    assert!(removed.iter().all(|(_, name)| lost.contains(name)), "{removed:?}");
+    is_kept(&server, &[lost[5].clone(), new[5].clone()]);
 }

@@ -11,8 +11,10 @@ use k3s_snapshot::model::restore::{Operation, RestoreState, Stage, StepId, StepS
 use k3s_snapshot::model::restore_report::{K3sState, Recovered};
 use k3s_snapshot::model::warning::WarningCode;
 use k3s_snapshot::source::LiveMember;
+use k3s_snapshot::store::Store;
 
-use crate::restore_world::{Before, Fault, LAST_FATAL_MESSAGE, NAME, NOW, Reset, World};
+use crate::conformance::manifest;
+use crate::restore_world::{Before, Fault, LAST_FATAL_MESSAGE, NAME, NOW, Reset, SNAPSHOT, World};
 
 const OPERATIONS: [Operation; 3] = [Operation::Restore, Operation::ClusterReset, Operation::Rejoin];
 
@@ -513,4 +515,68 @@ fn a_reset_of_a_cluster_that_works_alone_is_refused() {
     fs::remove_dir_all(world.db().join("etcd")).unwrap();
     let (result, _) = world.run();
     assert_eq!(code_of(&result.unwrap_err()), Code::DatabaseNotFound);
+}
+
+const OTHER: &str = "0f9c2b6e-5c0d-4a87-9a55-6f3b7c1d2e4f";
+
+/// Twelve snapshots of two clusters with the same names, in the snapshot directory or in the bucket: those of the other cluster
+/// are newer. A dry run for `latest`: the selected file, or the code of the error, and whether it warns of others.
+fn latest(live: Option<&str>, in_bucket: bool, saved_here: bool, both: bool) -> (Result<String, Code>, bool) {
+    let mut world = world(Operation::Restore);
+    let own = world.cluster_id.clone().unwrap();
+    world.target = Some("latest".to_owned());
+    world.tweak = |options| options.dry_run = true;
+    world.cluster_id = live.map(|live| if live == "own" { own.clone() } else { live.to_owned() });
+    fs::remove_file(world.db().join("snapshots").join(NAME)).unwrap();
+    let dir = match in_bucket {
+        true => world.root.path().join("bucket"),
+        false => world.db().join("snapshots"),
+    };
+    fs::create_dir_all(&dir).unwrap();
+    let store = world.store(&dir);
+    for n in 0..12 {
+        let (cluster, at) =
+            if n < 6 { (own.as_str(), 1_795_339_300 + n) } else { (OTHER, 1_795_339_400 + n) };
+        if cluster == OTHER && !both {
+            continue;
+        }
+        let name = format!("timer-server-1-{at}");
+        fs::write(dir.join(&name), SNAPSHOT).unwrap();
+        let id = store.open(&name).unwrap().id;
+        let mut manifest = manifest(SNAPSHOT);
+        (manifest.name, manifest.file, manifest.cluster_id) = (name.clone(), id, Some(cluster.to_owned()));
+        let is_ours = saved_here && cluster == own;
+        manifest.base = is_ours.then(|| "timer".to_owned());
+        manifest.saved_at = is_ours.then_some(at);
+        store.record(&name, &mut |_| Some(manifest.clone())).unwrap();
+    }
+    world.remote = in_bucket.then_some(dir);
+    if live.is_none() {
+        // A new machine: no database, no etcd.
+        fs::remove_dir_all(world.db().join("etcd")).unwrap();
+        world.active.set(Active::Inactive);
+        world.answers = false;
+    }
+    let (result, report) = world.run();
+    let name = report.snapshots.first().map(|row| row.name.clone()).unwrap_or_default();
+    let result = result.map(|()| name).map_err(|e| code_of(&e));
+    (result, has_warning(&report, WarningCode::OtherClusterSkipped))
+}
+
+#[test]
+fn latest_is_never_a_snapshot_of_another_cluster_with_the_same_names() {
+    let own = "timer-server-1-1795339305".to_owned();
+    for in_bucket in [false, true] {
+        assert_eq!(latest(Some("own"), in_bucket, false, true), (Ok(own.clone()), true), "{in_bucket}");
+        assert_eq!(latest(Some("own"), in_bucket, false, false), (Ok(own.clone()), false), "{in_bucket}");
+        // On a new machine nothing tells which of the two clusters is meant.
+        let unknown = latest(None, in_bucket, false, true);
+        assert_eq!(unknown, (Err(Code::SnapshotAmbiguous), false), "{in_bucket}");
+        assert_eq!(latest(None, in_bucket, false, false).0, Ok(own.clone()), "{in_bucket}");
+        // K3s was installed again: its cluster has no snapshot, and the others are of two clusters.
+        let third = latest(Some("77777777-5c0d"), in_bucket, false, true);
+        assert_eq!(third.0, Err(Code::SnapshotAmbiguous), "{in_bucket}");
+    }
+    // The database is lost: the last save on this machine tells the cluster.
+    assert_eq!(latest(None, false, true, true), (Ok(own), true));
 }

@@ -17,6 +17,7 @@ use crate::support::memory::Bytes;
 use crate::support::ports::{Ports, free_port};
 use crate::support::process;
 use crate::support::require::{self, require};
+use k3s_snapshot::error::{Code, code_of};
 use k3s_snapshot::model::snapshot::Upload;
 use k3s_snapshot::store::Store;
 
@@ -480,6 +481,67 @@ fn a_file_that_rots_before_its_pending_upload_is_corrupt_everywhere_and_stops_no
     let manifest = local.open(&one).unwrap().manifest.unwrap();
     assert!(!manifest.findings.is_empty(), "{manifest:?}");
     save("four").run().expect(0);
+}
+
+#[test]
+fn other_bytes_than_the_verified_ones_are_never_uploaded_in_any_way_to_upload() {
+    let bucket = Bucket::start();
+    for (n, blocks) in [(1, 4), (2, 20_000)] {
+        let store = bucket.store_with(|s| s.part_size = 5 << 20);
+        let good = bytes(n, blocks);
+        let manifest = manifest(&good);
+        for at in [0, good.len() / 2, good.len() - 1] {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1;
+            let e = upload(&store, &name("timer-server-1", n), &Bytes(flipped), &manifest).err().unwrap();
+            assert_eq!(code_of(&e), Code::SnapshotCorrupt, "{blocks} blocks, at {at}: {e:#}");
+            assert!(bucket.keys().is_empty() && bucket.front.uploads().is_empty(), "{:?}", bucket.keys());
+        }
+        upload(&store, &name("timer-server-1", n), &Bytes(good), &manifest).unwrap();
+        store
+            .delete(&[&name("timer-server-1", n).to_string()])
+            .into_iter()
+            .for_each(|(_, r)| assert!(r.unwrap()));
+    }
+}
+
+/// The file system shows a new ctime, as after every write: the manifest is then of another version of the file.
+#[test]
+fn a_small_file_that_was_changed_before_its_pending_upload_is_corrupt_and_one_with_another_mode_is_uploaded()
+{
+    require!(require::etcd_programs());
+    let bucket = Bucket::start();
+    let etcd = Etcd::start_with(Layout { token: "labtoken".into(), ..Layout::default() });
+    etcd.bootstrap("labtoken");
+    let save = |base: &str| {
+        let args = ["--s3", "--node-name", "server-1", "--name", base, "--report", "json"];
+        tool("save", &etcd.root, &bucket).args(&args)
+    };
+    bucket.front.always(Fault::Refuse(403, "AccessDenied"));
+    for base in ["changed", "moded", "plain"] {
+        save(base).run().expect(3);
+    }
+    bucket.front.plan(&[]);
+    let path = |base: &str| {
+        let name = etcd.root.snapshot_names().into_iter().find(|n| n.starts_with(base)).unwrap();
+        (etcd.root.snapshots().join(&name), name)
+    };
+    let (changed, name) = path("changed");
+    let mut bytes = fs::read(&changed).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&changed, &bytes).unwrap();
+    fs::set_permissions(path("moded").0, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let run = save("last").run().expect(3);
+    let keys = bucket.keys();
+    for base in ["moded", "plain", "last"] {
+        assert!(keys.iter().any(|k| k.ends_with(&path(base).1)), "{base}: {keys:?} {run:#?}");
+    }
+    assert!(keys.iter().all(|k| !k.contains("changed-server-1")), "{keys:?}");
+    let listed = tool("list", &etcd.root, &bucket).report().expect(0);
+    assert_eq!(listed.states()[&name], "corrupt", "{listed:#?}");
+    assert_eq!(listed.states()[&path("moded").1], "verified");
+    save("after").run().expect(0);
 }
 
 /// The highest resident memory of a program while it runs, in KiB.

@@ -169,9 +169,12 @@ fn only_cluster(all: &[Candidate]) -> Result<Option<String>> {
     match newest.len() {
         0 | 1 => Ok(newest.into_keys().next().map(str::to_owned)),
         _ => {
-            let each: Vec<String> =
-                newest.iter().map(|(id, file)| format!("'{}' of cluster {id}", file.escape_debug())).collect();
-            let what = format!("there are snapshots of several clusters, the newest are {}", each.join(" and "));
+            let each: Vec<String> = newest
+                .iter()
+                .map(|(id, file)| format!("'{}' of cluster {id}", file.escape_debug()))
+                .collect();
+            let what =
+                format!("there are snapshots of several clusters, the newest are {}", each.join(" and "));
             Err(Fault::new(Code::SnapshotAmbiguous, what).hint("Give the name of one of them.").into())
         }
     }

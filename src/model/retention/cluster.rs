@@ -46,4 +46,3 @@ pub(super) fn cluster_of(snapshot: &Snapshot) -> Option<&str> {
     let id = snapshot.cluster_id()?;
     Some(id.get(..MIN_CLUSTER_DIGITS).unwrap_or(id)).filter(|id| !id.is_empty())
 }
-

@@ -158,8 +158,7 @@ impl S3 {
             .map_err(|e| e.error(&self.operation("reading the manifest of", file)))?;
         let Some(new) = change(now.as_ref()) else { return Ok(now) };
         if now.as_ref() != Some(&new) {
-            self.write(&new, true)
-                .map_err(|e| e.error(&self.operation("writing the manifest of", file)))?;
+            self.write(&new, true).map_err(|e| e.error(&self.operation("writing the manifest of", file)))?;
         }
         Ok(Some(new))
     }

@@ -29,7 +29,11 @@ fn snapshots_of_another_cluster_are_kept_and_do_not_displace_those_of_this_one()
     // The lost cluster, seen from the new cluster of the same name: its snapshots are not removed.
     assert_eq!(planned_in(ClusterScope::Own(OTHER), &all, &last(1)), "k-kk");
     let (selection, policies) = (selection(), last(1).into());
-    let plan = apply_policy(&all, &[], &PruneInput { clusters: ClusterScope::Own(OWN), ..input(&selection, &policies) });
+    let plan = apply_policy(
+        &all,
+        &[],
+        &PruneInput { clusters: ClusterScope::Own(OWN), ..input(&selection, &policies) },
+    );
     let words: Vec<_> = plan.actions.iter().rev().map(|a| a.decision.words()).collect();
     assert_eq!(words[..2], [["other-cluster"], ["other-cluster"]]);
     assert_eq!(words[2], ["keep-last", "newest-verified"], "the newest verified one of this cluster");
@@ -80,9 +84,17 @@ fn the_cluster_of_the_last_save_is_that_of_the_newest_manifest_that_a_save_has_w
     };
     assert_eq!(last_saved_cluster(&[]), None);
     let shared = [verified(OTHER, 0), saved(Some(OWN), 1), saved(Some(OTHER), 2)];
-    assert_eq!(last_saved_cluster(&shared), Some(OWN), "another program, or another machine, saved the newest one");
+    assert_eq!(
+        last_saved_cluster(&shared),
+        Some(OWN),
+        "another program, or another machine, saved the newest one"
+    );
     assert_eq!(last_saved_cluster(&shared[..1]), None);
-    assert_eq!(last_saved_cluster(&[saved(None, 0), saved(Some(OWN), 1)]), None, "the newest is of an unknown one");
+    assert_eq!(
+        last_saved_cluster(&[saved(None, 0), saved(Some(OWN), 1)]),
+        None,
+        "the newest is of an unknown one"
+    );
 }
 
 #[test]
@@ -110,7 +122,11 @@ fn eight_digits_of_the_id_are_enough_and_an_empty_id_is_unknown() {
     };
     let all = [listed(0, OWN), listed(1, OWN), of(Some(""), 2), listed(3, OTHER), listed(4, OWN)];
     assert_eq!(planned_in(ClusterScope::Own(OWN), &all, &last(1)), "k-kk-");
-    assert_eq!(planned_in(ClusterScope::Own(""), &all, &last(1)), "kkkkk", "an empty own id matches no cluster");
+    assert_eq!(
+        planned_in(ClusterScope::Own(""), &all, &last(1)),
+        "kkkkk",
+        "an empty own id matches no cluster"
+    );
 }
 
 #[test]
