@@ -229,6 +229,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l run-
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l report -d 'Format of the result: text, or json with every detail' -r -f -a "text\t'For people'
 json\t'For programs'"
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l all-nodes -d 'Prune the snapshots of all nodes, if their node is known'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l all-clusters -d 'Prune the snapshots of every cluster, each by itself, and those of an unknown cluster'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s a -l all -d 'Prune every snapshot of the node except the scheduled ones of K3s'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l accept-drop -d 'Prune even if the number of key revisions dropped by more than half'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s n -l dry-run -d 'Show what would be deleted and why; delete nothing'

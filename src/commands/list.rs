@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::error::{Code, Fault};
 use crate::model::report::{Report, Row};
+use crate::model::retention::last_saved_cluster;
 use crate::model::snapshot::{Freshness, Listing, Snapshot, State};
 use crate::model::warning::WarningCode;
 use crate::store::Store;
@@ -39,21 +40,24 @@ pub fn run(
     }
     let complete = listing.complete;
     let all = listing.sorted();
+    // A shared location may hold younger snapshots of another cluster.
+    let own = last_saved_cluster(all.iter().filter(|s| s.location.starts_with("file://"))).map(str::to_owned);
     report.snapshots = all.iter().map(|s| Row::from_snapshot(s, token)).collect();
     if !complete {
         report.warn(WarningCode::ListingIncomplete, "not everything could be listed");
     }
     match max_age {
-        Some(max_age) => ensure_recent(&all, max_age, now),
+        Some(max_age) => ensure_recent(&all, own.as_deref(), max_age, now),
         None => Ok(()),
     }
 }
 
-fn ensure_recent(all: &[Snapshot], max_age: Duration, now: u64) -> Result<()> {
+fn ensure_recent(all: &[Snapshot], own: Option<&str>, max_age: Duration, now: u64) -> Result<()> {
     // A snapshot of a member that was cut off, or of a database at rest, may be weeks old whatever its date says.
     let counts = |s: &&Snapshot| {
         let freshness = s.manifest.as_ref().and_then(|m| m.freshness.as_ref());
-        s.state == State::Verified && matches!(freshness, None | Some(Freshness::Current { .. }))
+        let is_own = own.is_none_or(|own| s.is_of_cluster(own) != Some(false));
+        is_own && s.state == State::Verified && matches!(freshness, None | Some(Freshness::Current { .. }))
     };
     let dated = |s: &&Snapshot| s.created_at <= now.saturating_add(MAX_CLOCK_SKEW);
     let newest = all.iter().filter(counts).filter(dated).max_by_key(|s| s.created_at);

@@ -2,7 +2,7 @@
 //! The file that the last restore leaves for later runs. Without it, or if it cannot be understood, a run goes on as if there
 //! had been no restore.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -16,8 +16,18 @@ const LAST: &str = "last.json";
 
 /// What the last restore left in the state directory.
 pub fn load_last_restore(directory: &Path) -> Option<LastRestore> {
-    let text = std::fs::read(directory.join(LAST)).ok()?;
-    serde_json::from_slice::<LastRestore>(&text).ok().filter(|last| last.version == LAST_VERSION)
+    let path = directory.join(LAST);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => return None,
+        Err(e) => {
+            log::warn!("reading '{}': {e}; it is not known whether this server was restored", path.display());
+            return None;
+        }
+    };
+    let last = serde_json::from_slice::<LastRestore>(&text);
+    let last = last.inspect_err(|e| log::warn!("'{}' has a wrong form and is ignored: {e}", path.display()));
+    last.ok().filter(|last| last.version == LAST_VERSION)
 }
 
 /// Writes it, in place of the one before.

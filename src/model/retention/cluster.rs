@@ -34,8 +34,8 @@ impl ClusterScope<'_> {
 
 /// The cluster of the newest snapshot that was saved on this machine, as the manifests of a snapshot directory show: they are
 /// kept on this machine, also if others use the directory. `None` if nothing was saved here, or the cluster is not known.
-pub fn last_saved_cluster(all: &[Snapshot]) -> Option<&str> {
-    let manifests = all.iter().filter_map(|s| s.manifest.as_ref());
+pub fn last_saved_cluster<'a>(all: impl IntoIterator<Item = &'a Snapshot>) -> Option<&'a str> {
+    let manifests = all.into_iter().filter_map(|s| s.manifest.as_ref());
     let saved = manifests.filter_map(|m| Some((m.saved_at.filter(|_| m.base.is_some())?, m)));
     let (_, newest) = saved.max_by_key(|(at, _)| *at)?;
     newest.cluster_id.as_deref().filter(|id| !id.is_empty())

@@ -82,7 +82,7 @@ fn the_cluster_of_the_last_save_is_that_of_the_newest_manifest_that_a_save_has_w
         (manifest.base, manifest.saved_at) = (None, None);
         snapshot
     };
-    assert_eq!(last_saved_cluster(&[]), None);
+    assert_eq!(last_saved_cluster(&[] as &[Snapshot]), None);
     let shared = [verified(OTHER, 0), saved(Some(OWN), 1), saved(Some(OTHER), 2)];
     assert_eq!(
         last_saved_cluster(&shared),
