@@ -90,13 +90,7 @@ pub fn run(
             format!("{e:#}; '{}' is kept and will be listed as unverified", published.snapshot.file),
         );
     }
-    match &before {
-        Ok(before) => warn_if_cluster_changed(req, report, before, &published.snapshot),
-        Err(e) => report.warn(
-            WarningCode::ListingIncomplete,
-            format!("{e:#}; the new snapshot is not compared with the snapshots before it"),
-        ),
-    }
+    warn_if_cluster_changed(req, report, before, &published.snapshot);
     let row = Row::from_snapshot(&published.snapshot, req.token);
     add_warnings(report, &captured, &freshness, &row);
     report.snapshots.push(row);
@@ -186,7 +180,19 @@ fn manifest(
 }
 
 /// A server that was restored, or that started empty after a failed restore, looks healthy; its snapshots show it.
-fn warn_if_cluster_changed(req: &Request, report: &mut Report, before: &[Snapshot], new: &Snapshot) {
+fn warn_if_cluster_changed(
+    req: &Request,
+    report: &mut Report,
+    before: Result<Vec<Snapshot>>,
+    new: &Snapshot,
+) {
+    let before = match before {
+        Ok(before) => before,
+        Err(e) => {
+            let message = format!("{e:#}; the new snapshot is not compared with the snapshots before it");
+            return report.warn(WarningCode::ListingIncomplete, message);
+        }
+    };
     let newest = before
         .iter()
         .filter(|s| s.state == State::Verified && s.manifest.as_ref().is_some_and(|m| m.base.is_some()))

@@ -178,7 +178,7 @@ fn nothing_is_pruned_if_the_cluster_of_this_server_is_not_known() {
 #[test]
 fn prune_deletes_nothing_more_while_systemd_does_not_answer() {
     let output = require!(Host::new()).run("prune-without-answers", &[]).succeeded();
-    assert!(output.contains("nothing more was deleted"), "{output}");
+    assert_eq!(output.trim(), "12-rows", "the script reached its end");
 }
 
 #[test]

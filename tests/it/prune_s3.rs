@@ -205,7 +205,11 @@ fn bucket_can_be_pruned_and_listed_without_k3s() {
         let tool = Tool::new(command).args(&["--data-dir", "/nonexistent", "--s3", "--config"]);
         at(&two.bucket, tool.arg(two.folder.config()).arg("--run-dir").arg(state.path()))
     };
-    let dry = tool("prune").args(&["--keep-last", "1", "--dry-run"]).report().expect(0);
+    let dry =
+        |args: &[&str]| tool("prune").args(&["--keep-last", "1", "--dry-run"]).args(args).report().expect(0);
+    let run = dry(&[]);
+    assert!(run.warns(WarningCode::OwnClusterUnknown) && removed(&run).is_empty(), "{run:#?}");
+    let dry = dry(&["--all-clusters"]);
     assert_eq!(removed(&dry), [("s3".to_owned(), there[2].clone()), ("s3".to_owned(), there[1].clone())]);
     assert_eq!(tool("list").report().expect(0).rows().len(), 3);
     assert_eq!(two.objects().len(), 3);
@@ -231,6 +235,7 @@ fn policy_of_a_base_name_applies_to_its_snapshots() {
     write("etc/k3s-snapshot/config.yaml", settings);
     let tool = |command: &str| {
         let tool = Tool::new(command).arg("--root").arg(root).args(&["--data-dir", "/k3s"]);
+        let tool = if command == "prune" { tool.arg("--all-clusters") } else { tool };
         tool.env("AWS_ACCESS_KEY_ID", ACCESS).env("AWS_SECRET_ACCESS_KEY", SECRET).env("NO_PROXY", "*")
     };
     for base in ["timer", "nightly", "manual", "etcd-snapshot"] {
