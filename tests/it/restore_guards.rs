@@ -393,7 +393,7 @@ fn a_snapshot_that_was_not_current_when_it_was_saved_is_reported() {
         let dir = world.db().join("snapshots");
         let file = FileAt::new(fs::File::open(dir.join(NAME)).unwrap()).unwrap().id().unwrap();
         let manifest = Manifest { name: NAME.to_owned(), file, freshness, ..conformance::manifest(SNAPSHOT) };
-        world.store(&dir).write_manifest(&manifest).unwrap();
+        world.store(&dir).record(&manifest.name, &mut |_| Some(manifest.clone())).unwrap();
         let (result, report) = world.run();
         result.unwrap();
         assert_eq!(has_warning(&report, WarningCode::SnapshotNotCurrent), is_reported, "{manifest:?}");
