@@ -34,6 +34,11 @@ pub struct Distribution {
 }
 
 impl Distribution {
+    /// The ConfigMap in the namespace kube-system whose data is stored with each snapshot.
+    pub fn extra_metadata(&self) -> String {
+        format!("{}{EXTRA_METADATA}", self.word)
+    }
+
     /// The name of a variable of K3s in this distribution: `K3S_TOKEN` or `RKE2_TOKEN`. Other variables keep their names.
     pub fn variable(&self, of_k3s: &str) -> String {
         match of_k3s.strip_prefix(K3S.variables) {
@@ -125,6 +130,8 @@ pub const ADMIN_KEY: &str = "server/tls/client-admin.key";
 pub const ETCD_ENDPOINTS: [&str; 2] = ["https://127.0.0.1:2379", "https://[::1]:2379"];
 /// Next to the snapshot directory: the metadata that newer versions of K3s write for each snapshot, in a file of the same name.
 pub const METADATA: &str = ".metadata";
+/// The ConfigMap whose data K3s writes there, after the word of the distribution.
+pub const EXTRA_METADATA: &str = "-etcd-snapshot-extra-metadata";
 /// Below the data-dir: the certificates of K3s.
 pub const TLS: &str = "server/tls";
 /// Below the data-dir: the directory of databases and snapshots.

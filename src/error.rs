@@ -225,7 +225,9 @@ codes! {
     UnitNotStopped "unit-not-stopped" Failed "The unit did not stop."
     UnitRestarted "unit-restarted" Busy "The unit was started again by something else."
     S3CheckFailed "s3-check-failed" Failed "A check of the bucket failed."
-    S3ConfigSecret "s3-config-secret" Config "The settings of the bucket are in a Kubernetes Secret."
+    S3ConfigSecret "s3-config-secret" Config "The Kubernetes Secret with the settings of the bucket cannot be read."
+    S3ConfigSecretMissing "s3-config-secret-missing" Config "The Kubernetes Secret with the settings of the bucket does not exist."
+    S3ConfigSecretEncrypted "s3-config-secret-encrypted" Config "The Kubernetes Secret with the settings of the bucket is encrypted in etcd."
     S3BucketMissing "s3-bucket-missing" Config "No bucket is configured."
     S3CredentialsMissing "s3-credentials-missing" Config "The access key or the secret key is missing."
     S3NameUnresolved "s3-name-unresolved" Failed "The host name of the endpoint or the proxy cannot be resolved."
@@ -260,7 +262,7 @@ codes! {
 }
 
 /// A failure with a code, and with what to do next where there is something to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fault {
     code: Code,
     kind: Kind,

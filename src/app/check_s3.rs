@@ -19,7 +19,7 @@ impl Command for cli::CheckS3 {
     }
 
     fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
-        let config = cx.settings.bucket()?;
+        let config = cx.bucket_config()?;
         let url = config.url();
         commands::check_s3::run(S3::probe(config), &url, report)
     }

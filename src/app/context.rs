@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::config_secret;
+use crate::config::config_secret::{ConfigSecret, SecretValues};
 use crate::config::etcd;
 use crate::config::k3s::K3sFlagsState;
 use crate::config::paths::in_root;
@@ -17,7 +19,9 @@ use crate::host::fs::permission_context;
 use crate::host::{Draft, Progress};
 use crate::model::method::Method;
 use crate::model::report::Report;
+use crate::model::s3_config::S3Config;
 use crate::model::token;
+use crate::source::ClusterObjects;
 use crate::source::etcd::EtcdStream;
 use crate::source::reflink::ReflinkSource;
 use crate::store::local::Local;
@@ -56,19 +60,47 @@ impl Context<'_> {
     /// # Errors
     /// If the settings of the bucket cannot be used.
     pub(super) fn bucket(&self) -> Result<S3> {
-        let config = self.settings.bucket()?;
+        Context::open_bucket(self.bucket_config()?)
+    }
+
+    /// The settings of the bucket. If they are in a Secret, the running etcd is asked for it.
+    ///
+    /// # Errors
+    /// If they cannot be used, or etcd does not answer.
+    pub(super) fn bucket_config(&self) -> Result<S3Config> {
+        match self.settings.config_secret()? {
+            None => self.settings.bucket(),
+            Some(secret) => self.settings.bucket_of_secret(&secret, &self.secret_values(&secret)?),
+        }
+    }
+
+    /// The bucket. If its settings are in a Secret, that is read from `objects`.
+    ///
+    /// # Errors
+    /// As [`Context::bucket`].
+    pub(super) fn bucket_from(&self, objects: &dyn ClusterObjects) -> Result<Box<dyn RemoteStore>> {
+        let s = self.settings;
+        let config = match s.config_secret()? {
+            None => s.bucket()?,
+            Some(secret) => s.bucket_of_secret(&secret, &config_secret::read(&secret, objects)?)?,
+        };
+        Ok(Box::new(Context::open_bucket(config)?))
+    }
+
+    /// The values of the Secret, from the running etcd.
+    ///
+    /// # Errors
+    /// If etcd does not answer, or the Secret cannot be used.
+    pub(super) fn secret_values(&self, secret: &ConfigSecret<'_>) -> Result<SecretValues> {
+        let etcd = self.etcd().map_err(|e| config_secret::unread(secret, &e))?;
+        config_secret::read(secret, &etcd)
+    }
+
+    pub(super) fn open_bucket(config: S3Config) -> Result<S3> {
         if let Some(why) = config.unreadable_for_k3s() {
             log::info!("{why}");
         }
         S3::new(config)
-    }
-
-    /// The bucket behind its trait.
-    ///
-    /// # Errors
-    /// As [`Context::bucket`].
-    pub(super) fn open_remote(&self) -> Result<Box<dyn RemoteStore>> {
-        Ok(Box::new(self.bucket()?))
     }
 
     /// An unnamed file with room for this many bytes. It is in the snapshot directory only if no other place has room:

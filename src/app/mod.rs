@@ -3,6 +3,7 @@
 
 mod check_s3;
 mod command;
+mod config_secret;
 mod context;
 mod delete;
 pub mod dispatch;

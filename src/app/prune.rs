@@ -13,14 +13,16 @@ use super::{restore, save};
 use crate::cli::{self, Common};
 use crate::commands::prune;
 use crate::config::settings::Settings;
-use crate::error::{Code, Fault};
+use crate::error::{Code, Fault, hint_of};
 use crate::model::command;
 use crate::model::name::check_part;
 use crate::model::report::Report;
 use crate::model::retention::{ClusterScope, Location, Policies, Selection, last_saved_cluster};
+use crate::model::s3_config::S3Config;
 use crate::source::EtcdProbe;
-use crate::store::Store;
 use crate::store::local::Local;
+use crate::store::s3::S3;
+use crate::store::{RemoteStore, Store};
 
 /// The default base name of a save by hand.
 const MANUAL_BASE: &str = "manual";
@@ -66,8 +68,11 @@ impl Command for cli::Prune {
             dry_run: self.dry_run,
             token: token.as_deref(),
         };
-        let open = || cx.open_remote();
-        let bucket_policies = s.s3.then(|| s.policies(Location::S3)).transpose()?;
+        let settings = s.s3.then(|| BucketSettings::read(cx));
+        let open = || -> Result<Box<dyn RemoteStore>> {
+            Ok(Box::new(settings.as_ref().map_or_else(|| cx.bucket(), BucketSettings::open)?))
+        };
+        let bucket_policies = settings.as_ref().map(|settings| settings.policies(s)).transpose()?;
         let bucket_selection = match s.s3_enabled_here {
             true => selection.clone(),
             false => ours_alone(&selection),
@@ -79,6 +84,40 @@ impl Command for cli::Prune {
         });
         let local = store.as_ref().map(|store| prune::Local { store, policies: &policies });
         prune::run(&request, local.as_ref(), bucket.as_ref(), cx.progress, report)
+    }
+}
+
+/// The settings of the bucket, and the number of snapshots in it if a Secret has that.
+struct BucketSettings(Result<(S3Config, Option<Policies>)>);
+
+impl BucketSettings {
+    /// A failure is one of the bucket: the directory is pruned anyway.
+    fn read(cx: &Context) -> BucketSettings {
+        let s = cx.settings;
+        let read = || {
+            let Some(secret) = s.config_secret()? else { return Ok((s.bucket()?, None)) };
+            let values = cx.secret_values(&secret)?;
+            let policies = s.policies_of_secret(&secret, &values)?;
+            Ok((s.bucket_of_secret(&secret, &values)?, Some(policies)))
+        };
+        BucketSettings(read())
+    }
+
+    fn policies(&self, s: &Settings) -> Result<Policies> {
+        match &self.0 {
+            Ok((_, Some(policies))) => Ok(policies.clone()),
+            _ => s.policies(Location::S3),
+        }
+    }
+
+    fn open(&self) -> Result<S3> {
+        match &self.0 {
+            Ok((config, _)) => Context::open_bucket(config.clone()),
+            Err(e) => {
+                let fault = Fault::about(e, format!("{e:#}"));
+                Err(hint_of(e).map_or(fault.clone(), |hint| fault.hint(hint)).into())
+            }
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::model::command;
 use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::warning::WarningCode;
-use crate::source::Source;
+use crate::source::{ClusterObjects, Source};
 
 /// The base name of the snapshots that the shipped timer saves.
 pub(super) const TIMER_BASE: &str = "timer";
@@ -51,13 +51,17 @@ impl Command for cli::Save {
         let is_local = s.etcd_endpoints.is_empty() && s.root == Path::new("/");
         let last_restore = if is_local { load_last_restore(Path::new(STATE_DIR)) } else { None };
         let (base, node) = s.new_name()?;
-        let open = || cx.open_remote();
-        let bucket = commands::upload::Bucket { open: &open, backlog: s.s3_backlog && !self.no_backlog };
+        let open = |objects: &dyn ClusterObjects| cx.bucket_from(objects);
+        // A mistake in it is an error of the bucket, which is opened after the save.
+        let secret = s.config_secret().ok().flatten().map(|secret| secret.name);
+        let backlog = s.s3_backlog && !self.no_backlog;
+        let bucket = commands::upload::Bucket { open: &open, secret, backlog };
         let request = commands::save::Request {
             base,
             node,
             now: cx.now,
             compress: s.compress,
+            extra_metadata: &s.distribution.extra_metadata(),
             bases_of_k3s: &[&s.scheduled_base, ON_DEMAND],
             last_restore: last_restore.as_ref(),
             token: token.as_deref(),

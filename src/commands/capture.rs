@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use super::check::{records, summarize};
 use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress};
-use crate::inspect::{self, CheckResult};
+use crate::inspect::{self, CheckResult, KeptObjects};
 use crate::io::ReadAt;
 use crate::model::method::Method;
 use crate::model::report::Report;
@@ -29,13 +29,15 @@ pub(super) struct CapturedSnapshot {
     pub(super) sha256: Digest,
     /// What verification read.
     pub(super) structure: CheckResult,
+    /// The objects of the cluster that were asked for.
+    pub(super) objects: KeptObjects,
     /// How it was captured.
     pub(super) method: Method,
     /// Why a preferred method was not used.
     pub(super) reason: Option<String>,
 }
 
-/// Tries the sources in order until a draft passes verification.
+/// Tries the sources in order until a draft passes verification, which keeps the values of the keys `keep`.
 ///
 /// # Errors
 /// The last failure, if no source gives a snapshot that passes.
@@ -43,6 +45,7 @@ pub(super) fn capture(
     sources: &[&dyn Source],
     local: &dyn LocalStore,
     compress: bool,
+    keep: &[Vec<u8>],
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<CapturedSnapshot> {
@@ -66,11 +69,19 @@ pub(super) fn capture(
                     break;
                 }
             };
-            let verified =
-                verify(&draft, &captured, method, progress).and_then(|v| ensure_same_member(&captured, v));
+            let verified = verify(&draft, &captured, method, keep, progress)
+                .and_then(|v| ensure_same_member(&captured, v));
             match verified {
-                Ok((structure, sha256)) => {
-                    return Ok(CapturedSnapshot { draft, captured, sha256, structure, method, reason });
+                Ok(Verified { structure, objects, sha256 }) => {
+                    return Ok(CapturedSnapshot {
+                        draft,
+                        captured,
+                        sha256,
+                        structure,
+                        objects,
+                        method,
+                        reason,
+                    });
                 }
                 Err(e) => {
                     if attempt < source.max_attempts() || i + 1 < sources.len() {
@@ -103,13 +114,21 @@ fn capture_into(
     source.fill(draft, &ensure_space, progress)
 }
 
+/// What verification found.
+struct Verified {
+    structure: CheckResult,
+    objects: KeptObjects,
+    sha256: Digest,
+}
+
 /// The structure is checked while the disk is still writing, and while a clone gets its trailer.
 fn verify(
     draft: &Draft,
     captured: &Captured,
     method: Method,
+    keep: &[Vec<u8>],
     progress: &dyn Progress,
-) -> Result<(CheckResult, Digest)> {
+) -> Result<Verified> {
     progress.step("verifying the snapshot", None);
     let reader = draft.reader()?;
     let db_len = inspect::database_len(captured.bytes).map_err(|f| anyhow!("{f}"))?;
@@ -120,13 +139,13 @@ fn verify(
             Some(sent) => compare_with_sent(&reader, db_len, sent),
             None => append_trailer(draft, db_len).and_then(|sha256| draft.sync().map(|()| sha256)),
         });
-        let structure = inspect::verify(&reader, db_len);
+        let structure = inspect::verify_keeping(&reader, db_len, keep);
         (hash.join(), sync.map(|s| s.join()), structure)
     });
     let failed = |_| anyhow!("the hashing thread failed");
     let sha256 = hashed.map_err(failed)??;
     synced.transpose().map_err(failed)?.transpose()?;
-    let structure = structure.context("verifying the snapshot")?;
+    let (structure, objects) = structure.context("verifying the snapshot")?;
     if !structure.is_clean() {
         let what = match method {
             Method::Clone => "the clone of the etcd database is corrupt",
@@ -140,12 +159,12 @@ fn verify(
             )
             .into());
     }
-    Ok((structure, sha256))
+    Ok(Verified { structure, objects, sha256 })
 }
 
 /// The file at the usual path may belong to another etcd than the one that answered: a database lists its members.
-fn ensure_same_member(captured: &Captured, verified: (CheckResult, Digest)) -> Result<(CheckResult, Digest)> {
-    let members = &verified.0.facts.members;
+fn ensure_same_member(captured: &Captured, verified: Verified) -> Result<Verified> {
+    let members = &verified.structure.facts.members;
     match captured.member {
         Some(id) if !members.is_empty() && members.iter().all(|m| m.id != id) => Err(Fault::new(
             Code::EtcdMismatch,
@@ -259,7 +278,7 @@ mod tests {
         let all: Vec<&dyn Source> =
             [&clone, &stream].into_iter().filter(|f| !f.gives.is_empty()).map(|f| f as &dyn Source).collect();
         let mut report = Report::new(Command::Save, 0);
-        let taken = capture(&all, &home, false, &NoProgress, &mut report);
+        let taken = capture(&all, &home, false, &[], &NoProgress, &mut report);
         for fake in [&clone, &stream] {
             assert_eq!(fake.next.get(), fake.gives.len(), "asked as often as meant");
         }

@@ -5,6 +5,7 @@ mod capture;
 mod check;
 pub mod check_s3;
 pub mod delete;
+mod extra_metadata;
 pub mod fetch;
 pub mod list;
 mod pending;

@@ -239,6 +239,12 @@ mod tests {
         fn publish(&self, _: Draft, _: &SnapshotName, _: u64, _: Manifest) -> Result<PublishedSnapshot> {
             panic!("publishes")
         }
+        fn write_extra_metadata(&self, _: &str, _: &[u8]) -> Result<()> {
+            panic!("writes")
+        }
+        fn extra_metadata(&self, _: &str) -> Result<Option<Vec<u8>>> {
+            panic!("reads")
+        }
         fn leftovers(&self) -> Result<Vec<Leftover>> {
             Ok(vec![])
         }
@@ -247,6 +253,9 @@ mod tests {
     impl RemoteStore for Doubtful {
         fn upload(&self, _: &SnapshotName, _: &VerifiedFile<'_>, _: &dyn Progress) -> Result<Snapshot> {
             panic!("puts")
+        }
+        fn write_extra_metadata(&self, _: &Manifest, _: &[u8]) -> Result<()> {
+            panic!("writes")
         }
         fn abort_stale_uploads(&self, _: &dyn Fn(&str, u64) -> bool, _: &[&str]) -> usize {
             panic!("sweeps")

@@ -5,11 +5,11 @@
 use anyhow::{Context, Result, anyhow};
 
 use super::capture::{CapturedSnapshot, capture};
-use super::upload;
+use super::{extra_metadata, upload};
 use crate::archive::zip;
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
-use crate::inspect::{self, CheckResult};
+use crate::inspect::{self, CheckResult, ObjectKind, TRAILER};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
@@ -18,7 +18,7 @@ use crate::model::snapshot::{
     ALARM_CORRUPT, Digest, FileId, Freshness, MANIFEST_VERSION, Manifest, Snapshot, State,
 };
 use crate::model::warning::WarningCode;
-use crate::source::{Captured, Source};
+use crate::source::{Captured, SnapshotObjects, Source};
 use crate::store::LocalStore;
 
 /// What is to be saved, and how.
@@ -31,6 +31,8 @@ pub struct Request<'a> {
     pub now: u64,
     /// Whether to store a zip.
     pub compress: bool,
+    /// The ConfigMap of the cluster whose data is stored with the snapshot, as K3s does.
+    pub extra_metadata: &'a str,
     /// Bases of names that K3s prunes by itself.
     pub bases_of_k3s: &'a [&'a str],
     /// The last restore of this server, if there was one.
@@ -61,8 +63,11 @@ pub fn run(
             ),
         );
     }
-    let CapturedSnapshot { draft, mut captured, sha256, structure, method, reason } =
-        capture(sources, local, req.compress, progress, report)?;
+    let keep = objects_to_keep(req);
+    let CapturedSnapshot { draft, mut captured, sha256, structure, objects, method, reason } =
+        capture(sources, local, req.compress, &keep, progress, report)?;
+    let (database, db_len) = (draft.reader()?, captured.bytes.saturating_sub(TRAILER));
+    let objects = SnapshotObjects { kept: &objects, data: &database, db_len };
     if captured.version.is_none() {
         // No server was asked; alarms that were raised before are in the database.
         captured.alarms = structure.facts.alarms.clone();
@@ -90,16 +95,25 @@ pub fn run(
             format!("{e:#}; '{}' is kept and will be listed as unverified", published.snapshot.file),
         );
     }
+    extra_metadata::write(local, &published.snapshot.file, req.extra_metadata, &objects, report);
     warn_if_cluster_changed(req, report, before, &published.snapshot);
     let row = Row::from_snapshot(&published.snapshot, req.token);
     add_warnings(report, &captured, &freshness, &row);
     report.snapshots.push(row);
     if let Some(bucket) = &req.bucket {
         let stem = format!("{}-{}", req.base, req.node);
-        let request = upload::UploadRequest { local, bucket, stem, now: req.now, token: req.token };
+        let request =
+            upload::UploadRequest { local, bucket, objects: &objects, stem, now: req.now, token: req.token };
         upload::upload_with_backlog(&request, &published.snapshot, progress, report);
     }
     Ok(())
+}
+
+/// The objects of the cluster that are needed after the capture.
+fn objects_to_keep(req: &Request) -> Vec<Vec<u8>> {
+    let secret = req.bucket.as_ref().and_then(|bucket| bucket.secret);
+    let secret = secret.map(|name| ObjectKind::Secret.key(name));
+    [ObjectKind::ConfigMap.key(req.extra_metadata)].into_iter().chain(secret).collect()
 }
 
 fn freshness(captured: &Captured, structure: &CheckResult) -> Freshness {

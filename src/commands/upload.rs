@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result};
 
+use super::extra_metadata;
 use super::pending::{pending_uploads, record_upload, set_upload_state};
 use crate::error::{Code, Fault, Kind, code_of, hint_of, kind_of};
 use crate::host::Progress;
@@ -13,7 +14,8 @@ use crate::model::name::SnapshotName;
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{FileId, FindingRecord, Snapshot, State, Upload};
 use crate::model::warning::WarningCode;
-use crate::store::{RemoteStore, Store, VerifiedFile};
+use crate::source::ClusterObjects;
+use crate::store::{LocalStore, RemoteStore, VerifiedFile};
 
 /// An unfinished upload of this age belongs to no running process, in seconds: K3s gives up after minutes.
 const STALE_UPLOAD_AGE: u64 = 24 * 60 * 60;
@@ -21,18 +23,25 @@ const STALE_UPLOAD_AGE: u64 = 24 * 60 * 60;
 /// Opens the bucket when it is needed: a save is kept locally first, whatever is wrong with the bucket.
 pub type OpenRemote<'a> = &'a dyn Fn() -> Result<Box<dyn RemoteStore>>;
 
+/// The same for a save: the settings of the bucket may be in an object of the cluster that was saved.
+pub type OpenOfCluster<'a> = &'a dyn Fn(&dyn ClusterObjects) -> Result<Box<dyn RemoteStore>>;
+
 /// The bucket that a save uploads to.
 pub struct Bucket<'a> {
     /// Opens it.
-    pub open: OpenRemote<'a>,
+    pub open: OpenOfCluster<'a>,
+    /// The Secret of the cluster with its settings, if they are in one.
+    pub secret: Option<&'a str>,
     /// Whether pending uploads of earlier saves are made too.
     pub backlog: bool,
 }
 
 /// What an upload needs to know.
 pub(super) struct UploadRequest<'a> {
-    pub(super) local: &'a dyn Store,
+    pub(super) local: &'a dyn LocalStore,
     pub(super) bucket: &'a Bucket<'a>,
+    /// The objects of the cluster that was saved.
+    pub(super) objects: &'a dyn ClusterObjects,
     /// `<base>-<node>` of the new snapshot: its own unfinished uploads may be aborted.
     pub(super) stem: String,
     /// Seconds since the epoch.
@@ -50,7 +59,7 @@ pub(super) fn upload_with_backlog(
 ) {
     // Pending from now on: a kill in the middle leaves a pending upload, not a gap.
     set_upload_state(req.local, &saved.file, Upload::Pending { reason: None, at: None });
-    let remote = match (req.bucket.open)() {
+    let remote = match (req.bucket.open)(req.objects) {
         Ok(remote) => remote,
         Err(e) => return fail(report, &saved.file, "the bucket", &e),
     };
@@ -134,6 +143,7 @@ fn upload_one(
             }
             let state = Upload::Uploaded { location: Some(uploaded.location.clone()), at: Some(req.now) };
             record_upload(req.local, file, opened.id, state);
+            extra_metadata::upload(req.local, remote, &manifest, report);
             report.snapshots.push(Row::from_snapshot(&uploaded, req.token));
             Ok(())
         }

@@ -34,6 +34,8 @@ pub enum Origin {
     },
     /// An argument in the `ExecStart=` of the K3s service, whose unit is named here.
     ExecStart(String),
+    /// The Kubernetes Secret with the settings of K3s for its bucket, whose name is given here.
+    Secret(String),
     /// Our configuration file, and the line.
     File(String, u64),
     /// A file in the credentials directory of systemd.
@@ -54,17 +56,19 @@ impl Origin {
             | Origin::K3s(..)
             | Origin::Environment { .. }
             | Origin::EnvironmentFile { .. }
-            | Origin::ExecStart(_) => false,
+            | Origin::ExecStart(_)
+            | Origin::Secret(_) => false,
         }
     }
 
-    /// Whether the value is set in the configuration of K3s: a file, or the K3s service. Then the rules of K3s apply to it.
+    /// Whether the value is set in the configuration of K3s: a file, the K3s service, or a Secret. Then the rules of K3s apply to it.
     pub(crate) fn is_from_k3s(&self) -> bool {
         match self {
             Origin::K3s(..)
             | Origin::Environment { .. }
             | Origin::EnvironmentFile { .. }
-            | Origin::ExecStart(_) => true,
+            | Origin::ExecStart(_)
+            | Origin::Secret(_) => true,
             Origin::Default
             | Origin::Derived(_)
             | Origin::File(..)
@@ -97,6 +101,7 @@ impl fmt::Display for Origin {
             Origin::Environment { unit, name } => write!(f, "Environment of {unit} ({name})"),
             Origin::EnvironmentFile { path, line, name } => write!(f, "{path}:{line} ({name})"),
             Origin::ExecStart(unit) => write!(f, "ExecStart of {unit}"),
+            Origin::Secret(name) => write!(f, "Kubernetes Secret '{}'", name.escape_debug()),
             Origin::Credential(path) => write!(f, "credential {path}"),
             Origin::Env(name) => write!(f, "environment variable {name}"),
             Origin::Flag(name) => write!(f, "flag --{name}"),

@@ -6,10 +6,11 @@
 //! systemd; our environment; flags.
 //!
 //! ```text
-//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd -> settings -> show, agreement, machine_paths
+//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd -> settings -> config_secret, show, agreement, machine_paths
 //! ```
 
 mod agreement;
+pub(crate) mod config_secret;
 mod credentials;
 mod detect;
 mod endpoint;

@@ -11,7 +11,7 @@ use super::credentials::credentials;
 use super::endpoint;
 use super::layer::{Layer, Origin};
 use super::options::OptionId;
-use super::paths::{OUR_CONFIG, PathRules};
+use super::paths::PathRules;
 use super::s3_files::{ca_certificates, customer_key};
 use super::unit::K3sFlags;
 use crate::distribution::{self, Distribution};
@@ -26,7 +26,10 @@ pub(super) fn is_enabled_here(merged: &Layer) -> bool {
 
 /// Settles what comes from variables alone. The variables of the K3s service count for the bucket of K3s and for no other one.
 pub(super) fn choose_environment(merged: &mut Layer, flags: &K3sFlags, home: Option<&str>) {
-    let is_of_k3s = merged.effective(OptionId::S3Bucket).is_some_and(|(_, origin)| origin.is_from_k3s());
+    let is_of_k3s = match merged.effective(OptionId::S3Bucket) {
+        Some((_, origin)) => origin.is_from_k3s(),
+        None => merged.effective(OptionId::S3ConfigSecret).is_some(),
+    };
     for id in [
         OptionId::AwsSharedCredentialsFile,
         OptionId::AwsProfile,
@@ -104,21 +107,8 @@ pub(super) fn bucket(merged: &Layer, paths: &PathRules, distribution: &Distribut
 
 fn bucket_name(merged: &Layer) -> Result<String> {
     let Some(name) = merged.get_str(OptionId::S3Bucket) else {
-        return Err(match merged.effective(OptionId::S3ConfigSecret) {
-            Some((secret, origin)) => Fault::new(
-                Code::S3ConfigSecret,
-                format!(
-                    "the settings of the bucket are in the Kubernetes Secret '{}' ({origin}), which is not read",
-                    secret.escape_debug()
-                ),
-            )
-            .hint(format!(
-                "Set s3-bucket, s3-endpoint, s3-region and the keys in {OUR_CONFIG}; or set 's3: false' there, which \
-                 leaves the bucket to K3s."
-            )),
-            None => Fault::new(Code::S3BucketMissing, "no bucket is set").hint("Set it with --s3-bucket."),
-        }
-        .into());
+        let fault = Fault::new(Code::S3BucketMissing, "no bucket is set").hint("Set it with --s3-bucket.");
+        return Err(fault.into());
     };
     let is_valid = name.len() <= 255
         && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))

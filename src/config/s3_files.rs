@@ -14,7 +14,7 @@ use crate::error::{Code, Fault};
 use crate::model::s3_config::CustomerKey;
 
 /// The first line of a certificate in PEM.
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+pub(super) const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// The values of `s3-endpoint-ca`: files, base64 of certificates or certificates, separated by white space. K3s takes the last
 /// of several values.

@@ -107,6 +107,8 @@ pub(crate) struct Settings {
     /// All numbers of the retention, including those that others replace.
     pub(super) raw_options: Layer,
     pub(super) paths: PathRules,
+    /// The options that K3s has: the variables of its service, its files and its arguments.
+    pub(super) k3s_options: Layer,
     /// The main file of the configuration of K3s, as the machine has it.
     pub(super) k3s_config: PathBuf,
 }
@@ -118,6 +120,7 @@ struct Merged {
     paths: PathRules,
     dir_is_default: bool,
     k3s: K3sSettings,
+    k3s_options: Layer,
     k3s_config: PathBuf,
     warnings: Vec<Warning>,
 }
@@ -147,14 +150,25 @@ impl Settings {
             |message: &String| Warning { code: WarningCode::K3sConfigRejected, message: message.clone() };
         warnings.extend(k3s.problems.iter().map(rejected));
         let k3s_config = k3s.config.clone();
+        let mut k3s_options = k3s.variable_options.clone();
+        k3s_options.override_with(k3s.own_options.clone());
         let k3s = k3s_settings(&k3s, &flags, root, &host_name)?;
-        let merged =
-            Merged { options: merged, raw_options, paths, dir_is_default, k3s, k3s_config, warnings };
+        let merged = Merged {
+            options: merged,
+            raw_options,
+            paths,
+            dir_is_default,
+            k3s,
+            k3s_options,
+            k3s_config,
+            warnings,
+        };
         Settings::from_merged(merged, flags, distribution)
     }
 
     fn from_merged(merged: Merged, flags: K3sFlags, distribution: &'static Distribution) -> Result<Settings> {
-        let Merged { options, raw_options, paths, dir_is_default, k3s, k3s_config, warnings } = merged;
+        let Merged { options, raw_options, paths, dir_is_default, k3s, k3s_options, k3s_config, warnings } =
+            merged;
         let path = |id| options.path(&paths, id);
         let token_origin = options.effective(OptionId::TokenFile).map(|(_, origin)| origin);
         let unknown = flags.unknown().map(str::to_owned);
@@ -201,6 +215,7 @@ impl Settings {
             merged: options,
             raw_options,
             paths,
+            k3s_options,
             k3s_config,
         })
     }
@@ -224,7 +239,8 @@ impl Settings {
         Ok((&self.name, &self.node_name))
     }
 
-    /// The bucket. Files that its options name are read now, so that a run without the bucket does not need them.
+    /// The bucket, if no Secret must be read for it ([`Settings::config_secret`]). Files that its options name are read now, so
+    /// that a run without the bucket does not need them.
     ///
     /// # Errors
     /// If an option of the bucket is missing or wrong, or a file cannot be read.
@@ -565,8 +581,7 @@ mod tests {
         assert_eq!(s.bucket().unwrap().authorities.as_deref().map(str::trim), Some(pem));
         assert!(s.machine_paths().unwrap().bucket.is_empty());
         let secret = machine(&[(K3S_FILE, "etcd-s3: true\netcd-s3-config-secret: s\n")]);
-        let e = settings_of(secret.path(), &[], &[]).unwrap().bucket().unwrap_err();
-        assert!(code_of(&e) == Code::S3ConfigSecret && hint_of(&e).unwrap().contains("s3: false"), "{e:#}");
+        assert_eq!(settings_of(secret.path(), &[], &[]).unwrap().config_secret().unwrap().unwrap().name, "s");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::layer::Layer;
+use super::layer::{Layer, Origin};
 use super::options::OptionId;
 use super::paths::{K3sOpens, PathRules, openable};
 use super::yaml::go_int;
@@ -110,7 +110,11 @@ impl Layer {
         };
         let fault = Fault::new(
             Code::InvalidSetting,
-            format!("option '{name}' (value '{}', {origin}) {reason}", text.escape_debug()),
+            match origin {
+                // A secret may be in the wrong place.
+                Origin::Secret(_) => format!("option '{name}' (value hidden, {origin}) {reason}"),
+                _ => format!("option '{name}' (value '{}', {origin}) {reason}", text.escape_debug()),
+            },
         )
         .of_kind(origin.error_kind());
         match id {
@@ -146,7 +150,6 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layer::Origin;
 
     #[test]
     fn durations_are_those_of_go_and_days_and_weeks() {

@@ -13,12 +13,12 @@ use anyhow::Context;
 use sha2::{Digest, Sha256};
 
 use super::bbolt::Visitor;
-use super::facts::{self, Facts, FactsCollector};
+use super::facts::{self, Facts, FactsCollector, read_value};
 use super::finding::{Finding, Findings};
 use super::mvcc::{self, MvccRecord};
 use super::nodes::{self, Node};
 use super::page::Value;
-use super::proto::{KeyValue, Span};
+use super::proto::KeyValue;
 use super::sample::{Sample, Sampler};
 use super::verify::walk;
 use crate::io::ReadAt;
@@ -27,8 +27,6 @@ use crate::io::ReadAt;
 const MAX_BOOTSTRAP_RECORDS: usize = 16;
 /// The most nodes that are kept: ten times the size of a large K3s cluster.
 const MAX_NODES: usize = 5000;
-/// The longest value that is kept, in bytes. etcd accepts requests of at most 1.5 MiB, and K3s does not raise that.
-const MAX_VALUE: u64 = 4 << 20;
 
 /// The content of a database up to a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,15 +228,6 @@ impl ContentReader {
             facts,
         }
     }
-}
-
-/// A value that is needed later; empty if it is longer than etcd accepts.
-fn read_value(value: &mut Value<'_>, span: Span) -> io::Result<Vec<u8>> {
-    let mut all = Vec::new();
-    if span.len <= MAX_VALUE {
-        value.for_each_chunk(span.at, span.len, &mut |chunk| all.extend_from_slice(chunk))?;
-    }
-    Ok(all)
 }
 
 impl Content {

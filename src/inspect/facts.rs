@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::bbolt::Visitor;
 use super::finding::{Check, Finding, Findings};
 use super::mvcc::{self, Problem, main_revision_or_zero};
+use super::objects::KeptObjects;
 use super::page::Value;
 use super::proto::{self, KeyValue, Span};
 
@@ -23,6 +24,9 @@ pub(crate) const KUBE_SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
 const MAX_LIST: usize = 256;
 /// The longest UID, in bytes. A UUID has 36.
 const MAX_UID: usize = 64;
+
+/// The longest value that is kept, in bytes. etcd accepts requests of at most 1.5 MiB, and K3s does not raise that.
+const MAX_VALUE: u64 = 4 << 20;
 
 /// Facts that are read from a snapshot. Meaningful only together with an empty list of findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -79,6 +83,7 @@ pub(super) struct FactsCollector {
     tokens: BTreeSet<String>,
     alarms: BTreeSet<&'static str>,
     facts: Facts,
+    kept: KeptObjects,
 }
 
 impl Visitor for FactsCollector {
@@ -125,6 +130,16 @@ impl Visitor for FactsCollector {
 }
 
 impl FactsCollector {
+    /// A collector that also keeps the values of these keys.
+    pub(super) fn keeping(keys: &[Vec<u8>]) -> FactsCollector {
+        FactsCollector { kept: KeptObjects::of(keys), ..FactsCollector::default() }
+    }
+
+    /// The values that it was asked to keep.
+    pub(super) fn take_kept(&mut self) -> KeptObjects {
+        std::mem::take(&mut self.kept)
+    }
+
     /// The facts. A database that is not one of etcd is a finding.
     pub(super) fn finish(mut self, findings: &mut Findings) -> Facts {
         // After damage, a bucket may exist that the walk did not reach.
@@ -167,9 +182,16 @@ impl FactsCollector {
         Ok(None)
     }
 
-    /// Tracks the two kinds of keys that identify the cluster. Revisions ascend, so the last value counts.
+    /// Tracks the two kinds of keys that identify the cluster, and those that are kept. Revisions ascend, so the last value
+    /// counts.
     fn track_key(&mut self, record: KeyValue, deleted: bool, value: &mut Value<'_>) -> io::Result<()> {
         let Span { at, len } = record.key;
+        if self.kept.has_key_of_length(len) {
+            let key = value.bytes(at, len)?.unwrap_or_default().to_vec();
+            if let Some(slot) = self.kept.slot(&key) {
+                *slot = if deleted { None } else { Some(read_value(value, record.value)?) };
+            }
+        }
         if len == BOOTSTRAP.len() as u64 + 12 {
             let Some(hash) = value.bytes(at, len)?.and_then(token_hash) else { return Ok(()) };
             if deleted {
@@ -244,6 +266,15 @@ pub(super) fn token_hash(key: &[u8]) -> Option<String> {
     let hash = key.strip_prefix(BOOTSTRAP).filter(|hash| hash.len() == 12)?;
     let is_hex = hash.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     is_hex.then(|| String::from_utf8_lossy(hash).into_owned())
+}
+
+/// A value that is kept; empty if it is longer than etcd accepts.
+pub(super) fn read_value(value: &mut Value<'_>, span: Span) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    if span.len <= MAX_VALUE {
+        value.for_each_chunk(span.at, span.len, &mut |chunk| all.extend_from_slice(chunk))?;
+    }
+    Ok(all)
 }
 
 /// The UID of a Kubernetes object as it is stored: protobuf after a magic number, or JSON.

@@ -3,7 +3,7 @@
 //!
 //! A snapshot is a bbolt file followed by its SHA-256. `digest` checks that the bytes are those that were written, and
 //! `verify` that they are a whole database of etcd. The layers below `verify`: `meta`, `page`, `page_map`, `freelist` and
-//! `bbolt` read the file format; `mvcc`, `facts`, `proto` and `nodes` read what etcd, K3s and Kubernetes store in it.
+//! `bbolt` read the file format; `mvcc`, `facts`, `proto`, `nodes` and `objects` read what etcd, K3s and Kubernetes store in it.
 //! `content` reduces a database to what can be compared. `canonical` and `offline_db` read the file of an etcd that did not
 //! send it.
 
@@ -18,6 +18,7 @@ mod freelist;
 mod meta;
 mod mvcc;
 mod nodes;
+mod objects;
 mod offline_db;
 mod page;
 mod page_map;
@@ -36,6 +37,7 @@ pub(crate) use facts::{KUBE_SYSTEM, uid};
 pub use finding::{Check, Finding};
 pub use meta::has_magic;
 pub use nodes::{Address, AddressKind, Node};
+pub use objects::{KeptObjects, ObjectData, ObjectKind, Unreadable};
 pub use offline_db::{OfflineDb, open_offline};
 pub use sample::Sample;
-pub use verify::{CheckResult, verify};
+pub use verify::{CheckResult, verify, verify_keeping};

@@ -107,6 +107,32 @@ pub(super) fn fields(mut bytes: &[u8], wanted: u64) -> impl Iterator<Item = &[u8
     })
 }
 
+/// The fields of a message that is well-formed from its first to its last byte.
+pub(super) struct Message<'a>(Vec<(u64, &'a [u8])>);
+
+impl<'a> Message<'a> {
+    /// Reads the fields; `None` if the message is malformed.
+    pub(super) fn parse(mut bytes: &'a [u8]) -> Option<Message<'a>> {
+        let mut fields = Vec::new();
+        while !bytes.is_empty() {
+            let (number, content, rest) = next_field(bytes)?;
+            fields.push((number, content));
+            bytes = rest;
+        }
+        Some(Message(fields))
+    }
+
+    /// The bytes of every field `wanted`, in order.
+    pub(super) fn all(&self, wanted: u64) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter(move |(number, _)| *number == wanted).map(|(_, content)| *content)
+    }
+
+    /// The bytes of the field `wanted`: of several, the last one counts.
+    pub(super) fn last(&self, wanted: u64) -> Option<&'a [u8]> {
+        self.all(wanted).last()
+    }
+}
+
 /// The number and the content of the first field, and the bytes after it.
 fn next_field(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     let (tag, used) = varint(bytes)?;

@@ -14,6 +14,7 @@ use super::facts::{Facts, FactsCollector};
 use super::finding::{Check, Finding, Findings};
 use super::freelist::Freelist;
 use super::meta;
+use super::objects::KeptObjects;
 use super::page_map::PageMap;
 use super::read_ahead::ReadAhead;
 use crate::io::ReadAt;
@@ -41,11 +42,24 @@ impl CheckResult {
 /// # Errors
 /// If the bytes cannot be read. Bytes that end too early are a finding instead.
 pub fn verify(data: &dyn ReadAt, db_len: u64) -> anyhow::Result<CheckResult> {
+    verify_keeping(data, db_len, &[]).map(|(result, _)| result)
+}
+
+/// The same, and gives the newest values of these keys.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_keeping(
+    data: &dyn ReadAt,
+    db_len: u64,
+    keys: &[Vec<u8>],
+) -> anyhow::Result<(CheckResult, KeptObjects)> {
     let mut findings = Findings::default();
-    let mut collector = FactsCollector::default();
+    let mut collector = FactsCollector::keeping(keys);
     let found = walk(data, db_len, &mut findings, &mut collector).context("reading the database")?;
+    let kept = collector.take_kept();
     let facts = if found { collector.finish(&mut findings) } else { Facts::default() };
-    Ok(CheckResult { facts, findings: findings.kept, more: findings.more })
+    Ok((CheckResult { facts, findings: findings.kept, more: findings.more }, kept))
 }
 
 /// Walks the whole database. False if no meta page leads into it.

@@ -37,6 +37,7 @@ warnings! {
     ConfigFileMissing "config-file-missing" "The configuration file that the K3s service names does not exist."
     ClusterChanged "cluster-changed" "The snapshot is of another cluster than the newest snapshot before it."
     ClockJump "clock-jump" "The times of the snapshots have a gap; no snapshot is removed by its age."
+    ExtraMetadataNotWritten "extra-metadata-not-written" "The extra metadata of K3s could not be stored with a snapshot."
     FutureDate "future-date" "Snapshots are dated in the future; they are kept and not counted."
     KeyRevisionsDropped "key-revisions-dropped" "The number of key revisions dropped by more than half; older snapshots are kept."
     JoinServerUnverified "join-server-unverified" "The certificate authority of the other server cannot be verified."

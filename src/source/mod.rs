@@ -4,12 +4,14 @@
 mod capture;
 pub mod etcd;
 mod handshake;
+mod objects;
 pub mod offline;
 mod probe;
 pub mod reflink;
 pub mod trailer_hasher;
 
 pub use capture::{CaptureOutcome, Captured, Source};
+pub use objects::{ClusterObjects, SnapshotObjects};
 pub use probe::{EtcdProbe, LiveMember, MemberStatus};
 
 pub use crate::inspect::{Comparison, Sample};

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use super::created_at::created_at;
 use super::directory::{real_path, unavailable, why_missing};
+use super::extra_metadata;
 use super::manifests::Manifests;
 use super::removal::{self, check_name};
 use super::traits::{LocalStore, Opened, PublishedSnapshot, Store};
@@ -44,6 +45,8 @@ impl From<&Metadata> for FileMeta {
 /// A snapshot directory.
 pub struct Local {
     dir: PathBuf,
+    /// Where K3s keeps the extra metadata.
+    metadata: Option<PathBuf>,
     may_create: bool,
     manifests: Manifests,
 }
@@ -54,7 +57,12 @@ impl Local {
     pub fn new(dir: &Path, state_dir: &Path, may_create: bool) -> Local {
         // The directory is the key of the manifests, so two paths to it must become one.
         let real = real_path(dir);
-        Local { manifests: Manifests::new(state_dir, &real), dir: real, may_create }
+        Local {
+            manifests: Manifests::new(state_dir, &real),
+            metadata: extra_metadata::dir_of(dir),
+            dir: real,
+            may_create,
+        }
     }
 
     /// The row of a file. `manifest` must describe this version of the file.
@@ -224,7 +232,7 @@ impl Store for Local {
     }
 
     fn delete(&self, files: &[&str]) -> Vec<(String, Result<bool>)> {
-        removal::delete(&self.dir, &self.manifests, files)
+        removal::delete(&self.dir, self.metadata.as_deref(), &self.manifests, files)
     }
 
     fn delete_orphan_manifests(&self, _: u64) -> Result<usize> {
@@ -296,6 +304,15 @@ impl LocalStore for Local {
         let snapshot = self.row(file, meta, Some(manifest));
         let notes = if published.has_lasting_id { vec![] } else { vec![NO_LASTING_ID.to_owned()] };
         Ok(PublishedSnapshot { snapshot, recorded, notes })
+    }
+
+    fn write_extra_metadata(&self, file: &str, json: &[u8]) -> Result<()> {
+        let dir = self.metadata.as_deref().context("the snapshot directory has no parent")?;
+        extra_metadata::write(dir, file, json)
+    }
+
+    fn extra_metadata(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        self.metadata.as_deref().map_or(Ok(None), |dir| extra_metadata::read(dir, file))
     }
 
     fn leftovers(&self) -> Result<Vec<Leftover>> {

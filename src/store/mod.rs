@@ -3,6 +3,7 @@
 
 mod created_at;
 mod directory;
+mod extra_metadata;
 pub mod local;
 mod manifests;
 mod removal;

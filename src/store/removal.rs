@@ -10,7 +10,6 @@ use anyhow::Result;
 
 use super::directory::unavailable;
 use super::manifests::Manifests;
-use crate::distribution::METADATA;
 use crate::error::{Code, Fault};
 use crate::host::fs::{path_error, sync_dir};
 use crate::host::is_temp_name;
@@ -34,9 +33,14 @@ pub(super) fn check_name(file: &str) -> Result<()> {
 /// Deletes these files in their order, each with the metadata file of K3s, and then their manifests. A failure does not
 /// stop the rest. A manifest is deleted only after the directory was synced: no snapshot comes back after a power cut
 /// without its manifest.
-pub(super) fn delete(dir: &Path, manifests: &Manifests, files: &[&str]) -> Vec<(String, Result<bool>)> {
+pub(super) fn delete(
+    dir: &Path,
+    metadata: Option<&Path>,
+    manifests: &Manifests,
+    files: &[&str],
+) -> Vec<(String, Result<bool>)> {
     let mut results: Vec<(String, Result<bool>)> =
-        files.iter().map(|file| ((*file).to_owned(), delete_file(dir, file))).collect();
+        files.iter().map(|file| ((*file).to_owned(), delete_file(dir, metadata, file))).collect();
     if results.iter().all(|(_, result)| result.is_err()) {
         return results;
     }
@@ -56,7 +60,7 @@ pub(super) fn delete(dir: &Path, manifests: &Manifests, files: &[&str]) -> Vec<(
 }
 
 /// True if the file existed.
-fn delete_file(dir: &Path, file: &str) -> Result<bool> {
+fn delete_file(dir: &Path, metadata: Option<&Path>, file: &str) -> Result<bool> {
     check_name(file)?;
     let path = dir.join(file);
     let existed = match std::fs::remove_file(&path) {
@@ -64,7 +68,7 @@ fn delete_file(dir: &Path, file: &str) -> Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
         Err(e) => return Err(path_error(e, "deleting", &path)),
     };
-    let Some(metadata) = dir.parent().map(|parent| parent.join(METADATA).join(file)) else {
+    let Some(metadata) = metadata.map(|dir| dir.join(file)) else {
         return Ok(existed);
     };
     // Most snapshots have none. A sandbox may not let this process delete there, which is then of no concern.

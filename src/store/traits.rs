@@ -176,6 +176,20 @@ pub trait LocalStore: Store {
         manifest: Manifest,
     ) -> Result<PublishedSnapshot>;
 
+    /// Stores the extra metadata of K3s for a file of this location, as K3s stores it. It replaces what is there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    fn write_extra_metadata(&self, file: &str, json: &[u8]) -> Result<()>;
+
+    /// The extra metadata of K3s for a file; `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    fn extra_metadata(&self, file: &str) -> Result<Option<Vec<u8>>>;
+
     /// What interrupted saves have left, and whether a process still uses it. Not part of the list, because it looks
     /// at every process.
     ///
@@ -200,6 +214,14 @@ pub trait RemoteStore: Store {
         file: &VerifiedFile<'_>,
         progress: &dyn Progress,
     ) -> Result<Snapshot>;
+
+    /// Stores the extra metadata of K3s for the object that `manifest` describes, as K3s stores it. It replaces what is
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    fn write_extra_metadata(&self, manifest: &Manifest, json: &[u8]) -> Result<()>;
 
     /// Aborts unfinished uploads: those for which `is_ours` is true (file name, and when the upload began in seconds
     /// since the epoch), and all of the files `pending`. Returns how many. Failures are logged.

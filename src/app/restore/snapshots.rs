@@ -72,6 +72,7 @@ impl Snapshots<'_> {
             node,
             now: self.cx.now,
             compress: false,
+            extra_metadata: &self.cx.distribution.extra_metadata(),
             bases_of_k3s: &[],
             last_restore: None,
             token: None,

@@ -6,6 +6,7 @@
 
 mod connection;
 mod error;
+mod objects;
 mod status;
 mod stream;
 

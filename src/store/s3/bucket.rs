@@ -272,6 +272,12 @@ impl RemoteStore for S3 {
         Ok(self.row(&object, &head, Some(manifest)))
     }
 
+    fn write_extra_metadata(&self, manifest: &Manifest, json: &[u8]) -> Result<()> {
+        *self.index() = None;
+        let operation = || self.operation("writing the extra metadata of", &manifest.name);
+        manifest::write_extra_metadata(&self.client, manifest, json).map_err(|e| e.error(&operation()))
+    }
+
     fn abort_stale_uploads(&self, is_ours: &dyn Fn(&str, u64) -> bool, pending: &[&str]) -> usize {
         unfinished::abort_stale(&self.client, is_ours, pending)
     }

@@ -85,7 +85,15 @@ pub(super) fn snapshot_headers(request: S3Request, bucket: &S3Config, name: &str
         let pairs = bucket.objects.tags.iter().map(|(k, v)| format!("{}={}", form_encode(k), form_encode(v)));
         request = request.header("x-amz-tagging", pairs.collect::<Vec<_>>().join("&"));
     }
-    // The three fields of K3s, by which it lists the snapshots of other nodes, then those of this tool.
+    // The fields of K3s, by which it lists the snapshots of other nodes, then those of this tool.
+    k3s_headers(request, bucket, m)
+        .header(SHA256_METADATA, m.stored_sha256.to_string())
+        .header("x-amz-meta-k3s-snapshot-revision", m.revision.to_string())
+        .header("x-amz-meta-k3s-snapshot-plain-size", m.plain_size.to_string())
+}
+
+/// Adds the three fields that K3s writes as metadata of each of its objects.
+pub(super) fn k3s_headers(mut request: S3Request, bucket: &S3Config, m: &Manifest) -> S3Request {
     for (field, value) in [
         (NODE_NAME, m.node.as_deref()),
         (CLUSTER_ID, m.cluster_id.as_deref()),
@@ -96,9 +104,6 @@ pub(super) fn snapshot_headers(request: S3Request, bucket: &S3Config, name: &str
         }
     }
     request
-        .header(SHA256_METADATA, m.stored_sha256.to_string())
-        .header("x-amz-meta-k3s-snapshot-revision", m.revision.to_string())
-        .header("x-amz-meta-k3s-snapshot-plain-size", m.plain_size.to_string())
 }
 
 /// Percent-encoded, as in a form.

@@ -7,7 +7,7 @@ use ureq::http::Method;
 use super::client::S3Client;
 use super::digest::{md5_header, sha256_header};
 use super::error::{S3Error, S3ErrorKind};
-use super::headers::{customer_key, object_headers};
+use super::headers::{customer_key, k3s_headers, object_headers};
 use super::integrity::state_of;
 use super::layout::{METADATA_DIR, manifest_name, parse_manifest_name};
 use super::list::for_each_object;
@@ -51,7 +51,7 @@ pub(super) fn write(client: &S3Client, manifest: &Manifest, replace: bool) -> Re
         .map_err(|e| S3Error::new(S3ErrorKind::Failed, format!("the manifest cannot be encoded: {e}")))?;
     text.push(b'\n');
     let key = key(client, manifest);
-    put_small(client, &key, "application/json", &text)?;
+    put_small(client, S3Request::new(Method::PUT, &key), "application/json", &text)?;
     let others = if replace { keys(client, &manifest.name)? } else { vec![] };
     for other in others.into_iter().filter(|other| *other != key) {
         client.send(&S3Request::new(Method::DELETE, other), Payload::None)?;
@@ -83,11 +83,23 @@ pub(super) fn read_key(client: &S3Client, key: &str, name: &str) -> Result<Optio
     Ok(None)
 }
 
+/// Writes the extra metadata of K3s for a snapshot, where K3s has it.
+pub(super) fn write_extra_metadata(client: &S3Client, m: &Manifest, json: &[u8]) -> Result<(), S3Error> {
+    let key = client.bucket.key(&format!("{METADATA_DIR}/{}", m.name));
+    let request = k3s_headers(S3Request::new(Method::PUT, &key), &client.bucket, m);
+    put_small(client, request, "application/json", json)
+}
+
 /// Writes a small object over the one that exists.
-pub(super) fn put_small(client: &S3Client, key: &str, kind: &str, bytes: &[u8]) -> Result<(), S3Error> {
+pub(super) fn put_small(
+    client: &S3Client,
+    request: S3Request,
+    kind: &str,
+    bytes: &[u8],
+) -> Result<(), S3Error> {
     // Both digests: a store ignores the one that it does not know, and a bucket with Object Lock requires one.
     const CHECKSUM: &str = "x-amz-checksum-sha256";
-    let request = object_headers(S3Request::new(Method::PUT, key), &client.bucket)
+    let request = object_headers(request, &client.bucket)
         .header("content-type", kind)
         .header("content-md5", md5_header(bytes))
         .header(CHECKSUM, sha256_header(bytes));

@@ -176,7 +176,8 @@ fn list(probe: &Probe) -> Result<Option<String>, S3Error> {
 }
 
 fn put(probe: &Probe) -> Result<Option<String>, S3Error> {
-    put_small(&probe.client, &probe.key, "application/json", probe.content.as_bytes())?;
+    let request = S3Request::new(Method::PUT, &probe.key);
+    put_small(&probe.client, request, "application/json", probe.content.as_bytes())?;
     Ok(Some("an object can be written".to_owned()))
 }
 
