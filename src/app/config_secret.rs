@@ -5,8 +5,7 @@ use anyhow::Result;
 
 use crate::config::config_secret::{ConfigSecret, SecretValues};
 use crate::error::{Code, Fault};
-use crate::inspect::{ObjectKind, Unreadable};
-use crate::source::ClusterObjects;
+use crate::source::{ClusterObjects, ObjectKind, Unreadable};
 
 /// The values of the Secret and of the ConfigMap with its certificates.
 ///

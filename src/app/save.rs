@@ -83,8 +83,9 @@ fn warn_if_k3s_also_schedules(cx: &Context, report: &mut Report) {
             WarningCode::AlsoScheduledByK3s,
             format!(
                 "{} makes scheduled snapshots too: to use the timer alone, set 'etcd-disable-snapshots: true' in '{}' \
-                 and restart {}. 'kubectl get etcdsnapshotfiles' is then updated only by 'k3s etcd-snapshot' commands",
-                k3s.name, k3s.config, k3s.name
+                 and restart {}. 'kubectl get etcdsnapshotfiles' is then updated only by '{} etcd-snapshot save', 'prune' \
+                 and 'delete'",
+                k3s.name, k3s.config, k3s.name, k3s.program
             ),
         );
     }

@@ -15,7 +15,7 @@ use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
 use crate::model::restore::LastRestore;
 use crate::model::snapshot::{
-    ALARM_CORRUPT, Digest, FileId, Freshness, MANIFEST_VERSION, Manifest, Snapshot, State,
+    ALARM_CORRUPT, ALARM_NOSPACE, Digest, FileId, Freshness, MANIFEST_VERSION, Manifest, Snapshot, State,
 };
 use crate::model::warning::WarningCode;
 use crate::source::{Captured, SnapshotObjects, Source};
@@ -54,15 +54,7 @@ pub fn run(
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
-    if let Some(base) = req.bases_of_k3s.iter().find(|base| req.base.starts_with(**base)) {
-        report.warn(
-            WarningCode::NameOfK3s,
-            format!(
-                "the name '{}' begins with '{base}': K3s's own retention counts and deletes such snapshots",
-                req.base
-            ),
-        );
-    }
+    warn_if_k3s_prunes(req, report);
     let keep = objects_to_keep(req);
     let CapturedSnapshot { draft, mut captured, sha256, structure, objects, method, reason } =
         capture(sources, local, req.compress, &keep, progress, report)?;
@@ -107,6 +99,19 @@ pub fn run(
         upload::upload_with_backlog(&request, &published.snapshot, progress, report);
     }
     Ok(())
+}
+
+/// K3s prunes by the beginning of a name.
+fn warn_if_k3s_prunes(req: &Request, report: &mut Report) {
+    if let Some(base) = req.bases_of_k3s.iter().find(|base| req.base.starts_with(**base)) {
+        report.warn(
+            WarningCode::NameOfK3s,
+            format!(
+                "the name '{}' begins with '{base}': K3s's own retention counts and deletes such snapshots",
+                req.base
+            ),
+        );
+    }
 }
 
 /// The objects of the cluster that are needed after the capture.
@@ -235,7 +240,7 @@ fn warn_if_cluster_changed(
 fn add_warnings(report: &mut Report, captured: &Captured, freshness: &Freshness, row: &Row) {
     for alarm in &captured.alarms {
         let message = match alarm.as_str() {
-            "NOSPACE" => "etcd raises the NOSPACE alarm: the cluster takes no writes until it is compacted, defragmented and disarmed".to_owned(),
+            ALARM_NOSPACE => "etcd raises the NOSPACE alarm: the cluster takes no writes until it is compacted, defragmented and disarmed".to_owned(),
             other => format!("etcd raises the {other} alarm"),
         };
         report.warn(WarningCode::AlarmRaised, message);

@@ -15,6 +15,8 @@ pub const MANIFEST_VERSION: u32 = 1;
 
 /// The alarm of etcd with which a snapshot is never `verified`.
 pub const ALARM_CORRUPT: &str = "CORRUPT";
+/// The alarm of etcd with which a cluster takes no writes, because its database is full.
+pub const ALARM_NOSPACE: &str = "NOSPACE";
 
 /// The file that a manifest describes. The manifest is valid only while these are the same.
 ///

@@ -9,7 +9,7 @@ use super::action::Action;
 use super::command::{Command, Outcome};
 use super::restore_report::{OldDatabase, Restore};
 use super::retention::Decision;
-use super::snapshot::{FindingRecord, Freshness, Snapshot, State};
+use super::snapshot::{ALARM_NOSPACE, FindingRecord, Freshness, Snapshot, State};
 use super::warning::{Warning, WarningCode};
 use crate::error;
 
@@ -155,6 +155,9 @@ impl Row {
             alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
             findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
             notes: match s.state {
+                State::Verified if m.is_some_and(|m| m.alarms.iter().any(|alarm| alarm == ALARM_NOSPACE)) => {
+                    vec!["saved while etcd raised the NOSPACE alarm: its database was full".to_owned()]
+                }
                 State::Incomplete => vec!["left by an interrupted save, or still being written".to_owned()],
                 State::Unverified if m.is_some() => {
                     vec!["saved while etcd raised the CORRUPT alarm, so it is never verified".to_owned()]

@@ -3,7 +3,7 @@
 
 pub use super::digest::Digest;
 pub use super::manifest::{
-    ALARM_CORRUPT, FileId, FindingRecord, Freshness, MANIFEST_VERSION, Manifest, Upload,
+    ALARM_CORRUPT, ALARM_NOSPACE, FileId, FindingRecord, Freshness, MANIFEST_VERSION, Manifest, Upload,
 };
 use super::name::SnapshotName;
 pub use super::state::State;

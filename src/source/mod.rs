@@ -14,4 +14,4 @@ pub use capture::{CaptureOutcome, Captured, Source};
 pub use objects::{ClusterObjects, SnapshotObjects};
 pub use probe::{EtcdProbe, LiveMember, MemberStatus};
 
-pub use crate::inspect::{Comparison, Sample};
+pub use crate::inspect::{Comparison, ObjectKind, Sample, Unreadable};

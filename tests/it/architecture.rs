@@ -104,7 +104,14 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("md5", &["store/s3"]),
     (
         "base64",
-        &["config/s3_files.rs", "config/yaml", "host/supervisor.rs", "model/bootstrap.rs", "store/s3"],
+        &[
+            "config/s3_files.rs",
+            "config/yaml",
+            "host/supervisor.rs",
+            "inspect/objects.rs",
+            "model/bootstrap.rs",
+            "store/s3",
+        ],
     ),
     ("ring", &["model/bootstrap.rs"]),
 ];

@@ -13,6 +13,7 @@ mod architecture;
 mod bolt_reader;
 mod bolt_writer;
 mod clone;
+mod config_secret;
 mod conformance;
 mod content;
 mod corruption;

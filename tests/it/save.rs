@@ -102,7 +102,7 @@ fn report_and_manifest_have_the_facts_of_the_snapshot() {
     assert_eq!(manifest["members"], serde_json::json!([etcd.root.member_name()]));
 }
 
-fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

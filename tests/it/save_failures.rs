@@ -279,6 +279,7 @@ fn nospace_alarm_causes_a_warning() {
     assert!(run.warns(WarningCode::AlarmRaised), "{run:?}");
     let row = run.row();
     assert_eq!((&row["state"], &row["alarms"]), (&"verified".into(), &serde_json::json!(["NOSPACE"])));
+    assert_eq!(row["notes"].as_array().map(Vec::len), Some(1), "{run:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::inspect::Content;
 use crate::model::report::Report;
 use crate::model::restore::{Operation, PriorState};
 use crate::model::restore_report::{Restore, TokenCheck};
+use crate::model::snapshot::ALARM_NOSPACE;
 use crate::model::version::Version;
 use crate::model::warning::WarningCode;
 use crate::model::{bootstrap, token};
@@ -174,11 +175,16 @@ pub(super) fn check_version(cx: &Context, content: &Content, report: &mut Report
         .into())
 }
 
-/// A database that is at its size limit raises the NOSPACE alarm at once.
+/// A database that is at its size limit raises the NOSPACE alarm at once. K3s disarms the alarm of the snapshot when it
+/// starts; etcd raises it again if the database is still full.
 ///
 /// # Errors
 /// [`Code::DatabaseTooLarge`].
-pub(super) fn check_quota(cx: &Context, size: u64) -> Result<()> {
+pub(super) fn check_quota(cx: &Context, size: u64, alarms: &[String], report: &mut Report) -> Result<()> {
+    if alarms.iter().any(|alarm| alarm == ALARM_NOSPACE) {
+        let message = "the snapshot was saved while etcd raised the NOSPACE alarm: its database was full";
+        report.warn(WarningCode::AlarmRaised, message);
+    }
     if size < cx.cluster.quota || cx.options.force {
         return Ok(());
     }

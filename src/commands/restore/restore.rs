@@ -61,7 +61,8 @@ impl Transaction<'_> {
         let token = preflight::check_token(&cx, content).map(|token| self.report.restore_mut().token = token);
         refusals.add(token);
         refusals.add(preflight::check_version(&cx, content, self.report));
-        refusals.add(preflight::check_quota(&cx, snapshot.reference.size));
+        let alarms = &content.facts.alarms;
+        refusals.add(preflight::check_quota(&cx, snapshot.reference.size, alarms, self.report));
         refusals.add(ensure_same_cluster(&cx, content));
         refusals.add(self.peers.ensure_stopped(&cx, self.report));
         refusals.add(preflight::check_exclusive(&cx, &facts.unit));

@@ -46,6 +46,16 @@ pub(crate) fn object(kind: &str, namespace: &str, name: &str, uid: &str, filler:
     [b"k8s\0".to_vec(), unknown].concat()
 }
 
+/// A Secret or ConfigMap of the namespace kube-system with these values, as the API server stores it.
+pub(crate) fn data_object(kind: &str, name: &str, data: &[(&str, &[u8])]) -> Vec<u8> {
+    let metadata = [field(1, name.as_bytes()), field(3, b"kube-system"), field(5, b"1-2-3")].concat();
+    let entries =
+        data.iter().map(|(key, value)| field(2, &[field(1, key.as_bytes()), field(2, value)].concat()));
+    let object = [field(1, &metadata), entries.collect::<Vec<_>>().concat()].concat();
+    let type_meta = [field(1, b"v1"), field(2, kind.as_bytes())].concat();
+    [b"k8s\0".to_vec(), field(1, &type_meta), field(2, &object), field(3, b""), field(4, b"")].concat()
+}
+
 /// Text of this length that compresses about as well as objects of Kubernetes; the same for the same seed.
 pub(crate) fn filler(seed: u64, length: usize) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
