@@ -13,7 +13,7 @@ use super::options::{OPTIONS, OptionId};
 use super::paths::OUR_CONFIG;
 use super::s3_files::CERTIFICATE;
 use super::settings::Settings;
-use super::value::{parse_bool, parse_duration};
+use super::value::{is_go_duration, parse_bool, parse_duration};
 use super::{retention, s3};
 use crate::error::{Code, Fault};
 use crate::model::retention::{Location, Policies};
@@ -220,7 +220,7 @@ fn accepted(id: OptionId, text: &str) -> Option<String> {
             "1" | "t" | "T" | "true" | "TRUE" | "True" | "0" | "f" | "F" | "false" | "FALSE" | "False"
         ),
         // Ours has days and weeks in addition.
-        OptionId::S3Timeout => !text.contains(['d', 'w', ' ']) && parse_duration(text).is_some(),
+        OptionId::S3Timeout => is_go_duration(text) && parse_duration(text).is_some(),
         OptionId::S3Retention => return text.parse::<i64>().ok().map(|number| number.to_string()),
         _ => true,
     };
@@ -250,9 +250,14 @@ mod tests {
 
     /// The settings of a machine with these lines in the configuration of K3s, in ours, and in our environment.
     fn settings(k3s: &str, ours: &str, env: &[(&str, &str)]) -> Settings {
+        machine(&[(K3S_FILE, &format!("{SECRET}{k3s}")), (OUR_CONFIG, ours)], env)
+    }
+
+    /// The settings of a machine with these files, in this environment.
+    fn machine(files: &[(&str, &str)], env: &[(&str, &str)]) -> Settings {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
-        for (path, text) in [(K3S_FILE, format!("{SECRET}{k3s}")), (OUR_CONFIG, ours.to_owned())] {
+        for (path, text) in files {
             let path = in_root(&root, Path::new(path));
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
@@ -385,6 +390,35 @@ mod tests {
         };
         assert_eq!(last(&settings("", "", &[])), Some(7));
         assert_eq!(last(&settings("", "s3-retention: 3", &[])), Some(3));
+    }
+
+    #[test]
+    fn the_variables_of_the_k3s_service_count_for_the_bucket_of_its_secret() {
+        let unit = |variable: &str| {
+            format!("[Service]\nEnvironment={variable}\nExecStart=/usr/local/bin/k3s server\n")
+        };
+        let with_unit = |variable: &str, ours: &str| {
+            let unit = unit(variable);
+            machine(
+                &[(K3S_FILE, SECRET), (OUR_CONFIG, ours), ("/etc/systemd/system/k3s.service", &unit)],
+                &[],
+            )
+        };
+        let Proxy::Variables(found) =
+            bucket(&with_unit("HTTPS_PROXY=http://p:1", ""), &with(&[])).unwrap().proxy
+        else {
+            panic!()
+        };
+        assert_eq!(found.https.unwrap().expose(), "http://p:1");
+        // K3s reads its keys from there as if they were flags, and then ignores the Secret.
+        let e = with_unit("AWS_ACCESS_KEY_ID=a", "").config_secret().map(|_| ()).unwrap_err();
+        assert_eq!(code_of(&e), Code::S3BucketMissing);
+        let Proxy::Variables(ours) =
+            with_unit("HTTPS_PROXY=http://p:1", "s3-bucket: b").bucket().unwrap().proxy
+        else {
+            panic!()
+        };
+        assert!(ours.https.is_none(), "a bucket of ours is not reached through the proxy of K3s");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::layer::Layer;
 use super::options::{OPTIONS, OptionId, ValueKind};
 use super::paths::{openable, read_error};
 use super::unit::K3sFlags;
-use super::value::{parse_bool, parse_port};
+use super::value::{is_go_duration, parse_bool, parse_port};
 use crate::distribution::{self, Distribution};
 
 /// The configuration of K3s after its own rules were applied.
@@ -147,7 +147,8 @@ fn remove_unaccepted(layer: &mut Layer, distribution: &Distribution) -> Vec<Stri
     let unaccepted = |id: OptionId, text: &str| match OPTIONS.iter().find(|o| o.id == id).map(|o| o.kind) {
         Some(ValueKind::Bool) => parse_bool(text).is_none(),
         Some(ValueKind::Number) if id == OptionId::HttpsListenPort => parse_port(text).is_none(),
-        Some(ValueKind::Number | ValueKind::Duration) => text.is_empty(),
+        Some(ValueKind::Duration) => !is_go_duration(text),
+        Some(ValueKind::Number) => text.is_empty(),
         _ => false,
     };
     let mut problems = Vec::new();

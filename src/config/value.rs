@@ -147,6 +147,29 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from(span.to_duration(relative).ok()?).ok().filter(|d| !d.is_zero())
 }
 
+/// Whether Go reads a text as a duration (`time.ParseDuration`), which has no days.
+pub(super) fn is_go_duration(text: &str) -> bool {
+    const UNITS: [&str; 8] = ["ns", "us", "\u{b5}s", "\u{3bc}s", "ms", "s", "m", "h"];
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if rest == "0" {
+        return true;
+    }
+    loop {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(number);
+        let is_number = number.contains(|c: char| c.is_ascii_digit()) && number.matches('.').count() <= 1;
+        let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        if !is_number || !UNITS.contains(&unit) {
+            return false;
+        }
+        if after.is_empty() {
+            return true;
+        }
+        rest = after;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +190,12 @@ mod tests {
             ("1w", 604_800_000),
         ] {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["0", "+0", "0s", "-5m", "1h30m", "1.5h", ".5s", "1.s", "300ms", "2\u{b5}s", "1h1h"] {
+            assert!(is_go_duration(text), "{text}");
+        }
+        for text in ["", "-", "5", "7d", "1w", "1 h", "s", ".s", "1.2.3s", "1hour", "1h 5m", "1H", "1h5"] {
+            assert!(!is_go_duration(text), "{text}");
         }
         for text in ["", "0s", "-5m", "5", "soon", "1mo", "1y"] {
             assert_eq!(parse_duration(text), None, "{text}");
