@@ -146,6 +146,7 @@ codes! {
     SnapshotChanged "snapshot-changed" Failed "A snapshot changed while it was read."
     NotVerified "not-verified" Refused "The snapshot must be verified first."
     SnapshotTooOld "snapshot-too-old" Failed "The newest verified snapshot is older than allowed."
+    StatusReasons "status-reasons" Failed "The status has at least one reason to act."
     SnapshotNotCurrent "snapshot-not-current" Degraded "The snapshot was kept, but it is not known to be up to date."
     LastGoodSnapshot "last-good-snapshot" Refused "The last good snapshot of its name would be deleted."
     NotASnapshot "not-a-snapshot" Refused "The file or object is not a snapshot."

@@ -31,6 +31,14 @@ pub(crate) trait Command: clap::CommandFactory + clap::FromArgMatches {
         None
     }
 
+    /// Runs it if this user may not read the settings; `why` is the error.
+    ///
+    /// # Errors
+    /// `why`, if the command needs the settings.
+    fn run_without_permission(&self, why: anyhow::Error, _now: u64, _: &mut Report) -> Result<()> {
+        Err(why)
+    }
+
     /// How its rows are printed.
     fn format(&self) -> Format {
         Format::Text

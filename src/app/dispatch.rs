@@ -32,6 +32,7 @@ const fn entry<C: Command>() -> Entry {
 const COMMANDS: &[Entry] = &[
     entry::<cli::Save>(),
     entry::<cli::List>(),
+    entry::<cli::Status>(),
     entry::<cli::Verify>(),
     entry::<cli::Prune>(),
     entry::<cli::Delete>(),

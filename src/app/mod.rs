@@ -15,4 +15,5 @@ mod prune;
 mod restore;
 mod run;
 mod save;
+mod status;
 mod verify;

@@ -17,7 +17,7 @@ use crate::config::load::{self, Environment, Selectors};
 use crate::config::options::{OPTIONS, OptionId};
 use crate::config::settings::Settings;
 use crate::distribution::ALL;
-use crate::error::{Code, Fault, Kind};
+use crate::error::{Code, Fault, Kind, code_of};
 use crate::host::lock::Lock;
 use crate::host::notify::{self, Status};
 use crate::host::systemd;
@@ -100,7 +100,13 @@ fn run<C: Command>(command: &C, matches: &ArgMatches, now: u64, report: &mut Rep
     if let Some(result) = command.run_without_settings(&progress, report) {
         return end(result, &progress, report);
     }
-    let settings = load_settings(common, matches)?;
+    let settings = match load_settings(common, matches) {
+        Ok(settings) => settings,
+        Err(e) if code_of(&e) == Code::PermissionDenied => {
+            return end(command.run_without_permission(e, now, report), &progress, report);
+        }
+        Err(e) => return Err(e),
+    };
     settings.warnings.iter().for_each(|warning| report.warn(warning.code, warning.message.as_str()));
     if common.show_config {
         print_settings(&settings, common.report).context("printing the settings")?;

@@ -12,6 +12,7 @@ mod prune;
 mod restore;
 mod s3;
 mod save;
+mod status;
 mod verify;
 
 pub use check_s3::CheckS3;
@@ -23,4 +24,5 @@ pub use prune::Prune;
 pub use restore::Restore;
 pub use s3::S3;
 pub use save::Save;
+pub use status::Status;
 pub use verify::Verify;

@@ -14,6 +14,7 @@ pub mod rejoined;
 mod removal;
 pub mod restore;
 pub mod save;
+pub mod status;
 pub mod upload;
 pub mod verify;
 mod verify_result;

@@ -15,6 +15,7 @@ mod credentials;
 mod detect;
 mod endpoint;
 pub(crate) mod etcd;
+mod etcd_quota;
 mod files;
 pub(crate) mod k3s;
 mod k3s_tests;

@@ -20,6 +20,7 @@ mod progress;
 pub mod readyz;
 pub mod server_files;
 pub mod signals;
+pub mod space;
 pub mod supervisor;
 pub mod systemd;
 mod unit;

@@ -24,6 +24,8 @@ pub enum Command {
     Fetch,
     /// Test access to the bucket.
     CheckS3,
+    /// Show the state of the snapshots and the jobs.
+    Status,
 }
 
 impl Command {
@@ -38,6 +40,7 @@ impl Command {
             Command::Restore => "restore",
             Command::Fetch => "fetch",
             Command::CheckS3 => "check-s3",
+            Command::Status => "status",
         }
     }
 }

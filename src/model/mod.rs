@@ -21,6 +21,8 @@ pub mod s3_config;
 pub mod secret;
 pub mod snapshot;
 pub mod state;
+pub mod status;
+pub mod time;
 pub mod token;
 pub mod unit;
 pub mod version;

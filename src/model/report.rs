@@ -10,6 +10,8 @@ use super::command::{Command, Outcome};
 use super::restore_report::{OldDatabase, Restore};
 use super::retention::Decision;
 use super::snapshot::{ALARM_NOSPACE, FindingRecord, Freshness, Snapshot, State};
+use super::status::Status;
+pub use super::time::rfc3339;
 use super::warning::{Warning, WarningCode};
 use crate::error;
 
@@ -50,6 +52,9 @@ pub struct Report {
     /// The databases that restores have left; only of `restore --prune-old-databases`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub old_databases: Vec<OldDatabase>,
+    /// The state of the backups; only of `status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
 }
 
 /// One check of the bucket.
@@ -204,6 +209,7 @@ impl Report {
             checks: Vec::new(),
             restore: None,
             old_databases: Vec::new(),
+            status: None,
         }
     }
 
@@ -236,14 +242,6 @@ impl Report {
             hint: error::hint_of(error).map(str::to_owned),
         });
     }
-}
-
-/// Seconds since the epoch as RFC 3339 in UTC, as K3s prints it.
-pub fn rfc3339(seconds: u64) -> String {
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|s| jiff::Timestamp::from_second(s).ok())
-        .map_or_else(|| seconds.to_string(), |t| t.to_string())
 }
 
 #[cfg(test)]

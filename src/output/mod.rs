@@ -10,4 +10,5 @@ pub mod progress_bar;
 pub mod prompt;
 pub mod render;
 mod runbook;
+mod status;
 pub mod table;

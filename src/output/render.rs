@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 
 use super::escape::printable;
 use super::plan;
+use super::status;
 use super::table::table;
 use crate::model::action::Action;
 use crate::model::command::Command;
@@ -66,6 +67,7 @@ fn render(report: &Report, format: Format) -> String {
             Command::Restore => plan::result(report),
             Command::Delete => rows.iter().map(deleted).collect(),
             Command::Save => saved(rows),
+            Command::Status => report.status.as_ref().map(status::text).unwrap_or_default(),
             Command::CheckS3 => report.checks.iter().map(check).collect(),
             Command::Verify | Command::Fetch => rows.iter().map(verified).collect(),
         },

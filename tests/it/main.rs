@@ -45,6 +45,7 @@ mod s3_moto;
 mod s3_stores;
 mod save;
 mod save_failures;
+mod status;
 mod support;
 mod support_selftest;
 mod systemd;

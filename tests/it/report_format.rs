@@ -11,6 +11,9 @@ use k3s_snapshot::model::restore::{Operation, PriorState};
 use k3s_snapshot::model::restore_report::{OldDatabase, Recovered, Restore};
 use k3s_snapshot::model::runbook::{Role, Task, When};
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
+use k3s_snapshot::model::status::{
+    Counts, EtcdStatus, Job, LocationStatus, Newest, PendingUploads, Reason, ReasonCode, Status, Unknown,
+};
 use k3s_snapshot::model::warning::WarningCode;
 use serde_json::{Value, json};
 
@@ -63,6 +66,9 @@ const OBJECTS: &[(&str, &str)] = &[
     ("task", "Runbook"),
     ("step", "Steps"),
     ("old_database", "Old databases"),
+    ("status", "Status"),
+    ("location_status", "Locations"),
+    ("job", "Jobs"),
 ];
 
 /// The fields of an object of the schema. Fields of an object in it, which has no table, follow behind a dot.
@@ -191,7 +197,42 @@ fn full_report() -> Report {
     report.restore = Some(restore);
     report.old_databases =
         vec![OldDatabase { path: "/db".into(), bytes: 1, action: Action::Keep, deleted: Some(false) }];
+    report.status = Some(full_status());
     report
+}
+
+/// A status with every field that a status can have.
+fn full_status() -> Status {
+    let newest = Newest {
+        name: "timer-n-1".into(),
+        created: "1970-01-01T00:00:01Z".into(),
+        created_at: 1,
+        age_s: 1,
+        size: 1,
+        revision: Some(1),
+        behind: Some(0),
+    };
+    let location = || {
+        Some(LocationStatus { newest: Some(newest.clone()), counts: Some(Counts::default()), keeps: vec![] })
+    };
+    let pending = PendingUploads {
+        count: 1,
+        oldest: Some("1970-01-01T00:00:01Z".into()),
+        oldest_at: Some(1),
+        reason: Some("denied".into()),
+    };
+    Status {
+        reasons: vec![Reason { code: ReasonCode::NotVisible, message: "denied".into() }],
+        unknown: vec![Unknown { fact: "jobs", reason: "denied".into() }],
+        local: location(),
+        s3: location(),
+        pending_uploads: Some(pending),
+        etcd: Some(EtcdStatus::default()),
+        free_bytes: Some(1),
+        jobs: vec![Job { unit: "k3s-snapshot-save.service".into(), finished_at: Some(1), ..Job::default() }],
+        interrupted_restore: Some("swapping".into()),
+        k3s_schedule: Some("0 */12 * * *".into()),
+    }
 }
 
 /// The fields of a value of the program, as the schema groups them.
@@ -204,6 +245,9 @@ fn collect(heading: &str, prefix: &str, value: &Value, all: &mut BTreeSet<String
             ("Report", "old_databases") => Some("Old databases"),
             ("Restore", "runbook") => Some("Runbook"),
             ("Restore", "steps") => Some("Steps"),
+            ("Report", "status") => Some("Status"),
+            ("Status", "local" | "s3") => Some("Locations"),
+            ("Status", "jobs") => Some("Jobs"),
             _ => None,
         };
         match (table, field) {
@@ -259,6 +303,14 @@ fn every_warning_code_is_described_with_its_meaning() {
     let rows = tables(&text)["Warning codes"].clone();
     let row = |code: &WarningCode| [format!("`{}`", code.as_str()), code.meaning().to_owned()].to_vec();
     same(REPORT_FORMAT, rows.into_iter().collect(), WarningCode::ALL.iter().map(row).collect());
+}
+
+#[test]
+fn every_reason_of_a_status_is_described_with_its_meaning() {
+    let text = read(REPORT_FORMAT);
+    let rows = tables(&text)["Reasons to act"].clone();
+    let row = |code: &ReasonCode| [format!("`{}`", code.as_str()), code.meaning().to_owned()].to_vec();
+    same(REPORT_FORMAT, rows.into_iter().collect(), ReasonCode::ALL.iter().map(row).collect());
 }
 
 /// Words in the first column of a troubleshooting table that look like codes.

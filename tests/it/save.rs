@@ -198,7 +198,7 @@ fn link_of_a_command_is_that_command() {
 #[test]
 fn program_without_a_command_prints_the_help_and_exits_with_2() {
     let run = Tool::program("k3s-snapshot").run().expect(2);
-    for command in ["save", "list", "verify", "prune", "delete", "restore", "fetch", "check-s3"] {
+    for command in ["save", "list", "verify", "prune", "delete", "restore", "fetch", "check-s3", "status"] {
         assert!(run.stderr.lines().any(|l| l.trim_start().starts_with(&format!("{command} "))), "{run:#?}");
     }
     Tool::program("k3s-snapshot").arg("explode").run().expect(2);

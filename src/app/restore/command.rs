@@ -30,8 +30,6 @@ use crate::model::secret::Secret;
 const ETCD_PORTS: [u16; 2] = [2379, 2380];
 /// The shortest wait for the lock.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// etcd's own default for the size of its database, in bytes.
-const ETCD_QUOTA: u64 = 2 << 30;
 
 impl Command for cli::Restore {
     const NAME: command::Command = command::Command::Restore;
@@ -123,7 +121,7 @@ fn operate(
         agent_unit: distribution::AGENT_UNIT,
         config,
         safety_base: SAFETY_BASE,
-        quota: quota(s),
+        quota: s.etcd_quota(),
         configured_server: s.flags.last("server").map(|(url, _)| url).filter(|url| !url.is_empty()),
         open_server: &|url| Box::new(SupervisorClient::new(url)) as Box<dyn JoinServer>,
     };
@@ -163,15 +161,4 @@ fn options<'a>(
         server: args.server.as_deref(),
         confirm,
     })
-}
-
-/// The size limit of the etcd database: that of the configuration of K3s, else etcd's own.
-fn quota(s: &Settings) -> u64 {
-    let args = s.flags.all("etcd-arg");
-    let configured =
-        args.iter().rev().find_map(|arg| arg.trim_start_matches('-').strip_prefix("quota-backend-bytes="));
-    match configured.and_then(|bytes| bytes.trim().parse().ok()) {
-        None | Some(0) => ETCD_QUOTA,
-        Some(bytes) => bytes,
-    }
 }

@@ -22,6 +22,9 @@ const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
+const TIMER: &str = "org.freedesktop.systemd1.Timer";
+/// The code of the kernel for a child that exited by itself.
+const CLD_EXITED: i32 = 1;
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// Runs the future on a runtime of its own, for `within` at most. The error of a timeout names `what`.
@@ -37,6 +40,15 @@ pub(super) fn run<T>(what: &str, within: Duration, work: impl Future<Output = Re
 
 /// A connection to the system bus.
 pub(super) struct Bus(Connection);
+
+/// The last run of a service.
+pub(super) struct LastRun {
+    pub(super) is_running: bool,
+    pub(super) result: String,
+    pub(super) exit_code: Option<i32>,
+    /// When the main process ended, microseconds since the epoch; 0 if it has not run since the boot.
+    pub(super) finished_us: u64,
+}
 
 /// A unit that systemd has in memory.
 pub(super) struct Loaded {
@@ -224,6 +236,31 @@ impl Loaded {
     pub(super) async fn state(&self, bus: &Bus, unit: &str) -> Result<String> {
         let state = self.property(bus, unit, UNIT, "LoadState").await?;
         state.ok_or_else(|| error::none(unit))
+    }
+
+    /// How the service ended last; `None` without a unit file.
+    pub(super) async fn last_run(&self, bus: &Bus, unit: &str) -> Result<Option<LastRun>> {
+        let mut general = self.properties(bus, unit, UNIT).await?;
+        if general.text("LoadState") != "loaded" {
+            return Ok(None);
+        }
+        let mut service = self.properties(bus, unit, SERVICE).await?;
+        let exited = service.take("ExecMainCode") == Some(CLD_EXITED);
+        Ok(Some(LastRun {
+            is_running: general.text("ActiveState") == "activating",
+            result: service.text("Result"),
+            exit_code: service.take("ExecMainStatus").filter(|_| exited),
+            finished_us: service.number("ExecMainExitTimestamp"),
+        }))
+    }
+
+    /// When an active timer elapses next, microseconds since the epoch; `None` if the timer is not active.
+    pub(super) async fn next_run(&self, bus: &Bus, unit: &str) -> Result<Option<u64>> {
+        let mut general = self.properties(bus, unit, UNIT).await?;
+        if general.text("ActiveState") != "active" {
+            return Ok(None);
+        }
+        Ok(Some(self.properties(bus, unit, TIMER).await?.number("NextElapseUSecRealtime")))
     }
 
     /// Only the command line.

@@ -4,7 +4,9 @@
 
 mod bus;
 mod error;
+mod jobs;
 mod journal;
 mod service;
 
+pub use jobs::jobs;
 pub use service::{Systemd, definition, find, move_to_scope};
