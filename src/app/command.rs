@@ -26,6 +26,11 @@ pub(crate) trait Command: clap::CommandFactory + clap::FromArgMatches {
         false
     }
 
+    /// Whether such a run is a job, whose metrics are written.
+    fn is_job(&self) -> bool {
+        false
+    }
+
     /// Runs it, if its arguments mean something that must work whatever the configuration is.
     fn run_without_settings(&self, _: &dyn Progress, _: &mut Report) -> Option<Result<()>> {
         None

@@ -252,6 +252,13 @@ impl Context<'_> {
         })
     }
 
+    /// The size of the database file of the local etcd; `None` if it is not known.
+    pub(super) fn database_bytes(&self) -> Option<u64> {
+        let is_local = self.settings.etcd_endpoints.is_empty();
+        let file = is_local.then(|| self.database_file().ok()).flatten()?;
+        std::fs::metadata(file).ok().map(|meta| meta.len())
+    }
+
     /// What K3s wrote for its etcd. Only if there is no such file, defaults are used.
     fn etcd_config(&self) -> Result<etcd::EtcdConfig> {
         let path = self.settings.data_dir.join(distribution::ETCD_CONFIG);

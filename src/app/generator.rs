@@ -136,6 +136,7 @@ fn host_paths(service: Service, s: &Settings, mounts: &Mounts) -> Result<HostPat
             .map(|(path, default)| (target(path), *default))
             .filter(|(path, default)| path != Path::new(default))
             .map(|(path, _)| path)
+            .chain(paths.metrics_dir.iter().map(|dir| target(dir)))
             .collect(),
         read: paths
             .read
@@ -202,7 +203,9 @@ mod tests {
             let (line, units): (String, &[&str]) = match name {
                 "write-kubeconfig" => continue,
                 "data-dir" | "dir" => (format!("ReadWritePaths=-{path}"), &["save", "prune"]),
-                "state-dir" | "run-dir" => (format!("ReadWritePaths=-{path}"), &["save", "prune", "verify"]),
+                "state-dir" | "run-dir" | "metrics-dir" => {
+                    (format!("ReadWritePaths=-{path}"), &["save", "prune", "verify"])
+                }
                 name if name.starts_with("etcd-") || name == "token-file" => {
                     (format!("BindReadOnlyPaths=-{path}"), &["save", "prune", "verify"])
                 }

@@ -11,6 +11,7 @@ mod fetch;
 pub mod generator;
 mod list;
 mod manual_restore;
+mod metrics;
 mod prune;
 mod restore;
 mod run;

@@ -40,6 +40,10 @@ impl Command for cli::Prune {
         !self.dry_run
     }
 
+    fn is_job(&self) -> bool {
+        !self.dry_run
+    }
+
     fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
         let s = cx.settings;
         if cx.should_skip(self.skip_without_etcd, report)? {

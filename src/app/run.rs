@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use clap::ArgMatches;
@@ -11,6 +11,7 @@ use clap::parser::ValueSource;
 
 use super::command::Command;
 use super::context::Context;
+use super::metrics;
 use crate::cli::{Common, ReportFormat};
 use crate::config::layer::{Layer, Origin};
 use crate::config::load::{self, Environment, Selectors};
@@ -50,14 +51,14 @@ pub(super) fn execute<C: Command>(matches: &ArgMatches) -> ExitCode {
     let (started, now) =
         (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()));
     let mut report = Report::new(C::NAME, now);
-    let settings_shown = match run(&command, matches, now, &mut report) {
+    let settings_shown = match run(&command, matches, (started, now), &mut report) {
         Ok(shown) => shown,
         Err(e) => {
             report.fail(&e);
             false
         }
     };
-    report.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.duration_ms = milliseconds(started.elapsed());
     let format = match common.report {
         ReportFormat::Json => Format::Report,
         ReportFormat::Text => command.format(),
@@ -88,7 +89,12 @@ fn log_outcome(report: &Report, settings_shown: bool) {
 }
 
 /// Runs the command. True if the settings were printed instead.
-fn run<C: Command>(command: &C, matches: &ArgMatches, now: u64, report: &mut Report) -> Result<bool> {
+fn run<C: Command>(
+    command: &C,
+    matches: &ArgMatches,
+    (started, now): (Instant, u64),
+    report: &mut Report,
+) -> Result<bool> {
     let common = command.common();
     warn_about_secrets(matches, report);
     let progress: Box<dyn Progress> = match (common.quiet, Status::new(), ProgressBar::new()) {
@@ -113,12 +119,32 @@ fn run<C: Command>(command: &C, matches: &ArgMatches, now: u64, report: &mut Rep
         return Ok(true);
     }
     let s = &settings;
+    let cx = Context { settings: s, distribution: s.distribution, now, progress: &progress };
+    let result = run_locked(command, &cx, report);
+    if let Err(e) = end(result, &progress, report) {
+        report.fail(&e);
+    }
+    if command.is_job() {
+        let elapsed = started.elapsed();
+        report.duration_ms = milliseconds(elapsed);
+        metrics::write(&cx, progress.phases(), now.saturating_add(elapsed.as_secs()), report);
+    }
+    Ok(false)
+}
+
+/// Runs the command, with the lock if it changes files.
+fn run_locked<C: Command>(command: &C, cx: &Context, report: &mut Report) -> Result<()> {
+    let s = cx.settings;
+    let wait = s.retry_lock.unwrap_or_default();
     let _lock = match command.locks() {
-        true => Some(Lock::acquire(&s.run_dir, &s.data_dir, s.retry_lock.unwrap_or_default(), &progress)?),
+        true => Some(Lock::acquire(&s.run_dir, &s.data_dir, wait, cx.progress)?),
         false => None,
     };
-    let cx = Context { settings: s, distribution: s.distribution, now, progress: &progress };
-    end(command.run(&cx, report), &progress, report)
+    command.run(cx, report)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A run that failed reports its last step.

@@ -34,6 +34,10 @@ impl Command for cli::Save {
         true
     }
 
+    fn is_job(&self) -> bool {
+        true
+    }
+
     fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
         let s = cx.settings;
         if cx.should_skip(self.skip_without_etcd, report)? {

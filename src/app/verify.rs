@@ -20,6 +20,10 @@ impl Command for cli::Verify {
         &self.common
     }
 
+    fn is_job(&self) -> bool {
+        self.all
+    }
+
     fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
         if self.snapshots.is_empty() && !self.all {
             return Err(Fault::new(Code::MissingArgument, "no snapshot was given")

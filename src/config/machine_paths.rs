@@ -20,6 +20,8 @@ pub(crate) struct MachinePaths {
     pub(crate) state_dir: PathBuf,
     /// Where locks are stored.
     pub(crate) run_dir: PathBuf,
+    /// Where the metrics of jobs are written.
+    pub(crate) metrics_dir: Option<PathBuf>,
     /// What any run may read: the configuration of K3s with its drop-ins, its environment files, the token, and the
     /// certificates for etcd.
     pub(crate) read: Vec<PathBuf>,
@@ -49,6 +51,7 @@ impl Settings {
             dir: path(OptionId::Dir)?,
             state_dir: path(OptionId::StateDir)?,
             run_dir: path(OptionId::RunDir)?,
+            metrics_dir: self.metrics_dir.as_ref().map(|_| path(OptionId::MetricsDir)).transpose()?,
             read,
             bucket: s3_files::files(&self.merged, &self.paths)?,
         })

@@ -150,6 +150,7 @@ options! {
     StateDir "state-dir" { default: Some(STATE_DIR), kind: ValueKind::Directory }
     RunDir "run-dir" { default: Some(RUN_DIR), kind: ValueKind::Directory }
     RetryLock "retry-lock" { kind: ValueKind::Duration }
+    MetricsDir "metrics-dir" { kind: ValueKind::Directory }
     Unit "unit" {}
     TokenFile "token-file" { k3s: &["token-file"], k3s_env: &["K3S_TOKEN_FILE"], kind: ValueKind::File }
     Token "token" { is_ours: false, k3s: &["token", "t"], k3s_env: &["K3S_TOKEN"], is_secret: true }

@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
     /// Where locks are stored.
     pub(crate) run_dir: PathBuf,
+    /// Where the metrics of jobs are written; `None` if they are not.
+    pub(crate) metrics_dir: Option<PathBuf>,
     /// How long to wait for another run to end.
     pub(crate) retry_lock: Option<Duration>,
     /// The server token, if a configuration sets it.
@@ -190,6 +192,7 @@ impl Settings {
             max_age: options.duration(OptionId::MaxAge)?,
             state_dir: path(OptionId::StateDir)?,
             run_dir: path(OptionId::RunDir)?,
+            metrics_dir: Some(path(OptionId::MetricsDir)?).filter(|dir| dir != Path::new("")),
             retry_lock: options.duration(OptionId::RetryLock)?,
             token: options.text(OptionId::Token).map(Secret::new),
             token_file_is_named: !matches!(token_origin, Some(Origin::Derived(_))),

@@ -12,6 +12,7 @@ mod interfaces;
 pub mod k3s;
 pub mod lock;
 pub mod machine;
+pub mod metrics_dir;
 mod naming;
 pub mod notify;
 pub mod open_files;

@@ -10,6 +10,7 @@ pub(crate) mod drop_in;
 pub mod event;
 pub mod manifest;
 pub mod method;
+pub mod metrics;
 pub(crate) mod mounts;
 pub mod name;
 pub mod report;

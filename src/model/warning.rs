@@ -46,6 +46,7 @@ warnings! {
     K3sTooOld "k3s-too-old" "The installed K3s is older than the K3s of the snapshot."
     ListingIncomplete "listing-incomplete" "Not everything in a location could be listed."
     ManifestNotWritten "manifest-not-written" "What is known of a snapshot could not be written down."
+    MetricsNotWritten "metrics-not-written" "The metrics of the run could not be written."
     MembersUnknown "members-unknown" "The members of the other cluster are not known."
     NameOfK3s "name-of-k3s" "The base name is one that K3s prunes by itself."
     NoLeader "no-leader" "The etcd member has no leader."

@@ -5,6 +5,7 @@ pub mod escape;
 pub mod journal;
 pub mod kmsg;
 pub mod log;
+pub mod metrics;
 pub mod plan;
 pub mod progress_bar;
 pub mod prompt;

@@ -25,6 +25,7 @@ mod generator;
 mod import_circles;
 mod language;
 mod machine;
+mod monitoring;
 mod packages;
 mod prose;
 mod prune;

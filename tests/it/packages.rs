@@ -70,7 +70,7 @@ fn everything_that_belongs_to_the_product_is_installed() {
     for part in manifest.split("[[bin]]\nname = \"").skip(1) {
         wanted.insert(format!("target/release/{}", part.split('"').next().unwrap()));
     }
-    for directory in ["systemd", "man", "completions", "packaging/examples"] {
+    for directory in ["systemd", "man", "completions", "packaging/examples", "packaging/monitoring"] {
         for entry in fs::read_dir(top(directory)).unwrap() {
             wanted.insert(format!("{directory}/{}", entry.unwrap().file_name().to_str().unwrap()));
         }

@@ -42,6 +42,10 @@ impl Command for cli::Restore {
         true
     }
 
+    fn is_job(&self) -> bool {
+        !self.dry_run && self.prune_old_databases.is_none()
+    }
+
     fn run_without_settings(&self, progress: &dyn Progress, report: &mut Report) -> Option<Result<()>> {
         (self.recover || self.recover_files_only).then(|| recovery::run(self, progress, report))
     }
