@@ -19,7 +19,7 @@ Examples:
   k3s-snapshot status --s3=false        without a connection to the bucket
   k3s-snapshot status --report json     for programs
 
-Exit codes: 0 nothing to do; 1 a reason to act; 2 usage; 78 configuration. See k3s-snapshot-status(8).")]
+Exit codes: 0 done; 1 a reason to act; 2 usage; 78 configuration. See k3s-snapshot-status(8).")]
 pub struct Status {
     /// Greatest age of the newest verified snapshot: 90m, 25h, 7d [default: 25h]
     #[arg(long, value_name = "DURATION")]
