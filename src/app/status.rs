@@ -22,7 +22,7 @@ use crate::model::report::Report;
 use crate::model::retention::Location;
 use crate::model::status::{Job, Limits, policy_rules};
 use crate::source::EtcdProbe;
-use crate::store::Store;
+use crate::store::{RemoteStore, Store};
 
 /// The greatest age of the newest verified snapshot, if none is set: as in k3s-snapshot-verify.service.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(25 * 3600);
@@ -54,7 +54,7 @@ impl Command for cli::Status {
         let store = cx.has_local_store().then(|| cx.local_store());
         let is_local = s.root == Path::new("/");
         let elsewhere = || "it is not looked at with --root";
-        let open = || cx.open_remote();
+        let open = || -> Result<Box<dyn RemoteStore>> { Ok(Box::new(cx.bucket()?)) };
         let request = status::Request {
             limits: Limits { now: cx.now, max_age: max_age(s).as_secs(), uploads: s.s3 },
             local: store.as_ref().map(|store| store as &dyn Store),

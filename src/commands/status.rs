@@ -5,7 +5,6 @@
 
 use anyhow::{Result, anyhow};
 
-use super::upload::OpenRemote;
 use crate::error::{Code, Fault};
 use crate::model::report::Report;
 use crate::model::restore::Stage;
@@ -14,7 +13,7 @@ use crate::model::status::{
     EtcdStatus, Job, Limits, LocationStatus, Newest, Status, Unknown, of_uploads, reasons,
 };
 use crate::source::MemberStatus;
-use crate::store::Store;
+use crate::store::{RemoteStore, Store};
 
 /// A look at one fact of the machine.
 pub type Look<'a, T> = &'a dyn Fn() -> Result<T>;
@@ -26,7 +25,7 @@ pub struct Request<'a> {
     /// The snapshot directory, if this machine has one.
     pub local: Option<&'a dyn Store>,
     /// The bucket, if one is used.
-    pub remote: Option<OpenRemote<'a>>,
+    pub remote: Option<Look<'a, Box<dyn RemoteStore>>>,
     /// The rules of the retention policies of both.
     pub keeps: [Vec<String>; 2],
     /// The live etcd.
