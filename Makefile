@@ -70,5 +70,6 @@ bench: release ## measure the release build against the peers, pair by pair; BEN
 	cargo build --locked --example s3-server
 	benches/run $(BENCH)
 	benches/clone $(BENCH)
+	benches/copy $(BENCH)
 	benches/restore $(BENCH)
 	benches/s3 $(BENCH)

@@ -21,9 +21,10 @@ use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::s3_config::S3Config;
 use crate::model::token;
-use crate::source::ClusterObjects;
 use crate::source::etcd::EtcdStream;
+use crate::source::pinned::PinnedCopy;
 use crate::source::reflink::ReflinkSource;
+use crate::source::{ClusterObjects, Source};
 use crate::store::local::Local;
 use crate::store::s3::S3;
 use crate::store::{LocalStore, RemoteStore};
@@ -41,6 +42,28 @@ pub(crate) struct Context<'a> {
     pub(crate) now: u64,
     /// Receives the progress.
     pub(crate) progress: &'a dyn Progress,
+}
+
+/// Where a snapshot of a running etcd can come from.
+pub(super) struct Sources {
+    /// The file system clones the database file.
+    pub(super) clone: ReflinkSource,
+    /// The database file is copied.
+    pub(super) copy: PinnedCopy,
+    /// etcd sends the snapshot.
+    pub(super) stream: EtcdStream,
+}
+
+impl Sources {
+    /// Those of a method, in the order in which they are tried.
+    pub(super) fn of(&self, method: Method) -> Vec<&dyn Source> {
+        match method {
+            Method::Auto => vec![&self.clone, &self.copy, &self.stream],
+            Method::Clone => vec![&self.clone],
+            Method::Copy => vec![&self.copy],
+            Method::Stream => vec![&self.stream],
+        }
+    }
 }
 
 impl Context<'_> {
@@ -194,12 +217,11 @@ impl Context<'_> {
         }
     }
 
-    /// The sources to save from: the file system's clone of the database file, and the stream of etcd. If endpoints are
-    /// set, that etcd is meant, whatever the data-dir looks like.
+    /// The sources to save from. If endpoints are set, that etcd is meant, whatever the data-dir looks like.
     ///
     /// # Errors
     /// If this machine has no embedded etcd, or its configuration cannot be read.
-    pub(super) fn sources(&self) -> Result<(ReflinkSource, EtcdStream)> {
+    pub(super) fn sources(&self) -> Result<Sources> {
         let s = self.settings;
         if s.etcd_endpoints.is_empty() && s.root == Path::new("/") {
             datastore::require_etcd(s.distribution, &s.data_dir, self.datastore_config())?;
@@ -209,7 +231,11 @@ impl Context<'_> {
             true => Ok(self.database_file()?),
             false => Err("etcd-endpoints is set, so the database file may be on another machine".to_owned()),
         };
-        Ok((ReflinkSource { db, etcd: etcd.clone(), only: s.method == Method::Clone }, etcd))
+        Ok(Sources {
+            clone: ReflinkSource { db: db.clone(), etcd: etcd.clone(), only: s.method == Method::Clone },
+            copy: PinnedCopy { db, etcd: etcd.clone() },
+            stream: etcd,
+        })
     }
 
     /// The database file of the local etcd; etcd may be configured with another directory than the default of K3s.
@@ -248,6 +274,7 @@ impl Context<'_> {
             cert: s.etcd_cert.clone(),
             key: s.etcd_key.clone(),
             stall: s.stall_timeout,
+            rate_limit: s.rate_limit,
             unit: s.unit.clone().unwrap_or_else(|| s.distribution.unit.to_owned()),
         })
     }

@@ -13,10 +13,9 @@ use crate::commands;
 use crate::commands::rejoined::warn_about_missing_servers;
 use crate::host::server_files::load_last_restore;
 use crate::model::command;
-use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::warning::WarningCode;
-use crate::source::{ClusterObjects, Source};
+use crate::source::ClusterObjects;
 
 /// The base name of the snapshots that the shipped timer saves.
 pub(super) const TIMER_BASE: &str = "timer";
@@ -43,13 +42,8 @@ impl Command for cli::Save {
         if cx.should_skip(self.skip_without_etcd, report)? {
             return Ok(());
         }
-        let (clone, stream) = cx.sources()?;
+        let sources = cx.sources()?;
         warn_if_k3s_also_schedules(cx, report);
-        let sources: &[&dyn Source] = match s.method {
-            Method::Auto => &[&clone, &stream],
-            Method::Clone => &[&clone],
-            Method::Stream => &[&stream],
-        };
         let token = cx.token_hash()?;
         // It is about the etcd of this machine.
         let is_local = s.etcd_endpoints.is_empty() && s.root == Path::new("/");
@@ -71,7 +65,7 @@ impl Command for cli::Save {
             token: token.as_deref(),
             bucket: s.s3.then_some(bucket),
         };
-        commands::save::run(&request, sources, &cx.local_store(), cx.progress, report)?;
+        commands::save::run(&request, &sources.of(s.method), &cx.local_store(), cx.progress, report)?;
         if let Some(last) = last_restore.filter(|last| !last.missing.is_empty()) {
             warn_about_missing_servers(Path::new(STATE_DIR), last, &cx.etcd()?, report);
         }

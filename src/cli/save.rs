@@ -9,7 +9,7 @@ use super::s3::S3;
 
 /// Save a verified snapshot of the etcd of K3s
 ///
-/// The snapshot is cloned by the file system, or streamed from the local etcd. Every byte is checked before it appears
+/// The snapshot is cloned or copied from the database file, or streamed from the local etcd. Every byte is checked before it appears
 /// in the snapshot directory as <NAME>-<NODE>-<UNIX SECONDS>. K3s can list and restore it like its own snapshots. Works
 /// while the API server is down. Needs root to read the certificates of K3s.
 #[derive(Debug, Parser)]
@@ -35,13 +35,16 @@ pub struct Save {
     #[arg(long, alias = "etcd-snapshot-compress", value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
     pub snapshot_compress: Option<String>,
-    /// How to capture it: clone (by the file system: instant, no load on etcd; XFS, btrfs), stream (etcd sends it), or auto
-    /// (clone if possible, else stream) [default: auto]
+    /// How to capture it: clone (by the file system; XFS, btrfs), copy (of the database file), stream (etcd sends it), or auto
+    /// (the first of them that is possible) [default: auto]
     #[arg(long, value_name = "METHOD")]
     pub method: Option<String>,
     /// Abort after this long without data from etcd [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub stall_timeout: Option<String>,
+    /// Read at most this much of the database per second, for instance 20MiB [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    pub rate_limit: Option<String>,
     /// Client URLs of etcd [default: from DATA-DIR/server/db/etcd/config, else port 2379 on loopback]
     #[arg(long, value_name = "URL", value_delimiter = ',', action = ArgAction::Append)]
     pub etcd_endpoints: Vec<String>,

@@ -31,8 +31,6 @@ pub(super) struct CapturedSnapshot {
     pub(super) structure: CheckResult,
     /// The objects of the cluster that were asked for.
     pub(super) objects: KeptObjects,
-    /// How it was captured.
-    pub(super) method: Method,
     /// Why a preferred method was not used.
     pub(super) reason: Option<String>,
 }
@@ -49,7 +47,7 @@ pub(super) fn capture(
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<CapturedSnapshot> {
-    let (mut reason, mut last) = (None, anyhow!("no source to save from"));
+    let (mut reasons, mut last) = (Vec::new(), anyhow!("no source to save from"));
     for (i, source) in sources.iter().enumerate() {
         let method = source.method();
         for attempt in 1..=source.max_attempts() {
@@ -64,24 +62,18 @@ pub(super) fn capture(
                     } else {
                         log::debug!("{text}");
                     }
-                    reason = Some(fault.to_string());
+                    reasons.push(fault.to_string());
                     last = fault.into();
                     break;
                 }
             };
-            let verified = verify(&draft, &captured, method, keep, progress)
-                .and_then(|v| ensure_same_member(&captured, v));
+            let verified =
+                verify(&draft, &captured, keep, progress).and_then(|v| ensure_same_member(&captured, v));
             match verified {
                 Ok(Verified { structure, objects, sha256 }) => {
-                    return Ok(CapturedSnapshot {
-                        draft,
-                        captured,
-                        sha256,
-                        structure,
-                        objects,
-                        method,
-                        reason,
-                    });
+                    reasons.extend(captured.method_reason.clone());
+                    let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+                    return Ok(CapturedSnapshot { draft, captured, sha256, structure, objects, reason });
                 }
                 Err(e) => {
                     if attempt < source.max_attempts() || i + 1 < sources.len() {
@@ -90,7 +82,7 @@ pub(super) fn capture(
                             format!("{} failed verification, retrying: {e:#}", method.as_str()),
                         );
                     }
-                    reason = Some(format!("{} failed verification: {e:#}", method.as_str()));
+                    reasons.push(format!("{} failed verification: {e:#}", method.as_str()));
                     last = e;
                 }
             }
@@ -122,13 +114,7 @@ struct Verified {
 }
 
 /// The structure is checked while the disk is still writing, and while a clone gets its trailer.
-fn verify(
-    draft: &Draft,
-    captured: &Captured,
-    method: Method,
-    keep: &[Vec<u8>],
-    progress: &dyn Progress,
-) -> Result<Verified> {
+fn verify(draft: &Draft, captured: &Captured, keep: &[Vec<u8>], progress: &dyn Progress) -> Result<Verified> {
     progress.step("verifying the snapshot", None);
     let reader = draft.reader()?;
     let db_len = inspect::database_len(captured.bytes).map_err(|f| anyhow!("{f}"))?;
@@ -147,8 +133,9 @@ fn verify(
     synced.transpose().map_err(failed)?.transpose()?;
     let (structure, objects) = structure.context("verifying the snapshot")?;
     if !structure.is_clean() {
-        let what = match method {
+        let what = match captured.method {
             Method::Clone => "the clone of the etcd database is corrupt",
+            Method::Copy => "the copy of the etcd database is corrupt",
             _ => "the database that etcd sent is corrupt",
         };
         let found = summarize(&records(&structure));
@@ -180,7 +167,7 @@ fn compare_with_sent(reader: &dyn ReadAt, db_len: u64, sent: Digest) -> Result<D
     let digests = inspect::hash(reader, db_len, &mut |_| {})?;
     anyhow::ensure!(
         Digest(digests.file) == sent,
-        "the written file differs from what etcd sent; nothing was kept"
+        "the written file differs from what was received; nothing was kept"
     );
     Ok(sent)
 }
@@ -250,6 +237,8 @@ mod tests {
             let len = if clone { bytes.len() - 32 } else { bytes.len() };
             (&mut &*draft).write_all(&bytes[..len])?;
             Ok(CaptureOutcome::Captured(Captured {
+                method: self.method,
+                method_reason: None,
                 bytes: bytes.len() as u64,
                 sha256: (!clone).then(|| Digest(<sha2::Sha256 as sha2::Digest>::digest(&bytes).into())),
                 version: None,
@@ -290,14 +279,14 @@ mod tests {
             "{report:?}"
         );
         if let Ok(taken) = &taken
-            && taken.method == Method::Clone
+            && taken.captured.method == Method::Clone
         {
             let mut bytes = vec![0; STREAMED.len()];
             ReadAt::read_exact_at(&taken.draft.reader().unwrap(), &mut bytes, 0).unwrap();
             assert!(bytes == STREAMED, "sealed as etcd seals it");
             assert_eq!(taken.sha256.0, <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(STREAMED)));
         }
-        (taken.map(|t| (t.method, t.reason)), report.warnings.len())
+        (taken.map(|t| (t.captured.method, t.reason)), report.warnings.len())
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub fn run(
 ) -> Result<()> {
     warn_if_k3s_prunes(req, report);
     let keep = objects_to_keep(req);
-    let CapturedSnapshot { draft, mut captured, sha256, structure, objects, method, reason } =
+    let CapturedSnapshot { draft, mut captured, sha256, structure, objects, reason } =
         capture(sources, local, req.compress, &keep, progress, report)?;
     let (database, db_len) = (draft.reader()?, captured.bytes.saturating_sub(TRAILER));
     let objects = SnapshotObjects { kept: &objects, data: &database, db_len };
@@ -73,7 +73,7 @@ pub fn run(
         (draft, sha256)
     };
     let manifest = Manifest {
-        method: Some(method.as_str().to_owned()),
+        method: Some(captured.method.as_str().to_owned()),
         method_reason: reason,
         plain_sha256: sha256,
         ..manifest(req, &captured, &structure, freshness.clone(), stored_sha256)

@@ -100,6 +100,7 @@ options! {
     Compress "snapshot-compress" { aliases: &["etcd-snapshot-compress"], k3s: &["etcd-snapshot-compress", "snapshot-compress"], default: Some("false"), kind: ValueKind::Bool }
     Method "method" { default: Some("auto") }
     StallTimeout "stall-timeout" { default: Some("30s"), kind: ValueKind::Duration }
+    RateLimit "rate-limit" {}
     EtcdEndpoints "etcd-endpoints" { is_list: true }
     EtcdCacert "etcd-cacert" { kind: ValueKind::File }
     EtcdCert "etcd-cert" { kind: ValueKind::File }

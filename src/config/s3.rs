@@ -203,7 +203,7 @@ fn encryption(merged: &Layer, paths: &PathRules) -> Result<Encryption> {
 }
 
 /// A number of bytes, with KiB, MiB or GiB.
-fn size(text: &str) -> Option<u64> {
+pub(super) fn size(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text.get(..digits)?.parse().ok()?;
     let shift = match text.get(digits..)?.trim() {

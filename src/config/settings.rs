@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) method: Method,
     /// How long etcd may send nothing before the save gives up.
     pub(crate) stall_timeout: Duration,
+    /// How many bytes of the database a save may read per second.
+    pub(crate) rate_limit: Option<u64>,
     /// The addresses of etcd; empty if they are not set.
     pub(crate) etcd_endpoints: Vec<String>,
     /// The certificate authority of etcd.
@@ -185,6 +187,7 @@ impl Settings {
             compress: options.bool(OptionId::Compress)?,
             method: method(&options)?,
             stall_timeout: options.duration(OptionId::StallTimeout)?.unwrap_or(Duration::from_secs(30)),
+            rate_limit: rate_limit(&options)?,
             etcd_endpoints: etcd::endpoints(&options)?,
             etcd_cacert: path(OptionId::EtcdCacert)?,
             etcd_cert: path(OptionId::EtcdCert)?,
@@ -345,6 +348,15 @@ fn k3s_settings(k3s: &K3sConfig, flags: &K3sFlags, root: &Path, host_name: &str)
 fn datastore_scheme(merged: &Layer) -> Option<String> {
     let url = merged.get_str(OptionId::DatastoreEndpoint)?;
     Some(url.split_once("://").map_or("unknown", |(scheme, _)| scheme).to_owned())
+}
+
+/// At least 1 MiB per second: with less, no save of a usual database ends.
+fn rate_limit(merged: &Layer) -> Result<Option<u64>> {
+    let Some(text) = merged.get_str(OptionId::RateLimit) else { return Ok(None) };
+    match s3::size(text) {
+        Some(rate) if rate >= 1 << 20 => Ok(Some(rate)),
+        _ => Err(merged.invalid_value(OptionId::RateLimit, "is not a size from 1MiB, like 20MiB")),
+    }
 }
 
 fn method(merged: &Layer) -> Result<Method> {
@@ -593,8 +605,9 @@ mod tests {
             (OptionId::Name, "a/b"),
             (OptionId::NodeName, "a b"),
             (OptionId::Compress, "maybe"),
-            (OptionId::Method, "copy"),
+            (OptionId::Method, "rsync"),
             (OptionId::StallTimeout, "soon"),
+            (OptionId::RateLimit, "20MB"),
             (OptionId::MaxAge, "-1h"),
             (OptionId::EtcdEndpoints, "127.0.0.1:2379"),
         ] {

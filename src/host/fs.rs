@@ -4,7 +4,7 @@
 //! Files are written by [`super::Draft`] and nothing else.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use rustix::fs::{Advice, AtFlags, StatxFlags};
+use rustix::io::ReadWriteFlags;
 
 use crate::error::{Code, Fault};
 use crate::io::ReadAt;
@@ -47,6 +48,30 @@ impl FileAt {
     /// If another process has the lock, or the file system has no locks.
     pub fn try_lock(&self) -> Result<(), std::fs::TryLockError> {
         self.file.try_lock()
+    }
+
+    /// Prepares the file for [`FileAt::read_once`]: the kernel reads nothing ahead.
+    pub fn without_read_ahead(self) -> FileAt {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::Random);
+        self
+    }
+
+    /// Fills `buf` from `offset`. Pages that must be read from the disk are removed from the page cache again: they would
+    /// displace pages that other processes need. Pages that were in the page cache stay in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadAt::read_exact_at`].
+    pub fn read_once(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        // Fails if the first page is not in the page cache, and on file systems that do not know the flag.
+        let cached =
+            rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(buf)], offset, ReadWriteFlags::NOWAIT);
+        let cached = cached.unwrap_or(0);
+        let Some(rest) = buf.get_mut(cached..).filter(|rest| !rest.is_empty()) else { return Ok(()) };
+        let from = offset.saturating_add(cached as u64);
+        self.file.read_exact_at(rest, from)?;
+        let _ = rustix::fs::fadvise(&self.file, from, NonZeroU64::new(rest.len() as u64), Advice::DontNeed);
+        Ok(())
     }
 
     /// The identity of the file.
@@ -211,6 +236,39 @@ mod tests {
             assert_ne!(hint(errno, false), hint(errno, true));
         }
         assert_eq!(hint(Errno::EPERM, false), hint(Errno::EACCES, false));
+    }
+
+    #[test]
+    fn a_file_that_is_read_once_leaves_the_page_cache_as_it_was() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("a");
+        let bytes: Vec<u8> = (0..4 << 20).map(|i: u32| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        let is_cached = |page: u64| {
+            let mut buf = [0; 4096];
+            let slice = &mut [IoSliceMut::new(&mut buf)];
+            rustix::io::preadv2(&file, slice, page * 4096, ReadWriteFlags::NOWAIT).is_ok_and(|n| n == 4096)
+        };
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        rustix::fs::fadvise(&file, 0, None, Advice::Random).unwrap();
+        if is_cached(0) || is_cached(1023) {
+            return; // a file system in memory
+        }
+        let mut page = [0; 4096];
+        file.read_exact_at(&mut page, 512 * 4096).unwrap();
+        assert!(is_cached(512), "the file system has a page cache that can be asked");
+        let reader = FileAt::new(File::open(&path).unwrap()).unwrap().without_read_ahead();
+        let mut read = vec![0; bytes.len()];
+        for (i, piece) in read.chunks_mut(256 * 1024).enumerate() {
+            reader.read_once(piece, i as u64 * 256 * 1024).unwrap();
+        }
+        assert!(read == bytes);
+        assert!(is_cached(512), "a page that was cached before stays");
+        let left = (0..1024).filter(|page| is_cached(*page)).count();
+        assert!(left < 70, "{left} of 1024 pages were left in the page cache");
+        assert!(reader.read_once(&mut page, bytes.len() as u64 - 1).is_err());
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub struct Manifest {
     /// Version of the etcd server that it was saved from.
     #[serde(default)]
     pub etcd_version: Option<String>,
-    /// How it was captured: `stream` or `clone`.
+    /// How it was captured: `clone`, `copy` or `stream`.
     #[serde(default)]
     pub method: Option<String>,
     /// Why the preferred method was not used.

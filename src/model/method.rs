@@ -6,12 +6,14 @@ use std::str::FromStr;
 /// A method, as requested or as used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// By clone if possible, else by stream.
+    /// By clone if possible, else by copy, else by stream.
     Auto,
     /// etcd sends the snapshot.
     Stream,
     /// The file system clones the database file of etcd.
     Clone,
+    /// The database file is copied while etcd keeps a snapshot of it open.
+    Copy,
 }
 
 impl Method {
@@ -21,6 +23,7 @@ impl Method {
             Method::Auto => "auto",
             Method::Stream => "stream",
             Method::Clone => "clone",
+            Method::Copy => "copy",
         }
     }
 }
@@ -29,9 +32,9 @@ impl FromStr for Method {
     type Err = &'static str;
 
     fn from_str(word: &str) -> Result<Method, &'static str> {
-        [Method::Auto, Method::Stream, Method::Clone]
+        [Method::Auto, Method::Stream, Method::Clone, Method::Copy]
             .into_iter()
             .find(|m| m.as_str() == word)
-            .ok_or("is not auto, stream or clone")
+            .ok_or("is not auto, clone, copy or stream")
     }
 }

@@ -116,7 +116,7 @@ pub struct Row {
     pub checked_at: Option<String>,
     /// Whether it was up to date, if this tool saved it.
     pub freshness: Option<Freshness>,
-    /// How it was captured, if this tool saved it: `stream` or `clone`.
+    /// How it was captured, if this tool saved it: `clone`, `copy` or `stream`.
     pub method: Option<String>,
     /// Why the preferred method was not used.
     pub method_reason: Option<String>,

@@ -23,7 +23,7 @@ pub trait Source {
         progress: &dyn Progress,
     ) -> Result<CaptureOutcome>;
 
-    /// How it captures a snapshot.
+    /// How it captures a snapshot, if it can.
     fn method(&self) -> Method;
 
     /// How many snapshots are captured until one passes verification, the first one included.
@@ -44,6 +44,10 @@ pub enum CaptureOutcome {
 /// What the source knows of the bytes in the draft.
 #[derive(Debug)]
 pub struct Captured {
+    /// How it was captured.
+    pub method: Method,
+    /// Why the source captured it in another way than its own.
+    pub method_reason: Option<String>,
     /// Bytes, trailer included.
     pub bytes: u64,
     /// SHA-256 of all of them. `None`: the draft has the database only, and the caller appends the trailer, so that hashing and
@@ -65,8 +69,15 @@ pub struct Captured {
 
 impl Captured {
     /// Captured from an etcd that runs.
-    pub(super) fn online(bytes: u64, sha256: Option<Digest>, handshake: Handshake) -> Captured {
+    pub(super) fn online(
+        bytes: u64,
+        sha256: Option<Digest>,
+        handshake: Handshake,
+        method: Method,
+    ) -> Captured {
         Captured {
+            method,
+            method_reason: None,
             bytes,
             sha256,
             version: Some(handshake.version),
@@ -79,8 +90,10 @@ impl Captured {
     }
 
     /// The database of `db_len` bytes of an etcd that does not run. `reason` is the first half of a sentence.
-    pub(super) fn offline(db_len: u64, reason: &str) -> Captured {
+    pub(super) fn offline(db_len: u64, reason: &str, method: Method) -> Captured {
         Captured {
+            method,
+            method_reason: None,
             bytes: db_len + TRAILER,
             sha256: None,
             version: None,

@@ -2,10 +2,13 @@
 //! Where a snapshot comes from. Another datastore, or another method to read one, is another file here.
 
 mod capture;
+mod database_file;
 pub mod etcd;
 mod handshake;
 mod objects;
 pub mod offline;
+mod pace;
+pub mod pinned;
 mod probe;
 pub mod reflink;
 pub mod trailer_hasher;

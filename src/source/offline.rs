@@ -51,7 +51,7 @@ impl Source for OfflineCopy {
         ensure_space(db_len + TRAILER)?;
         progress.step("copying the database", Some(db_len));
         draft.fill_from(&data, 1, u64::MAX, progress)?;
-        Ok(CaptureOutcome::Captured(Captured::offline(db_len, "K3s is stopped")))
+        Ok(CaptureOutcome::Captured(Captured::offline(db_len, "K3s is stopped", Method::Clone)))
     }
 
     /// The same as of a clone: the file is read directly.

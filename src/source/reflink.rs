@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::database_file::{self, Codes};
 use super::etcd::EtcdStream;
 use super::{CaptureOutcome, Captured, Source};
 use crate::error::{Code, Fault, Kind, kind_of};
@@ -26,6 +27,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(120);
 /// How often the file is cloned until it has the acknowledged revision. A disk that takes longer than that for its commits has
 /// other problems.
 const MAX_POLLS: u32 = 15;
+const CODES: Codes = Codes { unsupported: Code::CloneUnsupported, failed: Code::CloneFailed };
 
 /// The database file of the etcd on this machine.
 #[derive(Debug, Clone)]
@@ -91,7 +93,12 @@ impl Source for ReflinkSource {
                 Code::CloneBehind,
                 format!("the database file stays at revision {reached}; the cluster has revision {wanted}"),
             )),
-            Ok(image) => CaptureOutcome::Captured(Captured::online(image.db_len + TRAILER, None, handshake)),
+            Ok(image) => CaptureOutcome::Captured(Captured::online(
+                image.db_len + TRAILER,
+                None,
+                handshake,
+                Method::Clone,
+            )),
         })
     }
 
@@ -114,7 +121,7 @@ fn into_offline_capture(clone: CanonicalClone, e: &anyhow::Error) -> CaptureOutc
             Code::DatabaseCorrupt,
             format!("the clone of the etcd database cannot be read: {why}"),
         )),
-        Ok(image) => CaptureOutcome::Captured(Captured::offline(image.db_len, &e.to_string())),
+        Ok(image) => CaptureOutcome::Captured(Captured::offline(image.db_len, &e.to_string(), Method::Clone)),
     }
 }
 
@@ -126,16 +133,7 @@ fn is_in_use(db: &Path) -> bool {
 
 /// Clones the file that has this name now: a defragmentation replaces it. A fault is permanent.
 fn clone_database(db: &Path, draft: &Draft) -> Result<CanonicalClone, Fault> {
-    let live = File::open(db).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => unsupported(
-            format!("the database '{}' does not exist", db.display()),
-            "Set the data directory of a server with embedded etcd with --data-dir.",
-        ),
-        ErrorKind::PermissionDenied => {
-            unsupported(format!("reading '{}': permission denied", db.display()), "Run this command as root.")
-        }
-        _ => Fault::new(Code::CloneFailed, format!("opening '{}': {e}", db.display())),
-    })?;
+    let live = database_file::open(db, CODES)?;
     draft.clone_of(&live).map_err(|e| explain(&e, db, draft.folder()))?;
     canonicalize(draft)
         .map_err(|e| Fault::new(Code::CloneFailed, format!("reading the clone of '{}': {e:#}", db.display())))

@@ -31,15 +31,15 @@ fn etcd_on(volume: &Volume) -> Etcd {
     etcd
 }
 
-fn save(etcd: &Etcd, args: &[&str]) -> Run {
+pub(crate) fn save(etcd: &Etcd, args: &[&str]) -> Run {
     Tool::new("save").on(&etcd.root).args(args).args(&["--report", "json"]).run()
 }
 
-fn file_of(etcd: &Etcd, row: &Value) -> PathBuf {
+pub(crate) fn file_of(etcd: &Etcd, row: &Value) -> PathBuf {
     etcd.root.snapshots().join(row["name"].as_str().unwrap())
 }
 
-fn row_of(run: &Run) -> Value {
+pub(crate) fn row_of(run: &Run) -> Value {
     run.json()["snapshots"][0].clone()
 }
 
@@ -106,7 +106,7 @@ fn assert_equals_live(etcd: &Etcd, row: &Value) {
 }
 
 /// Every write that was acknowledged up to the revision of the snapshot is in it, unless a later write replaced it.
-fn assert_has_acknowledged_writes(file: &Path, revision: i64, log: &Log) {
+pub(crate) fn assert_has_acknowledged_writes(file: &Path, revision: i64, log: &Log) {
     let all: BTreeMap<Vec<u8>, (i64, [u8; 32])> = restored(file)
         .into_iter()
         .map(|(key, at, value)| (key, (at, Sha256::digest(&value).into())))
@@ -120,7 +120,7 @@ fn assert_has_acknowledged_writes(file: &Path, revision: i64, log: &Log) {
 }
 
 /// A verified, current clone with everything that was acknowledged before it started.
-fn check(run: Run, acknowledged: i64) -> Value {
+pub(crate) fn check(run: Run, acknowledged: i64) -> Value {
     let run = run.expect(0);
     let row = row_of(&run);
     assert_eq!(row["state"], "verified", "{run:?}");
@@ -315,7 +315,7 @@ fn without_reflinks_auto_streams_with_a_reason_and_clone_is_refused() {
         assert!(error["hint"].as_str().unwrap().contains("--method"), "{error}");
         assert_eq!(etcd.root.snapshot_names(), names);
     }
-    save(&on_xfs, &["--method", "copy"]).expect(2);
+    save(&on_xfs, &["--method", "rsync"]).expect(2);
 }
 
 #[test]

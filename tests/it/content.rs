@@ -290,6 +290,7 @@ fn source(etcd: &Etcd) -> EtcdStream {
         cacert: certs.ca(),
         cert: certs.file("client.crt"),
         key: certs.file("client.key"),
+        rate_limit: None,
         stall: Duration::from_secs(5),
     }
 }

@@ -27,6 +27,7 @@ mod language;
 mod machine;
 mod monitoring;
 mod packages;
+mod pinned;
 mod prose;
 mod prune;
 mod prune_s3;

@@ -133,6 +133,7 @@ fn local_etcd(files: &ServerFiles) -> EtcdStream {
         cert: tls.join("client.crt"),
         key: tls.join("client.key"),
         stall: Duration::from_secs(30),
+        rate_limit: None,
         unit: files.unit.clone(),
     }
 }

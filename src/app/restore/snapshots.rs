@@ -10,7 +10,6 @@ use crate::commands::restore::{RemoteSnapshots, SafetySnapshot, SafetySnapshots,
 use crate::commands::save;
 use crate::error::kind_of;
 use crate::model::command::Command;
-use crate::model::method::Method;
 use crate::model::report::Report;
 use crate::model::warning::WarningCode;
 use crate::source::offline::OfflineCopy;
@@ -47,17 +46,12 @@ impl Stores for Snapshots<'_> {
 
 impl SafetySnapshots for Snapshots<'_> {
     fn save_live(&self, report: &mut Report) -> Result<SafetySnapshot> {
-        let (clone, stream) = self.cx.sources()?;
-        let sources: &[&dyn Source] = match self.cx.settings.method {
-            Method::Auto => &[&clone, &stream],
-            Method::Clone => &[&clone],
-            Method::Stream => &[&stream],
-        };
-        self.save(sources, report)
+        let sources = self.cx.sources()?;
+        self.save(&sources.of(self.cx.settings.method), report)
     }
 
     fn save_offline(&self, report: &mut Report) -> Result<SafetySnapshot> {
-        let (clone, _) = self.cx.sources()?;
+        let clone = self.cx.sources()?.clone;
         let copy = OfflineCopy { db: clone.db.clone() };
         let clone = ReflinkSource { only: true, ..clone };
         self.save(&[&clone, &copy], report)

@@ -20,8 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 pub(super) const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 /// For an answer that needs a quorum. An election of K3s's etcd takes up to 10 s; a longer wait would not help.
 pub(super) const QUORUM_TIMEOUT: Duration = Duration::from_secs(6);
-/// HTTP/2 flow-control window in bytes, sized for links with high latency.
-const HTTP2_WINDOW: u32 = 4 << 20;
+/// HTTP/2 flow-control window of a stream in bytes, sized for links with high latency.
+pub(super) const HTTP2_WINDOW: u32 = 4 << 20;
 
 /// An etcd: its addresses, and the certificates for it.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct EtcdStream {
     pub key: PathBuf,
     /// How long a stream may pause.
     pub stall: Duration,
+    /// How many bytes of a snapshot may be read per second.
+    pub rate_limit: Option<u64>,
     /// The unit that etcd belongs to, for hints.
     pub unit: String,
 }
@@ -47,7 +49,7 @@ impl EtcdStream {
     /// If no snapshot may be taken, whatever the method: etcd is not reachable, or the member is a learner.
     pub(in crate::source) fn ask(&self) -> Result<Handshake> {
         let tls = self.tls()?;
-        runtime()?.block_on(self.handshake(&tls)).map(|(_, handshake)| handshake)
+        runtime()?.block_on(self.handshake(&tls, HTTP2_WINDOW)).map(|(_, handshake)| handshake)
     }
 
     /// The certificates, as the transport takes them.
@@ -79,9 +81,9 @@ impl EtcdStream {
             .identity(Identity::from_pem(cert, key)))
     }
 
-    /// Connects and asks. A learner is refused.
-    pub(super) async fn handshake(&self, tls: &ClientTlsConfig) -> Result<(Client, Handshake)> {
-        let (mut client, endpoint) = self.connect_any(tls).await?;
+    /// Connects with this flow-control window, and asks. A learner is refused.
+    pub(super) async fn handshake(&self, tls: &ClientTlsConfig, window: u32) -> Result<(Client, Handshake)> {
+        let (mut client, endpoint) = self.connect_with(tls, window).await?;
         let status = timeout(STATUS_TIMEOUT, client.status())
             .await
             .map_err(|_| self.no_answer(&endpoint))?
@@ -116,9 +118,13 @@ impl EtcdStream {
 
     /// The first endpoint that can be connected to. If none can, the error is that of the first one.
     pub(super) async fn connect_any(&self, tls: &ClientTlsConfig) -> Result<(Client, String)> {
+        self.connect_with(tls, HTTP2_WINDOW).await
+    }
+
+    async fn connect_with(&self, tls: &ClientTlsConfig, window: u32) -> Result<(Client, String)> {
         let mut first = None;
         for url in &self.endpoints {
-            match connect(url, tls).await {
+            match connect(url, tls, window).await {
                 Ok(client) => return Ok((client, url.clone())),
                 Err(e) => {
                     log::debug!("connecting to {url}: {}", describe(&*e));
@@ -156,8 +162,9 @@ impl EtcdStream {
         let urls = members.members().iter().flat_map(|m| m.client_urls());
         for url in urls.filter(|u| !self.endpoints.contains(u)) {
             let (url, tls) = (url.clone(), tls.clone());
-            requests
-                .spawn(async move { linearizable_revision(&mut connect(&url, &tls).await.ok()?).await.ok() });
+            requests.spawn(async move {
+                linearizable_revision(&mut connect(&url, &tls, HTTP2_WINDOW).await.ok()?).await.ok()
+            });
         }
         while let Some(answer) = requests.join_next().await {
             if let Ok(Some(revision)) = answer {
@@ -193,15 +200,17 @@ async fn linearizable_revision(client: &mut Client) -> Result<i64, String> {
     answer.header().map(|h| h.revision()).ok_or_else(|| "the answer has no revision".to_owned())
 }
 
-/// Connects to one URL.
+/// Connects to one URL. `window` is the flow-control window of a stream in bytes; that of the connection has two of them, for the
+/// answers in addition to a stream.
 pub(super) async fn connect(
     url: &str,
     tls: &ClientTlsConfig,
+    window: u32,
 ) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut endpoint = Endpoint::from_shared(url.to_owned())?
         .connect_timeout(CONNECT_TIMEOUT)
-        .initial_stream_window_size(HTTP2_WINDOW)
-        .initial_connection_window_size(2 * HTTP2_WINDOW)
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(2 * window)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(20))
         .tcp_nodelay(true);

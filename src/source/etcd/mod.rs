@@ -7,7 +7,9 @@
 mod connection;
 mod error;
 mod objects;
+mod pin;
 mod status;
 mod stream;
 
 pub use connection::EtcdStream;
+pub(super) use pin::Pin;

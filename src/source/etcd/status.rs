@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::transport::{ClientTlsConfig, Uri};
 
-use super::connection::{EtcdStream, QUORUM_TIMEOUT, STATUS_TIMEOUT, alarms, connect, runtime};
+use super::connection::{EtcdStream, HTTP2_WINDOW, QUORUM_TIMEOUT, STATUS_TIMEOUT, alarms, connect, runtime};
 use super::error::{self, describe};
 use crate::error::{Code, Fault};
 use crate::inspect::{self, Comparison, Sample};
@@ -200,7 +200,7 @@ async fn is_reachable(url: &str, tls: Option<&ClientTlsConfig>) -> bool {
         return false;
     }
     let Some(tls) = tls else { return true };
-    match connect(url, tls).await {
+    match connect(url, tls, HTTP2_WINDOW).await {
         Ok(_) => true,
         Err(e) => !is_dropped(&*e),
     }

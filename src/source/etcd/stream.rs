@@ -5,11 +5,13 @@ use anyhow::Result;
 use tokio::time::timeout;
 use tonic::transport::ClientTlsConfig;
 
-use super::connection::{EtcdStream, STATUS_TIMEOUT, runtime};
+use super::connection::{EtcdStream, HTTP2_WINDOW, STATUS_TIMEOUT, runtime};
 use super::error::{self, describe};
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::model::method::Method;
+use crate::model::snapshot::Digest;
+use crate::source::pace::Pace;
 use crate::source::trailer_hasher::{StreamError, TrailerHasher};
 use crate::source::{CaptureOutcome, Captured, Source};
 
@@ -38,7 +40,7 @@ impl EtcdStream {
         progress: &dyn Progress,
     ) -> Result<Captured> {
         progress.step("asking etcd", None);
-        let (mut client, handshake) = self.handshake(&tls).await?;
+        let (mut client, handshake) = self.handshake(&tls, HTTP2_WINDOW).await?;
         let endpoint = handshake.endpoint.as_str();
         ensure_space(handshake.size)?;
         progress.step("receiving the snapshot", Some(handshake.size));
@@ -47,6 +49,7 @@ impl EtcdStream {
             .map_err(|_| self.no_answer(endpoint))?
             .map_err(|e| self.explain(endpoint, &e))?;
         let mut hasher = TrailerHasher::default();
+        let mut pace = Pace::of_open_snapshot(self.rate_limit, handshake.size);
         loop {
             let message = timeout(self.stall, stream.message())
                 .await
@@ -57,17 +60,32 @@ impl EtcdStream {
             hasher.update(blob);
             draft.append(blob)?;
             progress.advance(blob.len() as u64);
-        }
-        let (bytes, sha256) = hasher.finish().map_err(|e| match e {
-            StreamError::Short(n) => {
-                error::broken(endpoint, &self.unit, &format!("it ended after {n} bytes, without its checksum"))
+            let delay = pace.delay(blob.len() as u64);
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
             }
-            StreamError::Checksum => Fault::new(
-                Code::EtcdChecksumMismatch,
-                format!("the snapshot that etcd at {endpoint} sent does not match its own checksum"),
-            )
-            .hint("Nothing was kept. Try again; if the error persists, check the memory and the disk of that server."),
-        })?;
-        Ok(Captured::online(bytes, Some(sha256), handshake))
+            if pace.is_sync_due() {
+                draft.sync()?;
+            }
+        }
+        let (bytes, sha256) = finish(hasher, endpoint, &self.unit)?;
+        Ok(Captured::online(bytes, Some(sha256), handshake, Method::Stream))
     }
+}
+
+/// Length and digest of a stream that has ended.
+///
+/// # Errors
+/// If it ended too early, or its trailer is not its checksum.
+pub(super) fn finish(hasher: TrailerHasher, endpoint: &str, unit: &str) -> Result<(u64, Digest), Fault> {
+    hasher.finish().map_err(|e| match e {
+        StreamError::Short(n) => {
+            error::broken(endpoint, unit, &format!("it ended after {n} bytes, without its checksum"))
+        }
+        StreamError::Checksum => Fault::new(
+            Code::EtcdChecksumMismatch,
+            format!("the snapshot that etcd at {endpoint} sent does not match its own checksum"),
+        )
+        .hint("Nothing was kept. Try again; if the error persists, check the memory and the disk of that server."),
+    })
 }

@@ -13,15 +13,26 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// Makes and mounts an empty file system: `xfs`, `btrfs` or `ext4`. Takes disk only for what is written.
+    /// Makes and mounts an empty file system: `xfs`, `xfs-without-reflink`, `btrfs`, `ext4` or `tmpfs`. Takes disk only for what
+    /// is written.
     pub(crate) fn mount(kind: &str) -> Result<Volume, String> {
         require::root()?;
         let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join("image");
-        std::fs::File::create(&image).and_then(|f| f.set_len(4 << 30)).unwrap();
-        done(&format!("mkfs.{kind}"), Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image).output())?;
         let path = dir.path().join("mount");
         std::fs::create_dir(&path).unwrap();
+        if kind == "tmpfs" {
+            let mounted = Command::new("mount").args(["-t", kind, kind]).arg(&path).output();
+            done("mount of tmpfs", mounted)?;
+            return Ok(Volume { dir });
+        }
+        let image = dir.path().join("image");
+        std::fs::File::create(&image).and_then(|f| f.set_len(4 << 30)).unwrap();
+        let (kind, options) = match kind {
+            "xfs-without-reflink" => ("xfs", &["-m", "reflink=0"][..]),
+            kind => (kind, &[][..]),
+        };
+        let mkfs = Command::new(format!("mkfs.{kind}")).arg("-q").args(options).arg(&image).output();
+        done(&format!("mkfs.{kind}"), mkfs)?;
         let mounted = Command::new("mount").args(["-o", "loop", "-t", kind]).arg(&image).arg(&path).output();
         done(&format!("mount of {kind} on a loop device"), mounted)?;
         Ok(Volume { dir })
