@@ -39,8 +39,9 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "help" -d 
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l name -d 'Base of the snapshot name [default: manual]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l node-name -d 'Node in the snapshot name [default: node name of K3s, else the host name in lower case]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l snapshot-compress -d 'Store a zip, like the K3s option of this name' -r
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l method -d 'How to capture it: clone (by the file system: instant, no load on etcd; XFS, btrfs), stream (etcd sends it), or auto (clone if possible, else stream) [default: auto]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l method -d 'How to capture it: clone (by the file system; XFS, btrfs), copy (of the database file), stream (etcd sends it), or auto (the first of them that is possible) [default: auto]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l stall-timeout -d 'Abort after this long without data from etcd [default: 30s]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l rate-limit -d 'Read at most this much of the database per second, for instance 20MiB [default: no limit]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l etcd-endpoints -d 'Client URLs of etcd [default: from DATA-DIR/server/db/etcd/config, else port 2379 on loopback]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l etcd-cacert -d 'CA certificate of etcd [default: DATA-DIR/server/tls/etcd/server-ca.crt]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l etcd-cert -d 'Client certificate for etcd [default: DATA-DIR/server/tls/etcd/client.crt]' -r

@@ -24,6 +24,9 @@ use crate::support::writers::Writers;
 /// With this limit, a copy of the test database takes about four seconds.
 const SLOW: [&str; 4] = ["--method", "copy", "--rate-limit", "16MiB"];
 
+/// What etcd logs when it begins to send a snapshot.
+const SENDING: &str = "sending database snapshot to client";
+
 /// An etcd below this directory with a database of about 70 MB.
 fn etcd_in(path: &Path) -> Etcd {
     let layout = Layout { token: "labtoken".into(), under: path.into(), ..Layout::default() };
@@ -39,7 +42,7 @@ fn database(etcd: &Etcd) -> PathBuf {
 
 /// How many snapshots etcd has begun to send.
 fn snapshots_sent(etcd: &Etcd) -> usize {
-    etcd.log().matches("sending database snapshot to client").count()
+    etcd.log().matches(SENDING).count()
 }
 
 /// Compacts every half second until `end`.
