@@ -102,12 +102,16 @@ pub const SNAPSHOTS: &str = "server/db/snapshots";
 pub const ETCD_CONFIG: &str = "server/db/etcd/config";
 /// Below the data-dir: a directory that exists once embedded etcd was initialised.
 pub const ETCD_WAL: &str = "server/db/etcd/member/wal";
+/// Below the data-dir: the directory of embedded etcd.
+pub const ETCD_DIR: &str = "server/db/etcd";
 /// Below the data-dir: the database file of embedded etcd.
 pub const ETCD_DB: &str = "server/db/etcd/member/snap/db";
 /// Below the data-dir: the SQLite datastore.
 pub const SQLITE: &str = "server/db/state.db";
 /// Below the data-dir of etcd: its database.
 pub const ETCD_DB_FILE: &str = "member/snap/db";
+/// Below the data-dir of etcd: its write-ahead log.
+pub const ETCD_WAL_DIR: &str = "member/wal";
 /// Below the data-dir: the server token.
 pub const TOKEN: &str = "server/token";
 /// Below the data-dir: a directory of servers.

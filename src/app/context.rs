@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a command is given, and the adapters that several commands build from it.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault};
 use crate::host::datastore::{self, Said};
 use crate::host::fs::permission_context;
+use crate::host::open_files;
 use crate::host::{Draft, Progress};
 use crate::model::method::Method;
 use crate::model::report::Report;
@@ -54,6 +56,15 @@ pub(super) struct Sources {
     pub(super) stream: EtcdStream,
 }
 
+/// The files of an etcd that does not run. etcd cannot start as long as this exists.
+pub(super) struct StoppedEtcd {
+    /// The database.
+    pub(super) db: PathBuf,
+    /// The directory of the write-ahead log.
+    pub(super) wal: PathBuf,
+    _lock: File,
+}
+
 impl Sources {
     /// Those of a method, in the order in which they are tried.
     pub(super) fn of(&self, method: Method) -> Vec<&dyn Source> {
@@ -62,6 +73,7 @@ impl Sources {
             Method::Clone => vec![&self.clone],
             Method::Copy => vec![&self.copy],
             Method::Stream => vec![&self.stream],
+            Method::Offline => vec![],
         }
     }
 }
@@ -238,13 +250,54 @@ impl Context<'_> {
         })
     }
 
-    /// The database file of the local etcd; etcd may be configured with another directory than the default of K3s.
+    /// The database file of the local etcd.
     fn database_file(&self) -> Result<PathBuf> {
+        Ok(self.etcd_dir()?.join(distribution::ETCD_DB_FILE))
+    }
+
+    /// The directory of the local etcd, which may be configured to be another one than the default of K3s.
+    fn etcd_dir(&self) -> Result<PathBuf> {
         let s = self.settings;
         Ok(match self.etcd_config()?.data_dir {
-            Some(dir) => in_root(&s.root, Path::new(&dir)).join(distribution::ETCD_DB_FILE),
-            None => s.data_dir.join(distribution::ETCD_DB),
+            Some(dir) => in_root(&s.root, Path::new(&dir)),
+            None => s.data_dir.join(distribution::ETCD_DIR),
         })
+    }
+
+    /// The database of a stopped etcd, locked against its start.
+    ///
+    /// # Errors
+    /// If this machine has no embedded etcd, there is no database, or a process has it open.
+    pub(super) fn stopped_etcd(&self) -> Result<StoppedEtcd> {
+        let s = self.settings;
+        if s.root == Path::new("/") {
+            datastore::require_etcd(s.distribution, &s.data_dir, self.datastore_config())?;
+        }
+        let dir = self.etcd_dir()?;
+        let db = dir.join(distribution::ETCD_DB_FILE);
+        let in_use = || {
+            Fault::new(
+                Code::DatabaseInUse,
+                format!("reading '{}' offline: a process has it open", db.display()),
+            )
+            .hint(format!(
+                "Save without --offline. If etcd does not answer, stop it with 'systemctl stop {}' first.",
+                s.distribution.unit.trim_end_matches(".service")
+            ))
+        };
+        if db.try_exists().is_ok_and(|exists| !exists) {
+            let what = format!("the database '{}' does not exist", db.display());
+            return Err(Fault::new(Code::DatabaseNotFound, what)
+                .hint("Set the data directory of a server with embedded etcd with --data-dir.")
+                .into());
+        }
+        if open_files::held(std::slice::from_ref(&db)).contains(&true) {
+            return Err(in_use().into());
+        }
+        let lock = File::open(&db)
+            .map_err(|e| permission_context(e, format!("opening the database '{}'", db.display())))?;
+        lock.try_lock_shared().map_err(|_| in_use())?;
+        Ok(StoppedEtcd { db, wal: dir.join(distribution::ETCD_WAL_DIR), _lock: lock })
     }
 
     /// The etcd of this machine, or the one that is set.

@@ -15,7 +15,8 @@ use crate::host::server_files::load_last_restore;
 use crate::model::command;
 use crate::model::report::Report;
 use crate::model::warning::WarningCode;
-use crate::source::ClusterObjects;
+use crate::source::offline::OfflineCopy;
+use crate::source::{ClusterObjects, Source};
 
 /// The base name of the snapshots that the shipped timer saves.
 pub(super) const TIMER_BASE: &str = "timer";
@@ -42,7 +43,18 @@ impl Command for cli::Save {
         if cx.should_skip(self.skip_without_etcd, report)? {
             return Ok(());
         }
-        let sources = cx.sources()?;
+        let stopped = if self.offline { Some(cx.stopped_etcd()?) } else { None };
+        let offline = stopped.as_ref().map(|etcd| OfflineCopy {
+            db: Ok(etcd.db.clone()),
+            rate_limit: s.rate_limit,
+            reason: "etcd does not run",
+        });
+        let online = if self.offline { None } else { Some(cx.sources()?) };
+        let sources: Vec<&dyn Source> = match (&offline, &online) {
+            (Some(offline), _) => vec![offline],
+            (None, Some(online)) => online.of(s.method),
+            (None, None) => vec![],
+        };
         warn_if_k3s_also_schedules(cx, report);
         let token = cx.token_hash()?;
         // It is about the etcd of this machine.
@@ -63,10 +75,11 @@ impl Command for cli::Save {
             bases_of_k3s: &[&s.scheduled_base, ON_DEMAND],
             last_restore: last_restore.as_ref(),
             token: token.as_deref(),
+            wal: stopped.as_ref().map(|etcd| etcd.wal.as_path()),
             bucket: s.s3.then_some(bucket),
         };
-        commands::save::run(&request, &sources.of(s.method), &cx.local_store(), cx.progress, report)?;
-        if let Some(last) = last_restore.filter(|last| !last.missing.is_empty()) {
+        commands::save::run(&request, &sources, &cx.local_store(), cx.progress, report)?;
+        if let Some(last) = last_restore.filter(|last| !self.offline && !last.missing.is_empty()) {
             warn_about_missing_servers(Path::new(STATE_DIR), last, &cx.etcd()?, report);
         }
         Ok(())

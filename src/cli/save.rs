@@ -39,6 +39,9 @@ pub struct Save {
     /// (the first of them that is possible) [default: auto]
     #[arg(long, value_name = "METHOD")]
     pub method: Option<String>,
+    /// Save the database file of an etcd that does not run [default: etcd must answer]
+    #[arg(long, conflicts_with_all = ["method", "etcd_endpoints", "skip_without_etcd"])]
+    pub offline: bool,
     /// Abort after this long without data from etcd [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub stall_timeout: Option<String>,

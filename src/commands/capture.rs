@@ -136,6 +136,7 @@ fn verify(draft: &Draft, captured: &Captured, keep: &[Vec<u8>], progress: &dyn P
         let what = match captured.method {
             Method::Clone => "the clone of the etcd database is corrupt",
             Method::Copy => "the copy of the etcd database is corrupt",
+            Method::Offline => "the database file of etcd is corrupt",
             _ => "the database that etcd sent is corrupt",
         };
         let found = summarize(&records(&structure));

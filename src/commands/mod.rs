@@ -8,6 +8,7 @@ pub mod delete;
 mod extra_metadata;
 pub mod fetch;
 pub mod list;
+mod offline;
 mod pending;
 pub mod prune;
 pub mod rejoined;

@@ -2,10 +2,12 @@
 //! save: captures a snapshot, verifies it, then gives it its name. No file has a name in the snapshot directory before
 //! it is verified.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow};
 
 use super::capture::{CapturedSnapshot, capture};
-use super::{extra_metadata, upload};
+use super::{extra_metadata, offline, upload};
 use crate::archive::zip;
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
@@ -39,6 +41,8 @@ pub struct Request<'a> {
     pub last_restore: Option<&'a LastRestore>,
     /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
+    /// Of an offline save, the directory of the write-ahead log of etcd.
+    pub wal: Option<&'a Path>,
     /// The bucket that it is uploaded to as well.
     pub bucket: Option<upload::Bucket<'a>>,
 }
@@ -72,7 +76,10 @@ pub fn run(
     } else {
         (draft, sha256)
     };
+    let missing_entries =
+        req.wal.and_then(|wal| offline::missing_entries(wal, structure.facts.consistent_index, report));
     let manifest = Manifest {
+        missing_entries,
         method: Some(captured.method.as_str().to_owned()),
         method_reason: reason,
         plain_sha256: sha256,
@@ -186,6 +193,7 @@ fn manifest(
         etcd_version: captured.version.clone(),
         method: None,
         method_reason: None,
+        missing_entries: None,
         members: facts.members.iter().map(|m| m.name.clone()).collect(),
         alarms: captured.alarms.clone(),
         freshness: Some(freshness),
@@ -274,7 +282,10 @@ fn add_warnings(report: &mut Report, captured: &Captured, freshness: &Freshness,
         Freshness::Current { .. } => {}
         Freshness::Unknown { reason } => report.fail(
             &not_current(format!("'{}' was kept, but it is not known whether it is current: {reason}", row.name))
-                .hint("Check that etcd has a quorum. Until then, save on a server that reaches the other servers.")
+                .hint(match captured.version {
+                    Some(_) => "Check that etcd has a quorum. Until then, save on a server that reaches the other servers.",
+                    None => "Start K3s, and save again with 'k3s-snapshot save'.",
+                })
                 .into(),
         ),
         Freshness::Behind { cluster_revision } => report.fail(

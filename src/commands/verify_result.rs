@@ -141,6 +141,7 @@ fn manifest(
         freshness: same.and_then(|m| m.freshness.clone()),
         method: same.and_then(|m| m.method.clone()),
         method_reason: same.and_then(|m| m.method_reason.clone()),
+        missing_entries: same.and_then(|m| m.missing_entries),
         etcd_version: same.and_then(|m| m.etcd_version.clone()),
         node: old.and_then(|m| m.node.clone()),
         base: old.and_then(|m| m.base.clone()),

@@ -13,7 +13,7 @@ use super::fence::Fence;
 use super::raise_revision::{Raised, plan_raise};
 use super::wal::{WalInfo, WalScan, corrupt};
 use super::{bolt_write, wal_name};
-use crate::error::{Code, Fault};
+use crate::error::{Code, Fault, code_of};
 use crate::io::ReadAt;
 
 /// The suffix of a new file until it replaces the old one. etcd ignores names that end in `.tmp`.
@@ -114,6 +114,36 @@ pub fn fence(dir: &Path, cluster_id: u64) -> anyhow::Result<Fenced> {
 /// `database-corrupt` if the log is not complete and valid. An error of the file system.
 pub fn wal_info(dir: &Path) -> anyhow::Result<WalInfo> {
     scan(dir, &log_files(dir)?, "")
+}
+
+/// The end of a write-ahead log that can be incomplete: etcd was killed, or the machine lost its power.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalEnd {
+    /// The raft index of the last verified entry, or of the last raft snapshot if that is later.
+    pub last_index: u64,
+    /// Why the log could not be read to its end; `None` if it was.
+    pub incomplete: Option<String>,
+}
+
+/// Reads the write-ahead log in `dir` up to the first record that is not valid.
+///
+/// # Errors
+///
+/// `database-corrupt` if there is no log, or not even its beginning is valid. An error of the file system.
+pub fn wal_end(dir: &Path) -> anyhow::Result<WalEnd> {
+    let mut scan = WalScan::new();
+    for name in log_files(dir)? {
+        let path = dir.join(name);
+        if let Err(e) = scan.file(&FileBytes::new(&open(&path)?)?) {
+            return match scan.last_index() {
+                Some(last_index) if code_of(&e) == Code::DatabaseCorrupt => {
+                    Ok(WalEnd { last_index, incomplete: Some(format!("{e:#}")) })
+                }
+                _ => Err(e.context(format!("reading '{}'", path.display()))),
+            };
+        }
+    }
+    Ok(WalEnd { last_index: scan.finish()?.last_index, incomplete: None })
 }
 
 fn replace(dir: &Path, names: &[String], mut fence: Fence, before: &WalInfo) -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ mod raise_revision;
 mod wal;
 mod wal_name;
 
-pub use apply::{Fenced, fence, raise_revision, wal_info};
+pub use apply::{Fenced, WalEnd, fence, raise_revision, wal_end, wal_info};
 pub use bolt_write::{Commit, PageWrite};
 pub use fence::Fence;
 pub use raise_revision::{RaisePlan, Raised, plan_raise};

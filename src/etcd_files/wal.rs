@@ -100,6 +100,11 @@ impl WalScan {
         self.records(data, &mut |_, _| Ok(())).map(|_| ())
     }
 
+    /// The raft index of the last entry so far, or of the last raft snapshot if that is later. `None` before the first entry.
+    pub(super) fn last_index(&self) -> Option<u64> {
+        Some(self.info.last_index.max(self.snapshot)).filter(|_| self.metadata.is_some())
+    }
+
     /// Ends the scan and returns the facts of all files.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub struct Facts {
     pub revision: i64,
     /// The revision up to which etcd has compacted; 0 if never.
     pub compacted: i64,
+    /// The index of the last raft entry that was applied to the database.
+    pub consistent_index: Option<u64>,
     /// Records of the bucket `key`: every revision of every key that is not compacted, deletions too.
     pub key_revisions: u64,
     /// The 12 hex digits of each existing key `/bootstrap/<hash>`: the beginning of the SHA-256 of a token that fits.
@@ -216,7 +218,11 @@ impl FactsCollector {
             b"scheduledCompactRev" => {
                 main_revision_or_zero(bytes).map(|revision| self.scheduled_compaction = revision).is_some()
             }
-            b"consistent_index" | b"term" => length == 8,
+            b"consistent_index" => {
+                self.facts.consistent_index = bytes.try_into().ok().map(u64::from_be_bytes);
+                length == 8
+            }
+            b"term" => length == 8,
             _ => true,
         };
         Ok((!is_valid).then_some((Check::EtcdMeta, "a value of the bucket 'meta' has the wrong form")))

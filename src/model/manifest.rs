@@ -148,12 +148,16 @@ pub struct Manifest {
     /// Version of the etcd server that it was saved from.
     #[serde(default)]
     pub etcd_version: Option<String>,
-    /// How it was captured: `clone`, `copy` or `stream`.
+    /// How it was captured: `clone`, `copy`, `stream` or `offline`.
     #[serde(default)]
     pub method: Option<String>,
     /// Why the preferred method was not used.
     #[serde(default)]
     pub method_reason: Option<String>,
+    /// Of an offline save: how many entries the write-ahead log of etcd had that the database did not have. Each can be a change that
+    /// is missing in the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_entries: Option<u64>,
     /// Members of the etcd cluster, by name.
     #[serde(default)]
     pub members: Vec<String>,
@@ -229,6 +233,7 @@ pub(crate) mod tests {
             etcd_version: None,
             method: Some("clone".into()),
             method_reason: None,
+            missing_entries: None,
             members: vec![],
             alarms: vec![],
             freshness: Some(Freshness::Current { cluster_revision: 7 }),

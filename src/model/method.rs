@@ -14,6 +14,8 @@ pub enum Method {
     Clone,
     /// The database file is copied while etcd keeps a snapshot of it open.
     Copy,
+    /// The database file of an etcd that does not run is copied. Only as used, never as requested.
+    Offline,
 }
 
 impl Method {
@@ -24,6 +26,7 @@ impl Method {
             Method::Stream => "stream",
             Method::Clone => "clone",
             Method::Copy => "copy",
+            Method::Offline => "offline",
         }
     }
 }

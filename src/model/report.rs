@@ -116,10 +116,12 @@ pub struct Row {
     pub checked_at: Option<String>,
     /// Whether it was up to date, if this tool saved it.
     pub freshness: Option<Freshness>,
-    /// How it was captured, if this tool saved it: `clone`, `copy` or `stream`.
+    /// How it was captured, if this tool saved it: `clone`, `copy`, `stream` or `offline`.
     pub method: Option<String>,
     /// Why the preferred method was not used.
     pub method_reason: Option<String>,
+    /// Of an offline save: how many entries of the write-ahead log the snapshot does not have.
+    pub missing_entries: Option<u64>,
     /// Alarms of etcd at the time of the save.
     pub alarms: Vec<String>,
     /// What verification found wrong.
@@ -157,6 +159,7 @@ impl Row {
             freshness: m.and_then(|m| m.freshness.clone()),
             method: m.and_then(|m| m.method.clone()),
             method_reason: m.and_then(|m| m.method_reason.clone()),
+            missing_entries: m.and_then(|m| m.missing_entries),
             alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
             findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
             notes: match s.state {

@@ -37,6 +37,7 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         etcd_version: None,
         method: None,
         method_reason: None,
+        missing_entries: None,
         members: vec![],
         alarms: vec![],
         freshness: None,

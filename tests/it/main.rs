@@ -26,6 +26,7 @@ mod import_circles;
 mod language;
 mod machine;
 mod monitoring;
+mod offline;
 mod packages;
 mod pinned;
 mod prose;

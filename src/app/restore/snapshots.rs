@@ -52,7 +52,7 @@ impl SafetySnapshots for Snapshots<'_> {
 
     fn save_offline(&self, report: &mut Report) -> Result<SafetySnapshot> {
         let clone = self.cx.sources()?.clone;
-        let copy = OfflineCopy { db: clone.db.clone() };
+        let copy = OfflineCopy { db: clone.db.clone(), rate_limit: None, reason: "K3s is stopped" };
         let clone = ReflinkSource { only: true, ..clone };
         self.save(&[&clone, &copy], report)
     }
@@ -70,6 +70,7 @@ impl Snapshots<'_> {
             bases_of_k3s: &[],
             last_restore: None,
             token: None,
+            wal: None,
             bucket: None,
         };
         let mut saved = Report::new(Command::Save, self.cx.now);

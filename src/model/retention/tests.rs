@@ -41,6 +41,7 @@ fn manifest(file: &str, key_revisions: u64) -> Manifest {
         etcd_version: None,
         method: None,
         method_reason: None,
+        missing_entries: None,
         members: vec![],
         alarms: vec![],
         freshness: None,
