@@ -83,6 +83,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l state
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l run-dir -d 'Directory of the lock [default: /run/k3s-snapshot]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l report -d 'Format of the result: text, or json with every detail' -r -f -a "text\t'For people'
 json\t'For programs'"
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l offline -d 'Save the database file of an etcd that does not run [default: etcd must answer]'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l no-backlog -d 'Do not make the pending uploads of earlier saves'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l show-config -d 'Print the effective settings and their origin, then exit'
