@@ -85,7 +85,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l repor
 json\t'For programs'"
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l offline -d 'Save the database file of an etcd that does not run [default: etcd must answer]'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l no-backlog -d 'Do not make the pending uploads of earlier saves'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -s q -l quiet -d 'Print only warnings and errors'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand save" -s v -l debug -d 'Print debug messages'
@@ -132,7 +132,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l run-d
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l report -d 'Format of the result: text, or json with every detail' -r -f -a "text\t'For people'
 json\t'For programs'"
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l details -d 'Read the manifests in the bucket too (node, revision, token)'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -s q -l quiet -d 'Print only warnings and errors'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand list" -s v -l debug -d 'Print debug messages'
@@ -220,7 +220,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l rep
 json\t'For programs'"
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -s a -l all -d 'Verify everything in the snapshot directory, or with --s3 in the bucket'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l quick -d 'Check only the checksum (fast; does not mark the snapshot as verified)'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -s q -l quiet -d 'Print only warnings and errors'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand verify" -s v -l debug -d 'Print debug messages'
@@ -279,7 +279,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l all-
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s a -l all -d 'Prune every snapshot of the node except the scheduled ones of K3s'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l accept-drop -d 'Prune even if the number of key revisions dropped by more than half'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s n -l dry-run -d 'Show what would be deleted and why; delete nothing'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s q -l quiet -d 'Print only warnings and errors'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand prune" -s v -l debug -d 'Print debug messages'

@@ -15,7 +15,7 @@ use crate::config::paths::in_root;
 use crate::config::settings::Settings;
 use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault};
-use crate::host::datastore::{self, Said};
+use crate::host::datastore::{self, Found, Said};
 use crate::host::fs::permission_context;
 use crate::host::open_files;
 use crate::host::{Draft, Progress};
@@ -67,13 +67,13 @@ pub(super) struct StoppedEtcd {
 
 impl Sources {
     /// Those of a method, in the order in which they are tried.
-    pub(super) fn of(&self, method: Method) -> Vec<&dyn Source> {
+    pub(super) fn into_sources_of(self, method: Method) -> Vec<Box<dyn Source>> {
         match method {
-            Method::Auto => vec![&self.clone, &self.copy, &self.stream],
-            Method::Clone => vec![&self.clone],
-            Method::Copy => vec![&self.copy],
-            Method::Stream => vec![&self.stream],
-            Method::Offline => vec![],
+            Method::Auto => vec![Box::new(self.clone), Box::new(self.copy), Box::new(self.stream)],
+            Method::Clone => vec![Box::new(self.clone)],
+            Method::Copy => vec![Box::new(self.copy)],
+            Method::Stream => vec![Box::new(self.stream)],
+            Method::Offline | Method::Backup => vec![],
         }
     }
 }
@@ -203,14 +203,15 @@ impl Context<'_> {
         let s = self.settings;
         Said {
             external: s.datastore_scheme.as_deref(),
+            sqlite: s.sqlite_file.as_deref(),
             cluster_init: s.cluster_init,
             joins: s.flags.last("server").is_some(),
             disable_etcd: s.disable_etcd,
         }
     }
 
-    /// Whether the run ends here: `requested` by a timer, on a machine that is not expected to run embedded etcd. If etcd
-    /// should be there, or that is not known, the command goes on and fails with its own error.
+    /// Whether the run ends here: `requested` by a timer, on a machine that is not expected to have a datastore with
+    /// snapshots. If there should be one, or that is not known, the command goes on and fails with its own error.
     ///
     /// # Errors
     /// If the data-dir cannot be examined.
@@ -221,7 +222,7 @@ impl Context<'_> {
         }
         match datastore::look(s.distribution, &s.data_dir, self.datastore_config())? {
             // If not all flags of K3s are known, its etcd may be in another directory, or a flag may ask for it.
-            Some(without) if without.expected && s.k3s_flags == K3sFlagsState::Known => {
+            Found::Nothing(without) if without.expected && s.k3s_flags == K3sFlagsState::Known => {
                 report.skip(without.why);
                 Ok(true)
             }
@@ -229,7 +230,24 @@ impl Context<'_> {
         }
     }
 
-    /// The sources to save from. If endpoints are set, that etcd is meant, whatever the data-dir looks like.
+    /// The datastore to save. If endpoints are set, that etcd is meant, whatever the data-dir looks like.
+    ///
+    /// # Errors
+    /// If this machine has no datastore that has snapshots.
+    pub(super) fn datastore(&self) -> Result<Found> {
+        let s = self.settings;
+        if !s.etcd_endpoints.is_empty() {
+            return Ok(Found::Etcd);
+        }
+        match datastore::look(s.distribution, &s.data_dir, self.datastore_config())? {
+            // The etcd of another root has no data-dir to look at; without an address, that is the error.
+            Found::Nothing(_) if s.root != Path::new("/") => Ok(Found::Etcd),
+            Found::Nothing(without) => Err(without.into_fault().into()),
+            found => Ok(found),
+        }
+    }
+
+    /// The sources to save etcd from. If endpoints are set, that etcd is meant, whatever the data-dir looks like.
     ///
     /// # Errors
     /// If this machine has no embedded etcd, or its configuration cannot be read.

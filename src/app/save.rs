@@ -6,17 +6,19 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::command::Command;
-use super::context::Context;
+use super::context::{Context, StoppedEtcd};
 use super::restore::STATE_DIR;
 use crate::cli::{self, Common};
 use crate::commands;
 use crate::commands::rejoined::warn_about_missing_servers;
+use crate::host::datastore::Found;
 use crate::host::server_files::load_last_restore;
 use crate::model::command;
 use crate::model::report::Report;
 use crate::model::warning::WarningCode;
 use crate::source::offline::OfflineCopy;
-use crate::source::{ClusterObjects, Source};
+use crate::source::sqlite::SqliteSource;
+use crate::source::{ClusterObjects, Datastore, Source};
 
 /// The base name of the snapshots that the shipped timer saves.
 pub(super) const TIMER_BASE: &str = "timer";
@@ -43,22 +45,19 @@ impl Command for cli::Save {
         if cx.should_skip(self.skip_without_etcd, report)? {
             return Ok(());
         }
-        let stopped = if self.offline { Some(cx.stopped_etcd()?) } else { None };
-        let offline = stopped.as_ref().map(|etcd| OfflineCopy {
-            db: Ok(etcd.db.clone()),
-            rate_limit: s.rate_limit,
-            reason: "etcd does not run",
-        });
-        let online = if self.offline { None } else { Some(cx.sources()?) };
-        let sources: Vec<&dyn Source> = match (&offline, &online) {
-            (Some(offline), _) => vec![offline],
-            (None, Some(online)) => online.of(s.method),
-            (None, None) => vec![],
-        };
-        warn_if_k3s_also_schedules(cx, report);
+        let found = cx.datastore()?;
+        let is_etcd = matches!(found, Found::Etcd);
+        // Holds the lock of the database until the end.
+        let stopped = if self.offline && is_etcd { Some(cx.stopped_etcd()?) } else { None };
+        let (datastore, sources) = sources(cx, found, stopped.as_ref())?;
+        if datastore == Datastore::Etcd {
+            warn_if_k3s_also_schedules(cx, report);
+        }
+        let sources: Vec<&dyn Source> = sources.iter().map(AsRef::as_ref).collect();
         let token = cx.token_hash()?;
         // It is about the etcd of this machine.
-        let is_local = s.etcd_endpoints.is_empty() && s.root == Path::new("/");
+        let is_local =
+            datastore == Datastore::Etcd && s.etcd_endpoints.is_empty() && s.root == Path::new("/");
         let last_restore = if is_local { load_last_restore(Path::new(STATE_DIR)) } else { None };
         let (base, node) = s.new_name()?;
         let open = |objects: &dyn ClusterObjects| cx.bucket_from(objects);
@@ -69,6 +68,7 @@ impl Command for cli::Save {
         let request = commands::save::Request {
             base,
             node,
+            datastore,
             now: cx.now,
             compress: s.compress,
             extra_metadata: &s.distribution.extra_metadata(),
@@ -84,6 +84,27 @@ impl Command for cli::Save {
         }
         Ok(())
     }
+}
+
+/// The datastore of this machine, and the sources of its snapshots, the preferred one first.
+fn sources(
+    cx: &Context,
+    found: Found,
+    stopped: Option<&StoppedEtcd>,
+) -> Result<(Datastore, Vec<Box<dyn Source>>)> {
+    if let Found::Sqlite(db) = found {
+        // It needs no server: a save of a SQLite that K3s does not use is the same.
+        return Ok((Datastore::Sqlite, vec![Box::new(SqliteSource { db })]));
+    }
+    let s = cx.settings;
+    let sources: Vec<Box<dyn Source>> = match stopped {
+        Some(etcd) => {
+            let db = Ok(etcd.db.clone());
+            vec![Box::new(OfflineCopy { db, rate_limit: s.rate_limit, reason: "etcd does not run" })]
+        }
+        None => cx.sources()?.into_sources_of(s.method),
+    };
+    Ok((Datastore::Etcd, sources))
 }
 
 /// Two schedules make twice the snapshots, and neither of them reports it by itself.

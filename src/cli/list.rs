@@ -41,7 +41,7 @@ pub struct List {
     /// Read the manifests in the bucket too (node, revision, token)
     #[arg(long)]
     pub details: bool,
-    /// Exit successfully if this machine is not expected to run embedded etcd (for timers)
+    /// Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)
     #[arg(long)]
     pub skip_without_etcd: bool,
     #[command(flatten)]

@@ -76,7 +76,7 @@ pub struct Prune {
     /// Wait up to this long for the lock [default: fail immediately]
     #[arg(long, value_name = "DURATION")]
     pub retry_lock: Option<String>,
-    /// Exit successfully if this machine is not expected to run embedded etcd (for timers)
+    /// Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)
     #[arg(long)]
     pub skip_without_etcd: bool,
     #[command(flatten)]

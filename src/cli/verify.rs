@@ -34,7 +34,7 @@ pub struct Verify {
     /// With --all: verify N snapshots, chosen at random
     #[arg(long, value_name = "N", requires = "all", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample: Option<u32>,
-    /// Exit successfully if this machine is not expected to run embedded etcd (for timers)
+    /// Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)
     #[arg(long)]
     pub skip_without_etcd: bool,
     #[command(flatten)]

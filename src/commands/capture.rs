@@ -19,6 +19,11 @@ use crate::model::warning::WarningCode;
 use crate::source::{CaptureOutcome, Captured, Source};
 use crate::store::LocalStore;
 
+const CORRUPT_ETCD: &str = "Nothing was kept. The etcd database on this server is corrupt: keep the older snapshots, and \
+                            save on another server.";
+const CORRUPT_SQLITE: &str = "Nothing was kept. The database of K3s on this server is corrupt: keep the older snapshots, \
+                              and check the disk and the memory of this server.";
+
 /// A verified draft, and how it was captured.
 pub(super) struct CapturedSnapshot {
     /// The plain snapshot, trailer included.
@@ -133,19 +138,15 @@ fn verify(draft: &Draft, captured: &Captured, keep: &[Vec<u8>], progress: &dyn P
     synced.transpose().map_err(failed)?.transpose()?;
     let (structure, objects) = structure.context("verifying the snapshot")?;
     if !structure.is_clean() {
-        let what = match captured.method {
-            Method::Clone => "the clone of the etcd database is corrupt",
-            Method::Copy => "the copy of the etcd database is corrupt",
-            Method::Offline => "the database file of etcd is corrupt",
-            _ => "the database that etcd sent is corrupt",
+        let (what, hint) = match captured.method {
+            Method::Clone => ("the clone of the etcd database is corrupt", CORRUPT_ETCD),
+            Method::Copy => ("the copy of the etcd database is corrupt", CORRUPT_ETCD),
+            Method::Offline => ("the database file of etcd is corrupt", CORRUPT_ETCD),
+            Method::Backup => ("the SQLite database is corrupt", CORRUPT_SQLITE),
+            _ => ("the database that etcd sent is corrupt", CORRUPT_ETCD),
         };
         let found = summarize(&records(&structure));
-        return Err(Fault::new(Code::DatabaseCorrupt, format!("{what}: {found}"))
-            .hint(
-                "Nothing was kept. The etcd database on this server is corrupt: keep the older snapshots, and save on \
-                 another server.",
-            )
-            .into());
+        return Err(Fault::new(Code::DatabaseCorrupt, format!("{what}: {found}")).hint(hint).into());
     }
     Ok(Verified { structure, objects, sha256 })
 }

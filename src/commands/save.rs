@@ -11,7 +11,7 @@ use super::{extra_metadata, offline, upload};
 use crate::archive::zip;
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
-use crate::inspect::{self, CheckResult, ObjectKind, TRAILER};
+use crate::inspect::{self, CheckResult, Datastore, ObjectKind, TRAILER};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
@@ -31,6 +31,8 @@ pub struct Request<'a> {
     pub node: &'a str,
     /// Seconds since the epoch.
     pub now: u64,
+    /// The datastore that is saved.
+    pub datastore: Datastore,
     /// Whether to store a zip.
     pub compress: bool,
     /// The ConfigMap of the cluster whose data is stored with the snapshot, as K3s does.
@@ -69,7 +71,7 @@ pub fn run(
         captured.alarms = structure.facts.alarms.clone();
     }
     let freshness = freshness(&captured, &structure);
-    let suffix = if req.compress { Suffix::Zip } else { Suffix::Plain };
+    let suffix = Suffix::new(req.datastore == Datastore::Sqlite, req.compress);
     let name = local.unused_name(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
     let (stored, stored_sha256) = if req.compress {
         compress(local, &draft, &name, (captured.bytes, sha256), progress)?
@@ -206,6 +208,10 @@ fn manifest(
     }
 }
 
+fn is_sqlite(snapshot: &Snapshot) -> bool {
+    snapshot.name.as_ref().is_some_and(|name| name.suffix.is_sqlite())
+}
+
 /// A server that was restored, or that started empty after a failed restore, looks healthy; its snapshots show it.
 fn warn_if_cluster_changed(
     req: &Request,
@@ -231,13 +237,14 @@ fn warn_if_cluster_changed(
             WarningCode::ClusterChanged,
             format!("this is another cluster than that of '{}': the id of kube-system differs", old.file),
         );
-    } else if m.revision < o.revision
+    } else if is_sqlite(old) == is_sqlite(new)
+        && m.revision < o.revision
         && !req.last_restore.is_some_and(|r| r.explains(old.created_at, m.revision))
     {
         report.warn(
             WarningCode::RevisionWentBack,
             format!(
-                "the revision of etcd went back from {} ('{}') to {}: etcd was restored or started on an empty database",
+                "the revision went back from {} ('{}') to {}: the datastore was restored or started on an empty database",
                 o.revision, old.file, m.revision
             ),
         );
@@ -265,7 +272,7 @@ fn add_warnings(report: &mut Report, captured: &Captured, freshness: &Freshness,
     if row.token_hash.is_empty() {
         report.warn(
             WarningCode::BootstrapDataMissing,
-            "the snapshot holds no bootstrap data: a restore needs the tls directory of this server, or this is not the etcd of K3s",
+            "the snapshot holds no bootstrap data: a restore needs the tls directory of this server, or this is not the datastore of K3s",
         );
     }
     if captured.alarms.iter().any(|a| a == ALARM_CORRUPT) {

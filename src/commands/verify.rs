@@ -10,9 +10,9 @@ use super::verify_result::{Verified, record_verification};
 use crate::archive::zip;
 use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::{Draft, NoProgress, Progress};
-use crate::inspect;
+use crate::inspect::{self, Datastore};
 use crate::io::ReadAt;
-use crate::model::name::{SnapshotName, Suffix};
+use crate::model::name::SnapshotName;
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Digest, FindingRecord, Snapshot, State};
 use crate::model::warning::WarningCode;
@@ -131,7 +131,7 @@ fn verify_one(
 fn read(req: &Request, opened: &Opened, progress: &dyn Progress) -> Result<Verified> {
     let (file, name) = (&opened.snapshot.file, opened.snapshot.name.as_ref());
     let scratch = req.scratch;
-    let zipped = name.is_some_and(|n| n.suffix == Suffix::Zip);
+    let zipped = name.is_some_and(|n| n.suffix.is_zip());
     match req.parallel {
         // The structure check reads at random offsets: it needs the whole download. A checksum is read as it arrives.
         Some(parallel) if zipped || !req.quick => {
@@ -176,16 +176,17 @@ pub(super) fn verify_stream(
 ) -> Result<Verified> {
     progress.step(&format!("verifying {}", file.escape_debug()), Some(data.size()));
     let zipped = match name {
-        Some(name) => name.suffix == Suffix::Zip,
+        Some(name) => name.suffix.is_zip(),
         None => zip::is_zip(data)?,
     };
     if !zipped {
-        let checked = check_snapshot(data, quick, progress)?;
+        let mut checked = check_snapshot(data, quick, progress)?;
+        checked.findings.extend(other_datastore(name, data));
         let plain = checked.digests.map(|d| Digest(d.file));
         return Ok(Verified {
             stored: plain.context("hashing the snapshot")?,
             plain: plain.map(|p| (p, data.size())),
-            is_snapshot: inspect::has_magic(data),
+            is_snapshot: inspect::datastore_of(data).is_some(),
             checked,
             quick,
             notes: vec![],
@@ -202,15 +203,27 @@ pub(super) fn verify_stream(
         }
         zip::Unpacked::Whole(entry) => {
             let reader = draft.reader()?;
-            let checked = check_snapshot(&reader, quick, progress)?;
+            let mut checked = check_snapshot(&reader, quick, progress)?;
+            checked.findings.extend(other_datastore(name, &reader));
             let expected = name.map(|n| n.plain().to_string());
             if let Some(expected) = expected.filter(|e| *e != entry) {
                 // A renamed zip: its content is whole, and that is what is restored.
                 notes.push(format!("the zip entry is named '{}', not '{expected}'", entry.escape_debug()));
             }
             let plain = checked.digests.map(|d| (Digest(d.file), reader.size()));
-            (checked, plain, inspect::has_magic(&reader))
+            (checked, plain, inspect::datastore_of(&reader).is_some())
         }
     };
     Ok(Verified { checked, stored, plain, is_snapshot, quick, notes })
+}
+
+/// The finding that a snapshot is of another datastore than its name tells.
+fn other_datastore(name: Option<&SnapshotName>, data: &dyn ReadAt) -> Option<FindingRecord> {
+    let is_sqlite = inspect::datastore_of(data)? == Datastore::Sqlite;
+    let message = match name?.suffix.is_sqlite() == is_sqlite {
+        true => return None,
+        false if is_sqlite => "a database of SQLite, but the name is that of a snapshot of etcd",
+        false => "a database of etcd, but the name is that of a snapshot of SQLite",
+    };
+    Some(FindingRecord::new("format", message))
 }

@@ -75,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) token_file_is_ours: bool,
     /// The scheme of an external datastore; the rest of its URL may hold a password.
     pub(crate) datastore_scheme: Option<String>,
+    /// The file of SQLite, if the configuration of K3s sets another one than the default.
+    pub(crate) sqlite_file: Option<PathBuf>,
     /// The base of the scheduled snapshots of K3s.
     pub(crate) scheduled_base: String,
     /// The time zone of hours, days, weeks, months and years in the retention policy.
@@ -202,6 +204,7 @@ impl Settings {
             token_file_is_ours: token_origin.is_some_and(Origin::set_only_here),
             token_file: path(OptionId::TokenFile)?,
             datastore_scheme: datastore_scheme(&options),
+            sqlite_file: sqlite_file(&options, &paths.root, &path(OptionId::DataDir)?)?,
             scheduled_base: options.text(OptionId::ScheduledName).unwrap_or_default(),
             timezone: retention::zone(&options)?,
             s3: options.bool(OptionId::S3)?,
@@ -344,10 +347,11 @@ fn k3s_settings(k3s: &K3sConfig, flags: &K3sFlags, root: &Path, host_name: &str)
     })
 }
 
-/// The scheme of the URL of an external datastore.
+/// The scheme of the URL of an external datastore. SQLite is none.
 fn datastore_scheme(merged: &Layer) -> Option<String> {
     let url = merged.get_str(OptionId::DatastoreEndpoint)?;
-    Some(url.split_once("://").map_or("unknown", |(scheme, _)| scheme).to_owned())
+    let scheme = url.split_once("://").map_or("unknown", |(scheme, _)| scheme);
+    (!url.is_empty() && url != SQLITE && scheme != SQLITE).then(|| scheme.to_owned())
 }
 
 /// At least 1 MiB per second: with less, no save of a usual database ends.
@@ -358,6 +362,25 @@ fn rate_limit(merged: &Layer) -> Result<Option<u64>> {
         _ => Err(merged.invalid_value(OptionId::RateLimit, "is not a size from 1MiB, like 20MiB")),
     }
 }
+
+/// The file of SQLite, if it is set: `sqlite://<path>?<options>`. K3s runs in the directory of the server.
+fn sqlite_file(merged: &Layer, root: &Path, data_dir: &Path) -> Result<Option<PathBuf>> {
+    let url = merged.get_str(OptionId::DatastoreEndpoint).unwrap_or_default();
+    let (scheme, path) = url.split_once("://").unwrap_or_default();
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let path = Path::new(path.strip_prefix("file:").unwrap_or(path));
+    let is_set = scheme == SQLITE && !path.as_os_str().is_empty();
+    if !is_set {
+        return Ok(None);
+    }
+    match path.is_absolute() {
+        true => openable(root, path).map(Some),
+        false => Ok(Some(data_dir.join(distribution::SERVER).join(path))),
+    }
+}
+
+/// The scheme, and the word, of SQLite.
+const SQLITE: &str = "sqlite";
 
 fn method(merged: &Layer) -> Result<Method> {
     let Some(word) = merged.get_str(OptionId::Method) else { return Ok(Method::Auto) };
@@ -617,6 +640,22 @@ mod tests {
             assert!(parts.iter().all(|part| message.contains(part)), "{message}");
             assert_eq!((code_of(&e), kind_of(&e)), (Code::InvalidSetting, Kind::Usage));
         }
+    }
+
+    #[test]
+    fn sqlite_is_no_external_datastore_and_may_have_another_file() {
+        let parts = |value| {
+            let s = settings(&[(OptionId::DatastoreEndpoint, value)]).unwrap();
+            let file = s.sqlite_file.map(|p| p.strip_prefix(&s.data_dir).unwrap_or(&p).display().to_string());
+            (s.datastore_scheme, file)
+        };
+        let file = |path: &str| (None, Some(path.to_owned()));
+        for default in ["sqlite", "sqlite://", "sqlite://?_journal=WAL"] {
+            assert_eq!(parts(default), (None, None), "{default}");
+        }
+        assert_eq!(parts("sqlite://db/x.db?_journal=WAL"), file("server/db/x.db"));
+        assert!(parts("sqlite://file:/mnt/x.db").1.is_some_and(|path| path.ends_with("/mnt/x.db")));
+        assert_eq!(parts("mysql://u:p@tcp(h)/db"), (Some("mysql".into()), None));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which datastore a K3s server uses, by the rules of K3s. Only embedded etcd has snapshots.
+//! Which datastore a K3s server uses, by the rules of K3s. Embedded etcd and SQLite have snapshots.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -15,6 +15,8 @@ use crate::host::fs::permission_context;
 pub struct Said<'a> {
     /// An external datastore: the scheme of its URL.
     pub external: Option<&'a str>,
+    /// The file of SQLite, if it is not the default one.
+    pub sqlite: Option<&'a Path>,
     /// Whether `cluster-init` is set: K3s starts a cluster with embedded etcd.
     pub cluster_init: bool,
     /// Whether `server` is set: K3s joins other servers, which use embedded etcd.
@@ -23,38 +25,85 @@ pub struct Said<'a> {
     pub disable_etcd: bool,
 }
 
-/// Why there is no embedded etcd.
+/// The datastore of this machine.
+#[derive(Debug)]
+pub enum Found {
+    /// Embedded etcd.
+    Etcd,
+    /// The database file of SQLite.
+    Sqlite(PathBuf),
+    /// None that has snapshots.
+    Nothing(Without),
+}
+
+/// Why there is no datastore that has snapshots.
 #[derive(Debug)]
 pub struct Without {
     /// The reason, as a sentence.
     pub why: String,
     /// The hint for the operator.
     pub hint: &'static str,
-    /// Whether this is expected on the machine: no setting of K3s asks for embedded etcd.
+    /// Whether this is expected on the machine: no setting of K3s asks for such a datastore.
     pub expected: bool,
 }
 
 /// Fails unless `data_dir` holds embedded etcd.
 pub fn require_etcd(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<()> {
-    match look(distribution, data_dir, said)? {
-        None => Ok(()),
-        Some(without) => Err(Fault::new(Code::NoEmbeddedEtcd, without.why).hint(without.hint).into()),
+    let without = match look(distribution, data_dir, said)? {
+        Found::Etcd => return Ok(()),
+        Found::Sqlite(db) => {
+            let why =
+                format!("{} uses SQLite in '{}' and not embedded etcd", distribution.name, db.display());
+            return Err(Fault::new(Code::NoEmbeddedEtcd, why).hint(RESTORE_SQLITE).into());
+        }
+        Found::Nothing(without) => without,
+    };
+    Err(without.into_fault().into())
+}
+
+/// How to restore a snapshot of SQLite, or one of etcd over SQLite.
+const RESTORE_SQLITE: &str = "Follow the section SQLITE in k3s-snapshot-restore(8).";
+
+impl Without {
+    /// The error of a command that needs a datastore.
+    pub fn into_fault(self) -> Fault {
+        Fault::new(Code::NoEmbeddedEtcd, self.why).hint(self.hint)
     }
 }
 
-/// Why `data_dir` holds no embedded etcd; `None` if it does.
+/// Whether a file or directory exists.
+///
+/// # Errors
+/// If that cannot be found out.
+fn exists(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(e) if is_absent(&e) => ensure_no_dangling_link(path).map(|()| false),
+        Err(e) => Err(permission_context(e, format!("looking for the datastore '{}'", path.display()))),
+    }
+}
+
+/// The datastore of `data_dir`.
 ///
 /// # Errors
 /// If the directory cannot be read.
-pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<Option<Without>> {
+pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<Found> {
+    // An initialized etcd wins over the configuration.
+    if exists(&data_dir.join(distribution::ETCD_WAL))? {
+        return Ok(Found::Etcd);
+    }
+    let sqlite = said.sqlite.map_or_else(|| data_dir.join(distribution::SQLITE), Path::to_owned);
+    let has_sqlite = said.external.is_none() && exists(&sqlite)?;
+    if has_sqlite && !said.joins {
+        return Ok(Found::Sqlite(sqlite));
+    }
+    Ok(Found::Nothing(reason(distribution, data_dir, said, has_sqlite)))
+}
+
+/// Why `data_dir` has no datastore that has snapshots.
+fn reason(distribution: &Distribution, data_dir: &Path, said: Said, has_sqlite: bool) -> Without {
     let has = |below: &str| data_dir.join(below).exists();
     let (shown, name) = (data_dir.display(), distribution.name);
-    // An initialized etcd wins over the configuration.
-    match std::fs::metadata(data_dir.join(distribution::ETCD_WAL)) {
-        Ok(_) => return Ok(None),
-        Err(e) if is_absent(&e) => ensure_no_dangling_link(data_dir)?,
-        Err(e) => return Err(permission_context(e, format!("looking for etcd in '{shown}'"))),
-    }
     let (why, hint, expected) = if !data_dir.is_dir() {
         // The disk may not be mounted: this is never expected.
         (
@@ -64,15 +113,25 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
         )
     } else if let Some(scheme) = said.external {
         (
-            format!("{name} uses an external datastore ({scheme}), which has no etcd snapshots"),
+            format!("{name} uses an external datastore ({scheme}), which this program does not save"),
             "Back up the external database with its own tools.",
             true,
         )
-    } else if has(distribution::SQLITE) {
+    } else if has_sqlite {
+        // What is in the file is older than the join.
         (
-            format!("{name} in '{shown}' uses SQLite, which has no etcd snapshots"),
-            "Start K3s once with --cluster-init to move to embedded etcd; see the K3s documentation.",
-            !said.cluster_init && !said.joins,
+            format!("{name} in '{shown}' has SQLite, but is set to join other servers, and has no etcd yet"),
+            "Start K3s, or run this command on another server.",
+            false,
+        )
+    } else if let Some(file) = said.sqlite {
+        (
+            format!(
+                "no SQLite database found at '{}', where datastore-endpoint of {name} has it",
+                file.display()
+            ),
+            "Check that the disk is mounted.",
+            false,
         )
     } else if has(distribution::SERVER) {
         (
@@ -93,7 +152,7 @@ pub fn look(distribution: &Distribution, data_dir: &Path, said: Said) -> Result<
             false,
         )
     };
-    Ok(Some(Without { why, hint, expected }))
+    Without { why, hint, expected }
 }
 
 fn is_absent(e: &io::Error) -> bool {
@@ -102,13 +161,14 @@ fn is_absent(e: &io::Error) -> bool {
 
 /// Fails if the database is behind a link whose target does not exist: its disk may not be mounted, so it is not known whether
 /// there is one.
-fn ensure_no_dangling_link(data_dir: &Path) -> Result<()> {
-    let database = data_dir.join(distribution::ETCD_WAL);
+fn ensure_no_dangling_link(database: &Path) -> Result<()> {
     for path in database.ancestors() {
         match (path.symlink_metadata(), path.metadata()) {
             (Ok(meta), Err(e)) if meta.is_symlink() => {
-                let what =
-                    format!("looking for etcd: '{}' is a link whose target does not exist", path.display());
+                let what = format!(
+                    "looking for the datastore: '{}' is a link whose target does not exist",
+                    path.display()
+                );
                 let hint = "Mount the file system of the target, or correct the link.";
                 return Err(
                     anyhow::Error::from(e).context(Fault::new(Code::DataDirNotFound, what).hint(hint))
@@ -127,12 +187,8 @@ pub fn may_be_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
         [distribution::ETCD_WAL, distribution::SQLITE].iter().all(|below| !data_dir.join(below).exists());
     match (empty, external) {
         (true, None) => Ok(()),
-        _ => require_etcd(&distribution::K3S, data_dir, Said { external, ..Said::default() }).map_err(|e| {
-            let what = e.to_string();
-            Fault::new(Code::OtherDatastore, what)
-                .hint("Move the data of the other datastore away first if the snapshot is to replace it: K3s does not ask.")
-                .into()
-        }),
+        _ => require_etcd(&distribution::K3S, data_dir, Said { external, ..Said::default() })
+            .map_err(|e| Fault::new(Code::OtherDatastore, e.to_string()).hint(RESTORE_SQLITE).into()),
     }
 }
 
@@ -142,9 +198,13 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn each_datastore_has_its_own_sentence_and_etcd_on_disk_wins() {
+    fn the_datastore_is_found_out_by_the_rules_of_k3s_and_etcd_on_disk_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let without = |said| look(&distribution::K3S, dir.path(), said).unwrap().unwrap();
+        let found = |said| look(&distribution::K3S, dir.path(), said).unwrap();
+        let without = |said| match found(said) {
+            Found::Nothing(without) => without,
+            other => panic!("{other:?}"),
+        };
         let none = Said::default();
         let postgres = Said { external: Some("postgres"), ..none };
         let (init, joins, disabled) = (
@@ -161,14 +221,25 @@ mod tests {
         assert!(without(none).why.contains("/server'"));
         assert_eq!([none, joins, init, disabled].map(|s| without(s).expected), [false, false, false, true]);
         std::fs::write(dir.path().join(distribution::SQLITE), b"x").unwrap();
-        assert!(without(none).why.contains("SQLite"));
-        assert_eq!([none, joins, init].map(|s| without(s).expected), [true, false, false]);
+        for said in [none, init, disabled] {
+            assert!(
+                matches!(found(said), Found::Sqlite(file) if file == dir.path().join(distribution::SQLITE))
+            );
+        }
+        // K3s does not use it any more.
+        assert!(without(joins).why.contains("SQLite") && !without(joins).expected);
+        let other = dir.path().join("other.db");
+        let elsewhere = Said { sqlite: Some(&other), ..none };
+        assert!(without(elsewhere).why.contains("other.db") && !without(elsewhere).expected);
+        std::fs::write(&other, b"x").unwrap();
+        assert!(matches!(found(elsewhere), Found::Sqlite(file) if file == other));
         assert!(without(postgres).why.contains("postgres") && without(postgres).expected);
         std::fs::create_dir_all(dir.path().join(distribution::ETCD_WAL)).unwrap();
         assert!(require_etcd(&distribution::K3S, dir.path(), postgres).is_ok());
         let missing = require_etcd(&distribution::RKE2, &dir.path().join("nowhere"), none).unwrap_err();
         assert!(missing.to_string().contains("RKE2"));
         assert_eq!(crate::error::kind_of(&missing), Kind::Config);
-        assert!(!look(&distribution::K3S, &dir.path().join("nowhere"), disabled).unwrap().unwrap().expected);
+        let nowhere = look(&distribution::K3S, &dir.path().join("nowhere"), disabled).unwrap();
+        assert!(matches!(nowhere, Found::Nothing(w) if !w.expected));
     }
 }

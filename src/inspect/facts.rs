@@ -21,7 +21,7 @@ const BOOTSTRAP: &[u8] = b"/bootstrap/";
 /// The key of the namespace whose UID is the id of the cluster.
 pub(crate) const KUBE_SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
 /// The most items of any list in the facts, whatever the file contains.
-const MAX_LIST: usize = 256;
+pub(super) const MAX_LIST: usize = 256;
 /// The longest UID, in bytes. A UUID has 36.
 const MAX_UID: usize = 64;
 

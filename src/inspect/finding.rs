@@ -61,6 +61,14 @@ checks! {
     EtcdValue "etcd-value" "A value of the bucket `key` is not the key-value record of its revision."
     EtcdMeta "etcd-meta" "A value of the bucket `meta` has the wrong form."
     EtcdMember "etcd-member" "A record of the bucket `members` cannot be read."
+    SqliteHeader "sqlite-header" "The header of a SQLite database is wrong, or is not as kine uses SQLite."
+    SqlitePage "sqlite-page" "The cells or the free space of a SQLite page are malformed."
+    SqliteCell "sqlite-cell" "The overflow pages of a SQLite cell do not match its length."
+    SqliteRecord "sqlite-record" "A record of SQLite is malformed."
+    SqliteSchema "sqlite-schema" "The tables and indexes are not those of kine."
+    SqliteIndex "sqlite-index" "An index does not match its table, or is not in order."
+    KineRow "kine-row" "A row is not one that kine writes."
+    KineHistory "kine-history" "The revisions of a key are not continuous, and no compaction explains it."
 }
 
 impl Serialize for Check {

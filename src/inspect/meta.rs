@@ -33,7 +33,7 @@ pub(super) struct Meta {
 /// Whether the bytes are those of a snapshot, whole or corrupt: one of the meta pages has the magic number of bbolt.
 ///
 /// Distinguishes "not a snapshot" from "a corrupt snapshot". False if the bytes cannot be read.
-pub fn has_magic(data: &dyn ReadAt) -> bool {
+pub(super) fn has_magic(data: &dyn ReadAt) -> bool {
     std::iter::once(0)
         .chain(PAGE_SIZES)
         .filter_map(|at| read(data, u64::from(at)).ok())

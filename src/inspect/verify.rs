@@ -17,6 +17,7 @@ use super::meta;
 use super::objects::KeptObjects;
 use super::page_map::PageMap;
 use super::read_ahead::ReadAhead;
+use super::sqlite::{self, KineFacts};
 use crate::io::ReadAt;
 
 /// The result of the check.
@@ -34,6 +35,24 @@ impl CheckResult {
     /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
+    }
+}
+
+/// Which datastore a snapshot is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Datastore {
+    /// Embedded etcd: a database of bbolt.
+    Etcd,
+    /// SQLite: a database of kine.
+    Sqlite,
+}
+
+/// Which datastore a file looks like a database of; `None` if it looks like neither.
+pub fn datastore_of(data: &dyn ReadAt) -> Option<Datastore> {
+    match sqlite::has_magic(data) {
+        true => Some(Datastore::Sqlite),
+        false => meta::has_magic(data).then_some(Datastore::Etcd),
     }
 }
 
@@ -55,6 +74,13 @@ pub fn verify_keeping(
     keys: &[Vec<u8>],
 ) -> anyhow::Result<(CheckResult, KeptObjects)> {
     let mut findings = Findings::default();
+    if sqlite::has_magic(data) {
+        let mut collector = KineFacts::keeping(keys);
+        sqlite::walk(data, db_len, &mut findings, &mut collector).context("reading the database")?;
+        let kept = collector.take_kept();
+        let (facts, Findings { kept: findings, more }) = (collector.finish(), findings);
+        return Ok((CheckResult { facts, findings, more }, kept));
+    }
     let mut collector = FactsCollector::keeping(keys);
     let found = walk(data, db_len, &mut findings, &mut collector).context("reading the database")?;
     let kept = collector.take_kept();

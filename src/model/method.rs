@@ -16,6 +16,8 @@ pub enum Method {
     Copy,
     /// The database file of an etcd that does not run is copied. Only as used, never as requested.
     Offline,
+    /// The pages of a SQLite database, read in one transaction. There is no other method for SQLite, so it is no option.
+    Backup,
 }
 
 impl Method {
@@ -27,6 +29,7 @@ impl Method {
             Method::Clone => "clone",
             Method::Copy => "copy",
             Method::Offline => "offline",
+            Method::Backup => "backup",
         }
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The file name of a snapshot, as K3s writes it: `<base>-<node>-<unix seconds>[.zip]`.
+//! The file name of a snapshot, as K3s writes it: `<base>-<node>-<unix seconds>[.zip]`. A snapshot of SQLite has `.sqlite` after
+//! the seconds, so that it is not taken for one of etcd.
 //!
 //! The stem is the part before the last dash. Base and node are never extracted from it, as both may contain dashes. The digits
 //! after it are not always a time: `backup-20261127` is a valid name too.
@@ -21,15 +22,44 @@ pub enum Suffix {
     Plain,
     /// One deflated entry in a zip, as with K3s's `--snapshot-compress`.
     Zip,
+    /// A database of SQLite and its checksum.
+    Sqlite,
+    /// The same in a zip.
+    SqliteZip,
 }
 
 impl Suffix {
+    /// The longest extension first: the end of a name decides.
+    const ALL: [Suffix; 4] = [Suffix::SqliteZip, Suffix::Sqlite, Suffix::Zip, Suffix::Plain];
+
+    /// The suffix of a new snapshot.
+    pub fn new(sqlite: bool, zip: bool) -> Suffix {
+        match (sqlite, zip) {
+            (false, false) => Suffix::Plain,
+            (false, true) => Suffix::Zip,
+            (true, false) => Suffix::Sqlite,
+            (true, true) => Suffix::SqliteZip,
+        }
+    }
+
     /// The file name extension, with its dot.
     pub fn as_str(self) -> &'static str {
         match self {
             Suffix::Plain => "",
             Suffix::Zip => ".zip",
+            Suffix::Sqlite => ".sqlite",
+            Suffix::SqliteZip => ".sqlite.zip",
         }
+    }
+
+    /// Whether it is stored in a zip.
+    pub fn is_zip(self) -> bool {
+        matches!(self, Suffix::Zip | Suffix::SqliteZip)
+    }
+
+    /// Whether it is a snapshot of SQLite.
+    pub fn is_sqlite(self) -> bool {
+        matches!(self, Suffix::Sqlite | Suffix::SqliteZip)
     }
 }
 
@@ -53,10 +83,8 @@ impl SnapshotName {
 
     /// Parses a file name; `None` if it is not the name of a snapshot, or if it would not print as the same text.
     pub fn parse(file: &str) -> Option<SnapshotName> {
-        let (bare, suffix) = match file.strip_suffix(Suffix::Zip.as_str()) {
-            Some(bare) => (bare, Suffix::Zip),
-            None => (file, Suffix::Plain),
-        };
+        let (bare, suffix) =
+            Suffix::ALL.into_iter().find_map(|s| file.strip_suffix(s.as_str()).map(|bare| (bare, s)))?;
         let (stem, at) = bare.rsplit_once('-')?;
         if stem.is_empty() || stem.starts_with('.') || stem.contains('/') || at.starts_with('+') {
             return None;
@@ -76,9 +104,14 @@ impl SnapshotName {
         Some(self.at).filter(|at| (MIN_TIME..=now.saturating_add(MAX_CLOCK_SKEW)).contains(at))
     }
 
-    /// The name of the file inside a zip: this name without its extension.
+    /// The name of the file inside a zip: this name without `.zip`.
     pub fn plain(&self) -> SnapshotName {
-        SnapshotName { suffix: Suffix::Plain, ..self.clone() }
+        SnapshotName { suffix: Suffix::new(self.suffix.is_sqlite(), false), ..self.clone() }
+    }
+
+    /// The same name, zipped if it is plain, and plain if it is zipped.
+    pub fn twin(&self) -> SnapshotName {
+        SnapshotName { suffix: Suffix::new(self.suffix.is_sqlite(), !self.suffix.is_zip()), ..self.clone() }
     }
 }
 
@@ -126,6 +159,12 @@ mod tests {
             ("on-demand-server-1-1795339215", Some(("on-demand-server-1", 1795339215, Suffix::Plain))),
             ("on-demand-vm-1795335110.zip", Some(("on-demand-vm", 1795335110, Suffix::Zip))),
             ("prod2-node-7", Some(("prod2-node", 7, Suffix::Plain))),
+            ("timer-n-1795335110.sqlite", Some(("timer-n", 1795335110, Suffix::Sqlite))),
+            ("timer-n-1795335110.sqlite.zip", Some(("timer-n", 1795335110, Suffix::SqliteZip))),
+            ("timer-n-1795335110.zip.sqlite", None),
+            // etcdctl's own examples use this extension for snapshots of etcd.
+            ("timer-n-1795335110.db", None),
+            (".sqlite", None),
             ("on-demand-vm-1795335110.part", None),
             ("on-demand-vm-1795335110.zip.zip", None),
             ("on-demand-vm-", None),
@@ -196,8 +235,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_valid_name_is_parsed_unchanged(base in "[a-z0-9_][a-z0-9._-]{0,20}", node in "[a-z0-9][a-z0-9.-]{0,20}", at: u64, zip: bool) {
-            let name = SnapshotName::new(&base, &node, at, if zip { Suffix::Zip } else { Suffix::Plain });
+        fn every_valid_name_is_parsed_unchanged(base in "[a-z0-9_][a-z0-9._-]{0,20}", node in "[a-z0-9][a-z0-9.-]{0,20}", at: u64, sqlite: bool, zip: bool) {
+            let name = SnapshotName::new(&base, &node, at, Suffix::new(sqlite, zip));
             prop_assert_eq!(SnapshotName::parse(&name.to_string()), Some(name));
         }
 

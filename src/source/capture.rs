@@ -89,6 +89,22 @@ impl Captured {
         }
     }
 
+    /// The database of `db_len` bytes of SQLite, whose revision was `acknowledged` before the capture.
+    pub(super) fn of_sqlite(db_len: u64, acknowledged: i64) -> Captured {
+        Captured {
+            method: Method::Backup,
+            method_reason: None,
+            bytes: db_len + TRAILER,
+            sha256: None,
+            version: None,
+            endpoint: String::new(),
+            asked: Ok(acknowledged),
+            alarms: vec![],
+            member: None,
+            has_leader: true,
+        }
+    }
+
     /// The database of `db_len` bytes of an etcd that does not run. `reason` is the first half of a sentence.
     pub(super) fn offline(db_len: u64, reason: &str, method: Method) -> Captured {
         Captured {

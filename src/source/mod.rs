@@ -11,10 +11,11 @@ mod pace;
 pub mod pinned;
 mod probe;
 pub mod reflink;
+pub mod sqlite;
 pub mod trailer_hasher;
 
 pub use capture::{CaptureOutcome, Captured, Source};
 pub use objects::{ClusterObjects, SnapshotObjects};
 pub use probe::{EtcdProbe, LiveMember, MemberStatus};
 
-pub use crate::inspect::{Comparison, ObjectKind, Sample, Unreadable};
+pub use crate::inspect::{Comparison, Datastore, ObjectKind, Sample, Unreadable};

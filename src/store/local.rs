@@ -19,7 +19,7 @@ use super::traits::{LocalStore, Opened, PublishedSnapshot, Store};
 use crate::error::{Code, Fault};
 use crate::host::fs::{create_dir, id_of, is_dangling, nonblocking, path_error};
 use crate::host::{Draft, FileAt, Published, is_temp_name};
-use crate::model::name::{SnapshotName, Suffix};
+use crate::model::name::SnapshotName;
 use crate::model::snapshot::{Leftover, Listing, Manifest, Snapshot, State, plausible_size};
 
 /// The note of a snapshot whose file system has no lasting identity for files.
@@ -74,7 +74,7 @@ impl Local {
             (None, _) if partial.is_some() || is_temp_name(&file) => State::Incomplete,
             (None, Some(m)) => m.state(),
             (None, None) => State::Foreign,
-            (Some(n), _) if n.suffix == Suffix::Plain && !plausible_size(meta.size) => State::Corrupt,
+            (Some(n), _) if !n.suffix.is_zip() && !plausible_size(meta.size) => State::Corrupt,
             (Some(_), Some(m)) => m.state(),
             (Some(_), None) if meta.size == 0 => State::Corrupt,
             _ => State::Unverified,
@@ -259,9 +259,7 @@ impl LocalStore for Local {
         let mut name = name.clone();
         // Both forms of a name count as taken: K3s unpacks `x.zip` to `x`.
         let is_taken = |n: &SnapshotName| -> Result<bool> {
-            let other = if n.suffix == Suffix::Zip { Suffix::Plain } else { Suffix::Zip };
-            let twin = SnapshotName { suffix: other, ..n.clone() };
-            for name in [n, &twin] {
+            for name in [n, &n.twin()] {
                 let path = self.dir.join(name.to_string());
                 match path.symlink_metadata() {
                     Ok(_) => return Ok(true),

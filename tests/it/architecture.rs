@@ -88,6 +88,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tonic", &["source/etcd"]),
     ("tokio", &["source/etcd", "host/systemd"]),
     ("zbus", &["host/systemd"]),
+    ("rusqlite", &["source/sqlite.rs"]),
     ("nix", &["host", "app/run.rs", "output/kmsg.rs"]),
     ("rustix", &["host"]),
     ("sd_notify", &["host/notify.rs"]),

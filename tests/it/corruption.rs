@@ -168,10 +168,13 @@ fn facts_have_existing_tokens_the_newest_revision_and_alarms() {
 
 #[test]
 fn the_magic_number_distinguishes_other_files_from_corrupt_snapshots() {
-    assert!(inspect::has_magic(&BEFORE) && !inspect::has_magic(&&b"PK\x03\x04 a zip"[..]));
+    assert!(
+        inspect::datastore_of(&BEFORE).is_some()
+            && inspect::datastore_of(&&b"PK\x03\x04 a zip"[..]).is_none()
+    );
     let mut half = BEFORE.to_vec();
     half[..4096].fill(0);
-    assert!(inspect::has_magic(&&half[..]), "the second meta page is enough");
+    assert!(inspect::datastore_of(&&half[..]).is_some(), "the second meta page is enough");
 }
 
 #[test]
@@ -256,6 +259,8 @@ fn each_kind_of_damage_is_found_by_its_check() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // The others have rows in `sqlite_corruption`.
+    covered.extend(crate::sqlite_corruption::CHECKS);
     let missing: Vec<_> = Check::ALL.iter().filter(|c| !covered.contains(c)).collect();
     assert!(missing.is_empty(), "checks without a row: {missing:?}");
 }

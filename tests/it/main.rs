@@ -48,6 +48,8 @@ mod s3_moto;
 mod s3_stores;
 mod save;
 mod save_failures;
+mod sqlite;
+mod sqlite_corruption;
 mod status;
 mod support;
 mod support_selftest;

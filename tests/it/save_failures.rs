@@ -87,9 +87,7 @@ fn machine_without_embedded_etcd_is_recognized() {
         |data: &str| Tool::new("save").arg("--data-dir").arg(path(data)).arg("--run-dir").arg(path("run"));
     fs::create_dir_all(path("empty")).unwrap();
     fs::create_dir_all(path("agent/agent")).unwrap();
-    fs::create_dir_all(path("sqlite/server/db")).unwrap();
-    fs::write(path("sqlite/server/db/state.db"), b"SQLite format 3\0").unwrap();
-    for data in ["nowhere", "empty", "agent", "sqlite"] {
+    for data in ["nowhere", "empty", "agent"] {
         let run = save(data).report().fails(Code::NoEmbeddedEtcd).with_hint();
         assert!(run.stderr.contains(path(data).to_str().unwrap()), "{run:#?}");
     }

@@ -7,6 +7,7 @@ use crate::support::ctl;
 use crate::support::disk::Disk;
 use crate::support::etcd::Etcd;
 use crate::support::k3s_root::{K3sRoot, Layout};
+use crate::support::kine::Kine;
 use crate::support::objects::{CLUSTER_UID, bootstrap_key};
 use crate::support::ports::Ports;
 use crate::support::proxy::{Mode, Proxy};
@@ -265,4 +266,20 @@ fn a_small_disk_gets_full_and_goes_away() {
     assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
     drop(disk);
     std::fs::write(path.join("file"), "on the disk below").unwrap();
+}
+
+#[test]
+fn database_of_kine_has_its_history_and_loses_what_a_compaction_removes() {
+    let dir = tempfile::tempdir().unwrap();
+    let kine = Kine::create(&dir.path().join("state.db"), 4096);
+    let (first, second) = (kine.put("/registry/a", b"1"), kine.put("/registry/a", b"2"));
+    let deleted = kine.del("/registry/a");
+    let previous = |id: i64| {
+        let sql = "SELECT prev_revision FROM kine WHERE id = ?";
+        kine.0.query_row(sql, [id], |row| row.get::<_, i64>(0)).ok()
+    };
+    assert_eq!([first, second, deleted].map(previous), [Some(0), Some(first), Some(second)]);
+    kine.compact(second);
+    assert_eq!([first, second, deleted].map(previous), [None, Some(first), Some(second)]);
+    assert_eq!(kine.revision(), deleted);
 }

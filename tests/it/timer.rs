@@ -43,8 +43,8 @@ fn timer_skips_a_machine_without_etcd_only_if_that_is_by_design() {
     // Files, configuration of K3s, and whether a save by the timer is skipped.
     let rows: &[(&[&str], &str, bool)] = &[
         (&["agent/"], "", true),
-        (&["server/db/state.db"], "", true),
-        (&["server/db/state.db"], "cluster-init: true\n", false),
+        // A server that is to join others does not use the SQLite that it had before.
+        (&["server/db/state.db"], "server: https://10.0.0.1:6443\n", false),
         (&["server/db/"], "datastore-endpoint: postgres://u:geheim@h/d\n", true),
         (&["server/db/"], "disable-etcd: true\n", true),
         (&["server/db/"], "", false),

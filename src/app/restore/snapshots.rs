@@ -14,7 +14,7 @@ use crate::model::report::Report;
 use crate::model::warning::WarningCode;
 use crate::source::offline::OfflineCopy;
 use crate::source::reflink::ReflinkSource;
-use crate::source::{Comparison, EtcdProbe, MemberStatus, Sample, Source};
+use crate::source::{Comparison, Datastore, EtcdProbe, MemberStatus, Sample, Source};
 use crate::store::Store;
 use crate::store::local::Local;
 
@@ -47,7 +47,9 @@ impl Stores for Snapshots<'_> {
 impl SafetySnapshots for Snapshots<'_> {
     fn save_live(&self, report: &mut Report) -> Result<SafetySnapshot> {
         let sources = self.cx.sources()?;
-        self.save(&sources.of(self.cx.settings.method), report)
+        let sources = sources.into_sources_of(self.cx.settings.method);
+        let sources: Vec<&dyn Source> = sources.iter().map(AsRef::as_ref).collect();
+        self.save(&sources, report)
     }
 
     fn save_offline(&self, report: &mut Report) -> Result<SafetySnapshot> {
@@ -64,6 +66,7 @@ impl Snapshots<'_> {
         let request = save::Request {
             base: SAFETY_BASE,
             node,
+            datastore: Datastore::Etcd,
             now: self.cx.now,
             compress: false,
             extra_metadata: &self.cx.distribution.extra_metadata(),

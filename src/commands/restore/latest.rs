@@ -120,7 +120,7 @@ fn candidates(cx: &Context) -> Result<(Vec<Candidate>, Own, Option<RemoteSnapsho
     let limit = cluster.now.saturating_add(MAX_CLOCK_SKEW);
     all.retain(|Candidate { snapshot: s, .. }| {
         good(s)
-            && s.name.is_some()
+            && s.name.as_ref().is_some_and(|name| !name.suffix.is_sqlite())
             && !is_safety(s)
             && s.created_at <= limit
             && options.before.is_none_or(|t| s.created_at < t)

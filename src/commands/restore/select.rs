@@ -12,9 +12,8 @@ use crate::archive::zip;
 use crate::commands::check::{check_snapshot, not_a_snapshot, summarize};
 use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::{Draft, Scratch};
-use crate::inspect::{self, Content};
+use crate::inspect::{self, Content, Datastore};
 use crate::io::ReadAt;
-use crate::model::name::Suffix;
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::restore::SnapshotRef;
 use crate::model::snapshot::{Digest, FindingRecord, Freshness, Manifest, Snapshot, State};
@@ -56,7 +55,7 @@ pub(super) fn select(cx: &Context, report: &mut Report) -> Result<Selected> {
         Fault::new(Code::MissingArgument, what.to_owned())
             .hint("Give one snapshot: a name from 'k3s-snapshot list', a path, or 'latest'.")
     };
-    match options.target {
+    let selected = match options.target {
         Some("") => Err(missing("the name of the snapshot is empty").into()),
         None if options.before.is_none() => Err(missing("no snapshot was given").into()),
         Some("latest") | None => latest(cx, report),
@@ -70,7 +69,19 @@ pub(super) fn select(cx: &Context, report: &mut Report) -> Result<Selected> {
                 local(cx.stores.directory(dir).open(file)?)
             }
         },
+    }?;
+    match selected.snapshot.name.as_ref().is_some_and(|name| name.suffix.is_sqlite()) {
+        true => Err(of_sqlite(&selected.snapshot.file)),
+        false => Ok(selected),
     }
+}
+
+/// The error of a snapshot of SQLite, which a reset of K3s does not take.
+fn of_sqlite(file: &str) -> anyhow::Error {
+    let what = format!("'{}' is a snapshot of SQLite, which is restored by hand", file.escape_debug());
+    Fault::new(Code::OtherDatastore, what)
+        .hint("Follow the section SQLITE in k3s-snapshot-restore(8).")
+        .into()
 }
 
 fn local(opened: Opened) -> Result<Selected> {
@@ -115,7 +126,7 @@ impl Selected {
     pub(super) fn pin_and_verify(&self, cx: &Context, report: &mut Report) -> Result<VerifiedSnapshot> {
         let (file, scratch) = (&self.snapshot.file, cx.machine.files.scratch());
         let zipped = match (&self.snapshot.name, &self.source) {
-            (Some(name), _) => name.suffix == Suffix::Zip,
+            (Some(name), _) => name.suffix.is_zip(),
             (None, Source::Local(path)) => zip::is_zip(&scratch.open(path)?)?,
             (None, Source::Remote(remote)) => zip::is_zip(remote.data())?,
         };
@@ -177,9 +188,12 @@ impl Selected {
     fn verify(&self, cx: &Context, data: &dyn ReadAt) -> Result<(Content, Digest)> {
         let file = &self.snapshot.file;
         let context = || format!("verifying '{}'", file.escape_debug());
+        if inspect::datastore_of(data) == Some(Datastore::Sqlite) {
+            return Err(of_sqlite(file));
+        }
         let checked = check_snapshot(data, false, cx.machine.progress).with_context(context)?;
         let mut findings = checked.findings.clone();
-        if !inspect::has_magic(data) {
+        if inspect::datastore_of(data).is_none() {
             findings = vec![not_a_snapshot(data)];
         }
         let digest = checked.digests.map(|d| Digest(d.file)).context("hashing the snapshot")?;

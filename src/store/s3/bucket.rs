@@ -16,7 +16,7 @@ use super::object::{Head, Object, head, head_or_none, id_of};
 use super::{delete, manifest, probe, unfinished, upload};
 use crate::error::{Code, Fault};
 use crate::host::Progress;
-use crate::model::name::{SnapshotName, Suffix};
+use crate::model::name::SnapshotName;
 use crate::model::report::Check;
 use crate::model::s3_config::S3Config;
 use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
@@ -80,7 +80,7 @@ impl S3 {
             (None, _) => State::Foreign,
             _ if head.size == 0 => State::Corrupt,
             (_, Some(m)) => state_of(m),
-            (Some(n), None) if n.suffix == Suffix::Plain && !plausible_size(head.size) => State::Corrupt,
+            (Some(n), None) if !n.suffix.is_zip() && !plausible_size(head.size) => State::Corrupt,
             (Some(_), None) => State::Unverified,
         };
         Snapshot {

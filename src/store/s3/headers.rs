@@ -5,7 +5,7 @@ use ureq::http::HeaderMap;
 
 use super::digest::{base64, md5_header};
 use super::request::S3Request;
-use crate::model::name::{SnapshotName, Suffix};
+use crate::model::name::SnapshotName;
 use crate::model::s3_config::{Encryption, S3Config};
 use crate::model::snapshot::Manifest;
 
@@ -75,7 +75,7 @@ pub(super) fn object_headers(request: S3Request, bucket: &S3Config) -> S3Request
 /// Adds everything that a new snapshot is written with: encryption, content type, storage class, tags, metadata. Storage
 /// class and tags are for snapshots alone: a manifest must be readable at once.
 pub(super) fn snapshot_headers(request: S3Request, bucket: &S3Config, name: &str, m: &Manifest) -> S3Request {
-    let is_zip = SnapshotName::parse(name).is_some_and(|n| n.suffix == Suffix::Zip);
+    let is_zip = SnapshotName::parse(name).is_some_and(|n| n.suffix.is_zip());
     let mut request = object_headers(request, bucket)
         .header("content-type", if is_zip { "application/zip" } else { "application/octet-stream" });
     if let Some(class) = &bucket.objects.storage_class {

@@ -13,7 +13,7 @@ use super::layout::{METADATA_DIR, is_plain, parse_manifest_name};
 use super::list::{ListedObject, for_each_object};
 use super::manifest::precedence;
 use super::object::id_of;
-use crate::model::name::{SnapshotName, Suffix};
+use crate::model::name::SnapshotName;
 use crate::model::snapshot::{FileId, Listing, Snapshot, State, plausible_size};
 use crate::store::created_at::created_at;
 
@@ -115,7 +115,7 @@ impl BucketIndex {
         let state = match &name {
             None => State::Foreign,
             Some(_) if object.size == 0 => State::Corrupt,
-            Some(n) if n.suffix == Suffix::Plain && !plausible_size(object.size) => State::Corrupt,
+            Some(n) if !n.suffix.is_zip() && !plausible_size(object.size) => State::Corrupt,
             Some(_) => manifest.map_or(State::Unverified, |m| m.state),
         };
         Snapshot {

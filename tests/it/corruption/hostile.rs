@@ -139,7 +139,7 @@ proptest! {
     fn arbitrary_bytes_are_corrupt(bytes in proptest::collection::vec(any::<u8>(), 0..20_000)) {
         assert!(!verify_bounded(&bytes).is_clean());
         assert!(verify(&bytes).is_err());
-        inspect::has_magic(&&bytes[..]);
+        inspect::datastore_of(&&bytes[..]);
     }
 
     #[test]

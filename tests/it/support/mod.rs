@@ -15,6 +15,7 @@ pub(crate) mod etcd;
 pub(crate) mod front;
 pub(crate) mod host;
 pub(crate) mod k3s_root;
+pub(crate) mod kine;
 pub(crate) mod memory;
 pub(crate) mod moto;
 pub(crate) mod objects;
