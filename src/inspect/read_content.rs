@@ -183,7 +183,7 @@ impl ContentReader {
 mod tests {
     use super::*;
     use crate::inspect::sample::SAMPLE;
-    use crate::inspect::{TRAILER, verify};
+    use crate::inspect::{Comparison, TRAILER, verify};
 
     const BEFORE: &[u8] = include_bytes!("../../tests/fixtures/before-server-1-1795339215");
     const AFTER: &[u8] = include_bytes!("../../tests/fixtures/after-server-1-1795339218");

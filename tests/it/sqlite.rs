@@ -161,9 +161,13 @@ fn a_compacted_history_is_verified_and_a_missing_revision_is_not() {
             server.kine.put(&format!("/registry/{i}"), &[round; 100]);
         }
     }
-    (0..5).for_each(|i| drop(server.kine.del(&format!("/registry/{i}"))));
+    for i in 0..5 {
+        server.kine.del(&format!("/registry/{i}"));
+    }
     server.kine.compact(server.kine.revision() - 10);
-    (3..8).for_each(|i| drop(server.kine.put(&format!("/registry/{i}"), b"again")));
+    for i in 3..8 {
+        server.kine.put(&format!("/registry/{i}"), b"again");
+    }
     let (row, _) = server.save(&[]);
     assert_eq!(row["state"], "verified");
     let newest = "SELECT prev_revision FROM kine WHERE name = '/registry/7' ORDER BY id DESC LIMIT 1";

@@ -40,7 +40,9 @@ fn fill(kine: &Kine) {
             kine.put(&format!("/registry/configmaps/default/{i}"), &vec![round + b'a'; 20 + 7 * i]);
         }
     }
-    (0..4).for_each(|i| drop(kine.del(&format!("/registry/configmaps/default/{i}"))));
+    for i in 0..4 {
+        kine.del(&format!("/registry/configmaps/default/{i}"));
+    }
     kine.compact(20);
     kine.put("/registry/configmaps/default/2", b"again");
     kine.put("/registry/once", b"never changed");
@@ -304,8 +306,11 @@ fn contents_of_two_databases_can_be_compared_and_a_compaction_changes_none() {
     assert!(inspect::read_content(&&db[..PAGE], PAGE as u64, None).unwrap().is_err());
 }
 
+/// Revision, key, whether it was created and deleted, and the revision before.
+type Row = (i64, String, i64, i64, i64);
+
 /// What matters of the rows, as SQLite reads them from the file; an error if SQLite finds damage.
-fn rows_of(path: &Path) -> Result<Vec<(i64, String, i64, i64, i64)>, String> {
+fn rows_of(path: &Path) -> Result<Vec<Row>, String> {
     let text = |e: rusqlite::Error| e.to_string();
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(text)?;
     connection.pragma_update(None, "cell_size_check", 1).map_err(text)?;

@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn integers_of_one_to_nine_bytes_are_read() {
-        let rows: [(&[u8], Option<(u64, usize)>); 7] = [
+        type Row<'a> = (&'a [u8], Option<(u64, usize)>);
+        let rows: [Row<'_>; 7] = [
             (&[0], Some((0, 1))),
             (&[0x7f], Some((127, 1))),
             (&[0x81, 0], Some((128, 2))),
