@@ -26,6 +26,8 @@ pub mod inspect;
 pub mod io;
 pub mod model;
 pub mod output;
+#[doc(hidden)]
+pub mod readers;
 pub mod source;
 pub mod store;
 mod util;

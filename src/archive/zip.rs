@@ -3,6 +3,7 @@
 //!
 //! Packing and unpacking stream; neither holds a file in memory. The output of an archive is bounded.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use anyhow::{Context, Result};
@@ -16,18 +17,20 @@ use crate::io::ReadAt;
 /// Bytes of one read.
 const CHUNK: usize = 256 * 1024;
 
-/// Writes `plain` as the only entry `name` of a zip. `at` is the time of the entry in seconds since the epoch.
+/// Writes `plain` as the only entry `name` of a zip into `out`, which is empty. `at` is the time of the entry in seconds since
+/// the epoch. The inner result is that of `out`.
 ///
 /// # Errors
-/// If `plain` cannot be read or `out` cannot be written.
+/// If `plain` cannot be read.
 pub(crate) fn pack(
     plain: &dyn ReadAt,
     name: &str,
     at: u64,
     out: impl Write + Seek,
     progress: &dyn Progress,
-) -> Result<()> {
-    let mut zip = ZipWriter::new(out);
+) -> Result<io::Result<()>> {
+    let failed = RefCell::new(None);
+    let mut zip = ZipWriter::new(Output { to: out, at: 0, end: 0, failed: &failed });
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(dos_time(at))
@@ -42,10 +45,68 @@ pub(crate) fn pack(
             break;
         }
         zip.write_all(buf.get(..n).unwrap_or_default()).context("writing the zip")?;
+        if failed.borrow().is_some() {
+            break;
+        }
         progress.advance(n as u64);
     }
     zip.finish().context("writing the zip")?;
-    Ok(())
+    Ok(failed.take().map_or(Ok(()), Err))
+}
+
+/// The output of a zip. The library writes on after an error, when it is dropped, and asserts that its offsets fit. So it does
+/// not learn of an error: after the first one, nothing is written, and the error is kept.
+struct Output<'a, W> {
+    to: W,
+    at: u64,
+    end: u64,
+    failed: &'a RefCell<Option<io::Error>>,
+}
+
+impl<W> Output<'_, W> {
+    /// The result, or what is wanted in place of an error that is kept.
+    fn keep<T>(&self, result: io::Result<T>, wanted: T) -> io::Result<T> {
+        match result {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => {
+                self.failed.borrow_mut().get_or_insert(e);
+                Ok(wanted)
+            }
+            other => other,
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.borrow().is_some()
+    }
+}
+
+impl<W: Write> Write for Output<'_, W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let written = if self.has_failed() { Ok(buf.len()) } else { self.to.write(buf) };
+        let n = self.keep(written, buf.len())?;
+        self.at += n as u64;
+        self.end = self.end.max(self.at);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = if self.has_failed() { Ok(()) } else { self.to.flush() };
+        self.keep(flushed, ())
+    }
+}
+
+impl<W: Seek> Seek for Output<'_, W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(n) => Some(n),
+            SeekFrom::End(n) => self.end.checked_add_signed(n),
+            SeekFrom::Current(n) => self.at.checked_add_signed(n),
+        };
+        let at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        let sought = if self.has_failed() { Ok(at) } else { self.to.seek(SeekFrom::Start(at)) };
+        self.at = self.keep(sought, at)?;
+        Ok(self.at)
+    }
 }
 
 /// What a zip contains. Damage of the zip is not an error.
@@ -204,8 +265,41 @@ mod tests {
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
         let mut out = io::Cursor::new(Vec::new());
-        pack(&bytes, "on-demand-n-5", 1795335110, &mut out, &NoProgress).unwrap();
+        pack(&bytes, "on-demand-n-5", 1795335110, &mut out, &NoProgress).unwrap().unwrap();
         out.into_inner()
+    }
+
+    /// A disk that is full after so many bytes.
+    struct Full(io::Cursor<Vec<u8>>, u64);
+
+    impl Write for Full {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            let room = usize::try_from(self.1.saturating_sub(self.0.position())).unwrap().min(buf.len());
+            if room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0.write(&buf[..room])
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Full {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_anywhere_is_an_error_and_no_panic() {
+        let bytes: Vec<u8> = (0..5_000u32).map(|i| (i / 7) as u8).collect();
+        for room in 0..packed(&bytes).len() as u64 {
+            let mut out = Full(io::Cursor::new(Vec::new()), room);
+            let e = pack(&&bytes[..], "on-demand-n-5", 5, &mut out, &NoProgress).unwrap().unwrap_err();
+            assert_eq!(e.kind(), io::ErrorKind::StorageFull, "room for {room} bytes");
+        }
     }
 
     #[test]

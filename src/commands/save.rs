@@ -98,7 +98,8 @@ pub fn run(
     }
     extra_metadata::write(local, &published.snapshot.file, req.extra_metadata, &objects, report);
     warn_if_cluster_changed(req, report, before, &published.snapshot);
-    let row = Row::from_snapshot(&published.snapshot, req.token);
+    let mut row = Row::from_snapshot(&published.snapshot, req.token);
+    row.notes.extend(published.notes);
     add_warnings(report, &captured, &freshness, &row);
     report.snapshots.push(row);
     if let Some(bucket) = &req.bucket {
@@ -156,7 +157,8 @@ fn compress(
     // A clone has taken no space yet.
     zipped.ensure_free_space(original.0.saturating_add(original.0 / 1000))?;
     zip::pack(&plain.reader()?, &name.plain().to_string(), name.at, zipped.file(), progress)
-        .with_context(|| format!("compressing into '{}'", zipped.folder().display()))?;
+        .with_context(|| format!("compressing into '{}'", zipped.folder().display()))?
+        .map_err(|e| zipped.write_error(e))?;
     let packed = zipped.reader()?;
     let stored = inspect::hash(&packed, packed.size(), &mut |_| {})?;
     let mut roundtrip = crate::source::trailer_hasher::TrailerHasher::default();

@@ -33,3 +33,5 @@ pub(crate) mod show;
 pub mod unit;
 pub(crate) mod value;
 mod yaml;
+
+pub(crate) use yaml::parse as parse_yaml;

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, renameat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::fs::{FileAt, NO_SPACE_HINT, file_id, is_sync_unsupported, path_error, published_id};
+use super::fs::{FileAt, NO_SPACE_HINT, file_id, id_of, is_sync_unsupported, path_error, published_id};
 use super::naming::{self, Calls, Kernel, Named};
 use crate::error::{Code, Fault};
 use crate::model::snapshot::FileId;
@@ -94,7 +94,12 @@ impl Draft {
     ///
     /// If they cannot be written; with a hint if the file system is full.
     pub fn append(&self, bytes: &[u8]) -> Result<()> {
-        (&self.file).write_all(bytes).map_err(|e| path_error(e, "writing to", &self.path))
+        (&self.file).write_all(bytes).map_err(|e| self.write_error(e))
+    }
+
+    /// The error of writing to its file, with a hint if the file system is full.
+    pub(crate) fn write_error(&self, e: io::Error) -> anyhow::Error {
+        path_error(e, "writing to", &self.path)
     }
 
     /// The directory that it is in.
@@ -160,7 +165,7 @@ impl Draft {
     ///
     /// If it cannot be written.
     pub fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|e| path_error(e, "writing to", &self.path))
+        self.file.sync_all().map_err(|e| self.write_error(e))
     }
 
     /// Gives the draft a name, never that of another file, if it is `size` bytes long. The content is synced first,
@@ -198,16 +203,24 @@ impl Draft {
                 return Err(e).context(format!("{}: it exists, but may not survive a power cut", context()));
             }
         }
-        let open = file_id(&self.file).with_context(context)?;
+        // A file system in user space may not answer for an open file whose temporary name is gone.
+        let open = file_id(&self.file);
         // What a later listing sees is the name, not this open file.
-        let id = published_id(&self.dir, name).unwrap_or(open);
+        let id = match (published_id(&self.dir, name), &open) {
+            (Some(id), _) => id,
+            (None, Ok(id)) => *id,
+            (None, Err(_)) => id_of(&std::fs::metadata(self.path.join(name)).with_context(context)?),
+        };
         anyhow::ensure!(
             id.size == size,
             "{}: the file has {} bytes instead of {size} under its name",
             context(),
             id.size
         );
-        Ok(Published::Done(PublishedFile { id, has_lasting_id: (id.dev, id.ino) == (open.dev, open.ino) }))
+        Ok(Published::Done(PublishedFile {
+            id,
+            has_lasting_id: open.is_ok_and(|open| (id.dev, id.ino) == (open.dev, open.ino)),
+        }))
     }
 
     fn give_name(&self, calls: &dyn Calls, name: &OsStr, before: &FileId) -> Result<Named> {
@@ -251,10 +264,10 @@ impl Draft {
         self.sync()?;
         let path = self.path.join(name);
         let error = |e: Errno| path_error(e.into(), "writing", &path);
-        let temp = match self.temp_name.take() {
+        let temp = match self.temp_name.clone() {
             Some(temp) => temp,
             None => {
-                let temp = CString::new(format!(".{name}.{}", std::process::id()))
+                let temp = CString::new(naming::replacement_name(name))
                     .with_context(|| format!("writing '{}'", path.display()))?;
                 // A process of the same number may have died here.
                 match unlinkat(&self.dir, temp.as_c_str(), UnlinkatFlags::NoRemoveDir) {
@@ -264,10 +277,13 @@ impl Draft {
                 Kernel
                     .link_unnamed(&self.file, &self.dir, OsStr::new(&*temp.to_string_lossy()))
                     .map_err(|e| self.naming_error(e))?;
+                // From now on this name goes with the draft, unless it becomes the new one.
+                self.temp_name = Some(temp.clone());
                 temp
             }
         };
         renameat(&self.dir, temp.as_c_str(), &self.dir, OsStr::new(name)).map_err(error)?;
+        self.temp_name = None;
         match self.dir.sync_all() {
             Err(e) if !is_sync_unsupported(&e) => Err(path_error(e, "syncing the directory", &self.path)),
             _ => Ok(()),
@@ -297,7 +313,6 @@ impl Write for &Draft {
 mod tests {
     use super::*;
     use crate::error::code_of;
-    use crate::host::fs::id_of;
     use crate::host::naming::tests::{InodePerName, Refusing};
     use std::os::unix::fs::PermissionsExt;
 
@@ -382,6 +397,14 @@ mod tests {
             draft.replace("m.json").unwrap();
             assert_eq!(std::fs::read(dir.path().join("m.json")).unwrap(), content.as_bytes());
         }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn replace_that_fails_leaves_no_temporary_name() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("m.json")).unwrap();
+        assert!(Draft::new(dir.path()).unwrap().replace("m.json").is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

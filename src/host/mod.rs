@@ -29,7 +29,7 @@ mod unit;
 pub use draft::{Draft, Published, PublishedFile};
 pub use fs::FileAt;
 pub use interfaces::{Host, JoinServer, K3s, ResetOutcome};
-pub(crate) use naming::is_temp_name;
+pub(crate) use naming::{is_temp_name, remove_replacements};
 pub use ports::Listener;
 pub use progress::{NoProgress, Progress, StepRecorder};
 pub use readyz::Ready;

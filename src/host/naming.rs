@@ -131,6 +131,32 @@ pub(super) fn create_temp_file(dir: &Path) -> io::Result<(File, CString)> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
+/// The temporary name of a file that is to take the place of `name`.
+pub(super) fn replacement_name(name: &str) -> String {
+    format!(".{name}.{}", std::process::id())
+}
+
+/// Removes the temporary names of [`replacement_name`] in `dir`, which killed processes have left. The caller holds the lock that
+/// every process holds while it replaces a file there.
+///
+/// # Errors
+///
+/// If the directory cannot be read. A name that cannot be removed stays.
+pub(crate) fn remove_replacements(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let is_replacement = entry.file_name().to_str().is_some_and(|file| {
+            let number =
+                file.strip_prefix('.').and_then(|rest| rest.rsplit_once('.')).map(|(_, number)| number);
+            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        });
+        if is_replacement && std::fs::remove_file(entry.path()).is_ok() {
+            log::debug!("removed '{}', which a killed run had left", entry.path().display());
+        }
+    }
+    Ok(())
+}
+
 /// Removes temporary files that a killed process has left: a day old, and locked by no process.
 pub(super) fn remove_stale_temp_files(dir: &Path) {
     const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);

@@ -71,12 +71,12 @@ impl AddressKind {
 }
 
 /// The name of the node whose object has this key.
-pub(super) fn node_name(key: &[u8]) -> Option<String> {
+pub(crate) fn node_name(key: &[u8]) -> Option<String> {
     printable_text(key.strip_prefix(PREFIX)?, MAX_NAME)
 }
 
 /// Reads the object of a node: protobuf after a magic number, or JSON.
-pub(super) fn read_node(name: String, object: &[u8]) -> Node {
+pub(crate) fn read_node(name: String, object: &[u8]) -> Node {
     let mut node = Node { name, version: None, addresses: Vec::new(), control_plane: false, etcd: false };
     // A malformed object gives a node with what was read up to the error.
     let _ = match object.strip_prefix(b"k8s\0") {

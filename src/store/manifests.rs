@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Code, Fault};
-use crate::host::Draft;
 use crate::host::fs::{create_dir, path_error, sync_dir};
+use crate::host::{Draft, remove_replacements};
 use crate::model::snapshot::Manifest;
 use crate::util::hex;
 
@@ -141,6 +141,19 @@ impl Manifests {
         }
     }
 
+    /// Removes what killed processes have left next to the manifests.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be read, or another process holds the lock.
+    pub(super) fn remove_leftovers(&self) -> Result<()> {
+        if self.dir.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        remove_replacements(&self.dir).map_err(|e| path_error(e, "reading", &self.dir))
+    }
+
     /// Makes deletions durable, if that is possible. A manifest that comes back does no harm.
     pub(super) fn sync(&self) {
         if let Err(e) = sync_dir(&self.dir) {
@@ -153,7 +166,7 @@ impl Manifests {
         let mut text = serde_json::to_vec_pretty(manifest).with_context(context)?;
         text.push(b'\n');
         let draft = Draft::new(&self.dir)?;
-        (&draft).write_all(&text).with_context(context)?;
+        draft.append(&text).with_context(context)?;
         draft.replace(&format!("{}.json", manifest.name))
     }
 
@@ -255,6 +268,25 @@ mod tests {
         let all = manifests(dir.path());
         std::fs::write(all.path("odd-n-5"), "{").unwrap();
         assert!(!amend(&all, "odd-n-5", &mut |_| panic!("it is no manifest")).unwrap());
+    }
+
+    #[test]
+    fn what_a_killed_change_has_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = Manifests::new(dir.path(), Path::new("/snapshots"));
+        all.remove_leftovers().unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let all = manifests(dir.path());
+        for file in [".manual-n-5.json.4711", ".a.b", ".notes.", "x.4711"] {
+            std::fs::write(all.dir.join(file), "{").unwrap();
+        }
+        all.remove_leftovers().unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(&all.dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".a.b", ".lock", ".notes.", "manual-n-5.json", "x.4711"]);
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(super) fn leftovers(dir: &Path) -> Result<Vec<Leftover>> {
 }
 
 /// Deletes the manifests of snapshots that do not exist any more, and returns how many. Deletes none if the directory
-/// has no snapshot at all: its file system may not be mounted.
+/// has no snapshot at all: its file system may not be mounted. Removes what killed runs have left next to them, too.
 ///
 /// # Errors
 ///
@@ -136,6 +136,7 @@ pub(super) fn delete_orphan_manifests(dir: &Path, manifests: &Manifests) -> Resu
             _ => {}
         }
     }
+    manifests.remove_leftovers()?;
     manifests.sync();
     Ok(deleted)
 }

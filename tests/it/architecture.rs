@@ -78,6 +78,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "util",
         ],
     ),
+    // For the fuzz targets: every reader of foreign bytes.
+    ("readers.rs", &["archive", "config", "etcd_files", "inspect", "model", "store"]),
     ("lib.rs", &[]),
     ("bin", &["app"]),
 ];

@@ -318,6 +318,30 @@ fn make_commands_in_documents_are_targets() {
     assert!(read(".ci/run").contains("make test"));
 }
 
+/// Every row of the table of promises names tests, and each of them exists in the file of its module.
+#[test]
+fn each_promise_of_the_security_policy_names_tests_that_exist() {
+    let text = read("SECURITY.md");
+    let rows: Vec<&str> =
+        text.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| Promise")).collect();
+    assert!(rows.len() >= 8, "{rows:#?}");
+    for row in rows {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let named: Vec<&str> = cell.split(", ").map(|t| t.trim_matches('`')).collect();
+        for test in named {
+            let (module, name) =
+                test.rsplit_once("::").unwrap_or_else(|| panic!("{test}: no module in {row}"));
+            let file = module.replace("::", "/");
+            let places = [format!("tests/it/{file}.rs"), format!("src/{file}.rs")];
+            let found = places.iter().filter(|f| path(f).is_file()).any(|f| {
+                let source = read(f);
+                source.contains(&format!("fn {name}(")) && source.contains("#[test]")
+            });
+            assert!(found, "SECURITY.md names the test {test}, which does not exist");
+        }
+    }
+}
+
 /// A command line, up to a pipe, a redirection or the end of the command. `None` if no command of ours is called.
 fn words_of(line: &str) -> Option<Vec<String>> {
     let words = shlex::split(line)?;

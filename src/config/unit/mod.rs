@@ -7,12 +7,14 @@ mod environment;
 mod flags;
 mod k3s_flags;
 mod quoting;
+mod readers;
 mod reset;
 mod unit_file;
 
 pub(super) use environment::CONFIG_FILE;
 pub(crate) use environment::variables_in_files;
 pub use flags::K3sFlags;
+pub(crate) use readers::read_text;
 pub use reset::ResetInvocation;
 pub(super) use unit_file::UNIT_DIRS;
 pub(crate) use unit_file::find as find_in_files;

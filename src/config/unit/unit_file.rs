@@ -87,8 +87,7 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
     }
     // An empty file masks a unit, and so does a link to /dev/null.
     let Some(text) = text.filter(|t| !t.trim().is_empty()) else { return Ok(None) };
-    let mut unit =
-        UnitFileParser { definition: Definition { name: name.to_owned(), ..Definition::default() } };
+    let mut unit = UnitFileParser::new(name);
     unit.parse(&text);
     let mut drop_ins: BTreeMap<String, PathBuf> = BTreeMap::new();
     for dir in drop_in_dirs(&names, stem).iter().flat_map(|d| UNIT_DIRS.map(|dir| Path::new(dir).join(d))) {
@@ -108,6 +107,13 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
         }
     }
     Ok(Some(unit.definition))
+}
+
+/// A unit of this name with this text, without drop-ins.
+pub(super) fn from_text(name: &str, text: &str) -> Definition {
+    let mut unit = UnitFileParser::new(name);
+    unit.parse(text);
+    unit.definition
 }
 
 /// The names of the directories of drop-ins, the most specific first: `a-b.service.d`, `a-.service.d`, `service.d`.
@@ -161,6 +167,10 @@ struct UnitFileParser {
 }
 
 impl UnitFileParser {
+    fn new(name: &str) -> UnitFileParser {
+        UnitFileParser { definition: Definition { name: name.to_owned(), ..Definition::default() } }
+    }
+
     /// Adds the settings of one more file.
     fn parse(&mut self, text: &str) {
         let mut section = String::new();

@@ -21,6 +21,7 @@ mod manifest;
 mod object;
 mod probe;
 mod proxy;
+mod readers;
 mod request;
 mod response;
 mod retry;
@@ -33,3 +34,4 @@ mod upload;
 mod xml;
 
 pub use bucket::S3;
+pub(crate) use readers::{read_name, read_response};

@@ -144,6 +144,11 @@ impl Front {
         self.state.lock().unwrap().uploads.values().cloned().collect()
     }
 
+    /// Forgets the unfinished uploads.
+    pub(crate) fn forget_uploads(&self) {
+        self.state.lock().unwrap().uploads.clear();
+    }
+
     /// How many requests of this plan got no response.
     pub(crate) fn held(&self) -> usize {
         self.state.lock().unwrap().held

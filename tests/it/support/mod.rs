@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "a theme takes what it needs")]
 
 pub(crate) mod bucket;
+pub(crate) mod calls;
 pub(crate) mod certs;
 pub(crate) mod cli;
 pub(crate) mod cluster;
@@ -19,6 +20,7 @@ pub(crate) mod kine;
 pub(crate) mod memory;
 pub(crate) mod moto;
 pub(crate) mod objects;
+pub(crate) mod odd_fs;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
