@@ -41,7 +41,7 @@ pub const READERS: &[Reader] = &[
 ];
 
 fn snapshot(bytes: &[u8]) {
-    let _ = inspect::has_magic(&bytes);
+    let _ = inspect::datastore_of(&bytes);
     let length = inspect::database_len(bytes.len() as u64).unwrap_or(bytes.len() as u64);
     let _ = inspect::verify(&bytes, length);
     let _ = inspect::read_content(&bytes, length, None);
