@@ -219,7 +219,7 @@ const SQL: &[(Check, &str)] = &[
     (Check::KineHistory, "UPDATE kine SET prev_revision = id + 1 WHERE name = '/registry/once'"),
     (
         Check::KineHistory,
-        "UPDATE kine SET created = 1 WHERE name = '/registry/secrets/large' AND created = 0",
+        "UPDATE kine SET created = 1 WHERE name = '/registry/configmaps/default/11' AND created = 0",
     ),
     (Check::KineHistory, "UPDATE kine SET created = 0 WHERE name = '/registry/once'"),
     (Check::KineHistory, "UPDATE kine SET prev_revision = 0 WHERE name = 'compact_rev_key'"),
