@@ -23,6 +23,7 @@ pub struct Reader {
 pub const READERS: &[Reader] = &[
     Reader { name: "snapshot", read: snapshot },
     Reader { name: "node", read: node },
+    Reader { name: "object", read: object },
     Reader { name: "zip", read: archive },
     Reader { name: "xml", read: s3::read_response },
     Reader { name: "manifest", read: json::<model::snapshot::Manifest> },
@@ -51,6 +52,12 @@ fn snapshot(bytes: &[u8]) {
 fn node(bytes: &[u8]) {
     inspect::read_node("node".to_owned(), bytes);
     let _ = inspect::node_name(bytes);
+}
+
+fn object(bytes: &[u8]) {
+    for kind in [inspect::ObjectKind::Secret, inspect::ObjectKind::ConfigMap] {
+        let _ = kind.read("name", bytes);
+    }
 }
 
 fn archive(bytes: &[u8]) {
