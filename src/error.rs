@@ -200,6 +200,7 @@ codes! {
     K3sFlagsUnknown "k3s-flags-unknown" Refused "Not all flags of K3s are known, and one of them may matter."
     K3sNotFound "k3s-not-found" Config "The K3s program cannot be found."
     K3sTooOld "k3s-too-old" Refused "The installed K3s is older than the K3s of the snapshot."
+    RehearsalFailed "rehearsal-failed" Failed "K3s does not start on the restored database in the rehearsal; nothing was changed."
     K3sResetStalled "k3s-reset-stalled" Failed "The reset of K3s made no progress."
     ClusterResetConfigured "cluster-reset-configured" Config "The configuration of K3s has cluster-reset set permanently."
     OtherCluster "other-cluster" Refused "The snapshot is of another cluster."

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prepares the new database aside. Nothing live is touched here: if a step fails, the scratch directory is deleted.
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Error, Result, anyhow};
 
 use super::context::Rehearsal;
 use super::identity::read_offline;
 use super::prepared::{From, Prepared};
 use super::transaction::Transaction;
-use crate::error::{Code, Fault};
+use crate::error::{Code, Fault, code_of};
 use crate::etcd_files;
 use crate::host::Host;
 use crate::inspect::{Comparison, Content};
@@ -169,10 +169,24 @@ impl Transaction<'_> {
             let ready =
                 tx.cx.machine.k3s.rehearse(&scratch, tx.cx.machine.timeouts.ready, tx.cx.machine.progress);
             scratch.remove_rehearsal()?;
-            if !ready.context("K3s does not become ready on the new database")? {
+            if !ready.map_err(rehearsal_failed)? {
                 log::info!("this server runs no API server, so nothing was rehearsed");
             }
             Ok(())
         })
     }
+}
+
+/// An error without a code of its own is one of K3s.
+fn rehearsal_failed(e: Error) -> Error {
+    let what = "K3s does not become ready on the new database";
+    if code_of(&e) != Code::Unexpected {
+        return e.context(what);
+    }
+    Fault::new(Code::RehearsalFailed, format!("{what}: {e:#}"))
+        .hint(
+            "Remove the cause that K3s reports, usually an argument or the configuration of K3s; its lines are in \
+             'journalctl -t k3s-aside'.",
+        )
+        .into()
 }
