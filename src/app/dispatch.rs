@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line of the program: `k3s-snapshot COMMAND`, or one of the names `k3s-snapshot-COMMAND` that link to it.
 
-use std::ffi::OsString;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 
 use super::command::Command;
-use super::run;
+use super::{generator, run};
 use crate::cli;
 use crate::error::Kind;
 use crate::host::aside;
@@ -62,6 +62,12 @@ pub fn main() -> ExitCode {
     // The helper processes of a run of K3s aside are this program.
     if let Some(code) = aside::exec_helper(&args) {
         return code;
+    }
+    if args
+        .first()
+        .is_some_and(|called| Path::new(called).file_name() == Some(OsStr::new(generator::PROGRAM)))
+    {
+        return generator::main(args.into_iter().skip(1).map(PathBuf::from).collect());
     }
     if let Some(name) = args.first().and_then(|called| linked_command(called.as_ref())) {
         if let Some(called) = args.first_mut() {

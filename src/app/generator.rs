@@ -21,15 +21,14 @@ use crate::model::drop_in::{self, DropIn, HostPaths, ReadPath, SERVICES, Service
 use crate::model::mounts::Mounts;
 use crate::output::{kmsg, log as stderr};
 
-/// The name of the program.
-const PROGRAM: &str = "k3s-snapshot-generator";
+/// The name by which systemd calls the program.
+pub(super) const PROGRAM: &str = "k3s-snapshot-generator";
 /// The longest time that systemd waits for us. At each reload of systemd nothing else is done in that time.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Writes the drop-ins. The arguments are the three directories of systemd, of which the first is used. Before them, `--root`
 /// and a directory read the files of another machine.
-pub fn main() -> ExitCode {
-    let mut args: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+pub(super) fn main(mut args: Vec<PathBuf>) -> ExitCode {
     let mut root = PathBuf::from("/");
     if args.first().is_some_and(|a| a == Path::new("--root")) && args.len() > 1 {
         root = args.remove(1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! k3s-snapshot-save, -list, -verify, -prune, -delete and -restore: one file, which has all these names.
+//! k3s-snapshot, its links k3s-snapshot-save and so on, and k3s-snapshot-generator: one program with several names.
 
 use std::process::ExitCode;
 

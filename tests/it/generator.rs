@@ -21,7 +21,7 @@ fn generated(files: &[(&str, &str)]) -> (Vec<(String, String)>, String) {
         fs::write(path, text).unwrap();
     }
     let out = tempfile::tempdir().unwrap();
-    let mut generator = Command::new(env!("CARGO_BIN_EXE_k3s-snapshot-generator"));
+    let mut generator = Command::new(programs().join("k3s-snapshot-generator"));
     generator.arg("--root").arg(root.path()).args([out.path(), out.path(), out.path()]);
     let began = Instant::now();
     let ran = generator.output().unwrap();
@@ -83,8 +83,7 @@ fn a_file_that_cannot_be_read_and_a_schedule_without_a_calendar_are_reported() {
     assert_eq!(files.len(), 1, "{files:?}");
     let (files, printed) = generated(&[(K3S, "a: b: c\n")]);
     assert!(files.is_empty() && printed.contains("config.yaml") && printed.contains("line 1"), "{printed}");
-    let ran =
-        Command::new(env!("CARGO_BIN_EXE_k3s-snapshot-generator")).args(["--root", "/"]).output().unwrap();
+    let ran = Command::new(programs().join("k3s-snapshot-generator")).args(["--root", "/"]).output().unwrap();
     assert!(ran.status.success() && String::from_utf8_lossy(&ran.stderr).contains("usage"), "{ran:?}");
 }
 

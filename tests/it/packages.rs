@@ -384,8 +384,8 @@ fn the_rpm_holds_what_the_list_says_and_rpmlint_is_content() {
         let words: Vec<&str> = line.split(' ').collect();
         let (mode, path) = (u32::from_str_radix(words[0], 8).unwrap(), words[words.len() - 1]);
         assert_eq!(words[1..3], ["root", "root"], "{line}");
-        // Only directories that belong to the package are listed.
-        if mode & 0o170_000 == 0o100_000 {
+        // Directories are left out: only those that belong to the package are listed.
+        if mode & 0o170_000 != 0o040_000 {
             let config = words[3].contains('c') && words[3].contains('n');
             assert_eq!(config, path.starts_with("/etc/"), "{line}");
             found.insert(path.to_owned(), mode & 0o7777);

@@ -22,7 +22,7 @@ value() { k3s kubectl get configmap "$1" --ignore-not-found --output 'jsonpath={
 members() { ctl member list | wc -l; }
 
 # Programs and units of this tree.
-cp --no-dereference /opt/programs/k3s-snapshot{,-save,-list,-verify,-prune,-delete,-restore,-generator} /usr/bin/
+cp --no-dereference /opt/programs/k3s-snapshot{,-save,-list,-verify,-prune,-delete,-restore} /usr/bin/
 install -m 0644 /opt/k3s-snapshot/systemd/*.service /opt/k3s-snapshot/systemd/*.timer /usr/lib/systemd/system/
 systemctl daemon-reload
 
