@@ -3,32 +3,64 @@
 //! resolved.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::file_tree;
 use super::fs::sync_dir;
+use crate::error::{Code, Fault};
 
-/// Copies a small tree. A link is replaced by its target, so that the copy is complete by itself. A link without a target and
-/// a file of more than `max` bytes are left out.
+/// The most files and directories that are copied as one small tree.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Copies a small tree. A link is replaced by its target, so that the copy is complete by itself. A link without a target, a
+/// link to a directory that contains the link or the copy, and a file of more than `max` bytes are left out.
 ///
 /// # Errors
-/// If a file cannot be read or written.
+/// If a file cannot be read or written, or the tree is not small: then a link leads out of it.
 pub fn copy_following_links(from: &Path, to: &Path, max: u64) -> Result<()> {
-    let Ok(real) = from.canonicalize() else { return Ok(()) };
-    let context = || format!("reading '{}'", real.display());
-    let meta = fs::metadata(&real).with_context(context)?;
-    if meta.is_dir() {
+    TreeCopy { max, open: Vec::new(), entries: 0 }.copy(from, to)
+}
+
+/// A copy of a tree that is being made.
+struct TreeCopy {
+    max: u64,
+    /// The directories that are being copied, and their copies: device and inode number.
+    open: Vec<(u64, u64)>,
+    entries: usize,
+}
+
+impl TreeCopy {
+    fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
+        let Ok(real) = from.canonicalize() else { return Ok(()) };
+        let context = || format!("reading '{}'", real.display());
+        let meta = fs::metadata(&real).with_context(context)?;
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            let hint = "Replace the link in that directory that leads to a large directory by what K3s needs of it.";
+            let what = format!("copying '{}': more than {MAX_ENTRIES} files", from.display());
+            return Err(Fault::new(Code::UnsupportedLayout, what).hint(hint).into());
+        }
+        if !meta.is_dir() {
+            return if meta.is_file() && meta.len() <= self.max { file_tree::copy(&real, to) } else { Ok(()) };
+        }
+        let identity = |meta: &fs::Metadata| (meta.dev(), meta.ino());
+        if self.open.contains(&identity(&meta)) {
+            return Ok(());
+        }
         fs::create_dir(to).with_context(|| format!("creating '{}'", to.display()))?;
+        let created = fs::metadata(to).with_context(|| format!("examining '{}'", to.display()))?;
+        self.open.extend([identity(&meta), identity(&created)]);
         for entry in fs::read_dir(&real).with_context(context)? {
             let name = entry.with_context(context)?.file_name();
-            copy_following_links(&real.join(&name), &to.join(&name), max)?;
+            self.copy(&real.join(&name), &to.join(&name))?;
         }
-        return fs::set_permissions(to, meta.permissions())
-            .with_context(|| format!("setting the mode of '{}'", to.display()));
+        self.open.truncate(self.open.len() - 2);
+        fs::set_permissions(to, meta.permissions())
+            .with_context(|| format!("setting the mode of '{}'", to.display()))
     }
-    if meta.is_file() && meta.len() <= max { file_tree::copy(&real, to) } else { Ok(()) }
 }
 
 /// Replaces the file `to` by a copy of `from`, atomically and durably. `to` need not exist.
@@ -124,5 +156,33 @@ mod tests {
         copy_following_links(&path("from"), &path("to"), 50).unwrap();
         assert!(fs::symlink_metadata(path("to/sub/link")).unwrap().is_file());
         assert_eq!(fs::read_dir(path("to")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_to_a_directory_around_it_or_around_the_copy_is_not_followed_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |n: &str| dir.path().join(n);
+        fs::create_dir_all(path("data/scratch")).unwrap();
+        fs::create_dir_all(path("etc/k3s")).unwrap();
+        fs::write(path("etc/k3s/config.yaml"), b"a: b").unwrap();
+        fs::write(path("data/token"), b"token").unwrap();
+        symlink(path("etc"), path("etc/k3s/around")).unwrap();
+        symlink(path("data"), path("etc/data")).unwrap();
+        copy_following_links(&path("etc"), &path("data/scratch/etc"), 50).unwrap();
+        let copy = path("data/scratch/etc");
+        assert!(copy.join("k3s/config.yaml").is_file() && copy.join("data/token").is_file());
+        assert!(!copy.join("k3s/around").exists() && !copy.join("data/scratch/etc").exists());
+    }
+
+    #[test]
+    fn a_link_to_a_large_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = dir.path().join("large");
+        fs::create_dir(&large).unwrap();
+        for n in 0..=MAX_ENTRIES {
+            fs::File::create(large.join(n.to_string())).unwrap();
+        }
+        let refused = copy_following_links(&large, &dir.path().join("to"), 50).unwrap_err();
+        assert_eq!(crate::error::code_of(&refused), Code::UnsupportedLayout);
     }
 }

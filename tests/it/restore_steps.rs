@@ -341,6 +341,8 @@ fn a_recovery_forward_reports_what_is_to_be_done_on_the_other_machines() {
     assert!(restore.runbook.iter().any(|task| task.machine == "server-2"));
     assert!(restore.steps.is_empty(), "how far each step came is not known");
     world.assert_restored("forward");
+    let last = load_last_restore(&world.files().state).unwrap();
+    assert!(last.at == NOW && last.missing.iter().any(|server| server.name == "server-2"), "{last:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use super::context::Machine;
 use super::failure::{rollback_failed, rolled_back};
 use super::rollback::{restart_previous, reverse_files};
-use super::transaction::clean_up;
+use super::transaction::{clean_up, record_last_restore};
 use crate::error::{Code, Fault};
 use crate::host::{Active, Ready};
 use crate::model::report::Report;
@@ -108,6 +108,9 @@ pub(super) fn recover_state(
         rollback_failed(machine, state, state.rollback_reason.as_deref().unwrap_or(INTERRUPTED), &e)
     })?;
     report.restore_mut().recovered = Some(recovered);
+    if recovered == Recovered::Kept {
+        record_last_restore(machine, state, report);
+    }
     Ok(recovered)
 }
 

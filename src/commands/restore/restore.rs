@@ -11,9 +11,8 @@ use super::prepare::fits_beside;
 use super::prepared::{From, Prepared};
 use super::recover::clear_left_over;
 use super::select::{self, Selected, VerifiedSnapshot};
-use super::transaction::Transaction;
+use super::transaction::{Transaction, record_last_restore};
 use super::verify::{Goal, not_ready};
-use crate::host::server_files::save_last_restore;
 use crate::model::report::Report;
 use crate::model::restore::{LAST_VERSION, LastRestore, MissingServer, Operation};
 use crate::model::token;
@@ -132,6 +131,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`crate::error::Code::RolledBack`], or [`crate::error::Code::NotReady`] if only the API server is not ready in time.
     pub(super) fn exchange(mut self, prepared: Option<&Prepared>, goal: &Goal) -> Result<()> {
+        self.state.last = prepared.map(|p| self.last_restore(p));
         let verified = self
             .swap(prepared)
             .and_then(|()| self.start_k3s())
@@ -140,19 +140,16 @@ impl Transaction<'_> {
         match verified {
             Err(e) => Err(self.give_up(e)),
             Ok(unready) => {
-                if let Some(prepared) = prepared {
-                    self.record_last_restore(prepared);
-                }
+                record_last_restore(self.cx.machine, &self.state, self.report);
                 self.finish();
                 unready.map_or(Ok(()), |why| Err(not_ready(&self, &why)))
             }
         }
     }
 
-    /// Leaves for later runs that the revision went back on purpose, and which servers have to rejoin.
-    fn record_last_restore(&mut self, prepared: &Prepared) {
-        let files = self.cx.machine.files;
-        let last = LastRestore {
+    /// What is left for later runs.
+    fn last_restore(&self, prepared: &Prepared) -> LastRestore {
+        LastRestore {
             version: LAST_VERSION,
             at: self.state.id,
             revision: prepared.content.facts.revision,
@@ -161,9 +158,6 @@ impl Transaction<'_> {
                 .members()
                 .map(|peer| MissingServer { name: peer.node().to_owned(), addresses: peer.addresses() })
                 .collect(),
-        };
-        if let Err(e) = save_last_restore(&files.state, &last) {
-            self.report.warn(WarningCode::TidyFailed, format!("{e:#}"));
         }
     }
 }

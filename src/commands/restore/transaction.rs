@@ -13,6 +13,7 @@ use super::peers::Peers;
 use super::preflight::Facts;
 use super::prepared::Prepared;
 use crate::error::{Fault, hint_of};
+use crate::host::server_files::save_last_restore;
 use crate::model::report::Report;
 use crate::model::restore::{
     Operation, PriorState, RestoreState, STATE_VERSION, SnapshotRef, Stage, StepId, StepState,
@@ -77,6 +78,7 @@ impl<'a> Transaction<'a> {
             created: vec![],
             runbook: vec![],
             rollback_reason: None,
+            last: None,
         };
         files.save_state(&state)?;
         Ok(Transaction {
@@ -336,6 +338,13 @@ impl<'a> Transaction<'a> {
 /// Seconds since the epoch.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// Leaves for later runs that the revision went back on purpose, and which servers have to rejoin: the new database stays.
+pub(super) fn record_last_restore(machine: &Machine, state: &RestoreState, report: &mut Report) {
+    if let Some(Err(e)) = state.last.as_ref().map(|last| save_last_restore(&machine.files.state, last)) {
+        report.warn(WarningCode::TidyFailed, format!("{e:#}"));
+    }
 }
 
 /// Removes everything that a restore needed, the state file last. What cannot be removed is a warning.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::last::LastRestore;
 use super::operation::Operation;
 use crate::model::runbook::Task;
 use crate::model::snapshot::Digest;
@@ -208,6 +209,9 @@ pub struct RestoreState {
     /// Why the exchange is reversed.
     #[serde(default)]
     pub rollback_reason: Option<String>,
+    /// What is left for later runs if the restore is not reversed.
+    #[serde(default)]
+    pub last: Option<LastRestore>,
 }
 
 #[cfg(test)]
