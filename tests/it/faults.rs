@@ -7,6 +7,7 @@
 
 mod disk;
 mod network;
+mod systemd;
 mod table;
 mod world;
 
