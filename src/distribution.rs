@@ -146,6 +146,33 @@ pub const ETCD: &str = "server/db/etcd";
 pub const ETCD_OLD: &str = "etcd-old-";
 /// In the directory of databases: the prefix of a database that a failed restore has moved aside; Unix seconds follow.
 pub const ETCD_FAILED: &str = "etcd-failed-";
+/// In the directory of databases: the file of SQLite.
+pub const SQLITE_FILE: &str = "state.db";
+/// In the directory of databases: the files that belong to it while it is open, or after a crash: its write-ahead log, and the
+/// index of that.
+pub const SQLITE_LOGS: [&str; 2] = ["state.db-wal", "state.db-shm"];
+/// In the directory of databases: the prefix of a database of SQLite that a restore has moved aside; Unix seconds follow.
+pub const SQLITE_OLD: &str = "sqlite-old-";
+/// In the directory of databases: the prefix of one that a failed restore has moved aside; Unix seconds follow.
+pub const SQLITE_FAILED: &str = "sqlite-failed-";
+/// The names in the bootstrap data of K3s, and the files below `server` that they are of.
+pub const BOOTSTRAP_FILES: [(&str, &str); 15] = [
+    ("ClientCA", "tls/client-ca.crt"),
+    ("ClientCAKey", "tls/client-ca.key"),
+    ("ETCDPeerCA", "tls/etcd/peer-ca.crt"),
+    ("ETCDPeerCAKey", "tls/etcd/peer-ca.key"),
+    ("ETCDServerCA", "tls/etcd/server-ca.crt"),
+    ("ETCDServerCAKey", "tls/etcd/server-ca.key"),
+    ("EncryptionConfig", "cred/encryption-config.json"),
+    ("EncryptionHash", "cred/encryption-state.json"),
+    ("IPSECKey", "cred/ipsec.psk"),
+    ("PasswdFile", "cred/passwd"),
+    ("RequestHeaderCA", "tls/request-header-ca.crt"),
+    ("RequestHeaderCAKey", "tls/request-header-ca.key"),
+    ("ServerCA", "tls/server-ca.crt"),
+    ("ServerCAKey", "tls/server-ca.key"),
+    ("ServiceKey", "tls/service.key"),
+];
 /// Below the data-dir: a file that K3s creates when a reset is done, and removes at its next start.
 pub const RESET_FLAG: &str = "server/db/reset-flag";
 /// Below `server`: what K3s rewrites from the snapshot in a reset.

@@ -7,7 +7,7 @@
 //! bin -> app -> cli, config, commands -> model, inspect, and the traits of source, store, host, output
 //!               adapters that implement them: source/etcd, store/local, store/s3, host/*, output/*
 //! etcd_files:   changes etcd's files at rest; above inspect alone
-//! below all:    io, http, util, distribution, error
+//! below all:    io, http, util, datastore, distribution, error
 //! ```
 //!
 //! `model` and `inspect` are pure. `app` alone names concrete adapters. CONTRIBUTING.md says where a change goes.
@@ -17,6 +17,7 @@ pub mod archive;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod datastore;
 pub mod distribution;
 pub mod error;
 pub mod etcd_files;

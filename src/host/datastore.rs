@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::datastore::Datastore;
 use crate::distribution::{self, Distribution};
 use crate::error::{Code, Fault};
 use crate::host::fs::permission_context;
@@ -54,15 +55,14 @@ pub fn require_etcd(distribution: &Distribution, data_dir: &Path, said: Said) ->
         Found::Sqlite(db) => {
             let why =
                 format!("{} uses SQLite in '{}' and not embedded etcd", distribution.name, db.display());
-            return Err(Fault::new(Code::NoEmbeddedEtcd, why).hint(RESTORE_SQLITE).into());
+            return Err(Fault::new(Code::NoEmbeddedEtcd, why)
+                .hint("Run this command on a server with embedded etcd.")
+                .into());
         }
         Found::Nothing(without) => without,
     };
     Err(without.into_fault().into())
 }
-
-/// How to restore a snapshot of SQLite, or one of etcd over SQLite.
-const RESTORE_SQLITE: &str = "Follow the section SQLITE in k3s-snapshot-restore(8).";
 
 impl Without {
     /// The error of a command that needs a datastore.
@@ -181,14 +181,27 @@ fn ensure_no_dangling_link(database: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fails if K3s uses another datastore than embedded etcd. A directory without a database is valid: a restore fills it.
-pub fn may_be_etcd(data_dir: &Path, external: Option<&str>) -> Result<()> {
-    let empty =
-        [distribution::ETCD_WAL, distribution::SQLITE].iter().all(|below| !data_dir.join(below).exists());
-    match (empty, external) {
-        (true, None) => Ok(()),
-        _ => require_etcd(&distribution::K3S, data_dir, Said { external, ..Said::default() })
-            .map_err(|e| Fault::new(Code::OtherDatastore, e.to_string()).hint(RESTORE_SQLITE).into()),
+/// The datastore of a server that is to be restored; `None` if it has none yet: a restore fills it.
+///
+/// # Errors
+/// [`Code::OtherDatastore`] if K3s uses one that has no snapshots, or SQLite in a file that this program does not exchange.
+pub fn to_restore(data_dir: &Path, said: Said) -> Result<Option<Datastore>> {
+    let refuse =
+        |why: String, hint: &str| Err(Fault::new(Code::OtherDatastore, why).hint(hint.to_owned()).into());
+    match look(&distribution::K3S, data_dir, said)? {
+        Found::Etcd => Ok(Some(Datastore::Etcd)),
+        Found::Sqlite(_) | Found::Nothing(_) if said.external.is_none() && said.sqlite.is_some() => refuse(
+            "datastore-endpoint of K3s sets another file of SQLite than 'server/db/state.db' in the data-dir"
+                .to_owned(),
+            "Fetch the snapshot with 'k3s-snapshot fetch', and follow the section SQLITE in k3s-snapshot-restore(8).",
+        ),
+        Found::Sqlite(_) => Ok(Some(Datastore::Sqlite)),
+        Found::Nothing(without)
+            if said.external.is_some() || exists(&data_dir.join(distribution::SQLITE))? =>
+        {
+            refuse(without.why, without.hint)
+        }
+        Found::Nothing(_) => Ok(None),
     }
 }
 
@@ -234,7 +247,14 @@ mod tests {
         std::fs::write(&other, b"x").unwrap();
         assert!(matches!(found(elsewhere), Found::Sqlite(file) if file == other));
         assert!(without(postgres).why.contains("postgres") && without(postgres).expected);
+        let to_restore = |said| to_restore(dir.path(), said);
+        let refused =
+            |said| to_restore(said).is_err_and(|e| crate::error::code_of(&e) == Code::OtherDatastore);
+        assert_eq!(to_restore(none).unwrap(), Some(Datastore::Sqlite));
+        assert!(refused(joins) && refused(postgres) && refused(elsewhere));
         std::fs::create_dir_all(dir.path().join(distribution::ETCD_WAL)).unwrap();
+        assert_eq!(to_restore(none).unwrap(), Some(Datastore::Etcd));
+        assert_eq!(super::to_restore(&dir.path().join("nowhere"), none).unwrap(), None);
         assert!(require_etcd(&distribution::K3S, dir.path(), postgres).is_ok());
         let missing = require_etcd(&distribution::RKE2, &dir.path().join("nowhere"), none).unwrap_err();
         assert!(missing.to_string().contains("RKE2"));

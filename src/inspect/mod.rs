@@ -44,4 +44,6 @@ pub use objects::{KeptObjects, ObjectData, ObjectKind, Unreadable};
 pub use offline_db::{OfflineDb, open_offline};
 pub use read_content::read_content;
 pub use sample::Sample;
-pub use verify::{CheckResult, Datastore, datastore_of, verify, verify_keeping};
+pub use verify::{CheckResult, datastore_of, verify, verify_keeping};
+
+pub use crate::datastore::Datastore;

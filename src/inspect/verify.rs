@@ -18,6 +18,7 @@ use super::objects::KeptObjects;
 use super::page_map::PageMap;
 use super::read_ahead::ReadAhead;
 use super::sqlite::{self, KineFacts};
+use crate::datastore::Datastore;
 use crate::io::ReadAt;
 
 /// The result of the check.
@@ -36,16 +37,6 @@ impl CheckResult {
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
     }
-}
-
-/// Which datastore a snapshot is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Datastore {
-    /// Embedded etcd: a database of bbolt.
-    Etcd,
-    /// SQLite: a database of kine.
-    Sqlite,
 }
 
 /// Which datastore a file looks like a database of; `None` if it looks like neither.

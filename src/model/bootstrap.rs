@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The bootstrap data of K3s: its certificate authorities and keys, stored in etcd and encrypted with the server token.
 //!
-//! Decrypted to verify that a token fits a snapshot. The content stays in this file: only hashes of a certificate are returned.
+//! Decrypted to verify that a token fits a snapshot, and to write the files of a server whose database is restored.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::{aead, pbkdf2};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::secret::Secret;
@@ -32,6 +32,21 @@ impl Contents {
     /// Whether a token with this CA hash was made for the cluster of this data; `None` if that is not known.
     pub(crate) fn matches_ca(&self, ca_hash: &str) -> Option<bool> {
         (!self.ca_hashes.is_empty()).then(|| self.ca_hashes.iter().any(|own| own == ca_hash))
+    }
+}
+
+/// A file in the bootstrap data. Its content is secret.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct BootstrapFile {
+    /// K3s's name of it.
+    pub(crate) name: String,
+    /// Its bytes.
+    pub(crate) content: Vec<u8>,
+}
+
+impl fmt::Debug for BootstrapFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BootstrapFile {{ name: {:?}, {} bytes }}", self.name, self.content.len())
     }
 }
 
@@ -63,6 +78,24 @@ impl fmt::Display for OpenError {
 /// # Errors
 /// If the data is malformed, or the password does not fit.
 pub(crate) fn open(value: &[u8], password: &Secret) -> Result<Contents, OpenError> {
+    let files = decrypt(value, password)?;
+    let ca = files.get(SERVER_CA).and_then(file_content).unwrap_or_default();
+    Ok(Contents { ca_hashes: ca_hashes(&ca) })
+}
+
+/// Decrypts bootstrap data as [`open`] does, and returns the files that have a content.
+///
+/// # Errors
+/// If the data is malformed, or the password does not fit.
+pub(crate) fn files(value: &[u8], password: &Secret) -> Result<Vec<BootstrapFile>, OpenError> {
+    let files = decrypt(value, password)?.into_iter();
+    let named = files.filter_map(|(name, entry)| Some((name, file_content(&entry)?)));
+    let all = named.map(|(name, content)| BootstrapFile { name, content });
+    Ok(all.filter(|file| !file.content.is_empty()).collect())
+}
+
+/// The decrypted data: an entry for each file.
+fn decrypt(value: &[u8], password: &Secret) -> Result<Map<String, Value>, OpenError> {
     let split = value.iter().position(|b| *b == b':').ok_or(OpenError::Malformed)?;
     let (salt, encrypted) =
         (value.get(..split).unwrap_or_default(), value.get(split + 1..).unwrap_or_default());
@@ -85,8 +118,7 @@ pub(crate) fn open(value: &[u8], password: &Secret) -> Result<Contents, OpenErro
     if files.is_empty() {
         return Err(OpenError::UnexpectedContent);
     }
-    let ca = files.get(SERVER_CA).and_then(file_content).unwrap_or_default();
-    Ok(Contents { ca_hashes: ca_hashes(&ca) })
+    Ok(files)
 }
 
 /// The content of a file: its bytes in base64; since K3s 1.22 in an object that also has the time of the file.
@@ -210,6 +242,9 @@ mod tests {
         for (name, content, hashes) in rows {
             let found = open(&encrypt(content.as_bytes(), "p"), &Secret::new("p")).unwrap();
             assert_eq!(found.ca_hashes, hashes, "{name}");
+            let files = files(&encrypt(content.as_bytes(), "p"), &Secret::new("p")).unwrap();
+            let is_ca = |file: &BootstrapFile| file.name == SERVER_CA && ca_hashes(&file.content) == hashes;
+            assert!(files.iter().all(is_ca) && files.is_empty() == hashes.is_empty(), "{name}: {files:?}");
         }
         assert_eq!(open(&encrypt(br#"{"A":""}"#, ""), &Secret::new("")).unwrap().matches_ca("x"), None);
         for content in ["", "no JSON", "[]", "{}", "1"] {

@@ -6,12 +6,15 @@ use serde::Serialize;
 use super::action::Action;
 use super::restore::{Operation, PriorState, StepId, StepState, steps_of};
 use super::runbook::Task;
+use crate::datastore::Datastore;
 
 /// A restore, planned and done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restore {
     /// `restore`, `cluster-reset` or `rejoin`.
     pub operation: Operation,
+    /// `etcd` or `sqlite`: the datastore of this server.
+    pub datastore: Datastore,
     /// The K3s unit.
     pub unit: String,
     /// Data directory of K3s.
@@ -93,7 +96,7 @@ impl TokenCheck {
 pub enum K3sState {
     /// Its API server is ready.
     Ready,
-    /// etcd serves; the API server is not ready yet.
+    /// The datastore serves; the API server is not ready yet.
     EtcdOnly,
     /// It does not serve.
     NotRunning,
@@ -152,16 +155,23 @@ pub struct OldDatabase {
 
 impl Restore {
     /// The plan of an operation: nothing is done yet.
-    pub fn new(operation: Operation, unit: &str, data_dir: String, previous_state: PriorState) -> Restore {
+    pub fn new(
+        operation: Operation,
+        datastore: Datastore,
+        unit: &str,
+        data_dir: String,
+        previous_state: PriorState,
+    ) -> Restore {
         let planned = |id: &StepId| Step {
             name: *id,
-            description: id.description(operation),
-            undo: id.undo(),
+            description: id.description(operation, datastore),
+            undo: id.undo(datastore),
             state: StepState::Planned,
             ms: None,
         };
         Restore {
             operation,
+            datastore,
             unit: unit.to_owned(),
             data_dir,
             k3s_version: None,
@@ -182,7 +192,7 @@ impl Restore {
             failed_database: None,
             recovered: None,
             k3s_state: None,
-            steps: steps_of(operation).iter().map(planned).collect(),
+            steps: steps_of(operation, datastore).iter().map(planned).collect(),
             downtime_ms: None,
             k3s_ms: None,
             own_ms: None,

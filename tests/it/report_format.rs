@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k3s_snapshot::datastore::Datastore;
 use k3s_snapshot::error::{Code, Fault};
 use k3s_snapshot::model::action::Action;
 use k3s_snapshot::model::command::Command;
@@ -180,8 +181,13 @@ fn full_report() -> Report {
     }
     report.checks =
         vec![Check { name: "list", ok: false, detail: "denied".into(), hint: Some("Allow it.".into()) }];
-    let mut restore =
-        Restore::new(Operation::Restore, "k3s.service", "/var/lib/rancher/k3s".into(), PriorState::Running);
+    let mut restore = Restore::new(
+        Operation::Restore,
+        Datastore::Etcd,
+        "k3s.service",
+        "/var/lib/rancher/k3s".into(),
+        PriorState::Running,
+    );
     restore.runbook = vec![Task {
         when: When::Before,
         machine: "server-2".into(),

@@ -30,6 +30,7 @@ scenarios! {
     the_unit_does_the_whole_walk "11-as-a-unit",
     interrupted_by_a_signal_a_kill_or_in_the_way_back "12-interrupted",
     old_databases_are_cleaned_away_when_asked "13-old-databases",
+    a_server_with_sqlite "14-sqlite",
 }
 
 #[test]

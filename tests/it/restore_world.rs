@@ -16,6 +16,7 @@ use k3s_snapshot::commands::restore::{
     Cluster, Context, Machine, Options, Rehearsal, RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores,
     Timeouts, cluster_reset, recover, recover_files, rejoin, restore,
 };
+use k3s_snapshot::datastore::Datastore;
 use k3s_snapshot::host::server_files::load_state;
 use k3s_snapshot::host::{
     Active, Host, JoinServer, K3s, Listener, NoProgress, Progress, Ready, ResetOutcome, Scratch, ServerFiles,
@@ -30,6 +31,8 @@ use k3s_snapshot::source::{Comparison, EtcdProbe, LiveMember, MemberStatus, Samp
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::local::Local;
 
+use crate::sqlite_world;
+use crate::support::kine::Kine;
 use crate::wal_writer::{Writer, numbers};
 
 /// A real snapshot of one server, and the database of the same server some revisions later.
@@ -59,6 +62,9 @@ struct Killed;
 pub(crate) struct World {
     pub(crate) root: tempfile::TempDir,
     pub(crate) operation: Operation,
+    pub(crate) datastore: Datastore,
+    /// The connection of K3s to its database of SQLite, as long as it runs.
+    pub(crate) kine: RefCell<Option<Kine>>,
     pub(crate) calls: Cell<usize>,
     /// What happens at which call.
     pub(crate) fault: Cell<Option<(usize, Fault)>>,
@@ -85,6 +91,14 @@ pub(crate) struct World {
     pub(crate) held: RefCell<Option<fs::File>>,
     /// Whether the API server of K3s is never ready.
     pub(crate) never_ready: Cell<bool>,
+    /// Whether there is a database before.
+    pub(crate) has_datastore: bool,
+    /// Whether the datastore of this server is known to be etcd.
+    pub(crate) owns_etcd: bool,
+    /// Whether K3s is set to start with embedded etcd.
+    pub(crate) starts_etcd: bool,
+    /// What happens in addition when K3s stops.
+    pub(crate) at_stop: Cell<fn(&World)>,
     /// What happens in addition when K3s starts.
     pub(crate) at_start: fn(&World),
 }
@@ -134,6 +148,8 @@ impl World {
         let own = facts.members[0].peer_urls.iter().filter_map(|u| k3s_snapshot::model::runbook::host_of(u));
         let world = World {
             operation,
+            datastore: Datastore::Etcd,
+            kine: RefCell::default(),
             calls: Cell::new(0),
             fault: Cell::new(None),
             log: RefCell::default(),
@@ -158,6 +174,10 @@ impl World {
             door: Door { authority: "the authority", ..Door::default() },
             held: RefCell::default(),
             never_ready: Cell::new(false),
+            has_datastore: true,
+            owns_etcd: false,
+            starts_etcd: false,
+            at_stop: Cell::new(|_| {}),
             at_start: |_| {},
             root,
         };
@@ -195,6 +215,7 @@ impl World {
             units: self.root.path().join("units"),
             unit: "k3s.service".to_owned(),
             kubeconfig: self.root.path().join("k3s.yaml"),
+            datastore: self.datastore,
         }
     }
 
@@ -223,6 +244,9 @@ impl World {
 
     /// Whether the new database is live.
     pub(crate) fn is_restored(&self) -> bool {
+        if self.datastore == Datastore::Sqlite {
+            return sqlite_world::is_restored(self);
+        }
         match self.operation {
             Operation::Rejoin => self.member() == "joined",
             _ => self.member() == "fixture-node-bbbbbbbb",
@@ -287,6 +311,11 @@ impl World {
         let token = Secret::new("labtoken");
         let cluster = Cluster {
             now: NOW,
+            datastore: match self.datastore {
+                Datastore::Etcd => self.owns_etcd.then_some(Datastore::Etcd),
+                Datastore::Sqlite => self.has_datastore.then_some(Datastore::Sqlite),
+            },
+            starts_etcd: self.starts_etcd,
             token: Some(&token),
             ca_hash: self.ca_hash.as_deref(),
             node: "fixture-node",
@@ -359,13 +388,17 @@ impl World {
     #[track_caller]
     pub(crate) fn assert_restored(&self, what: &str) {
         assert!(self.is_restored(), "{what}: the member is '{}'", self.member());
-        if self.operation != Operation::Rejoin {
+        if self.datastore == Datastore::Etcd && self.operation != Operation::Rejoin {
             assert_eq!(
                 fs::read(self.data().join("server/tls/server-ca.crt")).unwrap(),
                 b"ca after",
                 "{what}"
             );
             assert_eq!(fs::read(self.data().join("server/token")).unwrap(), b"labtoken\n", "{what}");
+        }
+        if self.datastore == Datastore::Sqlite {
+            sqlite_world::assert_previous_is_kept(self, what);
+            return self.assert_clean(what);
         }
         let old = self.db().join(format!("etcd-old-{NOW}"));
         assert_eq!(fs::read(old.join("member/snap/db")).unwrap(), LIVE[..LIVE.len() - 32], "{what}");
@@ -377,6 +410,7 @@ impl World {
 pub(crate) struct Before {
     copy: tempfile::TempDir,
     etcd: Option<Identity>,
+    state_db: Option<Identity>,
 }
 
 impl Before {
@@ -388,7 +422,8 @@ impl Before {
                 file_tree::copy(&from, &copy.path().join(name.replace('/', "-"))).unwrap();
             }
         }
-        Before { etcd: file_tree::inode_id(&world.db().join("etcd")).unwrap(), copy }
+        let id = |name: &str| file_tree::inode_id(&world.db().join(name)).unwrap();
+        Before { etcd: id("etcd"), state_db: id("state.db"), copy }
     }
 
     /// Everything is as it was.
@@ -401,6 +436,9 @@ impl Before {
             if was.exists() {
                 assert_same_tree(&now, &was, what);
             }
+        }
+        if world.datastore == Datastore::Sqlite {
+            sqlite_world::assert_same(world, self.state_db, what);
         }
         let etcd = file_tree::inode_id(&world.db().join("etcd")).unwrap();
         assert_eq!(etcd.map(|e| e.ino), self.etcd.map(|e| e.ino), "{what}: another database");
@@ -450,6 +488,8 @@ impl UnitControl for World {
     fn stop(&self, _: Duration) -> Result<()> {
         self.call("stop")?;
         self.held.take();
+        self.kine.take();
+        (self.at_stop.get())(self);
         self.active.set(Active::Inactive);
         Ok(())
     }
@@ -458,6 +498,11 @@ impl UnitControl for World {
         self.call("start")?;
         assert!(!self.files().is_start_blocked().unwrap(), "K3s is started while that is blocked");
         self.active.set(Active::Active);
+        if self.datastore == Datastore::Sqlite {
+            sqlite_world::start(self);
+            (self.at_start)(self);
+            return Ok(());
+        }
         let etcd = self.db().join("etcd");
         if self.operation == Operation::Rejoin && !etcd.exists() {
             fs::create_dir_all(etcd.join("member/snap")).unwrap();
@@ -545,7 +590,11 @@ impl K3s for World {
     }
 
     fn rehearse(&self, scratch: &Scratch, _: Duration, _: &dyn Progress) -> Result<bool> {
-        assert!(scratch.root().join("rehearsal/db/etcd/member/snap/db").exists());
+        let database = match self.datastore {
+            Datastore::Etcd => "rehearsal/db/etcd/member/snap/db",
+            Datastore::Sqlite => "rehearsal/db/state.db",
+        };
+        assert!(scratch.root().join(database).exists());
         self.call("rehearse")?;
         Ok(true)
     }
@@ -561,6 +610,9 @@ impl K3s for World {
 
 impl EtcdProbe for World {
     fn look(&self) -> Result<MemberStatus> {
+        if self.datastore == Datastore::Sqlite {
+            return sqlite_world::look(self);
+        }
         anyhow::ensure!(self.is_up(), "it is down");
         anyhow::ensure!(self.answers || self.is_restored(), "it does not answer");
         let own =

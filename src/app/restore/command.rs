@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::arguments::{confirm, duration, time};
 use super::recovery::{self, STATE_DIR, UNITS};
 use super::server::{api_addresses, program, require_restorable};
-use super::snapshots::{LiveEtcd, SAFETY_BASE, Snapshots};
+use super::snapshots::{LiveDatastore, SAFETY_BASE, Snapshots};
 use super::token::{authority_hash, token_in_force};
 use crate::app::command::Command;
 use crate::app::context::Context;
@@ -17,6 +17,7 @@ use crate::app::manual_restore;
 use crate::cli::{self, Common};
 use crate::commands::restore::{self as operation, Cluster, Machine, Options, Rehearsal};
 use crate::config::settings::Settings;
+use crate::datastore::Datastore;
 use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::supervisor::SupervisorClient;
@@ -80,12 +81,14 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
         units: PathBuf::from(UNITS),
         unit: unit.name().to_owned(),
         kubeconfig: s.write_kubeconfig.clone(),
+        datastore: Datastore::default(),
     };
     if let Some(keep) = args.prune_old_databases {
         let confirm = |report: &Report| confirm(args.yes, report);
         return operation::prune_old_databases(&files, keep, args.dry_run, &confirm, report);
     }
-    require_restorable(s)?;
+    let datastore = require_restorable(cx, args.cluster_reset || args.rejoin)?;
+    let files = ServerFiles { datastore: datastore.unwrap_or_default(), ..files };
     let token = token_in_force(s)?;
     let stall = duration(args.reset_timeout.as_deref(), "reset-timeout", 300)?;
     let k3s = program(cx, token.as_ref(), stall, &files.state)?;
@@ -93,12 +96,12 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
         files: &files,
         unit: &unit,
         k3s: &k3s,
-        etcd: &LiveEtcd(cx),
+        etcd: &LiveDatastore(cx),
         host: &machine::Machine,
         progress: cx.progress,
         timeouts: recovery::timeouts(args)?,
     };
-    operate(args, cx, &machine, token.as_ref(), report)
+    operate(args, cx, &machine, datastore, token.as_ref(), report)
 }
 
 /// Runs the operation that is meant.
@@ -106,6 +109,7 @@ fn operate(
     args: &cli::Restore,
     cx: &Context,
     machine: &Machine,
+    datastore: Option<Datastore>,
     token: Option<&Secret>,
     report: &mut Report,
 ) -> Result<()> {
@@ -114,13 +118,19 @@ fn operate(
     let options = options(args, s, &confirm)?;
     let ca_hash = authority_hash(s, token);
     let config = args.common.config.as_deref().unwrap_or(cx.distribution.config);
+    let ports: &[u16] = match datastore {
+        Some(Datastore::Sqlite) => &[s.https_port],
+        _ => &[s.https_port, ETCD_PORTS[0], ETCD_PORTS[1]],
+    };
     let cluster = Cluster {
+        datastore,
+        starts_etcd: cx.datastore_config().cluster_init,
         now: cx.now,
         token,
         ca_hash: ca_hash.as_deref(),
         node: &s.node_name,
         https_port: s.https_port,
-        ports: &[s.https_port, ETCD_PORTS[0], ETCD_PORTS[1]],
+        ports,
         api: &api_addresses(s),
         agent_unit: distribution::AGENT_UNIT,
         config,

@@ -9,6 +9,7 @@ use anyhow::Result;
 use crate::cli;
 use crate::commands::restore::{Machine, Timeouts, recover, recover_files};
 use crate::config::etcd;
+use crate::datastore::Datastore;
 use crate::distribution::{self, K3S};
 use crate::error::{Code, Fault};
 use crate::host::k3s::{Invocation, Program};
@@ -18,7 +19,9 @@ use crate::host::systemd::Systemd;
 use crate::host::{Progress, ServerFiles, machine, signals};
 use crate::model::report::Report;
 use crate::model::restore::RestoreState;
+use crate::source::EtcdProbe;
 use crate::source::etcd::EtcdStream;
+use crate::source::sqlite::SqliteProbe;
 
 use super::arguments::duration;
 
@@ -88,6 +91,7 @@ pub(super) fn run(args: &cli::Restore, progress: &dyn Progress, report: &mut Rep
             units: units.to_owned(),
             unit: K3S.unit.to_owned(),
             kubeconfig: PathBuf::new(),
+            datastore: Datastore::default(),
         },
     };
     let unit = Systemd::new(&files.unit);
@@ -96,7 +100,7 @@ pub(super) fn run(args: &cli::Restore, progress: &dyn Progress, report: &mut Rep
         files: &files,
         unit: &unit,
         k3s: &k3s,
-        etcd: &local_etcd(&files),
+        etcd: &*local_datastore(&files),
         host: &machine::Machine,
         progress,
         timeouts: timeouts(args)?,
@@ -115,6 +119,14 @@ fn program(files: &ServerFiles, state: Option<&RestoreState>) -> Program {
         api: state.map(|s| s.api.clone()).unwrap_or_default(),
         tls: files.data_dir.join(distribution::TLS),
         logs: files.state.clone(),
+    }
+}
+
+/// The datastore of this server.
+fn local_datastore(files: &ServerFiles) -> Box<dyn EtcdProbe> {
+    match files.datastore {
+        Datastore::Etcd => Box::new(local_etcd(files)),
+        Datastore::Sqlite => Box::new(SqliteProbe { db: files.database_path() }),
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::app::context::Context;
 use crate::config::settings::Settings;
+use crate::datastore::Datastore;
 use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::datastore;
@@ -18,23 +19,33 @@ use crate::model::secret::Secret;
 /// Add-ons of K3s, which a rehearsal does without.
 const ADD_ONS: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
 
-/// Fails if a restore is not possible on this machine.
+/// Fails if a restore is not possible on this machine. Returns its datastore; `None` if it has none yet. `changes_members`: the
+/// operation is one on the members of etcd.
 ///
 /// # Errors
 /// With the reason.
-pub(super) fn require_restorable(s: &Settings) -> Result<()> {
+pub(super) fn require_restorable(cx: &Context, changes_members: bool) -> Result<Option<Datastore>> {
+    let s = cx.settings;
     if s.flags.command() == Some("agent") {
         return Err(Fault::new(Code::IsAgent, "this machine runs a K3s agent, which has no datastore")
             .hint("Run this command on a server.")
             .into());
     }
-    if s.disable_etcd {
+    let datastore = datastore::to_restore(&s.data_dir, cx.datastore_config());
+    let is_sqlite = matches!(datastore, Ok(Some(Datastore::Sqlite)));
+    if s.disable_etcd && !is_sqlite {
         return Err(Fault::new(Code::EtcdDisabled, "K3s runs no etcd on this server (disable-etcd)")
             .hint("Run this command on a server with etcd.")
             .into());
     }
     s.require_agreement_for_restore()?;
-    datastore::may_be_etcd(&s.data_dir, s.datastore_scheme.as_deref())?;
+    let datastore = datastore?;
+    if is_sqlite && changes_members {
+        let what = "K3s uses SQLite on this server: there are no other members of its datastore";
+        return Err(Fault::new(Code::OtherDatastore, what)
+            .hint("Run 'k3s-snapshot restore latest' to restore a snapshot.")
+            .into());
+    }
     let resets = s.flags.persistent_reset_flags();
     if !resets.is_empty() {
         return Err(Fault::new(
@@ -44,7 +55,7 @@ pub(super) fn require_restorable(s: &Settings) -> Result<()> {
         .hint("Remove the setting from the configuration of K3s first: with it, K3s resets the cluster or does not start.")
         .into());
     }
-    Ok(())
+    Ok(datastore)
 }
 
 /// Addresses of the API server; empty on a server that runs none.

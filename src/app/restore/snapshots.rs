@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The snapshots of a restore: where they are, and how the present state becomes one; and the etcd that is asked.
+//! The snapshots of a restore: where they are, and how the present state becomes one; and the datastore that is asked.
 
 use std::path::Path;
 
@@ -9,11 +9,13 @@ use crate::app::context::Context;
 use crate::commands::restore::{RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores};
 use crate::commands::save;
 use crate::error::kind_of;
+use crate::host::datastore::Found;
 use crate::model::command::Command;
 use crate::model::report::Report;
 use crate::model::warning::WarningCode;
 use crate::source::offline::OfflineCopy;
 use crate::source::reflink::ReflinkSource;
+use crate::source::sqlite::{SqliteProbe, SqliteSource};
 use crate::source::{Comparison, Datastore, EtcdProbe, MemberStatus, Sample, Source};
 use crate::store::Store;
 use crate::store::local::Local;
@@ -46,27 +48,46 @@ impl Stores for Snapshots<'_> {
 
 impl SafetySnapshots for Snapshots<'_> {
     fn save_live(&self, report: &mut Report) -> Result<SafetySnapshot> {
+        if let Some(sqlite) = self.sqlite()? {
+            return self.save(Datastore::Sqlite, &[&sqlite], report);
+        }
         let sources = self.cx.sources()?;
         let sources = sources.into_sources_of(self.cx.settings.method);
         let sources: Vec<&dyn Source> = sources.iter().map(AsRef::as_ref).collect();
-        self.save(&sources, report)
+        self.save(Datastore::Etcd, &sources, report)
     }
 
     fn save_offline(&self, report: &mut Report) -> Result<SafetySnapshot> {
+        if let Some(sqlite) = self.sqlite()? {
+            return self.save(Datastore::Sqlite, &[&sqlite], report);
+        }
         let clone = self.cx.sources()?.clone;
         let copy = OfflineCopy { db: clone.db.clone(), rate_limit: None, reason: "K3s is stopped" };
         let clone = ReflinkSource { only: true, ..clone };
-        self.save(&[&clone, &copy], report)
+        self.save(Datastore::Etcd, &[&clone, &copy], report)
     }
 }
 
 impl Snapshots<'_> {
-    fn save(&self, sources: &[&dyn Source], report: &mut Report) -> Result<SafetySnapshot> {
+    /// The database of SQLite, if that is what this server has.
+    fn sqlite(&self) -> Result<Option<SqliteSource>> {
+        Ok(match self.cx.datastore()? {
+            Found::Sqlite(db) => Some(SqliteSource { db }),
+            _ => None,
+        })
+    }
+
+    fn save(
+        &self,
+        datastore: Datastore,
+        sources: &[&dyn Source],
+        report: &mut Report,
+    ) -> Result<SafetySnapshot> {
         let (_, node) = self.cx.settings.new_name()?;
         let request = save::Request {
             base: SAFETY_BASE,
             node,
-            datastore: Datastore::Etcd,
+            datastore,
             now: self.cx.now,
             compress: false,
             extra_metadata: &self.cx.distribution.extra_metadata(),
@@ -91,21 +112,30 @@ impl Snapshots<'_> {
     }
 }
 
-/// The etcd of this server. Its address is looked up for each question: a restore changes what is known of it.
-pub(super) struct LiveEtcd<'a>(pub(super) &'a Context<'a>);
+/// The datastore of this server. Its address or file is looked up for each question: a restore changes what is known of it.
+pub(super) struct LiveDatastore<'a>(pub(super) &'a Context<'a>);
 
-impl EtcdProbe for LiveEtcd<'_> {
+impl LiveDatastore<'_> {
+    fn probe(&self) -> Result<Box<dyn EtcdProbe>> {
+        Ok(match self.0.datastore() {
+            Ok(Found::Sqlite(db)) => Box::new(SqliteProbe { db }),
+            _ => Box::new(self.0.etcd()?),
+        })
+    }
+}
+
+impl EtcdProbe for LiveDatastore<'_> {
     fn look(&self) -> Result<MemberStatus> {
-        self.0.etcd()?.look()
+        self.probe()?.look()
     }
 
     fn cluster_id(&self) -> Result<Option<String>> {
-        self.0.etcd()?.cluster_id()
+        self.probe()?.cluster_id()
     }
 
     fn answers(&self, urls: &[String]) -> Vec<(String, bool)> {
-        match self.0.etcd() {
-            Ok(etcd) => etcd.answers(urls),
+        match self.probe() {
+            Ok(probe) => probe.answers(urls),
             Err(e) => {
                 log::warn!("asking other members: {e:#} ({})", kind_of(&e).as_str());
                 // What cannot be asked may be running.
@@ -115,6 +145,6 @@ impl EtcdProbe for LiveEtcd<'_> {
     }
 
     fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison> {
-        self.0.etcd()?.holds(revision, live, sample)
+        self.probe()?.holds(revision, live, sample)
     }
 }

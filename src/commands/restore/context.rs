@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::distribution;
+use crate::datastore::Datastore;
 use crate::error::{Code, Fault};
 use crate::host::{Host, JoinServer, K3s, Progress, ServerFiles, UnitControl};
 use crate::model::report::Report;
@@ -25,7 +25,7 @@ pub struct Machine<'a> {
     pub unit: &'a dyn UnitControl,
     /// The K3s program.
     pub k3s: &'a dyn K3s,
-    /// The local etcd.
+    /// The local datastore: etcd, or what is asked in its place.
     pub etcd: &'a dyn EtcdProbe,
     /// The rest of the machine: ports, memory, signals.
     pub host: &'a dyn Host,
@@ -133,6 +133,10 @@ pub struct Cluster<'a> {
     pub now: u64,
     /// The server token that K3s uses.
     pub token: Option<&'a Secret>,
+    /// The datastore that is on this server; `None` if there is none yet.
+    pub datastore: Option<Datastore>,
+    /// Whether K3s is set to start with embedded etcd.
+    pub starts_etcd: bool,
     /// The hash of the certificate authority of this server's cluster, if something here tells it.
     pub ca_hash: Option<&'a str>,
     /// The name of this node by the rules of K3s.
@@ -196,6 +200,14 @@ impl Machine<'_> {
         }
     }
 
+    /// Whether the datastore serves, though the API server may not.
+    pub(super) fn is_serving(&self) -> bool {
+        // A database of SQLite can be read by any process: it is not enough that it can be asked.
+        let is_used =
+            self.files.datastore == Datastore::Etcd || matches!(self.files.is_database_open(), Ok(true));
+        is_used && self.etcd.look().is_ok()
+    }
+
     /// Waits until no process has the database open.
     pub(super) fn wait_until_idle(&self) -> Result<()> {
         let mut last = Ok(true);
@@ -207,10 +219,8 @@ impl Machine<'_> {
             return Ok(());
         }
         last?;
-        let etcd = self.files.etcd();
-        let what = format!("a process has the database in '{}' open", etcd.display());
-        let hint =
-            format!("Find the process with 'fuser -v {}/{}'.", etcd.display(), distribution::ETCD_DB_FILE);
+        let what = format!("a process has the database in '{}' open", self.files.database_path().display());
+        let hint = format!("Find the process with 'fuser -v {}'.", self.files.open_file().display());
         Err(Fault::new(Code::DatabaseInUse, what).hint(hint).into())
     }
 }
@@ -224,7 +234,9 @@ impl Report {
     /// The part of the report that is the restore. It exists from the moment the plan is made.
     pub(super) fn restore_mut(&mut self) -> &mut Restore {
         use crate::model::restore::{Operation, PriorState};
-        self.restore
-            .get_or_insert_with(|| Restore::new(Operation::Restore, "", String::new(), PriorState::Stopped))
+        self.restore.get_or_insert_with(|| {
+            let datastore = Datastore::default();
+            Restore::new(Operation::Restore, datastore, "", String::new(), PriorState::Stopped)
+        })
     }
 }

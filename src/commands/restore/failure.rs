@@ -4,6 +4,8 @@
 use anyhow::Result;
 
 use super::context::Machine;
+use crate::datastore::Datastore;
+use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::model::restore::{PriorState, RestoreState, Stage};
 use crate::model::restore_report::K3sState;
@@ -39,8 +41,12 @@ pub(super) fn rollback_failed(
     why: &str,
     e: &anyhow::Error,
 ) -> anyhow::Error {
+    let (kind, name) = match state.datastore {
+        Datastore::Etcd => ("directory", "etcd"),
+        Datastore::Sqlite => ("file", distribution::SQLITE_FILE),
+    };
     let live = match state.live_database {
-        Some(live) => format!("the directory with inode {}", live.directory.ino),
+        Some(live) => format!("the {kind} with inode {}", live.directory.ino),
         None => "absent: there was no database".to_owned(),
     };
     let files = machine.files;
@@ -64,9 +70,10 @@ pub(super) fn rollback_failed(
         format!("{why}; and rolling back failed: {e:#}; the start of {} {blocked}", state.unit),
     )
     .hint(format!(
-        "{next} By hand: the previous database is {live} in '{}' ('ls -di' shows inodes) and must be named 'etcd'; '{}' names \
-         the copies of the other files.",
-        files.etcd().parent().unwrap_or(&files.data_dir).display(),
+        "{next} By hand: the previous database is {live} in '{}' or in '{}' ('ls -di' shows inodes) and must be named '{name}' \
+         in the former; '{}' names the copies of the other files.",
+        files.database_path().parent().unwrap_or(&files.data_dir).display(),
+        files.old_database(state).display(),
         files.state_path().display(),
     ))
     .into()

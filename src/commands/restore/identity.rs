@@ -4,6 +4,7 @@
 use anyhow::{Result, anyhow};
 
 use super::context::Context;
+use crate::datastore::Datastore;
 use crate::error::{Code, Fault};
 use crate::host::FileAt;
 use crate::inspect::{self, Content};
@@ -28,8 +29,14 @@ pub(super) fn offline_revision(file: &FileAt) -> Option<i64> {
 
 /// The id of the live Kubernetes cluster: `Ok(None)` if the data has none, an error if it cannot be found out.
 pub(super) fn live_cluster_id(cx: &Context) -> Result<Option<String>> {
+    if cx.machine.files.datastore == Datastore::Sqlite && cx.machine.files.live_database()?.is_none() {
+        return Ok(None);
+    }
     let asked = cx.machine.etcd.cluster_id();
     let Err(e) = asked else { return asked };
+    if cx.machine.files.datastore == Datastore::Sqlite {
+        return Err(e);
+    }
     if cx.machine.files.is_database_open()? {
         return Err(e.context("etcd has the database open and does not answer"));
     }

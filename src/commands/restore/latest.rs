@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::context::{Context, RemoteSnapshots};
 use super::identity::live_cluster_id;
+use crate::datastore::Datastore;
 use crate::error::{Code, Fault};
 use crate::model::report::{Report, rfc3339};
 use crate::model::retention::last_saved_cluster;
@@ -117,10 +118,12 @@ fn candidates(cx: &Context) -> Result<(Vec<Candidate>, Own, Option<RemoteSnapsho
         let more: Vec<Snapshot> = listed.into_iter().filter(|r| !is_here(r)).collect();
         all.extend(more.into_iter().map(|snapshot| Candidate { snapshot, is_remote: true }));
     }
+    let is_usable =
+        |is_sqlite: bool| cluster.datastore.is_none_or(|own| (own == Datastore::Sqlite) == is_sqlite);
     let limit = cluster.now.saturating_add(MAX_CLOCK_SKEW);
     all.retain(|Candidate { snapshot: s, .. }| {
         good(s)
-            && s.name.as_ref().is_some_and(|name| !name.suffix.is_sqlite())
+            && s.name.as_ref().is_some_and(|name| is_usable(name.suffix.is_sqlite()))
             && !is_safety(s)
             && s.created_at <= limit
             && options.before.is_none_or(|t| s.created_at < t)

@@ -14,6 +14,7 @@ mod old_databases;
 mod peers;
 mod preflight;
 mod prepare;
+mod prepare_sqlite;
 mod prepared;
 mod recover;
 mod rejoin;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::context::Context;
+use crate::datastore::Datastore;
 use crate::error::{Code, Fault};
 use crate::inspect::{self, AddressKind, Content};
 use crate::io::ReadAt;
@@ -99,6 +100,9 @@ fn of_content(content: &Content) -> Vec<Peer> {
 /// The peers in the database at rest; `None` if a process has it open, or it cannot be read.
 fn of_disk(cx: &Context) -> Option<Vec<Peer>> {
     let files = cx.machine.files;
+    if files.datastore == Datastore::Sqlite {
+        return Some(vec![]);
+    }
     if files.is_database_open().unwrap_or(true) {
         return None;
     }

@@ -4,7 +4,6 @@
 use anyhow::Result;
 
 use super::context::Context;
-use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::{Active, Listener, Ready, Unit};
 use crate::inspect::Content;
@@ -71,12 +70,12 @@ pub(super) fn gather(cx: &Context, operation: Operation, report: &mut Report) ->
     }
     let previous_state = previous_state(&unit);
     let data_dir = cx.machine.files.data_dir.display().to_string();
-    let mut plan = Restore::new(operation, &unit.name, data_dir, previous_state);
+    let mut plan = Restore::new(operation, cx.machine.files.datastore, &unit.name, data_dir, previous_state);
     plan.k3s_version = Some(cx.machine.k3s.version()?);
     let live = match cx.machine.etcd.look() {
         Ok(live) => Some(live),
         Err(e) => {
-            log::info!("etcd does not answer: {e:#}");
+            log::info!("the datastore does not answer: {e:#}");
             None
         }
     };
@@ -214,14 +213,12 @@ pub(super) fn check_exclusive(cx: &Context, unit: &Unit) -> Result<()> {
         .into());
     }
     if unit.active.is_down() && cx.machine.files.is_database_open()? {
-        let etcd = cx.machine.files.etcd();
+        let files = cx.machine.files;
+        let path = files.database_path();
         let what =
-            format!("{} is stopped, but a process has the database in '{}' open", unit.name, etcd.display());
-        let hint = format!(
-            "Find the process with 'fuser -v {}/{}' and stop it first.",
-            etcd.display(),
-            distribution::ETCD_DB_FILE
-        );
+            format!("{} is stopped, but a process has the database in '{}' open", unit.name, path.display());
+        let hint =
+            format!("Find the process with 'fuser -v {}' and stop it first.", files.open_file().display());
         return Err(Fault::new(Code::DatabaseInUse, what).hint(hint).into());
     }
     Ok(())

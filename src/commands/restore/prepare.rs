@@ -7,6 +7,7 @@ use super::context::Rehearsal;
 use super::identity::read_offline;
 use super::prepared::{From, Prepared};
 use super::transaction::Transaction;
+use crate::datastore::Datastore;
 use crate::error::{Code, Fault, code_of};
 use crate::etcd_files;
 use crate::host::Host;
@@ -14,6 +15,7 @@ use crate::inspect::{Comparison, Content};
 use crate::model::restore::{Operation, StepId, StepState};
 use crate::model::runbook::host_of;
 use crate::model::warning::WarningCode;
+use crate::source::sqlite;
 
 /// Memory that the reset of K3s needs in addition to the database, which is mapped. Measured: 241 MB for a small one.
 const RESET_MEMORY: u64 = 400 << 20;
@@ -37,6 +39,9 @@ impl Transaction<'_> {
     /// If any of it fails. Nothing live was touched.
     pub(super) fn prepare(&mut self, from: &From, live_revision: Option<i64>) -> Result<Prepared> {
         let content = from.content();
+        if self.state.datastore == Datastore::Sqlite {
+            return self.prepare_sqlite(content, live_revision);
+        }
         self.step(StepId::Prepare, "creating the new database aside", |tx| tx.reset_aside(from))?;
         self.step(StepId::VerifyNew, "comparing the new database", |tx| tx.compare_new(content))?;
         self.raise(content, live_revision)?;
@@ -51,7 +56,7 @@ impl Transaction<'_> {
         let after = scratch.new_database()?;
         anyhow::ensure!(after == Some(database), "the new database changed during the rehearsal");
         self.cx.machine.files.sync()?;
-        Ok(Prepared { content, database, member })
+        Ok(Prepared { content, database, member: Some(member) })
     }
 
     fn reset_aside(&mut self, from: &From) -> Result<()> {
@@ -109,7 +114,7 @@ impl Transaction<'_> {
     }
 
     /// Every client of the cluster must list again: a revision that it knows must not come again with other data.
-    fn raise(&mut self, content: &Content, live_revision: Option<i64>) -> Result<()> {
+    pub(super) fn raise(&mut self, content: &Content, live_revision: Option<i64>) -> Result<()> {
         if self.cx.options.keep_revisions {
             self.end_step(StepId::RaiseRevisions, StepState::Skipped, None);
             return Ok(());
@@ -124,12 +129,17 @@ impl Transaction<'_> {
     /// Raises the revision of the new database to `target`, and marks everything before as compacted.
     pub(super) fn raise_to(&mut self, target: i64) -> Result<()> {
         let scratch = self.cx.machine.files.scratch();
-        let path = scratch.new_database_dir().join(crate::distribution::ETCD_DB_FILE);
-        let raised =
-            self.cx.machine.files.with_database(&path, |file| etcd_files::raise_revision(file, target))?;
+        let from = match self.state.datastore {
+            Datastore::Sqlite => sqlite::raise_revision(&scratch.new_database_path(), target)?,
+            Datastore::Etcd => {
+                let path = scratch.new_database_dir().join(crate::distribution::ETCD_DB_FILE);
+                let files = self.cx.machine.files;
+                files.with_database(&path, |file| etcd_files::raise_revision(file, target))?.from
+            }
+        };
         let restore = self.report.restore_mut();
-        restore.revision_before = restore.revision_before.or(Some(raised.from));
-        restore.revision_after = Some(raised.to);
+        restore.revision_before = restore.revision_before.or(Some(from));
+        restore.revision_after = Some(target);
         Ok(())
     }
 
@@ -141,7 +151,7 @@ impl Transaction<'_> {
     }
 
     /// K3s is started on a copy, aside, and must become ready.
-    fn rehearse(&mut self, size: u64) -> Result<()> {
+    pub(super) fn rehearse(&mut self, size: u64) -> Result<()> {
         let machine = self.cx.machine;
         let needed = REHEARSAL_MEMORY.saturating_add(size);
         let fits = machine.host.available_memory() >= needed;

@@ -26,6 +26,6 @@ pub(super) struct Prepared {
     pub(super) content: Content,
     /// The new database.
     pub(super) database: Database,
-    /// The name of the new member.
-    pub(super) member: String,
+    /// The name of the new member of etcd.
+    pub(super) member: Option<String>,
 }

@@ -99,7 +99,8 @@ pub(super) fn recover_state(
     report: &mut Report,
 ) -> Result<Recovered> {
     let data_dir = state.data_dir.display().to_string();
-    let mut restore = Restore::new(state.operation, &state.unit, data_dir, state.previous_state);
+    let mut restore =
+        Restore::new(state.operation, state.datastore, &state.unit, data_dir, state.previous_state);
     // How far each step came is not written down.
     restore.steps.clear();
     restore.runbook.clone_from(&state.runbook);
@@ -142,7 +143,7 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
             } else {
                 return Err(anyhow!(
                     "another program has moved the databases in '{}'",
-                    files.etcd().display()
+                    files.database_path().display()
                 ));
             }
         }
@@ -187,7 +188,7 @@ fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> R
         restore.k3s_state = Some(K3sState::Ready);
         return Ok(());
     }
-    let etcd = machine.etcd.look().is_ok();
+    let etcd = machine.is_serving();
     restore.k3s_state = Some(if etcd { K3sState::EtcdOnly } else { K3sState::NotRunning });
     let what = format!(
         "{}, but the API server is not ready: {}",

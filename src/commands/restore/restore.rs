@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::context::Context;
+use super::context::{Context, Machine};
 use super::identity::ensure_same_cluster;
 use super::peers::Peers;
 use super::preflight::{self, Facts, Refusals, WAL_RESERVE};
@@ -13,6 +13,8 @@ use super::recover::clear_left_over;
 use super::select::{self, Selected, VerifiedSnapshot};
 use super::transaction::{Transaction, record_last_restore};
 use super::verify::{Goal, not_ready};
+use crate::datastore::Datastore;
+use crate::host::ServerFiles;
 use crate::model::report::Report;
 use crate::model::restore::{LAST_VERSION, LastRestore, MissingServer, Operation};
 use crate::model::token;
@@ -25,6 +27,11 @@ use crate::model::warning::WarningCode;
 pub fn restore(cx: Context, report: &mut Report) -> Result<()> {
     clear_left_over(cx.machine, report)?;
     let selected = select::select(&cx, report)?;
+    // On a machine without a database, the snapshot decides.
+    let files = cx.machine.files.clone();
+    let files = ServerFiles { datastore: selected.datastore(&cx)?, ..files };
+    let machine = Machine { files: &files, ..*cx.machine };
+    let cx = Context { machine: &machine, ..cx };
     let facts = preflight::gather(&cx, Operation::Restore, report)?;
     let mut tx = Transaction::begin(cx, Operation::Restore, &facts, report)?;
     match tx.plan_restore(&selected, &facts) {
@@ -60,13 +67,16 @@ impl Transaction<'_> {
         let token = preflight::check_token(&cx, content).map(|token| self.report.restore_mut().token = token);
         refusals.add(token);
         refusals.add(preflight::check_version(&cx, content, self.report));
-        let alarms = &content.facts.alarms;
-        refusals.add(preflight::check_quota(&cx, snapshot.reference.size, alarms, self.report));
+        let (alarms, is_etcd) = (&content.facts.alarms, self.state.datastore == Datastore::Etcd);
+        if is_etcd {
+            refusals.add(preflight::check_quota(&cx, snapshot.reference.size, alarms, self.report));
+        }
         refusals.add(ensure_same_cluster(&cx, content));
         refusals.add(self.peers.ensure_stopped(&cx, self.report));
         refusals.add(preflight::check_exclusive(&cx, &facts.unit));
         refusals.add(cx.machine.files.ensure_renamable());
-        // What K3s downloads into is the new database; then there is its log.
+        // What K3s downloads into is the new database; then there is its log. A file of SQLite is renamed; then there are the
+        // snapshot of the present state, and a log.
         let size = snapshot.reference.size;
         refusals.add(preflight::check_space(&cx, size.saturating_mul(2).saturating_add(WAL_RESERVE)));
         refusals.check(&cx, self.report)?;
@@ -79,7 +89,8 @@ impl Transaction<'_> {
     fn prepare_restore(&mut self, snapshot: &VerifiedSnapshot, facts: &Facts) -> Result<Prepared> {
         let machine = self.cx.machine;
         let is_up = !facts.unit.active.is_down();
-        let beside = !is_up || fits_beside(machine.host, snapshot.reference.size);
+        let needs_k3s = self.state.datastore == Datastore::Etcd;
+        let beside = !is_up || !needs_k3s || fits_beside(machine.host, snapshot.reference.size);
         let from = From::Snapshot(&snapshot.content);
         machine.files.copy_server_files()?;
         if !beside {

@@ -86,7 +86,7 @@ pub(super) fn restart_previous(
     let result = restart(machine, state, report);
     report.restore_mut().k3s_state = Some(match &result {
         Ok(k3s) => *k3s,
-        Err(_) if machine.etcd.look().is_ok() => K3sState::EtcdOnly,
+        Err(_) if machine.is_serving() => K3sState::EtcdOnly,
         Err(_) => K3sState::NotRunning,
     });
     result

@@ -55,7 +55,7 @@ pub(super) fn select(cx: &Context, report: &mut Report) -> Result<Selected> {
         Fault::new(Code::MissingArgument, what.to_owned())
             .hint("Give one snapshot: a name from 'k3s-snapshot list', a path, or 'latest'.")
     };
-    let selected = match options.target {
+    match options.target {
         Some("") => Err(missing("the name of the snapshot is empty").into()),
         None if options.before.is_none() => Err(missing("no snapshot was given").into()),
         Some("latest") | None => latest(cx, report),
@@ -69,19 +69,7 @@ pub(super) fn select(cx: &Context, report: &mut Report) -> Result<Selected> {
                 local(cx.stores.directory(dir).open(file)?)
             }
         },
-    }?;
-    match selected.snapshot.name.as_ref().is_some_and(|name| name.suffix.is_sqlite()) {
-        true => Err(of_sqlite(&selected.snapshot.file)),
-        false => Ok(selected),
     }
-}
-
-/// The error of a snapshot of SQLite, which a reset of K3s does not take.
-fn of_sqlite(file: &str) -> anyhow::Error {
-    let what = format!("'{}' is a snapshot of SQLite, which is restored by hand", file.escape_debug());
-    Fault::new(Code::OtherDatastore, what)
-        .hint("Follow the section SQLITE in k3s-snapshot-restore(8).")
-        .into()
 }
 
 fn local(opened: Opened) -> Result<Selected> {
@@ -119,6 +107,21 @@ fn latest(cx: &Context, report: &mut Report) -> Result<Selected> {
 }
 
 impl Selected {
+    /// The datastore that it is of: that of this server. Known from the name, else from the beginning of the file.
+    ///
+    /// # Errors
+    /// [`Code::OtherDatastore`] if this server has another one.
+    pub(super) fn datastore(&self, cx: &Context) -> Result<Datastore> {
+        let of_data = |data: &dyn ReadAt| inspect::datastore_of(data).unwrap_or_default();
+        let datastore = match (&self.snapshot.name, &self.source) {
+            (Some(name), _) if name.suffix.is_sqlite() => Datastore::Sqlite,
+            (Some(_), _) => Datastore::Etcd,
+            (None, Source::Local(path)) => of_data(&cx.machine.files.scratch().open(path)?),
+            (None, Source::Remote(remote)) => of_data(remote.data()),
+        };
+        ensure_same_datastore(cx, &self.snapshot.file, datastore).map(|()| datastore)
+    }
+
     /// Copies the snapshot into the scratch directory and verifies every byte of that copy.
     ///
     /// # Errors
@@ -188,9 +191,6 @@ impl Selected {
     fn verify(&self, cx: &Context, data: &dyn ReadAt) -> Result<(Content, Digest)> {
         let file = &self.snapshot.file;
         let context = || format!("verifying '{}'", file.escape_debug());
-        if inspect::datastore_of(data) == Some(Datastore::Sqlite) {
-            return Err(of_sqlite(file));
-        }
         let checked = check_snapshot(data, false, cx.machine.progress).with_context(context)?;
         let mut findings = checked.findings.clone();
         if inspect::datastore_of(data).is_none() {
@@ -209,6 +209,15 @@ impl Selected {
                 file.escape_debug(),
                 rfc3339(old.checked_at)
             );
+        }
+        // Its name can be wrong, and a zip does not show what is in it.
+        let datastore = inspect::datastore_of(data).unwrap_or_default();
+        ensure_same_datastore(cx, file, datastore)?;
+        if datastore != cx.machine.files.datastore {
+            let what = format!("'{}' has the name of another datastore", file.escape_debug());
+            return Err(Fault::new(Code::OtherDatastore, what)
+                .hint("Rename the file: the names of snapshots of SQLite end in '.sqlite' or '.sqlite.zip'.")
+                .into());
         }
         let finding = |f: String| corrupt(file, &[FindingRecord::new("content", f)]);
         let db_len = inspect::database_len(data.size()).map_err(|f| finding(f.to_string()))?;
@@ -233,6 +242,38 @@ impl Selected {
             .hint("Give the name of a snapshot instead of 'latest'; 'k3s-snapshot list --details -o json' shows the clusters.")
             .into())
     }
+}
+
+/// Fails if this server has another datastore than the snapshot, or would start with another one.
+///
+/// # Errors
+/// [`Code::OtherDatastore`].
+fn ensure_same_datastore(cx: &Context, file: &str, datastore: Datastore) -> Result<()> {
+    let shown = file.escape_debug();
+    if cx.cluster.datastore.is_some_and(|own| own != datastore) {
+        let what = format!(
+            "'{shown}' is a snapshot of {}, and this server uses another datastore",
+            datastore.name()
+        );
+        let hint = match datastore {
+            Datastore::Etcd => {
+                "Give a snapshot of SQLite from 'k3s-snapshot list'. To use the other one, restore it on a new machine."
+            }
+            Datastore::Sqlite => {
+                "Give a snapshot of embedded etcd from 'k3s-snapshot list'. To return to SQLite, follow docs/sqlite.md."
+            }
+        };
+        return Err(Fault::new(Code::OtherDatastore, what).hint(hint).into());
+    }
+    if datastore == Datastore::Sqlite && cx.cluster.starts_etcd {
+        let what = format!(
+            "'{shown}' is a snapshot of SQLite, and K3s is set to start with embedded etcd (cluster-init)"
+        );
+        return Err(Fault::new(Code::OtherDatastore, what)
+            .hint("Remove 'cluster-init' from the configuration of K3s. After the restore, docs/sqlite.md has the move to etcd.")
+            .into());
+    }
+    Ok(())
 }
 
 /// Unpacks a zip into the scratch directory.

@@ -12,6 +12,7 @@ use super::identity::offline_revision;
 use super::peers::Peers;
 use super::preflight::Facts;
 use super::prepared::Prepared;
+use crate::datastore::Datastore;
 use crate::error::{Fault, hint_of};
 use crate::host::server_files::save_last_restore;
 use crate::model::report::Report;
@@ -54,6 +55,7 @@ impl<'a> Transaction<'a> {
             version: STATE_VERSION,
             id: cx.cluster.now,
             operation,
+            datastore: files.datastore,
             stage: Stage::Preparing,
             unit: files.unit.clone(),
             data_dir: files.data_dir.clone(),
@@ -113,7 +115,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn end_step(&mut self, id: StepId, state: StepState, took: Option<Duration>) {
         self.report.restore_mut().set_step(id, state, took.map(ms));
         let took = took.map(|t| format!(" ({:.1} s)", t.as_secs_f64())).unwrap_or_default();
-        let what = id.description(self.state.operation);
+        let what = id.description(self.state.operation, self.state.datastore);
         log::info!("[{:5.1} s] {}: {what}{took}", self.started.elapsed().as_secs_f64(), state.as_str());
     }
 
@@ -176,7 +178,11 @@ impl<'a> Transaction<'a> {
             (None, None) => true,
             _ => false,
         };
-        anyhow::ensure!(same, "the database in '{}' was replaced in the meantime", files.etcd().display());
+        anyhow::ensure!(
+            same,
+            "the database in '{}' was replaced in the meantime",
+            files.database_path().display()
+        );
         self.state.live_database = now;
         let unknown = self.peers.unknown;
         self.peers.look_again(&self.cx);
@@ -190,11 +196,18 @@ impl<'a> Transaction<'a> {
     /// A live cluster that went on writing must not have passed the raised revision.
     pub(super) fn ensure_raised(&mut self, prepared: &mut Prepared) -> Result<()> {
         let Some(to) = self.report.restore_mut().revision_after else { return Ok(()) };
-        let live = self.cx.machine.files.database_file()?.as_ref().and_then(offline_revision);
+        let machine = self.cx.machine;
+        let live = match machine.files.datastore {
+            Datastore::Etcd => machine.files.database_file()?.as_ref().and_then(offline_revision),
+            Datastore::Sqlite => machine.etcd.look().ok().map(|live| live.revision),
+        };
         match live.filter(|live| *live >= to) {
             None => Ok(()),
             Some(live) => {
                 self.raise_to(live.saturating_add(1_000_000))?;
+                if machine.files.datastore == Datastore::Sqlite {
+                    return self.verify_sqlite(prepared);
+                }
                 let scratch = self.cx.machine.files.scratch();
                 prepared.content = super::identity::read_offline(scratch.new_database_file()?, None)?;
                 prepared.database = scratch.new_database()?.context("the new database is gone")?;
@@ -213,7 +226,7 @@ impl<'a> Transaction<'a> {
         if self.report.restore_mut().step_state(StepId::PreRestoreSave) == Some(StepState::Done) {
             return Ok(());
         }
-        if offline && self.cx.machine.files.database_file()?.is_none() {
+        if offline && !self.cx.machine.files.has_database()? {
             self.end_step(StepId::PreRestoreSave, StepState::Skipped, None);
             return Ok(());
         }
@@ -229,7 +242,7 @@ impl<'a> Transaction<'a> {
             }
             // The save is tried again when K3s is down.
             Err(e) if !offline => {
-                log::info!("the live etcd cannot be saved: {e:#}");
+                log::info!("the live datastore cannot be saved: {e:#}");
                 Ok(())
             }
             Err(e) => {

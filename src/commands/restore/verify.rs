@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 
 use super::prepared::Prepared;
 use super::transaction::Transaction;
+use crate::datastore::Datastore;
 use crate::error::{Code, Fault};
 use crate::host::{Active, Ready};
 use crate::model::restore::{StepId, StepState};
@@ -37,9 +38,9 @@ impl Transaction<'_> {
     /// # Errors
     /// If it does not within the time limit, serves something else, or K3s does not stay up.
     pub(super) fn verify_served(&mut self, goal: &Goal) -> Result<()> {
-        self.k3s_step(StepId::Verify, "checking that etcd serves the data", |tx| {
+        self.k3s_step(StepId::Verify, "checking that the datastore serves the data", |tx| {
             let limit = tx.cx.machine.timeouts.ready;
-            let mut last = anyhow!("etcd was not asked");
+            let mut last = anyhow!("the datastore was not asked");
             let mut end: Option<Result<()>> = None;
             tx.cx.machine.poll_until(limit, || {
                 let look = tx.cx.machine.ensure_not_stopped().and_then(|()| tx.ensure_running());
@@ -58,7 +59,7 @@ impl Transaction<'_> {
             });
             end.unwrap_or_else(|| {
                 Err(last.context(format!(
-                    "K3s was started, but its etcd does not serve after {} s",
+                    "K3s was started, but its datastore does not serve after {} s",
                     limit.as_secs()
                 )))
             })
@@ -133,29 +134,40 @@ impl Transaction<'_> {
             Goal::Serves(prepared) => prepared,
             Goal::Joined => return joined(&status),
         };
-        let [member] = status.members.as_slice() else {
-            return Ok(Answer::Wrong(anyhow!(
-                "the new etcd has {} members instead of one",
-                status.members.len()
-            )));
-        };
-        // K3s gives every new member another name.
-        if member.name != prepared.member {
-            anyhow::bail!(
-                "the etcd that answers is '{}', not '{}'",
-                member.name.escape_debug(),
-                prepared.member
-            );
-        }
         let content = &prepared.content;
+        if machine.files.datastore == Datastore::Sqlite {
+            // Any process could read it: what counts is that K3s writes to it.
+            anyhow::ensure!(machine.files.is_database_open()?, "K3s has not opened the new database");
+            anyhow::ensure!(
+                status.revision > content.facts.revision,
+                "K3s has not written to the new database"
+            );
+        } else if let Some(wrong) = not_alone(&status, prepared)? {
+            return Ok(Answer::Wrong(wrong));
+        }
         Ok(match machine.etcd.holds(content.facts.revision, content.live_keys, &content.sample)? {
             // It was compared at rest.
             Comparison::Equal | Comparison::Compacted => Answer::Reached,
             Comparison::Differs(what) => Answer::Wrong(anyhow!(
-                "the running etcd does not hold the content of the new database: {what}"
+                "the running K3s does not hold the content of the new database: {what}"
             )),
         })
     }
+}
+
+/// Why the etcd that answers is not the new one alone.
+fn not_alone(status: &MemberStatus, prepared: &Prepared) -> Result<Option<anyhow::Error>> {
+    let [member] = status.members.as_slice() else {
+        return Ok(Some(anyhow!("the new etcd has {} members instead of one", status.members.len())));
+    };
+    // K3s gives every new member another name.
+    let expected = prepared.member.as_deref().unwrap_or_default();
+    anyhow::ensure!(
+        member.name == expected,
+        "the etcd that answers is '{}', not '{expected}'",
+        member.name.escape_debug()
+    );
+    Ok(None)
 }
 
 /// Whether the member votes in a cluster of several.
@@ -173,7 +185,7 @@ pub(super) fn not_ready(tx: &Transaction, why: &str) -> anyhow::Error {
     Fault::new(
         Code::NotReady,
         format!(
-            "{}: etcd serves the data, but the API server is not ready yet: {why}",
+            "{}: the datastore serves the data, but the API server is not ready yet: {why}",
             tx.state.operation.past_participle()
         ),
     )

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
+use super::database::{etcd_database, sqlite_database};
+use crate::datastore::Datastore;
 use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::draft::Draft;
 use crate::host::file_tree;
-use crate::host::fs::{FileAt, id_of};
-use crate::model::restore::{Database, Fingerprint, Identity, RestoreState};
+use crate::host::fs::FileAt;
+use crate::model::restore::{Database, Identity, RestoreState};
 use crate::model::secret::Secret;
 
 /// The hidden directory of a restore next to the databases; only root can read it.
@@ -32,6 +34,8 @@ pub struct ServerFiles {
     pub unit: String,
     /// The kubeconfig that K3s writes.
     pub kubeconfig: PathBuf,
+    /// The datastore of this server, or the one that a restore makes.
+    pub datastore: Datastore,
 }
 
 impl ServerFiles {
@@ -48,6 +52,22 @@ impl ServerFiles {
         self.data_dir.join(distribution::ETCD)
     }
 
+    /// The database: the directory of etcd, or the file of SQLite.
+    pub fn database_path(&self) -> PathBuf {
+        match self.datastore {
+            Datastore::Etcd => self.etcd(),
+            Datastore::Sqlite => self.data_dir.join(distribution::SQLITE),
+        }
+    }
+
+    /// The file that a process has open that uses the database.
+    pub fn open_file(&self) -> PathBuf {
+        match self.datastore {
+            Datastore::Etcd => self.data_dir.join(distribution::ETCD_DB),
+            Datastore::Sqlite => self.database_path(),
+        }
+    }
+
     /// The name of a database that is set aside, before the seconds, as a path.
     pub fn old_database_prefix(&self) -> String {
         self.db().join(distribution::ETCD_OLD).display().to_string()
@@ -57,7 +77,7 @@ impl ServerFiles {
         self.db().join(WORK_DIR)
     }
 
-    /// The database file, opened for reading; `None` if there is none.
+    /// The database file of etcd, opened for reading; `None` if there is none.
     ///
     /// # Errors
     /// If it exists and cannot be opened.
@@ -84,7 +104,18 @@ impl ServerFiles {
     /// # Errors
     /// If it exists and cannot be examined.
     pub fn live_database(&self) -> Result<Option<Database>> {
-        database(&self.etcd())
+        match self.datastore {
+            Datastore::Etcd => etcd_database(&self.etcd()),
+            Datastore::Sqlite => sqlite_database(&self.db()),
+        }
+    }
+
+    /// Whether there is a database.
+    ///
+    /// # Errors
+    /// As [`ServerFiles::live_database`].
+    pub fn has_database(&self) -> Result<bool> {
+        Ok(self.live_database()?.is_some_and(|live| live.file.is_some()))
     }
 
     /// The directory of databases itself, links followed; `None` if it does not exist.
@@ -113,11 +144,14 @@ impl ServerFiles {
         })
     }
 
-    /// Whether a process has the database open: etcd locks the file for as long as it runs.
+    /// Whether a process has the database open. etcd locks the file for as long as it runs.
     ///
     /// # Errors
     /// If that cannot be found out. An error is not a no.
     pub fn is_database_open(&self) -> Result<bool> {
+        if self.datastore == Datastore::Sqlite {
+            return Ok(self.is_sqlite_open());
+        }
         let Some(file) = self.database_file()? else { return Ok(false) };
         match file.try_lock() {
             Ok(()) => Ok(false),
@@ -141,22 +175,24 @@ impl ServerFiles {
     /// # Errors
     /// [`Code::UnsupportedLayout`].
     pub fn ensure_renamable(&self) -> Result<()> {
-        let etcd = self.etcd();
+        let (path, is_file) = (self.database_path(), self.datastore == Datastore::Sqlite);
         let refuse = |what: String, hint: &str| {
             Err(Fault::new(Code::UnsupportedLayout, what).hint(hint.to_owned()).into())
         };
-        match fs::symlink_metadata(&etcd) {
+        let shown = path.display();
+        match fs::symlink_metadata(&path) {
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
-            Err(e) => Err(e).with_context(|| format!("examining '{}'", etcd.display())),
+            Err(e) => Err(e).with_context(|| format!("examining '{shown}'")),
             Ok(meta) if meta.is_symlink() => refuse(
-                format!("'{}' is a symbolic link, which cannot be exchanged safely", etcd.display()),
-                "Stop K3s, replace the link by the directory itself, or link its parent 'server/db' instead.",
+                format!("'{shown}' is a symbolic link, which cannot be exchanged safely"),
+                "Stop K3s, replace the link by what it leads to, or link its parent 'server/db' instead.",
             ),
-            Ok(meta) if !meta.is_dir() => {
-                refuse(format!("'{}' is not a directory", etcd.display()), "Check --data-dir DIRECTORY.")
+            Ok(meta) if meta.is_file() != is_file => {
+                let kind = if is_file { "file" } else { "directory" };
+                refuse(format!("'{shown}' is not a {kind}"), "Check --data-dir DIRECTORY.")
             }
-            Ok(_) if is_mount_point(&etcd)? => refuse(
-                format!("'{}' is a mount point, which cannot be renamed", etcd.display()),
+            Ok(_) if is_mount_point(&path)? => refuse(
+                format!("'{shown}' is a mount point, which cannot be renamed"),
                 "Stop K3s and mount that disk one directory higher, on 'server/db'.",
             ),
             Ok(_) => Ok(()),
@@ -186,21 +222,6 @@ impl ServerFiles {
         }
         Ok(())
     }
-}
-
-/// What the directory of a database is; `None` if there is none.
-pub(super) fn database(directory: &Path) -> Result<Option<Database>> {
-    let Some(identity) = file_tree::inode_id(directory)? else { return Ok(None) };
-    let path = directory.join(distribution::ETCD_DB_FILE);
-    let file = match fs::metadata(&path) {
-        Ok(meta) => {
-            let id = id_of(&meta);
-            Some(Fingerprint { ino: id.ino, size: id.size, mtime_ns: id.mtime_ns })
-        }
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
-        Err(e) => return Err(e).with_context(|| format!("examining '{}'", path.display())),
-    };
-    Ok(Some(Database { directory: identity, file }))
 }
 
 /// The name of the member in the directory of a database.

@@ -3,10 +3,12 @@
 //! process is started here and no unit is asked. Each action can be repeated by the process that finds it half done.
 
 mod backup;
+mod database;
 mod last_restore;
 mod layout;
 mod old_databases;
 mod scratch;
+mod sqlite;
 mod start_block;
 mod state_file;
 mod swap;

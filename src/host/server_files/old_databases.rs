@@ -19,7 +19,16 @@ impl ServerFiles {
     pub fn old_databases(&self) -> Result<Vec<(&'static str, PathBuf, u64)>> {
         let mut all = Vec::new();
         for (dir, kinds) in [
-            (self.db(), [distribution::ETCD_OLD, distribution::ETCD_FAILED].as_slice()),
+            (
+                self.db(),
+                [
+                    distribution::ETCD_OLD,
+                    distribution::ETCD_FAILED,
+                    distribution::SQLITE_OLD,
+                    distribution::SQLITE_FAILED,
+                ]
+                .as_slice(),
+            ),
             (self.server(), [distribution::TLS_OLD].as_slice()),
         ] {
             let context = || format!("reading '{}'", dir.display());

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::layout::{ServerFiles, database, member_name};
+use super::database::{etcd_database, sqlite_database};
+use super::layout::{ServerFiles, member_name};
+use crate::datastore::Datastore;
 use crate::distribution;
 use crate::host::aside::BindMount;
 use crate::host::draft::{Draft, Published};
@@ -36,12 +38,13 @@ const MAX_COPIED: u64 = 16 << 20;
 pub struct Scratch {
     root: PathBuf,
     data_dir: PathBuf,
+    datastore: Datastore,
 }
 
 impl ServerFiles {
     /// The scratch directory, which need not exist.
     pub fn scratch(&self) -> Scratch {
-        Scratch { root: self.work_dir(), data_dir: self.data_dir.clone() }
+        Scratch { root: self.work_dir(), data_dir: self.data_dir.clone(), datastore: self.datastore }
     }
 
     /// Creates an empty scratch directory, and the directories of the live system that are hidden from the run aside. What
@@ -259,7 +262,15 @@ impl Scratch {
         ]
     }
 
-    /// The new database, as K3s made it.
+    /// The new database: the directory of etcd, or the file of SQLite.
+    pub fn new_database_path(&self) -> PathBuf {
+        match self.datastore {
+            Datastore::Etcd => self.new_database_dir(),
+            Datastore::Sqlite => self.server().join("db").join(distribution::SQLITE_FILE),
+        }
+    }
+
+    /// The new database of etcd, as K3s made it.
     pub fn new_database_dir(&self) -> PathBuf {
         self.server().join("db").join("etcd")
     }
@@ -269,7 +280,10 @@ impl Scratch {
     /// # Errors
     /// If it cannot be examined.
     pub fn new_database(&self) -> Result<Option<Database>> {
-        database(&self.new_database_dir())
+        match self.datastore {
+            Datastore::Etcd => etcd_database(&self.new_database_dir()),
+            Datastore::Sqlite => sqlite_database(&self.server().join("db")),
+        }
     }
 
     /// The file of the new database, opened for reading.
@@ -277,7 +291,10 @@ impl Scratch {
     /// # Errors
     /// If there is none.
     pub fn new_database_file(&self) -> Result<FileAt> {
-        self.open(&self.new_database_dir().join(distribution::ETCD_DB_FILE))
+        match self.datastore {
+            Datastore::Etcd => self.open(&self.new_database_dir().join(distribution::ETCD_DB_FILE)),
+            Datastore::Sqlite => self.open(&self.new_database_path()),
+        }
     }
 
     /// The name of the new member.
@@ -288,6 +305,25 @@ impl Scratch {
     /// The token that K3s wrote aside; `None` if it wrote none.
     pub fn token(&self) -> Option<Secret> {
         fs::read_to_string(self.server().join("token")).ok().map(|t| Secret::new(t.trim()))
+    }
+
+    /// Writes a file of the server into the scratch directory, readable only by root, if its content differs. `file` is below
+    /// `server`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_file(&self, file: &str, content: &[u8]) -> Result<()> {
+        let path = self.server_path(file);
+        if fs::read(&path).is_ok_and(|now| now == content) {
+            return Ok(());
+        }
+        let context = || format!("writing '{}'", path.display());
+        let (dir, name) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
+        let (dir, name) = dir.zip(name).with_context(context)?;
+        create_dir(dir)?;
+        let draft = Draft::new(dir)?;
+        (&draft).write_all(content).with_context(context)?;
+        draft.replace(name)
     }
 
     /// Whether K3s marked its reset as done, and made a log of etcd.

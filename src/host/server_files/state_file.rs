@@ -56,6 +56,7 @@ impl ServerFiles {
             units: units.to_owned(),
             unit: state.unit.clone(),
             kubeconfig: state.kubeconfig.clone(),
+            datastore: state.datastore,
         }
     }
 

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::layout::{ServerFiles, database};
+use super::database::etcd_database as database;
+use super::layout::ServerFiles;
 use super::scratch::is_certificate_backup;
+use crate::datastore::Datastore;
 use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::fs::sync_dir;
@@ -18,13 +20,17 @@ use crate::host::{file_tree, install};
 use crate::model::restore::{Database, RestoreState};
 
 impl ServerFiles {
-    /// The name of the live database after the exchange: K3s's own name for it, of a second that is free.
+    /// The name of the live database after the exchange, of a second that is free. For etcd it is K3s's own name for it.
     ///
     /// # Errors
     /// If the directory cannot be examined.
     pub fn free_old_name(&self, seconds: u64) -> Result<String> {
+        let prefix = match self.datastore {
+            Datastore::Etcd => distribution::ETCD_OLD,
+            Datastore::Sqlite => distribution::SQLITE_OLD,
+        };
         for at in seconds.. {
-            let name = format!("{}{at}", distribution::ETCD_OLD);
+            let name = format!("{prefix}{at}");
             if file_tree::inode_id(&self.db().join(&name))?.is_none() {
                 return Ok(name);
             }
@@ -47,6 +53,9 @@ impl ServerFiles {
     /// # Errors
     /// If a file cannot be replaced or renamed: [`ServerFiles::swap_back`] reverses what was done.
     pub fn swap(&self, state: &RestoreState) -> Result<()> {
+        if self.datastore == Datastore::Sqlite {
+            return self.swap_sqlite(state);
+        }
         if state.live_database.is_some() {
             file_tree::rename_noreplace(&self.etcd(), &self.old_database(state))?;
         }
@@ -62,7 +71,7 @@ impl ServerFiles {
     }
 
     /// Replaces each file of the server that K3s wrote aside and that differs from the live one.
-    fn install_files(&self) -> Result<()> {
+    pub(super) fn install_files(&self) -> Result<()> {
         let scratch = self.scratch();
         for name in distribution::REWRITTEN {
             install(&scratch.server_path(name), &self.server().join(name))?;
@@ -82,6 +91,9 @@ impl ServerFiles {
     pub fn is_untouched(&self, state: &RestoreState) -> Result<bool> {
         if self.is_database_open()? {
             return Ok(false);
+        }
+        if self.datastore == Datastore::Sqlite {
+            return self.is_sqlite_untouched(state);
         }
         let live = self.live_database()?;
         let old = database(&self.old_database(state))?;
@@ -104,6 +116,9 @@ impl ServerFiles {
     /// # Errors
     /// [`Code::RollbackFailed`] if the database that was live cannot be found under one of its two names.
     pub fn swap_back(&self, state: &RestoreState) -> Result<Option<PathBuf>> {
+        if self.datastore == Datastore::Sqlite {
+            return self.swap_sqlite_back(state);
+        }
         let (etcd, old) = (self.etcd(), self.old_database(state));
         let live = self.live_database()?;
         let is = |now: &Option<Database>, was: &Option<Database>| {

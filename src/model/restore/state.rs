@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::last::LastRestore;
 use super::operation::Operation;
+use crate::datastore::Datastore;
 use crate::model::runbook::Task;
 use crate::model::snapshot::Digest;
 
@@ -115,7 +116,7 @@ impl Identity {
     }
 }
 
-/// What changes when an etcd has opened a database.
+/// What changes when a datastore has opened a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// Inode number of the database file.
@@ -126,13 +127,16 @@ pub struct Fingerprint {
     pub mtime_ns: i64,
 }
 
-/// The directory of a database of etcd.
+/// A database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
-    /// The directory.
+    /// The directory of a database of etcd; of SQLite, the database file itself.
     pub directory: Identity,
     /// Its database file; `None` if there is none.
     pub file: Option<Fingerprint>,
+    /// The write-ahead log of SQLite; `None` if it has no content.
+    #[serde(default)]
+    pub log: Option<Fingerprint>,
 }
 
 /// One file that K3s rewrites, and the copy from which it is restored.
@@ -170,6 +174,9 @@ pub struct RestoreState {
     pub id: u64,
     /// Which operation it is.
     pub operation: Operation,
+    /// The datastore of this server.
+    #[serde(default)]
+    pub datastore: Datastore,
     /// How far it is.
     pub stage: Stage,
     /// The K3s unit.

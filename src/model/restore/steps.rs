@@ -4,6 +4,7 @@
 use serde::{Serialize, Serializer};
 
 use super::operation::Operation;
+use crate::datastore::Datastore;
 
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +36,25 @@ pub enum StepId {
 }
 
 /// The steps of an operation, in order.
-pub fn steps_of(operation: Operation) -> &'static [StepId] {
+pub fn steps_of(operation: Operation, datastore: Datastore) -> &'static [StepId] {
     use StepId::{
         BlockStart, Fence, PreRestoreSave, Prepare, RaiseRevisions, Rehearse, Start, Stop, Swap, Verify,
         VerifyNew, WaitReady,
     };
     match operation {
+        Operation::Restore if datastore == Datastore::Sqlite => &[
+            Prepare,
+            RaiseRevisions,
+            VerifyNew,
+            Rehearse,
+            PreRestoreSave,
+            BlockStart,
+            Stop,
+            Swap,
+            Start,
+            Verify,
+            WaitReady,
+        ],
         Operation::Restore => &[
             Prepare,
             VerifyNew,
@@ -92,8 +106,13 @@ impl StepId {
     }
 
     /// What it does, for people.
-    pub fn description(self, operation: Operation) -> &'static str {
+    pub fn description(self, operation: Operation, datastore: Datastore) -> &'static str {
         use Operation::{ClusterReset, Rejoin};
+        if datastore == Datastore::Sqlite
+            && let Some(text) = self.description_of_sqlite()
+        {
+            return text;
+        }
         match (self, operation) {
             (StepId::Prepare, ClusterReset) => {
                 "reset a copy of the database to a cluster of this server only"
@@ -117,9 +136,24 @@ impl StepId {
         }
     }
 
+    /// What it does with a database of SQLite, if that differs.
+    fn description_of_sqlite(self) -> Option<&'static str> {
+        Some(match self {
+            StepId::Prepare => "create the new database aside, a copy of the snapshot",
+            StepId::Swap => {
+                "move the files of the database to sqlite-old-<time> and put the new one in its place"
+            }
+            StepId::Verify => "check that K3s writes to the new database (point of no return)",
+            _ => return None,
+        })
+    }
+
     /// How it is rolled back, for people; `none` if there is nothing to roll back.
-    pub fn undo(self) -> &'static str {
+    pub fn undo(self, datastore: Datastore) -> &'static str {
         match self {
+            StepId::Swap if datastore == Datastore::Sqlite => {
+                "move the files back; the new database is kept as sqlite-failed-<time>"
+            }
             StepId::Prepare => "delete the scratch directory",
             StepId::BlockStart => "unblock the start",
             StepId::Stop => "start K3s, if it was running",

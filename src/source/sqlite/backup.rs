@@ -3,24 +3,21 @@
 //!
 //! One read transaction sees one state of the database, with what is in its write-ahead log. Every page of that state is read
 //! once, so the time depends on the size of the database and not on its writers. They are not blocked, and cannot make the
-//! backup start again, as the backup interface of SQLite would. The log keeps what they write during that time. The only importer of
-//! SQLite; nothing is written to the database.
+//! backup start again, as the backup interface of SQLite would. The log keeps what they write during that time. Nothing is
+//! written to the database.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
+use rusqlite::{Connection, Transaction};
 
-use super::{CaptureOutcome, Captured, Source};
+use super::connection::{explain, newest_revision, open};
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::inspect::TRAILER;
 use crate::model::method::Method;
+use crate::source::{CaptureOutcome, Captured, Source};
 
-/// How long a lock of another process may last. In WAL mode K3s locks the database only while it starts.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The hint for a database that cannot be read.
 const CORRUPT: &str = "Nothing was kept. Keep the older snapshots, and check the disk of this server.";
 /// Bytes that are written at once.
@@ -41,7 +38,7 @@ impl Source for SqliteSource {
         progress: &dyn Progress,
     ) -> Result<CaptureOutcome> {
         progress.step("opening the SQLite database", None);
-        let explain = |e| explain(e, &self.db);
+        let explain = |e| explain(e, &self.db, CORRUPT);
         let mut connection = open(&self.db).map_err(explain)?;
         if !has_kine(&connection).map_err(explain)? {
             let what = format!("the SQLite database '{}' has no table of kine", self.db.display());
@@ -90,28 +87,10 @@ impl Size {
     }
 }
 
-/// Opens the database for reading. Nothing that it contains is run.
-fn open(db: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(db, flags)?;
-    connection.busy_timeout(LOCK_TIMEOUT)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    for (name, value) in [("cell_size_check", 1), ("mmap_size", 0), ("query_only", 1)] {
-        connection.pragma_update(None, name, value)?;
-    }
-    Ok(connection)
-}
-
 /// Whether it is a database of kine.
 fn has_kine(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'kine'";
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|count| count == 1)
-}
-
-/// The revision of kine: its newest row.
-fn newest_revision(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("SELECT ifnull(max(id), 0) FROM kine", [], |row| row.get(0))
 }
 
 /// Writes every page into the draft.
@@ -161,27 +140,10 @@ fn make_canonical(page: &mut [u8], pages: u32) {
     }
 }
 
-/// An error of SQLite, with its code.
-fn explain(e: rusqlite::Error, db: &Path) -> anyhow::Error {
-    let what = format!("reading the SQLite database '{}': {e}", db.display());
-    let fault = match e.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Fault::new(Code::DatabaseCorrupt, what)
-            .hint(CORRUPT),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::new(Code::DatabaseLocked, what)
-            .hint("Try again; 'fuser -v' with the path of the database shows the process that locks it."),
-        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            Fault::new(Code::DatabaseUnavailable, what).hint(
-                "Run this command as root; in a unit, ReadWritePaths= must cover the directory of the database: SQLite \
-                 coordinates with K3s by a file there.",
-            )
-        }
-        _ => return anyhow::Error::from(e).context(format!("reading the SQLite database '{}'", db.display())),
-    };
-    fault.into()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::error::code_of;
     use crate::host::NoProgress;
@@ -231,11 +193,5 @@ mod tests {
         std::fs::write(dir.path().join("state.db"), [7; 8192]).unwrap();
         assert_eq!(code(), Code::DatabaseCorrupt);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was created");
-    }
-
-    #[test]
-    fn a_database_that_another_process_locks_is_reported_as_locked() {
-        let e = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(5), None);
-        assert_eq!(code_of(&explain(e, Path::new("x"))), Code::DatabaseLocked);
     }
 }
