@@ -307,25 +307,6 @@ impl Scratch {
         fs::read_to_string(self.server().join("token")).ok().map(|t| Secret::new(t.trim()))
     }
 
-    /// Writes a file of the server into the scratch directory, readable only by root, if its content differs. `file` is below
-    /// `server`.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn write_file(&self, file: &str, content: &[u8]) -> Result<()> {
-        let path = self.server_path(file);
-        if fs::read(&path).is_ok_and(|now| now == content) {
-            return Ok(());
-        }
-        let context = || format!("writing '{}'", path.display());
-        let (dir, name) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
-        let (dir, name) = dir.zip(name).with_context(context)?;
-        create_dir(dir)?;
-        let draft = Draft::new(dir)?;
-        (&draft).write_all(content).with_context(context)?;
-        draft.replace(name)
-    }
-
     /// Whether K3s marked its reset as done, and made a log of etcd.
     ///
     /// # Errors

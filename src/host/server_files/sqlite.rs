@@ -5,6 +5,7 @@
 //! the new database is of the new one. Without a database file, it is of the previous one.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use super::layout::ServerFiles;
 use super::scratch::Scratch;
 use crate::distribution::{SQLITE_FAILED, SQLITE_FILE, SQLITE_LOGS};
 use crate::error::{Code, Fault};
+use crate::host::draft::Draft;
 use crate::host::fs::{create_dir, sync_dir};
 use crate::host::{file_tree, open_files};
 use crate::model::restore::{Database, RestoreState};
@@ -146,5 +148,27 @@ impl Scratch {
             anyhow::ensure!(file_tree::inode_id(&log)?.is_none(), "'{}' is left", log.display());
         }
         sync_dir(dir)
+    }
+
+    /// Writes a file of the server into the scratch directory, if its content differs. `file` is below `server`. As K3s does it:
+    /// its mode stays, and a new file is readable only by root.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_file(&self, file: &str, content: &[u8]) -> Result<()> {
+        let path = self.server_path(file);
+        if fs::read(&path).is_ok_and(|now| now == content) {
+            return Ok(());
+        }
+        let context = || format!("writing '{}'", path.display());
+        if path.is_file() {
+            return fs::write(&path, content).with_context(context);
+        }
+        let (dir, name) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
+        let (dir, name) = dir.zip(name).with_context(context)?;
+        create_dir(dir)?;
+        let draft = Draft::new(dir)?;
+        (&draft).write_all(content).with_context(context)?;
+        draft.replace(name)
     }
 }
