@@ -4,6 +4,11 @@
 DB=$DATA/server/db
 SNAPSHOTS=$DB/snapshots
 
+serves_one_of_two() {
+	eventually 30 k3s_is_up || fail "K3s is $(unit_state), not running"
+	all_keys >"$WORK/keys-now"
+	cmp -s "$WORK/keys-now" "$WORK/keys" || cmp -s "$WORK/keys-now" "$WORK/keys-of-snapshot" || fail "K3s serves neither of the two"
+}
 k3s_is_up() { unit_is active && [ "$(readyz)" = 200 ]; }
 put() { k3s kine put "$DB/state.db" "$1" "$2"; }
 get() { k3s kine get "$DB/state.db" "$1"; }

@@ -85,6 +85,19 @@ fn a_disk_is_full_or_fails_during_a_restore() {
     faults("rolls-back", "eio", 61);
 }
 
+#[test]
+fn a_restore_of_sqlite_is_killed_at_any_call() {
+    faults("sqlite-succeeds", "kill", 23);
+    faults("sqlite-rolls-back", "kill", 41);
+    faults("sqlite-recovers", "kill", 11);
+}
+
+#[test]
+fn a_disk_is_full_or_fails_during_a_restore_of_sqlite() {
+    faults("sqlite-succeeds", "enospc", 53);
+    faults("sqlite-rolls-back", "eio", 61);
+}
+
 fn power_cuts(walk: &str, sample: u32) {
     let mut host = require!(Host::on_volume());
     let share = share(sample);

@@ -240,6 +240,26 @@ fn an_exchange_that_ends_after_any_rename_is_reversed_with_the_log_of_its_own_da
     }
 }
 
+#[test]
+fn the_next_restore_reverses_an_exchange_that_left_no_database_in_its_place() {
+    let world = world();
+    let before = Before::of(&world);
+    world.fault.set(Some((call_number("start"), Fault::Kill)));
+    assert!(world.run_to_kill());
+    world.fault.set(None);
+    let files = world.files();
+    let mut state = load_state(&files.state).unwrap().unwrap();
+    state.stage = Stage::Swapping;
+    fs::rename(world.db().join("state.db"), files.scratch().new_database_path()).unwrap();
+    files.save_state(&state).unwrap();
+    files.block_start(state.id).unwrap();
+    // What the disk shows now: no datastore.
+    world.shown.set(Some(Datastore::Etcd));
+    assert_eq!(code_of(&world.run().0.unwrap_err()), Code::RestoreInterrupted);
+    world.shown.set(None);
+    before.assert_same(&world, "reversed");
+}
+
 /// The number of the call of a restore without a fault.
 fn call_number(what: &str) -> usize {
     let world = world();

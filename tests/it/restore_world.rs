@@ -91,6 +91,8 @@ pub(crate) struct World {
     pub(crate) held: RefCell<Option<fs::File>>,
     /// Whether the API server of K3s is never ready.
     pub(crate) never_ready: Cell<bool>,
+    /// Which datastore the disk shows, if that is not the one of K3s.
+    pub(crate) shown: Cell<Option<Datastore>>,
     /// Whether there is a database before.
     pub(crate) has_datastore: bool,
     /// Whether the datastore of this server is known to be etcd.
@@ -175,6 +177,7 @@ impl World {
             held: RefCell::default(),
             never_ready: Cell::new(false),
             has_datastore: true,
+            shown: Cell::new(None),
             owns_etcd: false,
             starts_etcd: false,
             at_stop: Cell::new(|_| {}),
@@ -215,7 +218,7 @@ impl World {
             units: self.root.path().join("units"),
             unit: "k3s.service".to_owned(),
             kubeconfig: self.root.path().join("k3s.yaml"),
-            datastore: self.datastore,
+            datastore: self.shown.get().unwrap_or(self.datastore),
         }
     }
 

@@ -11,7 +11,7 @@ use super::failure::{rollback_failed, rolled_back};
 use super::rollback::{restart_previous, reverse_files};
 use super::transaction::{clean_up, record_last_restore};
 use crate::error::{Code, Fault};
-use crate::host::{Active, Ready};
+use crate::host::{Active, Ready, ServerFiles};
 use crate::model::report::Report;
 use crate::model::restore::{Database, Operation, Recovery, RestoreState};
 use crate::model::restore_report::{K3sState, Recovered, Restore};
@@ -207,6 +207,9 @@ fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> R
 /// [`Code::RestoreInterrupted`] if an exchange had to be reversed.
 pub(super) fn clear_left_over(machine: &Machine, report: &mut Report) -> Result<()> {
     let Some(state) = machine.files.load_state()? else { return ensure_not_blocked(machine) };
+    // In the middle of an exchange, the disk does not show which datastore it is.
+    let files = ServerFiles { datastore: state.datastore, ..machine.files.clone() };
+    let machine = &Machine { files: &files, ..*machine };
     let recovered = recover_state(machine, &state, report)?;
     clean_up(machine, &state, report);
     report.warn(
