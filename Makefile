@@ -73,5 +73,6 @@ bench: release ## measure the release build against the peers, pair by pair; BEN
 	benches/run $(BENCH)
 	benches/clone $(BENCH)
 	benches/copy $(BENCH)
+	benches/sqlite $(BENCH)
 	benches/restore $(BENCH)
 	benches/s3 $(BENCH)

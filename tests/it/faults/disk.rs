@@ -9,8 +9,9 @@ use super::{etcd, sample, try_all};
 use crate::support::calls::{self, Call, calls};
 use crate::support::require::{self, require};
 
-const COMMANDS: [Command; 8] = [
+const COMMANDS: [Command; 9] = [
     Command::Save,
+    Command::SaveSqlite,
     Command::Compress,
     Command::Upload,
     Command::Prune,

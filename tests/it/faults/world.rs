@@ -12,17 +12,21 @@ use k3s_snapshot::model::name::SnapshotName;
 use k3s_snapshot::model::snapshot::{Manifest, State};
 use k3s_snapshot::store::local::Local;
 use k3s_snapshot::store::{LocalStore, Store};
+use rusqlite::config::DbConfig;
 
 use crate::conformance::{manifest, name, upload};
 use crate::support::bucket::{ACCESS, Bucket, NAME, SECRET};
 use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
+use crate::support::kine::Kine;
 use crate::support::memory::Bytes;
 
 /// A command with its arguments, as the table tries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     Save,
+    /// Of SQLite.
+    SaveSqlite,
     /// Into a zip.
     Compress,
     /// Into the bucket too.
@@ -41,6 +45,7 @@ impl Command {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Command::Save => "save",
+            Command::SaveSqlite => "save of SQLite",
             Command::Compress => "save --snapshot-compress",
             Command::Upload => "save --s3",
             Command::Prune => "prune",
@@ -59,7 +64,7 @@ impl Command {
     }
 
     fn saves(self) -> bool {
-        matches!(self, Command::Save | Command::Compress | Command::Upload)
+        matches!(self, Command::Save | Command::SaveSqlite | Command::Compress | Command::Upload)
     }
 
     fn deletes(self) -> bool {
@@ -92,6 +97,13 @@ impl<'a> World<'a> {
             fs::create_dir(world.at(below)).unwrap();
         }
         fs::write(world.at("k3s.yaml"), "node-name: server-1\n").unwrap();
+        let db = world.at("sqlite/server/db/state.db");
+        fs::create_dir_all(db.parent().unwrap()).unwrap();
+        let kine = Kine::create(&db, 4096);
+        kine.0.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        for n in 0..40 {
+            kine.put(&format!("/registry/configmaps/default/{n}"), &[n; 9000]);
+        }
         for (stem, at) in world.kept().into_iter().chain(world.to_delete()) {
             world.put(stem, at);
             world.put_into_bucket(stem, at);
@@ -209,7 +221,9 @@ impl<'a> World<'a> {
 
     pub(crate) fn tool(&self, command: Command) -> Tool {
         let word = command.as_str().split(' ').next().unwrap();
-        let mut tool = Tool::new(word).arg("--data-dir").arg(self.etcd.root.data_dir());
+        let data_dir =
+            if command == Command::SaveSqlite { self.at("sqlite") } else { self.etcd.root.data_dir() };
+        let mut tool = Tool::new(word).arg("--data-dir").arg(data_dir);
         tool = tool.arg("--config").arg(self.at("k3s.yaml")).arg("--dir").arg(self.at("snapshots"));
         tool = tool.arg("--state-dir").arg(self.at("state")).arg("--run-dir").arg(self.at("run"));
         if command.uses_bucket() {
@@ -227,6 +241,7 @@ impl<'a> World<'a> {
         }
         let victims = World::names(&self.to_delete());
         match command {
+            Command::SaveSqlite => tool,
             Command::Save => tool.args(&["--stall-timeout", "1s"]),
             Command::Compress => tool.args(&["--snapshot-compress", "--stall-timeout", "1s"]),
             Command::Upload => tool.args(&["--s3", "--stall-timeout", "1s"]),
