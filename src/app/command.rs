@@ -26,7 +26,12 @@ pub(crate) trait Command: clap::CommandFactory + clap::FromArgMatches {
         false
     }
 
-    /// Whether such a run is a job, whose metrics are written.
+    /// Whether it ends at once on a machine that is not expected to have a datastore with snapshots.
+    fn skips_without_etcd(&self) -> bool {
+        false
+    }
+
+    /// Whether such a run is a job, whose metrics are written, and about which pings are sent.
     fn is_job(&self) -> bool {
         false
     }

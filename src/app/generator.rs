@@ -126,6 +126,7 @@ fn host_paths(service: Service, s: &Settings, mounts: &Mounts) -> Result<HostPat
         false => in_root(&s.root, &etcd).metadata().is_ok_and(|meta| meta.uid() != 0),
     };
     Ok(HostPaths {
+        sends_reports: s.sends_reports(service.command),
         other_owner: s.distribution.etcd_has_own_user || is_of_other(),
         db: target(&paths.data_dir.join(distribution::DB)),
         dir: target(&paths.dir),
@@ -205,7 +206,7 @@ mod tests {
                 "state-dir" | "run-dir" | "metrics-dir" => {
                     (format!("ReadWritePaths=-{path}"), &["save", "prune", "verify"])
                 }
-                name if name.starts_with("etcd-") || name == "token-file" => {
+                name if name.starts_with("etcd-") || name == "token-file" || name.contains("-url") => {
                     (format!("BindReadOnlyPaths=-{path}"), &["save", "prune", "verify"])
                 }
                 _ => (format!("BindReadOnlyPaths=-{path}"), &["save", "prune"]),
@@ -249,6 +250,21 @@ mod tests {
         // Certificates in the option itself are no files.
         let pem = "-----BEGIN CERTIFICATE-----\n  eA==\n  -----END CERTIFICATE-----";
         assert!(generated(&[(OURS, &format!("s3-endpoint-ca: |\n  {pem}\n"))]).is_empty());
+    }
+
+    #[test]
+    fn a_service_without_a_network_gets_one_if_it_sends_a_ping_or_a_report() {
+        let network = "PrivateNetwork=no";
+        for option in ["ping-url-verify", "ping-url-verify-file", "notify-url", "notify-url-file"] {
+            let all = generated(&[(OURS, &format!("{option}: /etc/k3s-snapshot/geheim\n"))]);
+            assert!(
+                has(&all, "verify", network) && has(&all, "verify", "IPAddressDeny="),
+                "{option}: {all:?}"
+            );
+            assert!(!has(&all, "save", network), "{option}: {all:?}");
+            assert!(!format!("{all:?}").contains("geheim"), "{option}: {all:?}");
+        }
+        assert!(generated(&[(OURS, "ping-url-save: https://hc.example/geheim\n")]).is_empty());
     }
 
     #[test]

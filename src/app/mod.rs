@@ -12,6 +12,7 @@ pub mod generator;
 mod list;
 mod manual_restore;
 mod metrics;
+mod pings;
 mod prune;
 mod restore;
 mod run;

@@ -44,11 +44,12 @@ impl Command for cli::Prune {
         !self.dry_run
     }
 
+    fn skips_without_etcd(&self) -> bool {
+        self.skip_without_etcd
+    }
+
     fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
         let s = cx.settings;
-        if cx.should_skip(self.skip_without_etcd, report)? {
-            return Ok(());
-        }
         if !(s.s3 && s.s3_enabled_here) {
             cx.require_local_store()?;
         }

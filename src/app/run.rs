@@ -12,6 +12,7 @@ use clap::parser::ValueSource;
 use super::command::Command;
 use super::context::Context;
 use super::metrics;
+use super::pings::Pings;
 use crate::cli::{Common, ReportFormat};
 use crate::config::layer::{Layer, Origin};
 use crate::config::load::{self, Environment, Selectors};
@@ -120,7 +121,14 @@ fn run<C: Command>(
     }
     let s = &settings;
     let cx = Context { settings: s, distribution: s.distribution, now, progress: &progress };
-    let result = run_locked(command, &cx, report);
+    let skips = cx.should_skip(command.skips_without_etcd(), report);
+    // Below another root, the configuration is that of another machine.
+    let pings = (command.is_job() && !matches!(skips, Ok(true)) && s.root == Path::new("/"))
+        .then(|| Pings::start(&cx, C::NAME, report));
+    let result = match skips {
+        Ok(false) => run_locked(command, &cx, report),
+        other => other.map(drop),
+    };
     if let Err(e) = end(result, &progress, report) {
         report.fail(&e);
     }
@@ -128,6 +136,9 @@ fn run<C: Command>(
         let elapsed = started.elapsed();
         report.duration_ms = milliseconds(elapsed);
         metrics::write(&cx, progress.phases(), now.saturating_add(elapsed.as_secs()), report);
+    }
+    if let Some(pings) = pings {
+        pings.end(report);
     }
     Ok(false)
 }

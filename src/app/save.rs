@@ -40,11 +40,12 @@ impl Command for cli::Save {
         true
     }
 
+    fn skips_without_etcd(&self) -> bool {
+        self.skip_without_etcd
+    }
+
     fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
         let s = cx.settings;
-        if cx.should_skip(self.skip_without_etcd, report)? {
-            return Ok(());
-        }
         let found = cx.datastore()?;
         let is_etcd = matches!(found, Found::Etcd);
         // Holds the lock of the database until the end.

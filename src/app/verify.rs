@@ -24,6 +24,10 @@ impl Command for cli::Verify {
         self.all
     }
 
+    fn skips_without_etcd(&self) -> bool {
+        self.skip_without_etcd
+    }
+
     fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
         if self.snapshots.is_empty() && !self.all {
             return Err(Fault::new(Code::MissingArgument, "no snapshot was given")
@@ -31,9 +35,6 @@ impl Command for cli::Verify {
                 .into());
         }
         let s = cx.settings;
-        if cx.should_skip(self.skip_without_etcd, report)? {
-            return Ok(());
-        }
         // Only if this command line sets it: a bucket in the configuration of K3s is for save and list.
         let bucket = if s.s3 && self.s3.s3.is_some() { Some(cx.bucket()?) } else { None };
         // A path needs no K3s on this machine, and neither does a bucket.

@@ -50,7 +50,7 @@ fn origin_precedence(origin: &Origin) -> u8 {
 }
 
 /// A secret with its precedence: the one of the option itself, or the content of the file that another option names.
-fn read_secret(
+pub(super) fn read_secret(
     merged: &Layer,
     paths: &PathRules,
     direct: OptionId,

@@ -22,8 +22,8 @@ pub(crate) struct MachinePaths {
     pub(crate) run_dir: PathBuf,
     /// Where the metrics of jobs are written.
     pub(crate) metrics_dir: Option<PathBuf>,
-    /// What any run may read: the configuration of K3s with its drop-ins, its environment files, the token, and the
-    /// certificates for etcd.
+    /// What any run may read: the configuration of K3s with its drop-ins, its environment files, the token, the
+    /// certificates for etcd, and the files with URLs of pings and reports.
     pub(crate) read: Vec<PathBuf>,
     /// What a run with the bucket may read, too.
     pub(crate) bucket: Vec<PathBuf>,
@@ -44,6 +44,15 @@ impl Settings {
         let mut read = vec![self.k3s_config.clone(), PathBuf::from(drop_ins)];
         read.extend(self.flags.environment_files().iter().cloned());
         for id in [OptionId::TokenFile, OptionId::EtcdCacert, OptionId::EtcdCert, OptionId::EtcdKey] {
+            read.push(path(id)?);
+        }
+        let urls = [
+            OptionId::PingUrlSaveFile,
+            OptionId::PingUrlPruneFile,
+            OptionId::PingUrlVerifyFile,
+            OptionId::NotifyUrlFile,
+        ];
+        for id in urls.into_iter().filter(|id| self.merged.effective(*id).is_some()) {
             read.push(path(id)?);
         }
         Ok(MachinePaths {

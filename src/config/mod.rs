@@ -22,6 +22,7 @@ mod k3s_tests;
 pub mod layer;
 pub mod load;
 mod machine_paths;
+mod monitoring;
 pub mod options;
 mod own_file;
 pub(crate) mod paths;

@@ -152,6 +152,14 @@ options! {
     RunDir "run-dir" { default: Some(RUN_DIR), kind: ValueKind::Directory }
     RetryLock "retry-lock" { kind: ValueKind::Duration }
     MetricsDir "metrics-dir" { kind: ValueKind::Directory }
+    PingUrlSave "ping-url-save" { is_secret: true }
+    PingUrlSaveFile "ping-url-save-file" { kind: ValueKind::File }
+    PingUrlPrune "ping-url-prune" { is_secret: true }
+    PingUrlPruneFile "ping-url-prune-file" { kind: ValueKind::File }
+    PingUrlVerify "ping-url-verify" { is_secret: true }
+    PingUrlVerifyFile "ping-url-verify-file" { kind: ValueKind::File }
+    NotifyUrl "notify-url" { is_secret: true }
+    NotifyUrlFile "notify-url-file" { kind: ValueKind::File }
     Unit "unit" {}
     TokenFile "token-file" { k3s: &["token-file"], k3s_env: &["K3S_TOKEN_FILE"], kind: ValueKind::File }
     Token "token" { is_ours: false, k3s: &["token", "t"], k3s_env: &["K3S_TOKEN"], is_secret: true }

@@ -145,13 +145,18 @@ fn clean_folder(folder: &str) -> Option<String> {
     Some(format!("{slash}{}", parts.join("/"))).filter(|folder| !folder.chars().any(char::is_control))
 }
 
+/// The usual variables about proxies.
+pub(super) fn proxy_variables(merged: &Layer) -> ProxyVariables {
+    ProxyVariables {
+        https: merged.get_str(OptionId::HttpsProxy).map(Secret::new),
+        http: merged.get_str(OptionId::HttpProxy).map(Secret::new),
+        no_proxy: merged.text(OptionId::NoProxy),
+    }
+}
+
 fn proxy(merged: &Layer) -> Result<Proxy> {
     match merged.effective(OptionId::S3Proxy) {
-        None => Ok(Proxy::Variables(ProxyVariables {
-            https: merged.get_str(OptionId::HttpsProxy).map(Secret::new),
-            http: merged.get_str(OptionId::HttpProxy).map(Secret::new),
-            no_proxy: merged.text(OptionId::NoProxy),
-        })),
+        None => Ok(Proxy::Variables(proxy_variables(merged))),
         Some(("none", _)) => Ok(Proxy::Direct),
         Some((url, _)) if url.starts_with("http://") || url.starts_with("https://") => {
             Ok(Proxy::Url(Secret::new(url)))

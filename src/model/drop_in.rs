@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::calendar::{self, Calendar};
+use super::command::Command;
 
 /// The name of each file. A file of the administrator, such as `override.conf`, comes after it and overrides it.
 const NAME: &str = "10-k3s-snapshot.conf";
@@ -78,26 +79,51 @@ pub(crate) struct HostPaths {
     pub(crate) read: Vec<ReadPath>,
     /// Whether the database of etcd belongs, or may belong, to another user than root.
     pub(crate) other_owner: bool,
+    /// Whether the service sends pings or reports.
+    pub(crate) sends_reports: bool,
 }
 
 /// What a service needs to read the files of another user. Root without this capability, or with it in a user namespace that does
 /// not have the other user, cannot.
 const READ_OTHER_OWNER: [&str; 2] = ["CapabilityBoundingSet=CAP_DAC_READ_SEARCH", "PrivateUsers=no"];
 
+/// What a service without a network needs to have one.
+const NETWORK: [&str; 3] =
+    ["PrivateNetwork=no", "IPAddressDeny=", "RestrictAddressFamilies=AF_INET AF_INET6"];
+
 /// One of our services.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Service {
     /// The name of its unit.
     pub(crate) unit: &'static str,
+    /// Its command that is a job.
+    pub(crate) command: Command,
     /// Whether it writes to the snapshot directory.
     pub(crate) writes_snapshots: bool,
+    /// Whether the shipped unit has a network.
+    pub(crate) has_network: bool,
 }
 
 /// Our services that run in a sandbox.
 pub(crate) const SERVICES: [Service; 3] = [
-    Service { unit: "k3s-snapshot-save.service", writes_snapshots: true },
-    Service { unit: "k3s-snapshot-prune.service", writes_snapshots: true },
-    Service { unit: "k3s-snapshot-verify.service", writes_snapshots: false },
+    Service {
+        unit: "k3s-snapshot-save.service",
+        command: Command::Save,
+        writes_snapshots: true,
+        has_network: true,
+    },
+    Service {
+        unit: "k3s-snapshot-prune.service",
+        command: Command::Prune,
+        writes_snapshots: true,
+        has_network: true,
+    },
+    Service {
+        unit: "k3s-snapshot-verify.service",
+        command: Command::Verify,
+        writes_snapshots: false,
+        has_network: false,
+    },
 ];
 /// Our timers that follow the schedule of K3s.
 const TIMERS: [&str; 2] = ["k3s-snapshot-save.timer", "k3s-snapshot-prune.timer"];
@@ -121,6 +147,9 @@ pub(crate) fn for_service(service: Service, paths: &HostPaths, default_db_dir: &
     }
     if paths.other_owner {
         lines.extend(READ_OTHER_OWNER.map(str::to_owned));
+    }
+    if paths.sends_reports && !service.has_network {
+        lines.extend(NETWORK.map(str::to_owned));
     }
     (!lines.is_empty()).then(|| drop_in(service.unit, "the paths of the configuration", "Service", &lines))
 }

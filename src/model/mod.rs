@@ -13,6 +13,7 @@ pub mod method;
 pub mod metrics;
 pub(crate) mod mounts;
 pub mod name;
+pub mod ping;
 pub mod report;
 pub mod restore;
 pub mod restore_report;

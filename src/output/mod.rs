@@ -6,6 +6,7 @@ pub mod journal;
 pub mod kmsg;
 pub mod log;
 pub mod metrics;
+pub mod ping;
 pub mod plan;
 pub mod progress_bar;
 pub mod prompt;

@@ -13,10 +13,9 @@ use crate::import_circles::{Source, sources};
 const LAYERS: &[(&str, &[&str])] = &[
     ("error.rs", &[]),
     ("io.rs", &[]),
-    ("http.rs", &[]),
     ("util.rs", &[]),
-    ("http.rs", &[]),
     ("datastore.rs", &[]),
+    ("http", &["model"]),
     ("distribution.rs", &[]),
     ("model", &["datastore", "distribution", "error", "util"]),
     ("inspect", &["datastore", "error", "io", "util"]),
@@ -62,7 +61,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "util",
         ],
     ),
-    ("output", &["host::Progress", "model", "util"]),
+    ("output", &["host::Progress", "http", "model", "util"]),
     (
         "app",
         &[
@@ -104,7 +103,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("shlex", &["util.rs"]),
     ("zip", &["archive/zip.rs"]),
     ("s3", &["store/s3"]),
-    ("ureq", &["http.rs", "host/supervisor.rs", "host/readyz.rs", "store/s3"]),
+    ("ureq", &["http", "host/supervisor.rs", "host/readyz.rs", "output/ping.rs", "store/s3"]),
     ("rustls", &["host/supervisor.rs", "host/readyz.rs", "store/s3"]),
     ("quick_xml", &["store/s3/xml.rs"]),
     ("md5", &["store/s3"]),

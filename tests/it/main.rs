@@ -30,6 +30,7 @@ mod machine;
 mod monitoring;
 mod offline;
 mod packages;
+mod pings;
 mod pinned;
 mod prose;
 mod prune;

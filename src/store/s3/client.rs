@@ -17,7 +17,7 @@ use super::response::{Peer, error_from_io, error_from_response, error_from_trans
 use super::retry::{MAX_ATTEMPTS, retry};
 use super::sign::Signer;
 use super::{imds, proxy, tls, xml};
-use crate::http::agent_config;
+use crate::http::{agent_config, is_loopback};
 use crate::model::s3_config::{Credentials, Encryption, Keys, S3Config};
 
 /// Bytes of a response that is kept in memory.
@@ -244,7 +244,7 @@ fn of_bucket(request: &S3Request, error: S3Error) -> S3Error {
 fn ensure_key_is_protected(bucket: &S3Config) -> Result<(), S3Error> {
     let (host, _) = bucket.address();
     let is_customer = matches!(bucket.objects.encryption, Encryption::Customer(_));
-    if !is_customer || proxy::is_loopback(&host) || bucket.is_tls() && !bucket.skip_verify {
+    if !is_customer || is_loopback(&host) || bucket.is_tls() && !bucket.skip_verify {
         return Ok(());
     }
     let why = if bucket.is_tls() {

@@ -1,87 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Selects the proxy to an endpoint: the one that is configured, else that of the environment. The variables are read as
-//! Go reads them, and so K3s: the `NO_PROXY` of a server lists its own networks, and the store is often in one of them.
-
-use std::net::IpAddr;
+//! Selects the proxy to an endpoint: the one that is configured, else that of the environment.
 
 use super::error::{S3Error, S3ErrorKind};
+use crate::http::from_variables;
 use crate::model::s3_config::{Proxy, ProxyVariables, S3Config};
 
 /// The proxy; `None` for a direct connection.
 pub(super) fn select(bucket: &S3Config) -> Result<Option<ureq::Proxy>, S3Error> {
     let (url, origin) = match &bucket.proxy {
         Proxy::Direct => return Ok(None),
-        Proxy::Url(url) => (url.expose().to_owned(), "the option 's3-proxy'"),
-        Proxy::Variables(variables) => match from_variables(bucket, variables) {
+        Proxy::Url(url) => (url.expose(), "the option 's3-proxy'"),
+        Proxy::Variables(variables) => match of_environment(bucket, variables) {
             Some(url) => (url, "the environment variable HTTPS_PROXY or HTTP_PROXY"),
             None => return Ok(None),
         },
     };
     // The value is not quoted: it may have a password.
     let invalid = |_| S3Error::new(S3ErrorKind::Config, format!("{origin} is not the URL of a proxy"));
-    ureq::Proxy::new(&url).map(Some).map_err(invalid)
+    ureq::Proxy::new(url).map(Some).map_err(invalid)
 }
 
-fn from_variables(bucket: &S3Config, variables: &ProxyVariables) -> Option<String> {
-    let url = if bucket.is_tls() { &variables.https } else { &variables.http };
-    let url = Some(url.as_ref()?.expose().trim()).filter(|url| !url.is_empty())?;
+fn of_environment<'a>(bucket: &S3Config, variables: &'a ProxyVariables) -> Option<&'a str> {
     let (host, port) = bucket.address();
-    let no_proxy = variables.no_proxy.as_deref().unwrap_or_default();
-    let is_direct = is_loopback(&host) || no_proxy.split(',').any(|entry| matches(entry, &host, port));
-    (!is_direct).then(|| url.to_owned())
-}
-
-/// Whether a host is this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Whether an entry of `NO_PROXY` matches a host. An entry is `*`, an address, a network, or a host with its
-/// subdomains (`.host`: only the subdomains). All but a network may have a port.
-fn matches(entry: &str, host: &str, port: u16) -> bool {
-    let entry = entry.trim().to_ascii_lowercase();
-    if entry == "*" {
-        return true;
-    }
-    let address = host.parse::<IpAddr>().ok();
-    if let Some((net, bits)) = entry.split_once('/') {
-        return match (address, net.parse::<IpAddr>(), bits.parse::<u32>()) {
-            (Some(address), Ok(net), Ok(bits)) => within(address, net, bits),
-            _ => false,
-        };
-    }
-    let bare = |text: &str| text.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let (name, wanted) = match entry.rsplit_once(':') {
-        // An IPv6 address has colons of its own.
-        Some((name, number)) if bare(&entry).parse::<IpAddr>().is_err() => (name, number.parse::<u16>().ok()),
-        _ => (entry.as_str(), None),
-    };
-    if name.is_empty() || wanted.is_some_and(|wanted| wanted != port) {
-        return false;
-    }
-    if let Ok(name) = bare(name).parse::<IpAddr>() {
-        return address == Some(name);
-    }
-    let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
-    let below = |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
-    match name.strip_prefix('.') {
-        Some(parent) => below(parent),
-        None => host == name || below(name),
-    }
-}
-
-fn within(address: IpAddr, net: IpAddr, bits: u32) -> bool {
-    match (address, net) {
-        (IpAddr::V4(a), IpAddr::V4(n)) if bits <= 32 => {
-            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            u32::from(a) & mask == u32::from(n) & mask
-        }
-        (IpAddr::V6(a), IpAddr::V6(n)) if bits <= 128 => {
-            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-            u128::from(a) & mask == u128::from(n) & mask
-        }
-        _ => false,
-    }
+    from_variables(variables, bucket.is_tls(), &host, port)
 }
 
 #[cfg(test)]
@@ -89,37 +30,6 @@ mod tests {
     use super::*;
     use crate::model::s3_config::tests::bucket;
     use crate::model::secret::Secret;
-
-    #[test]
-    fn no_proxy_is_read_as_go_reads_it() {
-        for (entry, host, port, want) in [
-            ("*", "s3.example.com", 443, true),
-            ("example.com", "example.com", 443, true),
-            ("example.com", "s3.example.com", 443, true),
-            (".example.com", "s3.example.com", 443, true),
-            ("*.example.com", "s3.example.com", 443, true),
-            (".example.com", "example.com", 443, false),
-            ("example.com", "badexample.com", 443, false),
-            (" Example.COM ", "s3.example.com", 443, true),
-            ("example.com:9000", "example.com", 9000, true),
-            ("example.com:9000", "example.com", 443, false),
-            ("10.0.0.0/8", "10.1.2.3", 9000, true),
-            ("10.0.0.0/8", "11.1.2.3", 9000, false),
-            ("10.0.0.0/8", "ten.example.com", 9000, false),
-            ("0.0.0.0/0", "192.0.2.7", 9000, true),
-            ("192.0.2.7", "192.0.2.7", 9000, true),
-            ("192.0.2.7:443", "192.0.2.7", 9000, false),
-            ("2001:db8::/32", "2001:db8::5", 9000, true),
-            ("2001:db8::5", "2001:db8::5", 9000, true),
-            ("[2001:db8::5]:9000", "2001:db8::5", 9000, true),
-            ("2001:db8::5", "2001:db8::6", 9000, false),
-            ("10.0.0.0/99", "10.1.2.3", 9000, false),
-            ("", "s3.example.com", 443, false),
-            (":443", "s3.example.com", 443, false),
-        ] {
-            assert_eq!(matches(entry, host, port), want, "{entry} for {host}:{port}");
-        }
-    }
 
     #[test]
     fn the_scheme_of_the_endpoint_chooses_the_variable() {
@@ -131,7 +41,7 @@ mod tests {
                 http: value("HTTP_PROXY").map(Secret::new),
                 no_proxy: value("NO_PROXY").map(str::to_owned),
             };
-            from_variables(&bucket, &variables)
+            of_environment(&bucket, &variables).map(str::to_owned)
         };
         let both = [("HTTPS_PROXY", "http://tls:1"), ("HTTP_PROXY", "http://plain:1")];
         assert_eq!(found("https://s3.example.com", &both).as_deref(), Some("http://tls:1"));

@@ -24,6 +24,7 @@ pub(crate) mod odd_fs;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 pub(crate) mod require;
 pub(crate) mod rust_source;
 pub(crate) mod schema;
