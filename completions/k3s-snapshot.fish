@@ -175,7 +175,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand status" -l sta
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand status" -l run-dir -d 'Directory of the lock [default: /run/k3s-snapshot]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand status" -l report -d 'Format of the result: text, or json with every detail' -r -f -a "text\t'For people'
 json\t'For programs'"
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand status" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to run embedded etcd (for timers)'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand status" -l skip-without-etcd -d 'Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand status" -l show-config -d 'Print the effective settings and their origin, then exit'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand status" -s q -l quiet -d 'Print only warnings and errors'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand status" -s v -l debug -d 'Print debug messages'

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::status::max_age;
 use crate::host::{metrics_dir, space};
 use crate::model::command::Command;
-use crate::model::metrics::{Run, State, samples_of_run, samples_of_state};
+use crate::model::metrics::{Run, State, samples_of_run, samples_of_skip, samples_of_state};
 use crate::model::report::Report;
 use crate::model::warning::WarningCode;
 use crate::output::metrics::{text, value};
@@ -17,6 +17,8 @@ use crate::store::Store;
 
 /// The file with the state, which every job writes.
 const STATE: &str = "k3s_snapshot_state.prom";
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The metric that a failed run takes over from the file before.
 const LAST_SUCCESS: &str = "k3s_snapshot_last_success_timestamp_seconds";
 
@@ -25,12 +27,12 @@ fn file_of(command: Command) -> String {
     format!("k3s_snapshot_{}.prom", command.as_str())
 }
 
-/// Writes the files, if a directory is set. On a machine without etcd a job is skipped and has no metrics: files of an
-/// earlier role of the machine are removed, so that no alert waits for a job that has nothing to do.
+/// Writes the files, if a directory is set. On a machine without etcd a job is skipped: the file of
+/// an earlier role of the machine is removed, so that no alert waits for a job that has nothing to do.
 pub(super) fn write(cx: &Context, phases: Vec<(String, f64)>, ended_at: u64, report: &mut Report) {
     let Some(dir) = &cx.settings.metrics_dir else { return };
     let done = match report.skipped {
-        Some(_) => remove(dir, report.command),
+        Some(_) => write_skip(dir, report.command),
         None => write_run(dir, phases, ended_at, report).and_then(|()| write_state(cx, dir, ended_at)),
     };
     if let Err(e) = done {
@@ -38,9 +40,9 @@ pub(super) fn write(cx: &Context, phases: Vec<(String, f64)>, ended_at: u64, rep
     }
 }
 
-fn remove(dir: &Path, command: Command) -> Result<()> {
+fn write_skip(dir: &Path, command: Command) -> Result<()> {
     metrics_dir::remove(dir, &file_of(command))?;
-    metrics_dir::remove(dir, STATE)
+    metrics_dir::write(dir, STATE, &text(&samples_of_skip(VERSION)))
 }
 
 fn write_run(dir: &Path, phases: Vec<(String, f64)>, ended_at: u64, report: &Report) -> Result<()> {
@@ -56,7 +58,7 @@ fn write_state(cx: &Context, dir: &Path, now: u64) -> Result<()> {
     let listing = cx.has_local_store().then(|| cx.local_store().list().ok()).flatten();
     let state = State {
         now,
-        version: env!("CARGO_PKG_VERSION"),
+        version: VERSION,
         listing: listing.as_ref(),
         max_age: max_age(s).as_secs(),
         uploads: s.s3,

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::command::Command;
 use super::context::Context;
@@ -14,6 +14,7 @@ use crate::commands::status;
 use crate::config::paths::in_root;
 use crate::config::settings::Settings;
 use crate::error::{Code, code_of};
+use crate::host::datastore::Found;
 use crate::host::server_files::load_state;
 use crate::host::{space, systemd};
 use crate::model::command;
@@ -22,6 +23,7 @@ use crate::model::report::Report;
 use crate::model::retention::Location;
 use crate::model::status::{Job, Limits, policy_rules};
 use crate::source::EtcdProbe;
+use crate::source::sqlite::SqliteSource;
 use crate::store::{RemoteStore, Store};
 
 /// The greatest age of the newest verified snapshot, if none is set: as in k3s-snapshot-verify.service.
@@ -54,21 +56,40 @@ impl Command for cli::Status {
         let store = cx.has_local_store().then(|| cx.local_store());
         let is_local = s.root == Path::new("/");
         let elsewhere = || "it is not looked at with --root";
+        let sqlite = sqlite(cx);
+        let of_sqlite = || sqlite.as_ref().context("no SQLite")?.look();
+        let of_etcd = || {
+            // A server with an external datastore has no etcd that could answer.
+            cx.datastore()?;
+            cx.etcd()?.look()
+        };
         let open = || -> Result<Box<dyn RemoteStore>> { Ok(Box::new(cx.bucket()?)) };
         let request = status::Request {
             limits: Limits { now: cx.now, max_age: max_age(s).as_secs(), uploads: s.s3 },
             local: store.as_ref().map(|store| store as &dyn Store),
             remote: if s.s3 { Some(&open) } else { None },
             keeps: [keeps(s, Location::Local), keeps(s, Location::S3)],
-            etcd: &|| cx.etcd()?.look(),
+            datastore: match sqlite {
+                Some(_) => status::Live::Sqlite(&of_sqlite),
+                None => status::Live::Etcd(&of_etcd),
+            },
             quota: s.etcd_quota(),
             jobs: &|| if is_local { jobs() } else { bail!(elsewhere()) },
             restore: &|| Ok(load_state(&in_root(&s.root, Path::new(STATE_DIR)))?.map(|state| state.stage)),
             free_bytes: &|| if s.dir.exists() { space::free_bytes(&s.dir) } else { Ok(None) },
-            k3s_schedule: (!s.disable_snapshots)
+            // K3s saves no SQLite.
+            k3s_schedule: (!s.disable_snapshots && sqlite.is_none())
                 .then(|| s.schedule.clone().unwrap_or_else(|| K3S_SCHEDULE.to_owned())),
         };
         status::run(&request, report)
+    }
+}
+
+/// The database of a server with SQLite.
+fn sqlite(cx: &Context) -> Option<SqliteSource> {
+    match cx.datastore() {
+        Ok(Found::Sqlite(db)) => Some(SqliteSource { db }),
+        _ => None,
     }
 }
 

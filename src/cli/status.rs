@@ -24,7 +24,7 @@ pub struct Status {
     /// Greatest age of the newest verified snapshot: 90m, 25h, 7d [default: 25h]
     #[arg(long, value_name = "DURATION")]
     pub max_age: Option<String>,
-    /// Exit successfully if this machine is not expected to run embedded etcd (for timers)
+    /// Exit successfully if this machine is not expected to have embedded etcd or SQLite (for timers)
     #[arg(long)]
     pub skip_without_etcd: bool,
     #[command(flatten)]

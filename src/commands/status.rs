@@ -10,7 +10,7 @@ use crate::model::report::Report;
 use crate::model::restore::Stage;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{
-    EtcdStatus, Job, Limits, LocationStatus, Newest, Status, Unknown, of_uploads, reasons,
+    EtcdStatus, Job, Limits, LocationStatus, Newest, SqliteStatus, Status, Unknown, of_uploads, reasons,
 };
 use crate::source::MemberStatus;
 use crate::store::{RemoteStore, Store};
@@ -28,8 +28,8 @@ pub struct Request<'a> {
     pub remote: Option<Look<'a, Box<dyn RemoteStore>>>,
     /// The rules of the retention policies of both.
     pub keeps: [Vec<String>; 2],
-    /// The live etcd.
-    pub etcd: Look<'a, MemberStatus>,
+    /// The live datastore.
+    pub datastore: Live<'a>,
     /// The size limit of its database.
     pub quota: u64,
     /// The jobs of the timers.
@@ -42,6 +42,14 @@ pub struct Request<'a> {
     pub k3s_schedule: Option<String>,
 }
 
+/// How the live datastore is looked at.
+pub enum Live<'a> {
+    /// It is, or should be, etcd.
+    Etcd(Look<'a, MemberStatus>),
+    /// It is SQLite.
+    Sqlite(Look<'a, SqliteStatus>),
+}
+
 /// Gathers the facts.
 ///
 /// # Errors
@@ -50,24 +58,32 @@ pub fn run(req: &Request, report: &mut Report) -> Result<()> {
     let mut status = Status { k3s_schedule: req.k3s_schedule.clone(), ..Status::default() };
     let local = list_local(req, &mut status);
     look_at_uploads(req, &local, &mut status);
-    if let Some(member) = status.see("etcd", (req.etcd)()) {
-        let live = member.revision;
-        for location in [&mut status.local, &mut status.s3].into_iter().flatten() {
-            location.newest.iter_mut().for_each(|newest| newest.compare(live));
-        }
-        status.etcd = Some(EtcdStatus {
-            revision: live,
-            db_bytes: u64::try_from(member.db_size).unwrap_or_default(),
-            quota_bytes: req.quota,
-            has_leader: member.leader,
-            alarms: member.alarms,
-        });
-    }
+    look_at_datastore(req, &mut status);
     status.free_bytes = status.see("space", (req.free_bytes)()).flatten();
     status.jobs = status.see("jobs", (req.jobs)()).unwrap_or_default();
     let stage = status.see("restore", (req.restore)()).flatten();
     status.set_restore(stage);
     finish(status, req.limits, report)
+}
+
+fn look_at_datastore(req: &Request, status: &mut Status) {
+    match req.datastore {
+        Live::Etcd(look) => {
+            status.etcd = status.see("etcd", look()).map(|member| EtcdStatus {
+                revision: member.revision,
+                db_bytes: u64::try_from(member.db_size).unwrap_or_default(),
+                quota_bytes: req.quota,
+                has_leader: member.leader,
+                alarms: member.alarms,
+            });
+        }
+        Live::Sqlite(look) => status.sqlite = status.see("sqlite", look()),
+    }
+    let of_etcd = status.etcd.as_ref().map(|etcd| etcd.revision);
+    let Some(live) = of_etcd.or(status.sqlite.map(|sqlite| sqlite.revision)) else { return };
+    for location in [&mut status.local, &mut status.s3].into_iter().flatten() {
+        location.newest.iter_mut().for_each(|newest| newest.compare(live));
+    }
 }
 
 /// The status of a machine whose settings may not be read: all that needs no settings.

@@ -29,6 +29,9 @@ pub(super) fn text(status: &Status) -> String {
         let (size, limit) = (size(etcd.db_bytes), size(etcd.quota_bytes));
         row("etcd", format!("{alarms}revision {}, {size} of {limit} ({percent} %)", etcd.revision));
     }
+    if let Some(sqlite) = &status.sqlite {
+        row("SQLite", format!("revision {}, {}", sqlite.revision, size(sqlite.db_bytes)));
+    }
     if let Some(free) = status.free_bytes {
         row("Free space", size(free));
     }
@@ -56,7 +59,9 @@ pub(super) fn text(status: &Status) -> String {
 fn newest(newest: Option<&Newest>) -> String {
     let Some(newest) = newest else { return "no verified snapshot".to_owned() };
     let revision = match (newest.revision, newest.behind) {
-        (Some(revision), Some(behind)) => format!(", revision {revision}, {behind} before that of etcd"),
+        (Some(revision), Some(behind)) => {
+            format!(", revision {revision}, {behind} before that of the datastore")
+        }
         (Some(revision), None) => format!(", revision {revision}"),
         (None, _) => String::new(),
     };

@@ -13,7 +13,8 @@ use k3s_snapshot::model::restore_report::{OldDatabase, Recovered, Restore};
 use k3s_snapshot::model::runbook::{Role, Task, When};
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use k3s_snapshot::model::status::{
-    Counts, EtcdStatus, Job, LocationStatus, Newest, PendingUploads, Reason, ReasonCode, Status, Unknown,
+    Counts, EtcdStatus, Job, LocationStatus, Newest, PendingUploads, Reason, ReasonCode, SqliteStatus,
+    Status, Unknown,
 };
 use k3s_snapshot::model::warning::WarningCode;
 use serde_json::{Value, json};
@@ -234,6 +235,7 @@ fn full_status() -> Status {
         s3: location(),
         pending_uploads: Some(pending),
         etcd: Some(EtcdStatus::default()),
+        sqlite: Some(SqliteStatus::default()),
         free_bytes: Some(1),
         jobs: vec![Job { unit: "k3s-snapshot-save.service".into(), finished_at: Some(1), ..Job::default() }],
         interrupted_restore: Some("swapping".into()),

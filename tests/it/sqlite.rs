@@ -87,6 +87,35 @@ fn a_save_has_the_facts_of_the_datastore_and_what_is_only_in_its_log() {
 }
 
 #[test]
+fn status_shows_the_datastore_and_misses_no_etcd() {
+    let server = Server::start();
+    let (row, _) = server.save(&[]);
+    server.kine.put("/registry/a", b"1");
+    let run = server.tool("status").report().expect(0);
+    let status = run.json()["status"].clone();
+    assert_eq!(
+        status["unknown"].as_array().unwrap().iter().filter(|u| u["fact"] != "jobs").count(),
+        0,
+        "{run:#?}"
+    );
+    assert_eq!((&status["etcd"], &status["k3s_schedule"]), (&Value::Null, &Value::Null));
+    assert_eq!(status["sqlite"]["revision"], server.kine.revision());
+    assert!(status["sqlite"]["db_bytes"].as_u64() >= Some(4096), "{run:#?}");
+    assert_eq!(
+        (&status["local"]["newest"]["name"], &status["local"]["newest"]["behind"]),
+        (&row["name"], &1.into())
+    );
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{end}", server.db().display()));
+    }
+    fs::write(server.db(), "no database").unwrap();
+    let run = server.tool("status").report().expect(0);
+    let facts: Vec<String> =
+        run.json()["status"]["unknown"].as_array().unwrap().iter().map(|u| text(&u["fact"])).collect();
+    assert!(facts.contains(&"sqlite".to_owned()) && !facts.contains(&"etcd".to_owned()), "{run:#?}");
+}
+
+#[test]
 fn every_save_under_a_writer_is_one_state() {
     let server = Server::start();
     let stop = AtomicBool::new(false);

@@ -53,6 +53,7 @@ families! {
     PHASE "k3s_snapshot_last_run_phase_duration_seconds" "Duration of each phase of the last run of the command."
     WRITTEN "k3s_snapshot_last_run_written_bytes" "Size of the snapshots that the last run of the command saved or uploaded."
     BUCKET "k3s_snapshot_bucket_snapshots" "Number of snapshots that the last prune has left in the bucket, by state."
+    SKIPPED "k3s_snapshot_skipped" "Whether the last job was skipped, because this machine has nothing to save; then the value is 1."
     BUILD "k3s_snapshot_build_info" "Version of k3s-snapshot; the value is always 1."
     WRITTEN_AT "k3s_snapshot_state_timestamp_seconds" "When the state was written."
     NEWEST "k3s_snapshot_newest_verified_timestamp_seconds" "Time of the newest snapshot that is verified and current; for S3 of those that this server has uploaded."

@@ -7,4 +7,4 @@ mod state;
 
 pub use family::{FAMILIES, Family, Sample};
 pub use run::{Run, samples_of_run};
-pub use state::{State, samples_of_state};
+pub use state::{State, samples_of_skip, samples_of_state};

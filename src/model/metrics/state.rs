@@ -3,7 +3,7 @@
 
 use super::family::{
     BUILD, DB_QUOTA, DB_SIZE, FREE, IS_CURRENT, MAX_AGE, NEWEST, NEWEST_REVISION, NEWEST_SIZE,
-    OLDEST_PENDING, PENDING, SNAPSHOTS, Sample, UPLOADS, WRITTEN_AT,
+    OLDEST_PENDING, PENDING, SKIPPED, SNAPSHOTS, Sample, UPLOADS, WRITTEN_AT,
 };
 use crate::model::snapshot::{Freshness, Listing, Snapshot, State as SnapshotState};
 use crate::model::status::{Counts, Newest, of_uploads};
@@ -27,6 +27,11 @@ pub struct State<'a> {
     pub quota_bytes: u64,
     /// Free bytes for snapshots.
     pub free_bytes: Option<u64>,
+}
+
+/// The samples of a machine on which jobs are skipped: no alert waits for anything else of it.
+pub fn samples_of_skip(version: &str) -> Vec<Sample> {
+    vec![SKIPPED.value(1.0), BUILD.labeled(&[("version", version)], 1.0)]
 }
 
 /// The samples of a state.

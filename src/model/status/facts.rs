@@ -23,13 +23,15 @@ pub struct Status {
     pub pending_uploads: Option<PendingUploads>,
     /// The live etcd.
     pub etcd: Option<EtcdStatus>,
+    /// The live SQLite, on a server that has no etcd.
+    pub sqlite: Option<SqliteStatus>,
     /// Bytes that are free in the file system of the snapshot directory.
     pub free_bytes: Option<u64>,
     /// The jobs of the timers.
     pub jobs: Vec<Job>,
     /// The stage of an interrupted restore; `None` if there is none.
     pub interrupted_restore: Option<String>,
-    /// The schedule of K3s for its own snapshots; `None` if it makes none.
+    /// The schedule of K3s for its own snapshots; `None` if it makes none, as with SQLite.
     pub k3s_schedule: Option<String>,
 }
 
@@ -55,6 +57,15 @@ pub struct EtcdStatus {
     pub has_leader: bool,
     /// Alarms in the words of etcd.
     pub alarms: Vec<String>,
+}
+
+/// What the live database of SQLite shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SqliteStatus {
+    /// The revision of kine.
+    pub revision: i64,
+    /// The size of the database in bytes.
+    pub db_bytes: u64,
 }
 
 impl Status {

@@ -51,6 +51,7 @@ pub fn reasons(status: &Status, limits: Limits) -> Vec<Reason> {
         });
     }
     all.extend(etcd(status));
+    all.extend(space(status));
     let unknown = status.unknown.iter().filter(|u| ESSENTIAL.contains(&u.fact));
     all.extend(unknown.map(|u| Reason { code: ReasonCode::NotVisible, message: u.reason.clone() }));
     all
@@ -117,18 +118,21 @@ fn etcd(status: &Status) -> Vec<Reason> {
     if !etcd.has_leader {
         add(ReasonCode::NoLeader, "the etcd member has no leader".to_owned());
     }
-    if let Some(free) = status.free_bytes.filter(|free| *free < etcd.db_bytes) {
-        let message =
-            format!("{free} bytes are free for snapshots; the next one needs up to {}", etcd.db_bytes);
-        add(ReasonCode::SpaceLow, message);
-    }
     all
+}
+
+fn space(status: &Status) -> Option<Reason> {
+    let of_etcd = status.etcd.as_ref().map(|etcd| etcd.db_bytes);
+    let db_bytes = of_etcd.or(status.sqlite.as_ref().map(|sqlite| sqlite.db_bytes))?;
+    let free = status.free_bytes.filter(|free| *free < db_bytes)?;
+    let message = format!("{free} bytes are free for snapshots; the next one needs up to {db_bytes}");
+    Some(Reason { code: ReasonCode::SpaceLow, message })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::location::tests::snapshot;
-    use super::super::{EtcdStatus, Job, LocationStatus, PendingUploads, Unknown};
+    use super::super::{EtcdStatus, Job, LocationStatus, PendingUploads, SqliteStatus, Unknown};
     use super::*;
 
     const LIMITS: Limits = Limits { now: 100_000, max_age: 1000, uploads: true };
@@ -199,6 +203,16 @@ mod tests {
         assert_eq!(etcd(|e| e.alarms = vec!["NOSPACE".into()]), [ReasonCode::AlarmRaised]);
         assert_eq!(etcd(|e| e.has_leader = false), [ReasonCode::NoLeader]);
         assert_eq!(codes(|s| s.free_bytes = Some(9)), [ReasonCode::SpaceLow]);
+        let of_sqlite = |s: &mut Status| {
+            s.etcd = None;
+            s.sqlite = Some(SqliteStatus { revision: 7, db_bytes: 10 });
+        };
+        assert_eq!(codes(of_sqlite), [], "a server without etcd");
+        let full = |s: &mut Status| {
+            of_sqlite(s);
+            s.free_bytes = Some(9);
+        };
+        assert_eq!(codes(full), [ReasonCode::SpaceLow]);
         for fact in ESSENTIAL {
             assert_eq!(codes(|s| s.unknown = unknown(fact)), [ReasonCode::NotVisible], "{fact}");
         }

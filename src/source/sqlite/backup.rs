@@ -16,6 +16,7 @@ use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::inspect::TRAILER;
 use crate::model::method::Method;
+use crate::model::status::SqliteStatus;
 use crate::source::{CaptureOutcome, Captured, Source};
 
 /// The hint for a database that cannot be read.
@@ -65,6 +66,22 @@ impl Source for SqliteSource {
 
     fn max_attempts(&self) -> u32 {
         2
+    }
+}
+
+impl SqliteSource {
+    /// The revision of kine and the size of the database in bytes.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub(crate) fn look(&self) -> Result<SqliteStatus> {
+        let read = || {
+            let mut connection = open(&self.db)?;
+            let transaction = connection.transaction()?;
+            let db_bytes = Size::of(&transaction)?.bytes();
+            Ok(SqliteStatus { revision: newest_revision(&transaction)?, db_bytes })
+        };
+        read().map_err(|e| explain(e, &self.db))
     }
 }
 
