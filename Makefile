@@ -70,6 +70,7 @@ audit: ## check licences, sources, bans and advisories of the dependencies
 bench: release ## measure the release build against the peers, pair by pair; BENCH="--pairs N --sizes MB,..."
 	cargo bench --locked --bench retention
 	cargo build --locked --example s3-server
+	benches/status
 	benches/run $(BENCH)
 	benches/clone $(BENCH)
 	benches/copy $(BENCH)
