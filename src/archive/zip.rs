@@ -3,72 +3,86 @@
 //!
 //! Packing and unpacking stream; neither holds a file in memory. The output of an archive is bounded.
 
-use std::cell::RefCell;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::host::Progress;
 use crate::io::ReadAt;
 
 /// Bytes of one read.
 const CHUNK: usize = 256 * 1024;
 
-/// Writes `plain` as the only entry `name` of a zip into `out`, which is empty. `at` is the time of the entry in seconds since
-/// the epoch. The inner result is that of `out`.
-///
-/// # Errors
-/// If `plain` cannot be read.
-pub(crate) fn pack(
-    plain: &dyn ReadAt,
-    name: &str,
-    at: u64,
-    out: impl Write + Seek,
-    progress: &dyn Progress,
-) -> Result<io::Result<()>> {
-    let failed = RefCell::new(None);
-    let mut zip = ZipWriter::new(Output { to: out, at: 0, end: 0, failed: &failed });
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .last_modified_time(dos_time(at))
-        .unix_permissions(0o600)
-        .large_file(plain.size() >= u64::from(u32::MAX));
-    zip.start_file(name, options).context("writing the zip")?;
-    let mut reader = Cursor { data: plain, at: 0 };
-    let mut buf = vec![0; CHUNK];
-    loop {
-        let n = reader.read(&mut buf).context("reading the snapshot to compress it")?;
-        if n == 0 {
-            break;
-        }
-        zip.write_all(buf.get(..n).unwrap_or_default()).context("writing the zip")?;
-        if failed.borrow().is_some() {
-            break;
-        }
-        progress.advance(n as u64);
+/// A zip that is written while the bytes of its only entry come in.
+pub(crate) struct Packer<W: Write + Seek> {
+    zip: ZipWriter<Output<W>>,
+    failed: Failure,
+}
+
+/// The first error of the output.
+type Failure = Arc<Mutex<Option<io::Error>>>;
+
+impl<W: Write + Seek> Packer<W> {
+    /// Begins a zip in `out`, which is empty, with the entry `name` of `size` bytes. `at` is the time of the entry in seconds
+    /// since the epoch.
+    ///
+    /// # Errors
+    /// If the library refuses the name.
+    pub(crate) fn new(name: &str, at: u64, size: u64, out: W) -> Result<Packer<W>> {
+        let failed = Failure::default();
+        let mut zip = ZipWriter::new(Output { to: out, at: 0, end: 0, failed: Arc::clone(&failed) });
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(dos_time(at))
+            .unix_permissions(0o600)
+            .large_file(size >= u64::from(u32::MAX));
+        zip.start_file(name, options).context("writing the zip")?;
+        Ok(Packer { zip, failed })
     }
-    zip.finish().context("writing the zip")?;
-    Ok(failed.take().map_or(Ok(()), Err))
+
+    /// Adds the next bytes. After an error of the output it does nothing.
+    ///
+    /// # Errors
+    /// If the library cannot compress them.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if lock(&self.failed).is_some() {
+            return Ok(());
+        }
+        self.zip.write_all(bytes).context("writing the zip")
+    }
+
+    /// Ends the zip. The inner result is that of the output.
+    ///
+    /// # Errors
+    /// If the library cannot end it.
+    pub(crate) fn finish(self) -> Result<io::Result<()>> {
+        self.zip.finish().context("writing the zip")?;
+        Ok(lock(&self.failed).take().map_or(Ok(()), Err))
+    }
+}
+
+fn lock(failed: &Failure) -> MutexGuard<'_, Option<io::Error>> {
+    failed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The output of a zip. The library writes on after an error, when it is dropped, and asserts that its offsets fit. So it does
 /// not learn of an error: after the first one, nothing is written, and the error is kept.
-struct Output<'a, W> {
+struct Output<W> {
     to: W,
     at: u64,
     end: u64,
-    failed: &'a RefCell<Option<io::Error>>,
+    failed: Failure,
 }
 
-impl<W> Output<'_, W> {
+impl<W> Output<W> {
     /// The result, or what is wanted in place of an error that is kept.
     fn keep<T>(&self, result: io::Result<T>, wanted: T) -> io::Result<T> {
         match result {
             Err(e) if e.kind() != io::ErrorKind::Interrupted => {
-                self.failed.borrow_mut().get_or_insert(e);
+                lock(&self.failed).get_or_insert(e);
                 Ok(wanted)
             }
             other => other,
@@ -76,11 +90,11 @@ impl<W> Output<'_, W> {
     }
 
     fn has_failed(&self) -> bool {
-        self.failed.borrow().is_some()
+        lock(&self.failed).is_some()
     }
 }
 
-impl<W: Write> Write for Output<'_, W> {
+impl<W: Write> Write for Output<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let written = if self.has_failed() { Ok(buf.len()) } else { self.to.write(buf) };
         let n = self.keep(written, buf.len())?;
@@ -95,7 +109,7 @@ impl<W: Write> Write for Output<'_, W> {
     }
 }
 
-impl<W: Seek> Seek for Output<'_, W> {
+impl<W: Seek> Seek for Output<W> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let at = match to {
             SeekFrom::Start(n) => Some(n),
@@ -261,11 +275,16 @@ impl Seek for Cursor<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::NoProgress;
+
+    fn pack(bytes: &[u8], out: impl Write + Seek) -> io::Result<()> {
+        let mut packer = Packer::new("on-demand-n-5", 1795335110, bytes.len() as u64, out).unwrap();
+        bytes.chunks(1000).for_each(|chunk| packer.write(chunk).unwrap());
+        packer.finish().unwrap()
+    }
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
         let mut out = io::Cursor::new(Vec::new());
-        pack(&bytes, "on-demand-n-5", 1795335110, &mut out, &NoProgress).unwrap().unwrap();
+        pack(bytes, &mut out).unwrap();
         out.into_inner()
     }
 
@@ -297,7 +316,7 @@ mod tests {
         let bytes: Vec<u8> = (0..5_000u32).map(|i| (i / 7) as u8).collect();
         for room in 0..packed(&bytes).len() as u64 {
             let mut out = Full(io::Cursor::new(Vec::new()), room);
-            let e = pack(&&bytes[..], "on-demand-n-5", 5, &mut out, &NoProgress).unwrap().unwrap_err();
+            let e = pack(&bytes, &mut out).unwrap_err();
             assert_eq!(e.kind(), io::ErrorKind::StorageFull, "room for {room} bytes");
         }
     }

@@ -8,11 +8,13 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, anyhow};
 
 use super::check::{records, summarize};
+use super::zipped::{Tee, Zipping};
 use crate::error::{Code, Fault, Kind};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, CheckResult, KeptObjects};
 use crate::io::ReadAt;
 use crate::model::method::Method;
+use crate::model::name::SnapshotName;
 use crate::model::report::Report;
 use crate::model::snapshot::Digest;
 use crate::model::warning::WarningCode;
@@ -38,16 +40,19 @@ pub(super) struct CapturedSnapshot {
     pub(super) objects: KeptObjects,
     /// Why a preferred method was not used.
     pub(super) reason: Option<String>,
+    /// The zip of the draft and its SHA-256, if one was asked for.
+    pub(super) zip: Option<(Draft, Digest)>,
 }
 
-/// Tries the sources in order until a draft passes verification, which keeps the values of the keys `keep`.
+/// Tries the sources in order until a draft passes verification, which keeps the values of the keys `keep`. With the name of a
+/// zip, verification also compresses the draft.
 ///
 /// # Errors
 /// The last failure, if no source gives a snapshot that passes.
 pub(super) fn capture(
     sources: &[&dyn Source],
     local: &dyn LocalStore,
-    compress: bool,
+    zip: Option<&SnapshotName>,
     keep: &[Vec<u8>],
     progress: &dyn Progress,
     report: &mut Report,
@@ -57,7 +62,7 @@ pub(super) fn capture(
         let method = source.method();
         for attempt in 1..=source.max_attempts() {
             let draft = local.draft()?;
-            let captured = match capture_into(compress, *source, &draft, progress)? {
+            let captured = match capture_into(zip.is_some(), *source, &draft, progress)? {
                 CaptureOutcome::Captured(captured) => captured,
                 CaptureOutcome::Unavailable(fault) => {
                     let text = format!("cannot {} the database: {fault}", method.as_str());
@@ -72,13 +77,16 @@ pub(super) fn capture(
                     break;
                 }
             };
-            let verified =
-                verify(&draft, &captured, keep, progress).and_then(|v| ensure_same_member(&captured, v));
+            let zipping =
+                zip.map(|name| Zipping::start(local, name, captured.bytes, progress)).transpose()?;
+            let verified = verify(&draft, &captured, keep, zipping.as_ref(), progress)
+                .and_then(|v| ensure_same_member(&captured, v));
             match verified {
                 Ok(Verified { structure, objects, sha256 }) => {
                     reasons.extend(captured.method_reason.clone());
                     let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
-                    return Ok(CapturedSnapshot { draft, captured, sha256, structure, objects, reason });
+                    let zip = zipping.map(|zip| zip.finish((captured.bytes, sha256))).transpose()?;
+                    return Ok(CapturedSnapshot { draft, captured, sha256, structure, objects, reason, zip });
                 }
                 Err(e) => {
                     if attempt < source.max_attempts() || i + 1 < sources.len() {
@@ -118,17 +126,30 @@ struct Verified {
     sha256: Digest,
 }
 
-/// The structure is checked while the disk is still writing, and while a clone gets its trailer.
-fn verify(draft: &Draft, captured: &Captured, keep: &[Vec<u8>], progress: &dyn Progress) -> Result<Verified> {
-    progress.step("verifying the snapshot", None);
+/// The structure is checked while the disk is still writing, and while a clone gets its trailer. The pass that hashes also
+/// fills the zip. If there is one, the draft itself is not kept and need not reach the disk.
+fn verify(
+    draft: &Draft,
+    captured: &Captured,
+    keep: &[Vec<u8>],
+    zipping: Option<&Zipping<'_>>,
+    progress: &dyn Progress,
+) -> Result<Verified> {
+    progress.step("verifying the snapshot", zipping.map(|_| captured.bytes));
     let reader = draft.reader()?;
+    let tee: Option<Tee> = zipping.map(|zipping| zipping.tee(&reader));
+    let in_order: &dyn ReadAt = tee.as_ref().map_or(&reader as &dyn ReadAt, |tee| tee);
+    let sync_draft = || if zipping.is_none() { draft.sync() } else { Ok(()) };
     let db_len = inspect::database_len(captured.bytes).map_err(|f| anyhow!("{f}"))?;
     let (hashed, synced, structure) = std::thread::scope(|scope| {
-        let sync = captured.sha256.map(|_| scope.spawn(|| draft.sync()));
+        let sync = captured.sha256.map(|_| scope.spawn(sync_draft));
         let hash = scope.spawn(|| match captured.sha256 {
             // What was written is read back: the file is verified, not the stream.
-            Some(sent) => compare_with_sent(&reader, db_len, sent),
-            None => append_trailer(draft, db_len).and_then(|sha256| draft.sync().map(|()| sha256)),
+            Some(sent) => compare_with_sent(in_order, db_len, sent),
+            None => {
+                let sha256 = append_trailer(draft, in_order, db_len, zipping)?;
+                sync_draft().map(|()| sha256)
+            }
         });
         let structure = inspect::verify_keeping(&reader, db_len, keep);
         (hash.join(), sync.map(|s| s.join()), structure)
@@ -175,12 +196,18 @@ fn compare_with_sent(reader: &dyn ReadAt, db_len: u64, sent: Digest) -> Result<D
 }
 
 /// Hashes the database in the draft and appends the trailer.
-fn append_trailer(draft: &Draft, db_len: u64) -> Result<Digest> {
-    let digests = inspect::hash_with_trailer(&draft.reader()?, db_len, &mut |_| {})?;
+fn append_trailer(
+    draft: &Draft,
+    data: &dyn ReadAt,
+    db_len: u64,
+    zipping: Option<&Zipping<'_>>,
+) -> Result<Digest> {
+    let digests = inspect::hash_with_trailer(data, db_len, &mut |_| {})?;
     draft
         .file()
         .write_all_at(&digests.database, db_len)
         .with_context(|| format!("writing the snapshot to '{}'", draft.folder().display()))?;
+    zipping.iter().for_each(|zipping| zipping.add(&digests.database, db_len));
     Ok(Digest(digests.file))
 }
 
@@ -193,6 +220,7 @@ mod tests {
     use crate::error::kind_of;
     use crate::host::NoProgress;
     use crate::model::command::Command;
+    use crate::model::name::Suffix;
     use crate::model::warning::WarningCode;
     use crate::store::local::Local;
 
@@ -261,6 +289,10 @@ mod tests {
         }
     }
 
+    fn zip_name() -> SnapshotName {
+        SnapshotName::new("manual", "server-1", 1_795_339_215, Suffix::Zip)
+    }
+
     /// What comes of it, and how many warnings with the finding there are.
     fn outcome(clone: &'static [Give], stream: &'static [Give]) -> (Result<(Method, Option<String>)>, usize) {
         let dir = tempfile::tempdir().unwrap();
@@ -269,7 +301,7 @@ mod tests {
         let all: Vec<&dyn Source> =
             [&clone, &stream].into_iter().filter(|f| !f.gives.is_empty()).map(|f| f as &dyn Source).collect();
         let mut report = Report::new(Command::Save, 0);
-        let taken = capture(&all, &home, false, &[], &NoProgress, &mut report);
+        let taken = capture(&all, &home, Some(&zip_name()), &[], &NoProgress, &mut report);
         for fake in [&clone, &stream] {
             assert_eq!(fake.next.get(), fake.gives.len(), "asked as often as meant");
         }
@@ -287,6 +319,12 @@ mod tests {
             ReadAt::read_exact_at(&taken.draft.reader().unwrap(), &mut bytes, 0).unwrap();
             assert!(bytes == STREAMED, "sealed as etcd seals it");
             assert_eq!(taken.sha256.0, <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(STREAMED)));
+        }
+        if let Ok(taken) = &taken {
+            let (zip, mut bytes) = (&taken.zip.as_ref().unwrap().0, Vec::new());
+            let unpacked =
+                crate::archive::zip::unpack(&zip.reader().unwrap(), &|_| Ok(()), &mut bytes).unwrap();
+            assert!(matches!(unpacked, crate::archive::zip::Unpacked::Whole(_)) && bytes == STREAMED);
         }
         (taken.map(|t| (t.captured.method, t.reason)), report.warnings.len())
     }

@@ -19,3 +19,4 @@ pub mod status;
 pub mod upload;
 pub mod verify;
 mod verify_result;
+mod zipped;

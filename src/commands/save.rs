@@ -4,14 +4,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 
 use super::capture::{CapturedSnapshot, capture};
 use super::{extra_metadata, offline, upload};
-use crate::archive::zip;
 use crate::error::{Code, Fault};
-use crate::host::{Draft, Progress};
-use crate::inspect::{self, CheckResult, Datastore, ObjectKind, TRAILER};
+use crate::host::Progress;
+use crate::inspect::{CheckResult, Datastore, ObjectKind, TRAILER};
 use crate::io::ReadAt;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
@@ -62,8 +61,12 @@ pub fn run(
 ) -> Result<()> {
     warn_if_k3s_prunes(req, report);
     let keep = objects_to_keep(req);
-    let CapturedSnapshot { draft, mut captured, sha256, structure, objects, reason } =
-        capture(sources, local, req.compress, &keep, progress, report)?;
+    let suffix = Suffix::new(req.datastore == Datastore::Sqlite, req.compress);
+    let name = SnapshotName::new(req.base, req.node, req.now, suffix);
+    // The entry of a zip has the name of the snapshot.
+    let entry = if req.compress { Some(local.unused_name(&name)?) } else { None };
+    let CapturedSnapshot { draft, mut captured, sha256, structure, objects, reason, zip } =
+        capture(sources, local, entry.as_ref(), &keep, progress, report)?;
     let (database, db_len) = (draft.reader()?, captured.bytes.saturating_sub(TRAILER));
     let objects = SnapshotObjects { kept: &objects, data: &database, db_len };
     if captured.version.is_none() {
@@ -71,13 +74,8 @@ pub fn run(
         captured.alarms = structure.facts.alarms.clone();
     }
     let freshness = freshness(&captured, &structure);
-    let suffix = Suffix::new(req.datastore == Datastore::Sqlite, req.compress);
-    let name = local.unused_name(&SnapshotName::new(req.base, req.node, req.now, suffix))?;
-    let (stored, stored_sha256) = if req.compress {
-        compress(local, &draft, &name, (captured.bytes, sha256), progress)?
-    } else {
-        (draft, sha256)
-    };
+    let name = entry.map_or_else(|| local.unused_name(&name), Ok)?;
+    let (stored, stored_sha256) = zip.unwrap_or((draft, sha256));
     let missing_entries =
         req.wal.and_then(|wal| offline::missing_entries(wal, structure.facts.consistent_index, report));
     let manifest = Manifest {
@@ -142,32 +140,6 @@ fn freshness(captured: &Captured, structure: &CheckResult) -> Freshness {
         Ok(cluster) if revision >= *cluster => Freshness::Current { cluster_revision: *cluster },
         Ok(cluster) => Freshness::Behind { cluster_revision: *cluster },
     }
-}
-
-/// Packs the draft into a second one, and reads that back: what is published is what was read.
-fn compress(
-    local: &dyn LocalStore,
-    plain: &Draft,
-    name: &SnapshotName,
-    original: (u64, Digest),
-    progress: &dyn Progress,
-) -> Result<(Draft, Digest)> {
-    progress.step("compressing", Some(original.0));
-    let zipped = local.draft()?;
-    // A clone has taken no space yet.
-    zipped.ensure_free_space(original.0.saturating_add(original.0 / 1000))?;
-    zip::pack(&plain.reader()?, &name.plain().to_string(), name.at, zipped.file(), progress)
-        .with_context(|| format!("compressing into '{}'", zipped.folder().display()))?
-        .map_err(|e| zipped.write_error(e))?;
-    let packed = zipped.reader()?;
-    let stored = inspect::hash(&packed, packed.size(), &mut |_| {})?;
-    let mut roundtrip = crate::source::trailer_hasher::TrailerHasher::default();
-    let unpacked = zip::unpack(&packed, &|_| Ok(()), &mut roundtrip)?;
-    let matches = matches!(&unpacked, zip::Unpacked::Whole(_)) && roundtrip.finish().ok() == Some(original);
-    if !matches {
-        return Err(anyhow!("the compressed snapshot does not match the original; nothing was kept"));
-    }
-    Ok((zipped, Digest(stored.file)))
 }
 
 fn manifest(

@@ -343,3 +343,31 @@ fn relative_directory_in_the_file_of_k3s_is_below_the_data_dir() {
     Tool::new("save").on(&etcd.root).arg("--config").arg(&config).run().expect(0);
     assert_eq!(fs::read_dir(etcd.root.server().join("snaps")).unwrap().count(), 1);
 }
+
+/// Bytes that a save has read, from `/proc`: the shell has counted its child when it has ended.
+fn bytes_read(save: Tool) -> (u64, Value) {
+    let counted = ["sh", "-c", r#""$@"; code=$?; cat "/proc/$$/io" >&2; exit $code"#, "sh"];
+    let run = save.under(&counted).report().expect(0);
+    let line = run.stderr.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    (line.parse().unwrap(), run.row())
+}
+
+/// A zip is made in the pass that hashes the snapshot: all that is read in addition is the zip itself, when it is verified.
+#[test]
+fn zip_reads_the_database_no_more_often_than_a_plain_save() {
+    require!(require::etcd_programs());
+    let etcd = Etcd::start();
+    etcd.fill(1500, 8_000);
+    for method in ["copy", "stream"] {
+        let save = || Tool::new("save").on(&etcd.root).args(&["--method", method]);
+        let (plain, row) = bytes_read(save());
+        let (zipped, zip) = bytes_read(save().arg("--snapshot-compress"));
+        assert_eq!((&row["method"], &zip["method"]), (&method.into(), &method.into()));
+        let (size, zip_size) = (row["size"].as_u64().unwrap(), zip["size"].as_u64().unwrap());
+        assert!(size > 8 << 20, "{size}");
+        // The zip is hashed, and unpacked.
+        let allowed = plain + 2 * zip_size + (1 << 20);
+        assert!(zipped < allowed, "{method}: {plain} bytes without a zip, {zipped} with one of {zip_size}");
+        println!("{method}: database {size}, zip {zip_size}, read {plain} plain, {zipped} zipped");
+    }
+}

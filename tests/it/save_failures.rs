@@ -349,3 +349,17 @@ fn member_that_is_behind_or_without_a_quorum_gives_a_degraded_snapshot() {
     failed(run, Code::SnapshotNotCurrent, &[]);
     Tool::new("list").on(root).args(&["--max-age", "1h"]).report().fails(Code::SnapshotTooOld);
 }
+
+/// etcd gives no snapshot of a learner, and its file may lack what the cluster has acknowledged.
+#[test]
+fn a_learner_gives_no_snapshot_whatever_the_method() {
+    require!(require::etcd_programs());
+    let mut cluster = Cluster::start();
+    let learner = cluster.add_learner();
+    let member = cluster.member(learner);
+    for method in ["auto", "copy", "stream"] {
+        let run = Tool::new("save").on(&member.root).args(&["--method", method]).report();
+        failed(run, Code::EtcdLearner, &[]);
+        assert_empty(&member.root);
+    }
+}
