@@ -18,6 +18,7 @@ use crate::documents::{path, read, same};
 use crate::report_format::tables;
 use crate::support::cli::Tool;
 use crate::support::etcd::Etcd;
+use crate::support::host::Host;
 use crate::support::k3s_root::Layout;
 use crate::support::require::{self, require};
 
@@ -93,6 +94,14 @@ fn each_alert_fires_in_its_case_and_in_no_other() {
         assert!(tested.contains(&format!("alertname=\"{alert}\"")), "no case in which {alert} fires");
         assert!(runbook.contains(&format!("`{alert}`")), "docs/troubleshooting.md lacks {alert}");
     }
+}
+
+/// The jobs run as services, and Debian's node_exporter and Prometheus read what they write. Takes half a minute.
+#[test]
+fn alerts_fire_and_clear_in_a_real_prometheus_and_services_ping_from_their_sandbox() {
+    require!(require::program("prometheus"));
+    require!(require::program("prometheus-node-exporter"));
+    require!(Host::new()).run("monitoring", &[]).succeeded();
 }
 
 /// The metrics in a file of the directory; none without the file.
