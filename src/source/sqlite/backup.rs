@@ -81,7 +81,7 @@ impl SqliteSource {
             let db_bytes = Size::of(&transaction)?.bytes();
             Ok(SqliteStatus { revision: newest_revision(&transaction)?, db_bytes })
         };
-        read().map_err(|e| explain(e, &self.db))
+        read().map_err(|e| explain(e, &self.db, CORRUPT))
     }
 }
 
