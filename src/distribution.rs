@@ -114,6 +114,12 @@ pub const ETCD_DB_FILE: &str = "member/snap/db";
 pub const ETCD_WAL_DIR: &str = "member/wal";
 /// Below the data-dir: the server token.
 pub const TOKEN: &str = "server/token";
+/// Below the data-dir: the agent token, if it is another one.
+pub const AGENT_TOKEN: &str = "server/agent-token";
+/// Below the data-dir: the manifests that K3s applies.
+pub const MANIFESTS: &str = "server/manifests";
+/// Next to the configuration: the private registries.
+pub const REGISTRIES: &str = "registries.yaml";
 /// Below the data-dir: a directory of servers.
 pub const SERVER: &str = "server";
 /// Below the data-dir: a directory of agents and of servers.

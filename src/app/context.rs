@@ -29,7 +29,7 @@ use crate::source::reflink::ReflinkSource;
 use crate::source::{ClusterObjects, Source};
 use crate::store::local::Local;
 use crate::store::s3::S3;
-use crate::store::{LocalStore, RemoteStore};
+use crate::store::{LocalKits, LocalStore, RemoteStore};
 
 /// The directory for large files that exist only during a run.
 const SCRATCH: &str = "/var/tmp";
@@ -83,6 +83,11 @@ impl Context<'_> {
     pub(super) fn local_store(&self) -> Local {
         let s = self.settings;
         Local::new(&s.dir, &s.state_dir, s.dir_is_default)
+    }
+
+    /// The recovery kits of this machine.
+    pub(super) fn kits(&self) -> LocalKits {
+        LocalKits::new(&self.settings.state_dir)
     }
 
     /// The store of any other directory.

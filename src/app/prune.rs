@@ -61,6 +61,7 @@ impl Command for cli::Prune {
         let token = cx.token_hash()?;
         let store = cx.has_local_store().then(|| cx.local_store());
         let own = if self.all_clusters { None } else { own_cluster(cx, store.as_ref()) };
+        let kits = cx.kits();
         let request = prune::Request {
             selection: &selection,
             clusters: match &own {
@@ -72,6 +73,7 @@ impl Command for cli::Prune {
             accept_drop: self.accept_drop,
             dry_run: self.dry_run,
             token: token.as_deref(),
+            kits: Some(&kits),
         };
         let settings = s.s3.then(|| BucketSettings::read(cx));
         let open = || -> Result<Box<dyn RemoteStore>> {

@@ -10,6 +10,7 @@ use super::context::{Context, StoppedEtcd};
 use super::restore::STATE_DIR;
 use crate::cli::{self, Common};
 use crate::commands;
+use crate::commands::kit::Sealer;
 use crate::commands::rejoined::warn_about_missing_servers;
 use crate::host::datastore::Found;
 use crate::host::server_files::load_last_restore;
@@ -66,6 +67,9 @@ impl Command for cli::Save {
         let secret = s.config_secret().ok().flatten().map(|secret| secret.name);
         let backlog = s.s3_backlog && !self.no_backlog;
         let bucket = commands::upload::Bucket { open: &open, secret, backlog };
+        let (kits, content) = (cx.kits(), |facts| s.kit(facts));
+        let sealer =
+            Sealer { content: &content, recipients: &s.kit_recipients, node: &s.k3s.node_name, store: &kits };
         let request = commands::save::Request {
             base,
             node,
@@ -76,6 +80,7 @@ impl Command for cli::Save {
             bases_of_k3s: &[&s.scheduled_base, ON_DEMAND],
             last_restore: last_restore.as_ref(),
             token: token.as_deref(),
+            kit: (!s.kit_recipients.is_empty()).then_some(&sealer),
             wal: stopped.as_ref().map(|etcd| etcd.wal.as_path()),
             bucket: s.s3.then_some(bucket),
         };

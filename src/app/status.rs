@@ -21,7 +21,8 @@ use crate::model::command;
 use crate::model::drop_in::SERVICES;
 use crate::model::report::Report;
 use crate::model::retention::Location;
-use crate::model::status::{Job, Limits, policy_rules};
+use crate::model::status::{Job, KitStatus, Limits, policy_rules};
+use crate::model::time::rfc3339;
 use crate::source::EtcdProbe;
 use crate::source::sqlite::SqliteSource;
 use crate::store::{RemoteStore, Store};
@@ -76,6 +77,7 @@ impl Command for cli::Status {
             quota: s.etcd_quota(),
             jobs: &|| if is_local { jobs() } else { bail!(elsewhere()) },
             restore: &|| Ok(load_state(&in_root(&s.root, Path::new(STATE_DIR)))?.map(|state| state.stage)),
+            kit: &|| kit(cx),
             free_bytes: &|| if s.dir.exists() { space::free_bytes(&s.dir) } else { Ok(None) },
             // K3s saves no SQLite.
             k3s_schedule: (!s.disable_snapshots && sqlite.is_none())
@@ -91,6 +93,22 @@ fn sqlite(cx: &Context) -> Option<SqliteSource> {
         Ok(Found::Sqlite(db)) => Some(SqliteSource { db }),
         _ => None,
     }
+}
+
+/// The recovery kit in force; `None` if no recipients are configured.
+fn kit(cx: &Context) -> Result<Option<KitStatus>> {
+    let recipients = &cx.settings.kit_recipients;
+    if recipients.is_empty() {
+        return Ok(None);
+    }
+    let kits = cx.kits();
+    let sealed = kits.sealed()?.filter(|sealed| sealed.recipients == *recipients);
+    let proof = kits.proof()?.filter(|proof| proof.recipients == *recipients);
+    Ok(Some(KitStatus {
+        name: sealed.as_ref().map(|sealed| sealed.name.clone()),
+        sealed_at: sealed.map(|sealed| rfc3339(sealed.sealed_at)),
+        verified_at: proof.map(|proof| rfc3339(proof.at)),
+    }))
 }
 
 fn jobs() -> Result<Vec<Job>> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Forms in which a snapshot is stored other than plain. Another one is another file here and a suffix in `model/name.rs`.
+//! Forms in which a snapshot is stored other than plain, and age files. Another form of a snapshot is another file here and a
+//! suffix in `model/name.rs`.
 
+pub(crate) mod age;
 mod packed;
 pub mod zip;
 

@@ -63,6 +63,9 @@ pub struct Save {
     /// Key of the client certificate [default: DATA-DIR/server/tls/etcd/client.key]
     #[arg(long, value_name = "FILE")]
     pub etcd_key: Option<String>,
+    /// Seal a recovery kit for this public key: age1..., ssh-ed25519 ... or ssh-rsa ... (can be repeated)
+    #[arg(long, value_name = "KEY", action = ArgAction::Append)]
+    pub kit_recipients: Vec<String>,
     /// Wait up to this long for the lock [default: fail immediately]
     #[arg(long, value_name = "DURATION")]
     pub retry_lock: Option<String>,

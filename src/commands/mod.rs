@@ -7,6 +7,7 @@ pub mod check_s3;
 pub mod delete;
 mod extra_metadata;
 pub mod fetch;
+pub(crate) mod kit;
 pub mod list;
 mod offline;
 mod pending;

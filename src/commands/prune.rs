@@ -8,18 +8,18 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result};
 
+use super::kit::{prune_local, prune_remote};
 use super::pending::clear_pending_uploads;
-use super::removal::{Deletion, LOCAL_DIR, count, delete_all, ensure_complete_listing};
+use super::removal::{Deletion, LOCAL_DIR, count, delete_all, ensure_complete_listing, not_deleted};
 use super::upload::OpenRemote;
 use crate::host::Progress;
 use crate::model::report::{Report, Row};
 use crate::model::retention::{ClusterScope, Decision, Policies, PruneInput, Selection, apply_policy};
-use crate::model::snapshot::{Leftover, Listing};
+use crate::model::snapshot::{Leftover, Listing, Snapshot};
 use crate::model::warning::WarningCode;
-use crate::store::{LocalStore, RemoteStore, Store};
+use crate::store::{LocalKits, LocalStore, RemoteStore, Store};
 
 /// What is to be pruned, and how.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// Which snapshots are selected.
     pub selection: &'a Selection,
@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
+    /// The recovery kits of this machine.
+    pub(crate) kits: Option<&'a LocalKits>,
 }
 
 /// The local location, with its policies.
@@ -64,7 +66,7 @@ pub fn run(
     progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
-    let pruned = local.map_or(Ok(()), |local| prune_local(req, local, progress, report));
+    let pruned = local.map_or(Ok(()), |local| prune_directory(req, local, progress, report));
     let Some(bucket) = bucket else { return pruned };
     if let Err(e) = pruned {
         report.fail(&e);
@@ -72,7 +74,7 @@ pub fn run(
     prune_bucket(req, local.map(|l| l.store), bucket, progress, report)
 }
 
-fn prune_local(req: &Request, local: &Local, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+fn prune_directory(req: &Request, local: &Local, progress: &dyn Progress, report: &mut Report) -> Result<()> {
     let listing = local.store.list()?;
     ensure_complete_listing(&listing, LOCAL_DIR)?;
     let leftovers = local.store.leftovers()?;
@@ -82,6 +84,10 @@ fn prune_local(req: &Request, local: &Local, progress: &dyn Progress, report: &m
     } else {
         delete_all(&deletions, local.store, LOCAL_DIR, progress, report);
         drop_orphan_manifests(req, local.store, report);
+        if let Some(kits) = req.kits {
+            let left: Vec<&Snapshot> = not_deleted(&listing, &deletions, report);
+            prune_local(kits, &left, req.now, report);
+        }
     }
     Ok(())
 }
@@ -107,6 +113,7 @@ fn prune_bucket(
         }
         delete_all(&deletions, &*remote, &location, progress, report);
         drop_orphan_manifests(req, &*remote, report);
+        prune_remote(&*remote, req.clusters, req.now, report);
     }
     Ok(())
 }
@@ -189,7 +196,7 @@ mod tests {
     use crate::model::command::Command;
     use crate::model::name::SnapshotName;
     use crate::model::retention::Policy;
-    use crate::model::snapshot::{Manifest, Snapshot, State};
+    use crate::model::snapshot::{Manifest, State};
     use crate::store::{Opened, Owner, PublishedSnapshot, VerifiedFile};
 
     /// Two snapshots, of a list that may be incomplete. Any deletion is an error.
@@ -286,6 +293,7 @@ mod tests {
                     accept_drop: false,
                     dry_run,
                     token: None,
+                    kits: None,
                 };
                 for bucket in [None, Some(&bucket)] {
                     let mut report = Report::new(Command::Prune, 9);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deleting files from a location, for prune and delete: nothing is deleted from a listing that may be incomplete.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
 use crate::error::{Code, Fault};
 use crate::host::Progress;
 use crate::model::report::Report;
-use crate::model::snapshot::Listing;
+use crate::model::snapshot::{Listing, Snapshot};
 use crate::store::Store;
 
 /// What the local location is called in sentences.
@@ -75,4 +75,15 @@ pub(super) fn delete_all(
 /// A number of files as text.
 pub(super) fn count(n: usize) -> String {
     format!("{n} {}", if n == 1 { "file" } else { "files" })
+}
+
+/// The snapshots of a listing that were not deleted.
+pub(super) fn not_deleted<'a>(
+    listing: &'a Listing,
+    deletions: &[Deletion],
+    report: &Report,
+) -> Vec<&'a Snapshot> {
+    let is_gone = |d: &&Deletion| report.snapshots.get(d.row).is_some_and(|row| row.deleted == Some(true));
+    let gone: HashSet<&str> = deletions.iter().filter(is_gone).map(|d| d.file.as_str()).collect();
+    listing.snapshots.iter().filter(|s| !gone.contains(s.file.as_str())).collect()
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::capture::{CapturedSnapshot, capture};
+use super::kit::{Sealer, seal};
 use super::{extra_metadata, offline, upload};
 use crate::error::{Code, Fault};
 use crate::host::Progress;
@@ -42,6 +43,8 @@ pub struct Request<'a> {
     pub last_restore: Option<&'a LastRestore>,
     /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
+    /// How recovery kits are sealed; `None` if none are wanted.
+    pub(crate) kit: Option<&'a Sealer<'a>>,
     /// Of an offline save, the directory of the write-ahead log of etcd.
     pub wal: Option<&'a Path>,
     /// The bucket that it is uploaded to as well.
@@ -68,6 +71,8 @@ pub fn run(
     let CapturedSnapshot { draft, mut captured, sha256, structure, objects, reason, zip } =
         capture(sources, local, entry.as_ref(), &keep, progress, report)?;
     let (database, db_len) = (draft.reader()?, captured.bytes.saturating_sub(TRAILER));
+    let of_snapshot = (&structure.facts, &objects, captured.version.as_deref());
+    let kit = req.kit.and_then(|sealer| seal(sealer, of_snapshot, req.now, report));
     let objects = SnapshotObjects { kept: &objects, data: &database, db_len };
     if captured.version.is_none() {
         // No server was asked; alarms that were raised before are in the database.
@@ -80,6 +85,7 @@ pub fn run(
         req.wal.and_then(|wal| offline::missing_entries(wal, structure.facts.consistent_index, report));
     let manifest = Manifest {
         missing_entries,
+        kit,
         method: Some(captured.method.as_str().to_owned()),
         method_reason: reason,
         plain_sha256: sha256,
@@ -102,8 +108,15 @@ pub fn run(
     report.snapshots.push(row);
     if let Some(bucket) = &req.bucket {
         let stem = format!("{}-{}", req.base, req.node);
-        let request =
-            upload::UploadRequest { local, bucket, objects: &objects, stem, now: req.now, token: req.token };
+        let request = upload::UploadRequest {
+            local,
+            bucket,
+            kits: req.kit.map(|sealer| sealer.store),
+            objects: &objects,
+            stem,
+            now: req.now,
+            token: req.token,
+        };
         upload::upload_with_backlog(&request, &published.snapshot, progress, report);
     }
     Ok(())
@@ -126,7 +139,8 @@ fn warn_if_k3s_prunes(req: &Request, report: &mut Report) {
 fn objects_to_keep(req: &Request) -> Vec<Vec<u8>> {
     let secret = req.bucket.as_ref().and_then(|bucket| bucket.secret);
     let secret = secret.map(|name| ObjectKind::Secret.key(name));
-    [ObjectKind::ConfigMap.key(req.extra_metadata)].into_iter().chain(secret).collect()
+    let node = req.kit.map(Sealer::node_key);
+    [ObjectKind::ConfigMap.key(req.extra_metadata)].into_iter().chain(secret).chain(node).collect()
 }
 
 fn freshness(captured: &Captured, structure: &CheckResult) -> Freshness {
@@ -178,6 +192,7 @@ fn manifest(
         checked_at: req.now,
         verified_at: Some(req.now),
         upload: None,
+        kit: None,
         other: Default::default(),
     }
 }

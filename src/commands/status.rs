@@ -10,7 +10,8 @@ use crate::model::report::Report;
 use crate::model::restore::Stage;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{
-    EtcdStatus, Job, Limits, LocationStatus, Newest, SqliteStatus, Status, Unknown, of_uploads, reasons,
+    EtcdStatus, Job, KitStatus, Limits, LocationStatus, Newest, SqliteStatus, Status, Unknown, of_uploads,
+    reasons,
 };
 use crate::source::MemberStatus;
 use crate::store::{RemoteStore, Store};
@@ -36,6 +37,8 @@ pub struct Request<'a> {
     pub jobs: Look<'a, Vec<Job>>,
     /// The stage of an interrupted restore.
     pub restore: Look<'a, Option<Stage>>,
+    /// The recovery kit; `None` if no recipients are configured.
+    pub kit: Look<'a, Option<KitStatus>>,
     /// Free bytes for snapshots; `None` if the file system does not report them.
     pub free_bytes: Look<'a, Option<u64>>,
     /// The schedule of K3s for its own snapshots.
@@ -61,6 +64,7 @@ pub fn run(req: &Request, report: &mut Report) -> Result<()> {
     look_at_datastore(req, &mut status);
     status.free_bytes = status.see("space", (req.free_bytes)()).flatten();
     status.jobs = status.see("jobs", (req.jobs)()).unwrap_or_default();
+    status.kit = status.see("kit", (req.kit)()).flatten();
     let stage = status.see("restore", (req.restore)()).flatten();
     status.set_restore(stage);
     finish(status, req.limits, report)

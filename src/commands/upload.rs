@@ -7,6 +7,7 @@
 use anyhow::{Context, Result};
 
 use super::extra_metadata;
+use super::kit::KitUploads;
 use super::pending::{pending_uploads, record_upload, set_upload_state};
 use crate::error::{Code, Fault, Kind, code_of, hint_of, kind_of};
 use crate::host::Progress;
@@ -15,7 +16,7 @@ use crate::model::report::{Report, Row};
 use crate::model::snapshot::{FileId, FindingRecord, Snapshot, State, Upload};
 use crate::model::warning::WarningCode;
 use crate::source::ClusterObjects;
-use crate::store::{LocalStore, RemoteStore, VerifiedFile};
+use crate::store::{LocalKits, LocalStore, RemoteStore, VerifiedFile};
 
 /// An unfinished upload of this age belongs to no running process, in seconds: K3s gives up after minutes.
 const STALE_UPLOAD_AGE: u64 = 24 * 60 * 60;
@@ -40,6 +41,8 @@ pub struct Bucket<'a> {
 pub(super) struct UploadRequest<'a> {
     pub(super) local: &'a dyn LocalStore,
     pub(super) bucket: &'a Bucket<'a>,
+    /// The recovery kits of this machine, if any are sealed.
+    pub(super) kits: Option<&'a LocalKits>,
     /// The objects of the cluster that was saved.
     pub(super) objects: &'a dyn ClusterObjects,
     /// `<base>-<node>` of the new snapshot: its own unfinished uploads may be aborted.
@@ -74,7 +77,8 @@ pub(super) fn upload_with_backlog(
     if aborted > 0 {
         log::debug!("{aborted} unfinished upload(s) of earlier saves removed from {}", remote.url());
     }
-    if let Err(e) = upload_one(req, &*remote, &saved.file, progress, report) {
+    let mut kits = KitUploads::new(req.kits);
+    if let Err(e) = upload_one(req, (&*remote, &mut kits), &saved.file, progress, report) {
         fail(report, &saved.file, &remote.url(), &e);
         if concerns_the_bucket(&e) {
             return;
@@ -85,7 +89,9 @@ pub(super) fn upload_with_backlog(
     }
     for snapshot in &backlog {
         log::info!("uploading '{}', whose upload is pending", snapshot.file.escape_debug());
-        let Err(e) = upload_one(req, &*remote, &snapshot.file, progress, report) else { continue };
+        let Err(e) = upload_one(req, (&*remote, &mut kits), &snapshot.file, progress, report) else {
+            continue;
+        };
         // Another object has its name: no later save could change that.
         if code_of(&e) == Code::S3ObjectExists {
             let message = format!("'{}' was not uploaded: {e:#}", snapshot.file.escape_debug());
@@ -117,7 +123,7 @@ fn concerns_the_bucket(e: &anyhow::Error) -> bool {
 
 fn upload_one(
     req: &UploadRequest,
-    remote: &dyn RemoteStore,
+    (remote, kits): (&dyn RemoteStore, &mut KitUploads),
     file: &str,
     progress: &dyn Progress,
     report: &mut Report,
@@ -128,6 +134,7 @@ fn upload_one(
     progress.step(&format!("uploading {}", file.escape_debug()), Some(opened.data.size()));
     // The upload state is of the local file; it does not belong into the bucket.
     manifest.upload = None;
+    kits.ensure(remote, manifest.kit.as_deref(), report);
     let uploaded = VerifiedFile::new(&*opened.data, &manifest)
         .and_then(|verified| remote.upload(&name, &verified, progress));
     match uploaded {

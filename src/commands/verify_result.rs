@@ -146,6 +146,7 @@ fn manifest(
         node: old.and_then(|m| m.node.clone()),
         base: old.and_then(|m| m.base.clone()),
         saved_at: old.and_then(|m| m.saved_at),
+        kit: same.and_then(|m| m.kit.clone()),
         upload: old.and_then(|m| m.upload.clone()),
         other: old.map(|m| m.other.clone()).unwrap_or_default(),
         checked_at: now,

@@ -6,7 +6,7 @@
 //! systemd; our environment; flags.
 //!
 //! ```text
-//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd -> settings -> config_secret, show, agreement, machine_paths
+//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd, kit -> settings -> config_secret, show, agreement, machine_paths, kit_content
 //! ```
 
 mod agreement;
@@ -19,6 +19,8 @@ mod etcd_quota;
 mod files;
 pub(crate) mod k3s;
 mod k3s_tests;
+pub(crate) mod kit;
+mod kit_content;
 pub mod layer;
 pub mod load;
 mod machine_paths;

@@ -148,6 +148,7 @@ options! {
     AwsProfile "aws-profile" { is_ours: false, k3s_env: &["AWS_PROFILE"], default: Some("default") }
     AwsMetadataEndpoint "aws-metadata-endpoint" { is_ours: false, k3s_env: &["AWS_EC2_METADATA_SERVICE_ENDPOINT"], default: Some("http://169.254.169.254") }
     AwsMetadataDisabled "aws-metadata-disabled" { is_ours: false, k3s_env: &["AWS_EC2_METADATA_DISABLED"], kind: ValueKind::Bool }
+    KitRecipients "kit-recipients" { is_list: true }
     StateDir "state-dir" { default: Some(STATE_DIR), kind: ValueKind::Directory }
     RunDir "run-dir" { default: Some(RUN_DIR), kind: ValueKind::Directory }
     RetryLock "retry-lock" { kind: ValueKind::Duration }

@@ -13,7 +13,7 @@ use super::load::Loaded;
 use super::options::OptionId;
 use super::paths::{PathRules, openable};
 use super::unit::K3sFlags;
-use super::{etcd, retention, s3};
+use super::{etcd, kit, retention, s3};
 use crate::distribution::{self, Distribution};
 use crate::model::method::Method;
 use crate::model::name::check_part;
@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) etcd_key: PathBuf,
     /// How old the newest verified snapshot may be.
     pub(crate) max_age: Option<Duration>,
+    /// The public keys that recovery kits are sealed for, sorted; none if no kit is wanted.
+    pub(crate) kit_recipients: Vec<String>,
     /// Where manifests are stored.
     pub(crate) state_dir: PathBuf,
     /// Where locks are stored.
@@ -195,6 +197,7 @@ impl Settings {
             etcd_cert: path(OptionId::EtcdCert)?,
             etcd_key: path(OptionId::EtcdKey)?,
             max_age: options.duration(OptionId::MaxAge)?,
+            kit_recipients: kit::recipients(&options)?,
             state_dir: path(OptionId::StateDir)?,
             run_dir: path(OptionId::RunDir)?,
             metrics_dir: Some(path(OptionId::MetricsDir)?).filter(|dir| dir != Path::new("")),

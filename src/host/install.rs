@@ -39,12 +39,17 @@ impl TreeCopy {
         let meta = fs::metadata(&real).with_context(context)?;
         self.entries += 1;
         if self.entries > MAX_ENTRIES {
-            let hint = "Replace the link in that directory that leads to a large directory by what K3s needs of it.";
+            let hint =
+                "Replace the link in that directory that leads to a large directory by what K3s needs of it.";
             let what = format!("copying '{}': more than {MAX_ENTRIES} files", from.display());
             return Err(Fault::new(Code::UnsupportedLayout, what).hint(hint).into());
         }
         if !meta.is_dir() {
-            return if meta.is_file() && meta.len() <= self.max { file_tree::copy(&real, to) } else { Ok(()) };
+            return if meta.is_file() && meta.len() <= self.max {
+                file_tree::copy(&real, to)
+            } else {
+                Ok(())
+            };
         }
         let identity = |meta: &fs::Metadata| (meta.dev(), meta.ino());
         if self.open.contains(&identity(&meta)) {

@@ -20,6 +20,8 @@ pub enum Command {
     Delete,
     /// Restore from a snapshot, or one of the other restore operations.
     Restore,
+    /// Make and verify recovery kits.
+    Kit,
     /// Download a snapshot from the bucket.
     Fetch,
     /// Test access to the bucket.
@@ -38,6 +40,7 @@ impl Command {
             Command::Prune => "prune",
             Command::Delete => "delete",
             Command::Restore => "restore",
+            Command::Kit => "kit",
             Command::Fetch => "fetch",
             Command::CheckS3 => "check-s3",
             Command::Status => "status",

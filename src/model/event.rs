@@ -105,7 +105,7 @@ impl Event {
 /// Whether the run made, deleted or found corrupt this snapshot.
 fn is_affected(command: Command, row: &Row) -> bool {
     match command {
-        Command::List | Command::CheckS3 | Command::Status => false,
+        Command::List | Command::CheckS3 | Command::Kit | Command::Status => false,
         Command::Prune | Command::Delete => row.deleted.is_some(),
         Command::Verify => row.state == State::Corrupt,
         Command::Save | Command::Restore | Command::Fetch => true,

@@ -181,6 +181,9 @@ pub struct Manifest {
     /// Whether it was, or is to be, uploaded; `None` if no upload was configured when it was saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
+    /// The file name of the recovery kit that a restore on a new machine needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kit: Option<String>,
     /// Fields that this reader does not know, kept as they were.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
@@ -241,6 +244,7 @@ pub(crate) mod tests {
             saved_at: Some(5),
             checked_at: 6,
             verified_at: Some(6),
+            kit: None,
             upload: Some(Upload::Pending { reason: None, at: None }),
             other: BTreeMap::new(),
         }

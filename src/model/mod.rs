@@ -8,6 +8,7 @@ pub mod command;
 pub mod digest;
 pub(crate) mod drop_in;
 pub mod event;
+pub mod kit;
 pub mod manifest;
 pub mod method;
 pub mod metrics;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::action::Action;
 use super::command::{Command, Outcome};
+use super::kit::KitReport;
 use super::restore_report::{OldDatabase, Restore};
 use super::retention::Decision;
 use super::snapshot::{ALARM_NOSPACE, FindingRecord, Freshness, Snapshot, State};
@@ -52,6 +53,9 @@ pub struct Report {
     /// The databases that restores have left; only of `restore --prune-old-databases`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub old_databases: Vec<OldDatabase>,
+    /// The recovery kit; only of `kit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kit: Option<KitReport>,
     /// The state of the backups; only of `status`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
@@ -122,6 +126,8 @@ pub struct Row {
     pub method_reason: Option<String>,
     /// Of an offline save: how many entries of the write-ahead log the snapshot does not have.
     pub missing_entries: Option<u64>,
+    /// The recovery kit that a restore on a new machine needs, if one was sealed.
+    pub kit: Option<String>,
     /// Alarms of etcd at the time of the save.
     pub alarms: Vec<String>,
     /// What verification found wrong.
@@ -160,6 +166,7 @@ impl Row {
             method: m.and_then(|m| m.method.clone()),
             method_reason: m.and_then(|m| m.method_reason.clone()),
             missing_entries: m.and_then(|m| m.missing_entries),
+            kit: m.and_then(|m| m.kit.clone()),
             alarms: m.map(|m| m.alarms.clone()).unwrap_or_default(),
             findings: m.map(|m| m.findings.clone()).unwrap_or_default(),
             notes: match s.state {
@@ -212,6 +219,7 @@ impl Report {
             checks: Vec::new(),
             restore: None,
             old_databases: Vec::new(),
+            kit: None,
             status: None,
         }
     }

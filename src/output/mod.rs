@@ -3,6 +3,7 @@
 
 pub mod escape;
 pub mod journal;
+mod kit;
 pub mod kmsg;
 pub mod log;
 pub mod metrics;

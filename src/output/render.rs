@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use super::escape::printable;
+use super::kit;
 use super::plan;
 use super::status;
 use super::table::table;
@@ -68,6 +69,7 @@ fn render(report: &Report, format: Format) -> String {
             Command::Delete => rows.iter().map(deleted).collect(),
             Command::Save => saved(rows),
             Command::Status => report.status.as_ref().map(status::text).unwrap_or_default(),
+            Command::Kit => report.kit.as_ref().map(kit::text).unwrap_or_default(),
             Command::CheckS3 => report.checks.iter().map(check).collect(),
             Command::Verify | Command::Fetch => rows.iter().map(verified).collect(),
         },

@@ -3,7 +3,7 @@
 
 use super::escape::printable;
 use super::table::table;
-use crate::model::status::{Job, LocationStatus, Newest, Status};
+use crate::model::status::{Job, KitStatus, LocationStatus, Newest, Status};
 use crate::model::time::rfc3339;
 
 /// The screen.
@@ -35,6 +35,9 @@ pub(super) fn text(status: &Status) -> String {
     if let Some(free) = status.free_bytes {
         row("Free space", size(free));
     }
+    if let Some(kit) = &status.kit {
+        row("Recovery kit", recovery_kit(kit));
+    }
     for one in &status.jobs {
         row(&format!("Job {}", one.short_name()), job(one));
     }
@@ -54,6 +57,14 @@ pub(super) fn text(status: &Status) -> String {
         rows.push(["Reason to act:".to_owned(), printable(&text)]);
     }
     table(&rows.into_iter().map(Vec::from).collect::<Vec<_>>())
+}
+
+fn recovery_kit(kit: &KitStatus) -> String {
+    let Some(name) = &kit.name else { return "none".to_owned() };
+    match &kit.verified_at {
+        Some(at) => format!("{name}, verified {at}"),
+        None => format!("{name}, not verified"),
+    }
 }
 
 fn newest(newest: Option<&Newest>) -> String {

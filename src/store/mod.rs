@@ -4,10 +4,13 @@
 mod created_at;
 mod directory;
 mod extra_metadata;
+mod kits;
 pub mod local;
 mod manifests;
 mod removal;
 pub mod s3;
 mod traits;
 
+pub use kits::KitStore;
+pub(crate) use kits::LocalKits;
 pub use traits::{LocalStore, Opened, Owner, PublishedSnapshot, RemoteStore, Store, VerifiedFile};

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use super::kits::KitStore;
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::io::ReadAt;
@@ -229,6 +230,11 @@ pub trait RemoteStore: Store {
 
     /// The location as a URL for people.
     fn url(&self) -> String;
+
+    /// Its recovery kits; `None` if it has no place for them.
+    fn kits(&self) -> Option<&dyn KitStore> {
+        None
+    }
 
     /// Who made an object, in one request: a listing does not tell. `None` if it does not exist.
     ///

@@ -21,9 +21,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("inspect", &["datastore", "error", "io", "util"]),
     ("etcd_files", &["error", "inspect", "io"]),
     ("cli", &["config::options"]),
-    ("config", &["distribution", "error", "model", "util"]),
+    ("config", &["archive::age", "distribution", "error", "model", "util"]),
     ("host", &["datastore", "distribution", "error", "http", "inspect", "io", "model", "util"]),
-    ("archive", &["error", "host::NoProgress", "host::Progress", "inspect", "io"]),
+    ("archive", &["error", "host::NoProgress", "host::Progress", "inspect", "io", "model::secret"]),
     ("source", &["error", "host::Draft", "host::FileAt", "host::Progress", "inspect", "io", "model", "util"]),
     ("store", &["distribution", "error", "host", "http", "inspect", "io", "model", "util"]),
     // Commands use traits and values, never a concrete source or store.
@@ -65,6 +65,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "archive::age",
             "cli",
             "commands",
             "config",
@@ -101,6 +102,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("granit_parser", &["config/yaml"]),
     ("serde_saphyr", &["output/render.rs"]),
     ("shlex", &["util.rs"]),
+    ("age", &["archive/age.rs"]),
     ("zip", &["archive/zip.rs"]),
     ("s3", &["store/s3"]),
     ("ureq", &["http", "host/supervisor.rs", "host/readyz.rs", "output/ping.rs", "store/s3"]),

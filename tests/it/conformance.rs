@@ -45,6 +45,7 @@ pub(crate) fn manifest(bytes: &[u8]) -> Manifest {
         saved_at: Some(5),
         checked_at: 6,
         upload: None,
+        kit: None,
         verified_at: Some(6),
         other: Default::default(),
     }

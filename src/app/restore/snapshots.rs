@@ -94,6 +94,8 @@ impl Snapshots<'_> {
             bases_of_k3s: &[],
             last_restore: None,
             token: None,
+            // It is for this machine, which has what a kit holds.
+            kit: None,
             wal: None,
             bucket: None,
         };

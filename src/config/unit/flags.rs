@@ -26,7 +26,7 @@ pub struct K3sFlags {
     /// Where the service starts; `None` for `/`.
     start_dir: Option<PathBuf>,
     pub(super) environment: Environment,
-    variables: FlagLayer,
+    pub(super) variables: FlagLayer,
     file_keys: Vec<FileKey>,
     pub(super) files: FlagLayer,
     pub(super) arguments: FlagLayer,

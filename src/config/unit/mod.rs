@@ -6,6 +6,7 @@ mod env_file;
 mod environment;
 mod flags;
 mod k3s_flags;
+mod kit;
 mod quoting;
 mod readers;
 mod reset;

@@ -49,6 +49,7 @@ fn manifest(file: &str, key_revisions: u64) -> Manifest {
         saved_at: None,
         checked_at: 6,
         upload: None,
+        kit: None,
         verified_at: Some(6),
         other: Default::default(),
     }

@@ -27,6 +27,8 @@ pub struct Status {
     pub sqlite: Option<SqliteStatus>,
     /// Bytes that are free in the file system of the snapshot directory.
     pub free_bytes: Option<u64>,
+    /// The recovery kit; `None` if none are sealed.
+    pub kit: Option<KitStatus>,
     /// The jobs of the timers.
     pub jobs: Vec<Job>,
     /// The stage of an interrupted restore; `None` if there is none.
@@ -42,6 +44,17 @@ pub struct Unknown {
     pub fact: &'static str,
     /// Why.
     pub reason: String,
+}
+
+/// The recovery kit in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct KitStatus {
+    /// Its file name; `None` if none was sealed yet.
+    pub name: Option<String>,
+    /// When it was sealed, RFC 3339.
+    pub sealed_at: Option<String>,
+    /// When a kit for the same recipients was opened, and its token opened a snapshot, RFC 3339.
+    pub verified_at: Option<String>,
 }
 
 /// What the live etcd reports.

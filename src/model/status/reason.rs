@@ -41,6 +41,8 @@ reasons! {
     DatabaseNearlyFull "database-nearly-full" "The database of etcd is near its size limit."
     AlarmRaised "alarm-raised" "etcd raises an alarm."
     NoLeader "no-leader" "The etcd member has no leader."
+    KitMissing "kit-missing" "Recovery kits are configured, and none was sealed."
+    KitUnverified "kit-unverified" "It was not verified that the recovery kit can be opened."
     SpaceLow "space-low" "The file system of the snapshot directory has no room for the next snapshot."
 }
 

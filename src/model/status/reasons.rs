@@ -52,6 +52,7 @@ pub fn reasons(status: &Status, limits: Limits) -> Vec<Reason> {
     }
     all.extend(etcd(status));
     all.extend(space(status));
+    all.extend(kit(status));
     let unknown = status.unknown.iter().filter(|u| ESSENTIAL.contains(&u.fact));
     all.extend(unknown.map(|u| Reason { code: ReasonCode::NotVisible, message: u.reason.clone() }));
     all
@@ -99,6 +100,19 @@ fn corrupt(status: &Status) -> Option<Reason> {
     (count > 0).then(|| Reason {
         code: ReasonCode::SnapshotCorrupt,
         message: format!("{count} snapshots are corrupt; do not restore them"),
+    })
+}
+
+fn kit(status: &Status) -> Option<Reason> {
+    let kit = status.kit.as_ref()?;
+    if kit.name.is_none() {
+        let message = "no recovery kit was sealed yet; the next save does it".to_owned();
+        return Some(Reason { code: ReasonCode::KitMissing, message });
+    }
+    kit.verified_at.is_none().then(|| Reason {
+        code: ReasonCode::KitUnverified,
+        message: "it was not verified that the recovery kit can be opened: run 'k3s-snapshot kit verify --identity FILE'"
+            .to_owned(),
     })
 }
 

@@ -21,12 +21,13 @@ use crate::model::report::Check;
 use crate::model::s3_config::S3Config;
 use crate::model::snapshot::{Listing, Manifest, Snapshot, State, plausible_size};
 use crate::store::created_at::created_at;
+use crate::store::kits::KitStore;
 use crate::store::traits::{Opened, Owner, RemoteStore, Store, VerifiedFile};
 use crate::util::DAY;
 
 /// A bucket, or a prefix in one.
 pub struct S3 {
-    client: Arc<S3Client>,
+    pub(super) client: Arc<S3Client>,
     capabilities: Capabilities,
     reads_manifests: bool,
     /// What the last listing showed, so that a deletion knows what belongs to a snapshot. `None` after a change.
@@ -65,12 +66,29 @@ impl S3 {
         probe::probe(bucket)
     }
 
-    fn operation(&self, gerund: &str, file: &str) -> String {
+    pub(super) fn operation(&self, gerund: &str, file: &str) -> String {
         format!("{gerund} '{}/{}'", self.client.bucket.url(), file.escape_debug())
     }
 
     fn index(&self) -> MutexGuard<'_, Option<BucketIndex>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the last listing: something was written.
+    pub(super) fn forget_index(&self) {
+        *self.index() = None;
+    }
+
+    /// Lists the bucket and reads every manifest.
+    ///
+    /// # Errors
+    ///
+    /// If the bucket cannot be listed.
+    pub(super) fn list_with_manifests(&self) -> Result<Listing> {
+        let operation = format!("listing '{}'", self.client.bucket.url());
+        let (mut listing, index) = index::list(&self.client).map_err(|e| e.error(&operation))?;
+        self.read_manifests(&mut listing, &index);
+        Ok(listing)
     }
 
     /// The row of an object. `manifest` must describe this version of the object.
@@ -284,6 +302,10 @@ impl RemoteStore for S3 {
 
     fn url(&self) -> String {
         self.client.bucket.url()
+    }
+
+    fn kits(&self) -> Option<&dyn KitStore> {
+        Some(self)
     }
 
     fn owner_of(&self, file: &str) -> Result<Option<Owner>> {

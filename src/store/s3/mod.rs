@@ -15,6 +15,7 @@ mod headers;
 mod imds;
 mod index;
 mod integrity;
+mod kits;
 mod layout;
 mod list;
 mod manifest;
