@@ -157,7 +157,6 @@ codes! {
     UploadFailed "upload-failed" Degraded "The snapshot was kept here, but it was not uploaded."
     KitNotSealed "kit-not-sealed" Degraded "The snapshot was kept, but no recovery kit could be sealed for it."
     KitNotUploaded "kit-not-uploaded" Degraded "The snapshot was kept, but its recovery kit is not in the bucket."
-    KitNotConfigured "kit-not-configured" Config "No recipient of recovery kits is configured."
     KitNotFound "kit-not-found" NotFound "There is no such recovery kit."
     KitNotOpened "kit-not-opened" Refused "The recovery kit was sealed for other recipients."
     KitInvalid "kit-invalid" Corrupt "The recovery kit is corrupt, or not one of this format."

@@ -25,6 +25,7 @@ mod fence;
 mod foreign_file_systems;
 mod generator;
 mod import_circles;
+mod kit;
 mod language;
 mod machine;
 mod monitoring;

@@ -7,13 +7,14 @@ use k3s_snapshot::datastore::Datastore;
 use k3s_snapshot::error::{Code, Fault};
 use k3s_snapshot::model::action::Action;
 use k3s_snapshot::model::command::Command;
+use k3s_snapshot::model::kit::{KitReport, KitSummary};
 use k3s_snapshot::model::report::{Check, Report, Row};
 use k3s_snapshot::model::restore::{Operation, PriorState};
 use k3s_snapshot::model::restore_report::{OldDatabase, Recovered, Restore};
 use k3s_snapshot::model::runbook::{Role, Task, When};
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use k3s_snapshot::model::status::{
-    Counts, EtcdStatus, Job, LocationStatus, Newest, PendingUploads, Reason, ReasonCode, SqliteStatus,
+    Counts, EtcdStatus, Job, KitStatus, LocationStatus, Newest, PendingUploads, Reason, ReasonCode, SqliteStatus,
     Status, Unknown,
 };
 use k3s_snapshot::model::warning::WarningCode;
@@ -204,6 +205,31 @@ fn full_report() -> Report {
     report.restore = Some(restore);
     report.old_databases =
         vec![OldDatabase { path: "/db".into(), bytes: 1, action: Action::Keep, deleted: Some(false) }];
+    let text = || Some("text".to_owned());
+    report.kit = Some(KitReport {
+        name: text(),
+        public_key: text(),
+        config_file: text(),
+        identity_file: text(),
+        snapshot: text(),
+        proof_recorded: Some(true),
+        content: Some(KitSummary {
+            distribution: "k3s".into(),
+            cluster_id: None,
+            node: "server-1".into(),
+            addresses: vec![],
+            k3s_version: None,
+            etcd_version: None,
+            token_hash: "ba1d715a4f9b".into(),
+            has_agent_token: false,
+            data_dir: "/var/lib/rancher/k3s".into(),
+            files: vec![],
+            flags: vec![],
+            variables: vec![],
+            manifests: vec![],
+            not_included: vec![],
+        }),
+    });
     report.status = Some(full_status());
     report
 }
@@ -237,6 +263,11 @@ fn full_status() -> Status {
         etcd: Some(EtcdStatus::default()),
         sqlite: Some(SqliteStatus::default()),
         free_bytes: Some(1),
+        kit: Some(KitStatus {
+            name: Some("kit".into()),
+            sealed_at: Some("1970-01-01T00:00:01Z".into()),
+            verified_at: None,
+        }),
         jobs: vec![Job { unit: "k3s-snapshot-save.service".into(), finished_at: Some(1), ..Job::default() }],
         interrupted_restore: Some("swapping".into()),
         k3s_schedule: Some("0 */12 * * *".into()),
@@ -253,6 +284,7 @@ fn collect(heading: &str, prefix: &str, value: &Value, all: &mut BTreeSet<String
             ("Report", "old_databases") => Some("Old databases"),
             ("Restore", "runbook") => Some("Runbook"),
             ("Restore", "steps") => Some("Steps"),
+            ("Report", "kit") => Some("Recovery kit"),
             ("Report", "status") => Some("Status"),
             ("Status", "local" | "s3") => Some("Locations"),
             ("Status", "jobs") => Some("Jobs"),
