@@ -161,6 +161,8 @@ codes! {
     KitNotOpened "kit-not-opened" Refused "The recovery kit was sealed for other recipients."
     KitInvalid "kit-invalid" Corrupt "The recovery kit is corrupt, or not one of this format."
     IdentityUnusable "identity-unusable" Config "The identity file has no private key that can be used."
+    NotAuthentic "not-authentic" Corrupt "The snapshot or its manifest was changed or exchanged after it was saved."
+    AuthenticityUnverified "authenticity-unverified" Refused "The newest snapshot in the bucket is not known to be authentic, but older ones are."
     DatabaseCorrupt "database-corrupt" Corrupt "The database of etcd or SQLite failed verification."
     DatabaseLocked "database-locked" Busy "Another process locks the SQLite database."
     DatabaseInUse "database-in-use" Refused "A process has the database open."

@@ -20,13 +20,14 @@ impl Command for cli::Fetch {
     }
 
     fn run(&self, cx: &Context, report: &mut Report) -> Result<()> {
-        let token = cx.token_hash()?;
+        let (token, keys) = (cx.token_hash()?, cx.keyring());
         let bucket = cx.bucket()?;
         let request = commands::fetch::Request {
             file: &self.snapshot,
             to: Path::new(&self.directory),
             parallel: bucket.readers(),
             token: token.as_deref(),
+            keys: &keys,
         };
         commands::fetch::run(&request, &bucket, cx.progress, report)
     }

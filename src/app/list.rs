@@ -49,6 +49,12 @@ impl Command for cli::List {
         let mut locations: Vec<&dyn Store> = Vec::new();
         locations.extend(local.as_ref().map(|l| l as &dyn Store));
         locations.extend(bucket.as_ref().map(|b| b as &dyn Store));
-        commands::list::run(&locations, cx.token_hash()?.as_deref(), s.max_age, cx.now, report)
+        commands::list::run(
+            &locations,
+            (cx.token_hash()?.as_deref(), &cx.keyring()),
+            s.max_age,
+            cx.now,
+            report,
+        )
     }
 }

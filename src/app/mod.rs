@@ -9,6 +9,7 @@ mod delete;
 pub mod dispatch;
 mod fetch;
 pub mod generator;
+mod keys;
 mod kit;
 mod list;
 mod manual_restore;

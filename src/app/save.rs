@@ -56,7 +56,7 @@ impl Command for cli::Save {
             warn_if_k3s_also_schedules(cx, report);
         }
         let sources: Vec<&dyn Source> = sources.iter().map(AsRef::as_ref).collect();
-        let token = cx.token_hash()?;
+        let (token, keys) = (cx.token_hash()?, cx.keyring());
         // It is about the etcd of this machine.
         let is_local =
             datastore == Datastore::Etcd && s.etcd_endpoints.is_empty() && s.root == Path::new("/");
@@ -81,6 +81,7 @@ impl Command for cli::Save {
             last_restore: last_restore.as_ref(),
             token: token.as_deref(),
             kit: (!s.kit_recipients.is_empty()).then_some(&sealer),
+            keys: &keys,
             wal: stopped.as_ref().map(|etcd| etcd.wal.as_path()),
             bucket: s.s3.then_some(bucket),
         };

@@ -42,7 +42,7 @@ impl Command for cli::Verify {
         if bucket.is_none() && in_directory {
             cx.require_local_store()?;
         }
-        let token = cx.token_hash()?;
+        let (token, keys) = (cx.token_hash()?, cx.keyring());
         let local = cx.local_store();
         let request = commands::verify::Request {
             targets: &self.snapshots,
@@ -51,6 +51,7 @@ impl Command for cli::Verify {
             parallel: bucket.as_ref().map(S3::readers),
             now: cx.now,
             token: token.as_deref(),
+            keys: &keys,
             store: bucket.as_ref().map_or(&local as &dyn Store, |b| b),
             open_dir: &|dir| Box::new(cx.store_of(dir)),
             scratch: &|size| cx.scratch(size),

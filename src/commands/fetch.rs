@@ -5,11 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::authenticity;
 use super::check::{not_a_snapshot, summarize};
 use super::verify::{download_while, verify_stream};
 use crate::error::{Code, Fault};
 use crate::host::{Draft, NoProgress, Progress, Published};
 use crate::io::ReadAt;
+use crate::model::authenticity::{Authenticity, Keyring};
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{FindingRecord, Snapshot, State};
 use crate::store::Store;
@@ -24,6 +26,8 @@ pub struct Request<'a> {
     pub parallel: usize,
     /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
+    /// The keys of the known tokens.
+    pub keys: &'a Keyring,
 }
 
 /// Fetches one snapshot.
@@ -51,14 +55,21 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
         verify_stream(data, req.file, name.as_ref(), false, &scratch, &NoProgress)
     })
     .with_context(|| format!("fetching '{}'", opened.snapshot.location.escape_debug()))?;
-    let mut findings = found.checked.findings;
+    let mut findings = found.checked.findings.clone();
     if !found.is_snapshot {
         findings = vec![not_a_snapshot(&*opened.data)];
+    }
+    let whole = findings.is_empty().then(|| found.found(req.file, opened.data.size()));
+    let authenticity = whole.and_then(|whole| whole.authenticity(req.keys, opened.manifest.as_ref()));
+    if let Some(error) = authenticity::error(authenticity, req.file) {
+        return Err(error
+            .hint("Nothing was kept. Fetch another one; 'k3s-snapshot list --s3' shows the names.")
+            .into());
     }
     let recorded = opened.manifest.filter(|m| m.verified_at.is_some());
     if let Some(old) = recorded.as_ref().filter(|m| m.stored_sha256 != found.stored) {
         findings.push(FindingRecord::new(
-            "changed",
+            authenticity::CHANGED,
             format!("its SHA-256 is {} (uploaded: {})", found.stored, old.stored_sha256),
         ));
     }
@@ -79,8 +90,11 @@ pub fn run(req: &Request, from: &dyn Store, progress: &dyn Progress, report: &mu
         manifest: recorded,
         ..opened.snapshot
     };
-    report
-        .snapshots
-        .push(Row { sha256: Some(found.stored.to_string()), ..Row::from_snapshot(&local, req.token) });
+    let row = Row { sha256: Some(found.stored.to_string()), ..Row::from_snapshot(&local, req.token) };
+    report.snapshots.push(Row { notes: notes(authenticity), authenticity, ..row });
     Ok(())
+}
+
+fn notes(authenticity: Option<Authenticity>) -> Vec<String> {
+    authenticity.and_then(Authenticity::problem).map(str::to_owned).into_iter().collect()
 }

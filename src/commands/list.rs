@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::authenticity::check_listed;
 use crate::error::{Code, Fault};
+use crate::model::authenticity::Keyring;
 use crate::model::report::{Report, Row};
 use crate::model::retention::last_saved_cluster;
 use crate::model::snapshot::{Freshness, Listing, Snapshot, State};
@@ -21,7 +23,7 @@ const MAX_CLOCK_SKEW: u64 = 300;
 /// If the only location cannot be listed, or [`Code::SnapshotTooOld`].
 pub fn run(
     locations: &[&dyn Store],
-    token: Option<&str>,
+    (token, keys): (Option<&str>, &Keyring),
     max_age: Option<Duration>,
     now: u64,
     report: &mut Report,
@@ -39,10 +41,23 @@ pub fn run(
         }
     }
     let complete = listing.complete;
-    let all = listing.sorted();
+    let mut all = listing.sorted();
+    let authenticity: Vec<_> = all.iter_mut().map(|s| check_listed(keys, s)).collect();
     // A shared location may hold younger snapshots of another cluster.
     let own = last_saved_cluster(all.iter().filter(|s| s.location.starts_with("file://"))).map(str::to_owned);
-    report.snapshots = all.iter().map(|s| Row::from_snapshot(s, token)).collect();
+    let rows = all.iter().zip(authenticity);
+    report.snapshots =
+        rows.map(|(s, authenticity)| Row::from_snapshot(s, token).with_authenticity(authenticity)).collect();
+    if report
+        .snapshots
+        .iter()
+        .any(|r| r.is_remote() && r.state == State::Verified && r.authenticity.is_none())
+    {
+        let token = if keys.is_empty() { " and --token-file FILE" } else { "" };
+        log::info!(
+            "the authenticity of the snapshots in the bucket was not checked; to check it, use --details{token}"
+        );
+    }
     if !complete {
         report.warn(WarningCode::ListingIncomplete, "not everything could be listed");
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The commands, one per file: gather, decide, act, report. They see traits and pure values, never a concrete adapter.
 
+mod authenticity;
 mod capture;
 mod check;
 pub mod check_s3;

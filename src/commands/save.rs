@@ -11,8 +11,9 @@ use super::kit::{Sealer, seal};
 use super::{extra_metadata, offline, upload};
 use crate::error::{Code, Fault};
 use crate::host::Progress;
-use crate::inspect::{CheckResult, Datastore, ObjectKind, TRAILER};
+use crate::inspect::{self, CheckResult, Datastore, KeptObjects, ObjectKind, TRAILER};
 use crate::io::ReadAt;
+use crate::model::authenticity::Keyring;
 use crate::model::name::{SnapshotName, Suffix};
 use crate::model::report::{Report, Row};
 use crate::model::restore::LastRestore;
@@ -45,6 +46,8 @@ pub struct Request<'a> {
     pub token: Option<&'a str>,
     /// How recovery kits are sealed; `None` if none are wanted.
     pub(crate) kit: Option<&'a Sealer<'a>>,
+    /// The keys of the known tokens, to authenticate the snapshot.
+    pub keys: &'a Keyring,
     /// Of an offline save, the directory of the write-ahead log of etcd.
     pub wal: Option<&'a Path>,
     /// The bucket that it is uploaded to as well.
@@ -73,6 +76,7 @@ pub fn run(
     let (database, db_len) = (draft.reader()?, captured.bytes.saturating_sub(TRAILER));
     let of_snapshot = (&structure.facts, &objects, captured.version.as_deref());
     let kit = req.kit.and_then(|sealer| seal(sealer, of_snapshot, req.now, report));
+    let k3s_version = k3s_version(req.node, &objects);
     let objects = SnapshotObjects { kept: &objects, data: &database, db_len };
     if captured.version.is_none() {
         // No server was asked; alarms that were raised before are in the database.
@@ -83,7 +87,9 @@ pub fn run(
     let (stored, stored_sha256) = zip.unwrap_or((draft, sha256));
     let missing_entries =
         req.wal.and_then(|wal| offline::missing_entries(wal, structure.facts.consistent_index, report));
+    let size = stored.reader()?.size();
     let manifest = Manifest {
+        k3s_version,
         missing_entries,
         kit,
         method: Some(captured.method.as_str().to_owned()),
@@ -91,9 +97,8 @@ pub fn run(
         plain_sha256: sha256,
         ..manifest(req, &captured, &structure, freshness.clone(), stored_sha256)
     };
-    let size = stored.reader()?.size();
     let before = local.list().map(|l| l.snapshots);
-    let published = local.publish(stored, &name, size, manifest)?;
+    let published = local.publish(stored, &name, size, authenticate(req, &name, size, manifest))?;
     if let Err(e) = published.recorded {
         report.warn(
             WarningCode::ManifestNotWritten,
@@ -122,6 +127,17 @@ pub fn run(
     Ok(())
 }
 
+/// The manifest with the code over what it says, if a server token is known.
+fn authenticate(req: &Request, name: &SnapshotName, size: u64, manifest: Manifest) -> Manifest {
+    let mut manifest = Manifest { name: name.to_string(), saved_at: Some(name.at), ..manifest };
+    manifest.file.size = size;
+    manifest.authentication = req.keys.authenticate(&manifest.token_hash, &manifest.covered_facts());
+    if manifest.authentication.is_none() {
+        log::debug!("no server token is known: the snapshot gets no authentication code");
+    }
+    manifest
+}
+
 /// K3s prunes by the beginning of a name.
 fn warn_if_k3s_prunes(req: &Request, report: &mut Report) {
     if let Some(base) = req.bases_of_k3s.iter().find(|base| req.base.starts_with(**base)) {
@@ -139,8 +155,15 @@ fn warn_if_k3s_prunes(req: &Request, report: &mut Report) {
 fn objects_to_keep(req: &Request) -> Vec<Vec<u8>> {
     let secret = req.bucket.as_ref().and_then(|bucket| bucket.secret);
     let secret = secret.map(|name| ObjectKind::Secret.key(name));
-    let node = req.kit.map(Sealer::node_key);
-    [ObjectKind::ConfigMap.key(req.extra_metadata)].into_iter().chain(secret).chain(node).collect()
+    let node = req.kit.map(Sealer::node_key).filter(|key| *key != inspect::node_key(req.node));
+    let always = [ObjectKind::ConfigMap.key(req.extra_metadata), inspect::node_key(req.node)];
+    always.into_iter().chain(secret).chain(node).collect()
+}
+
+/// The version of K3s on this node, as the cluster knows it; `None` on a server without an agent.
+fn k3s_version(node: &str, objects: &KeptObjects) -> Option<String> {
+    let object = objects.get(&inspect::node_key(node)).flatten()?;
+    inspect::read_node(node.to_owned(), object).version
 }
 
 fn freshness(captured: &Captured, structure: &CheckResult) -> Freshness {
@@ -166,7 +189,7 @@ fn manifest(
     let facts = &structure.facts;
     Manifest {
         version: MANIFEST_VERSION,
-        // Name, directory, file and time are known only once it is published; the store fills them in.
+        // Directory and file are known only once it is published; the store fills them in.
         name: String::new(),
         directory: String::new(),
         file: FileId { dev: 0, ino: 0, size: 0, mtime_ns: 0, ctime_ns: 0 },
@@ -184,6 +207,9 @@ fn manifest(
         method: None,
         method_reason: None,
         missing_entries: None,
+        k3s_version: None,
+        etcd_storage_version: facts.storage_version.clone(),
+        authentication: None,
         members: facts.members.iter().map(|m| m.name.clone()).collect(),
         alarms: captured.alarms.clone(),
         freshness: Some(freshness),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::authenticity;
 use super::check::{Checked, check_snapshot};
 use super::verify_result::{Verified, record_verification};
 use crate::archive::zip;
@@ -12,6 +13,7 @@ use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::{Draft, NoProgress, Progress};
 use crate::inspect::{self, Datastore};
 use crate::io::ReadAt;
+use crate::model::authenticity::Keyring;
 use crate::model::name::SnapshotName;
 use crate::model::report::{Report, Row};
 use crate::model::snapshot::{Digest, FindingRecord, Snapshot, State};
@@ -35,6 +37,8 @@ pub struct Request<'a> {
     pub now: u64,
     /// Hash of the token of this server, if it is known.
     pub token: Option<&'a str>,
+    /// The keys of the known tokens.
+    pub keys: &'a Keyring,
     /// The location.
     pub store: &'a dyn Store,
     /// The store of another directory.
@@ -82,12 +86,17 @@ pub fn run(req: &Request, progress: &dyn Progress, report: &mut Report) -> Resul
     let is_bad = |r: &&Row| r.state == State::Corrupt || named && r.state == State::Foreign;
     let (count, all) = (report.snapshots.iter().filter(is_bad).count(), report.snapshots.len());
     if count > 0 {
+        let mut bad = report.snapshots.iter().filter(is_bad);
+        let (code, word) = match bad.all(|row| authenticity::is_only_finding(&row.findings)) {
+            true => (Code::NotAuthentic, "not authentic"),
+            false => (Code::SnapshotCorrupt, "corrupt"),
+        };
         let what = match (count, all) {
-            (1, 1) => "the snapshot is corrupt; do not restore it".to_owned(),
-            _ => format!("{count} of {all} snapshots are corrupt; do not restore them"),
+            (1, 1) => format!("the snapshot is {word}; do not restore it"),
+            _ => format!("{count} of {all} snapshots are {word}; do not restore them"),
         };
         let hint = "Keep the other snapshots, and save a new one with 'k3s-snapshot save'.";
-        report.fail(&Fault::new(Code::SnapshotCorrupt, what).hint(hint).into());
+        report.fail(&Fault::new(code, what).hint(hint).into());
     }
     // Corruption is reported first, whatever happened before.
     errors.iter().for_each(|e| report.fail(e));
@@ -113,7 +122,9 @@ fn verify_one(
 ) -> Option<anyhow::Error> {
     let result = store.open(file).and_then(|opened| {
         read(req, &opened, progress)
-            .and_then(|found| record_verification(store, &opened, found, req.now, req.token, report))
+            .and_then(|found| {
+                record_verification(store, &opened, found, req.now, (req.token, req.keys), report)
+            })
             .with_context(|| format!("verifying '{}'", file.escape_debug()))
     });
     match result {

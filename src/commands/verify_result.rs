@@ -6,8 +6,10 @@
 
 use anyhow::Result;
 
+use super::authenticity::{self, Found};
 use super::check::{Checked, not_a_snapshot, packed};
 use crate::error::{Code, Fault, Kind, kind_of};
+use crate::model::authenticity::Keyring;
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::snapshot::{Digest, FileId, FindingRecord, MANIFEST_VERSION, Manifest, Snapshot, State};
 use crate::model::warning::WarningCode;
@@ -29,6 +31,14 @@ pub(super) struct Verified {
     pub(super) notes: Vec<String>,
 }
 
+impl Verified {
+    /// What is compared with the authentication code: of a file of `size` bytes, under this name.
+    pub(super) fn found<'a>(&'a self, file: &'a str, size: u64) -> Found<'a> {
+        let facts = self.checked.structure.as_ref().map(|structure| &structure.facts);
+        Found { file, stored: Some((self.stored, size)), plain: self.plain, facts }
+    }
+}
+
 /// The row of a snapshot that was read; the result is recorded in its manifest.
 ///
 /// # Errors
@@ -38,7 +48,7 @@ pub(super) fn record_verification(
     before: &Opened,
     found: Verified,
     now: u64,
-    token: Option<&str>,
+    (token, keys): (Option<&str>, &Keyring),
     report: &mut Report,
 ) -> Result<Row> {
     // Opened again: a save may have recorded it since, and a file that changed has no result.
@@ -60,6 +70,8 @@ pub(super) fn record_verification(
         }
     }
     let mut notes = found.notes.clone();
+    let whole = findings.is_empty().then(|| found.found(&snapshot.file, before.data.size()));
+    let authenticity = whole.and_then(|whole| whole.check(keys, recorded.as_ref(), &mut findings));
     let same = recorded.as_ref().filter(|m| m.stored_sha256 == found.stored);
     if let (true, Some(m)) = (found.quick && findings.is_empty(), same) {
         // The same bytes as recorded: a copy, a renamed directory, a new date.
@@ -70,7 +82,8 @@ pub(super) fn record_verification(
             "findings of an earlier verification; the checksum has not changed".to_owned()
         });
         let manifest = Manifest { file: id, ..m.clone() };
-        return Ok(store_manifest(store, snapshot, (recorded.as_ref(), manifest), token, report, notes));
+        let row = store_manifest(store, snapshot, (recorded.as_ref(), manifest), token, report, notes);
+        return Ok(row.with_authenticity(authenticity));
     }
     let expected = recorded.as_ref().and_then(Manifest::verified_sha256).filter(|e| *e != found.stored);
     if let (Some(was), Some(old)) = (expected, &recorded) {
@@ -82,12 +95,13 @@ pub(super) fn record_verification(
         let mut row = Row::from_snapshot(&snapshot, token);
         row.sha256 = Some(found.stored.to_string());
         row.notes.extend(notes);
-        return Ok(row);
+        return Ok(row.with_authenticity(authenticity));
     }
     // What was recorded of another file is not true of this one.
     let old = recorded.as_ref().filter(|_| expected.is_none() || !findings.is_empty());
     let manifest = manifest(&snapshot, id, &found, old, expected, findings, now);
-    Ok(store_manifest(store, snapshot, (recorded.as_ref(), manifest), token, report, notes))
+    let row = store_manifest(store, snapshot, (recorded.as_ref(), manifest), token, report, notes);
+    Ok(row.with_authenticity(authenticity))
 }
 
 /// The file has another digest than the verified one that is recorded under its name: whole, it is another file; with
@@ -105,7 +119,7 @@ fn note_another_file(
         return;
     }
     let message = format!("the content changed since {since}: its SHA-256 is {stored} (recorded: {was})");
-    findings.push(FindingRecord::new("changed", message));
+    findings.push(FindingRecord::new(authenticity::CHANGED, message));
 }
 
 fn manifest(
@@ -149,6 +163,10 @@ fn manifest(
         kit: same.and_then(|m| m.kit.clone()),
         upload: old.and_then(|m| m.upload.clone()),
         other: old.map(|m| m.other.clone()).unwrap_or_default(),
+        // The authentication code covers these as they were at the save.
+        k3s_version: old.and_then(|m| m.k3s_version.clone()),
+        etcd_storage_version: old.and_then(|m| m.etcd_storage_version.clone()).or(facts.storage_version),
+        authentication: old.and_then(|m| m.authentication.clone()),
         checked_at: now,
         verified_at: if findings.is_empty() { Some(now) } else { old.and_then(|m| m.verified_at) },
         findings,

@@ -14,7 +14,7 @@ use super::finding::{Check, Finding, Findings};
 use super::mvcc::{self, Problem, main_revision_or_zero};
 use super::objects::KeptObjects;
 use super::page::Value;
-use super::proto::{self, KeyValue, Span};
+use super::proto::{self, KeyValue, Span, printable_text};
 
 /// The prefix of the keys of K3s's bootstrap data; the hash of the token follows.
 const BOOTSTRAP: &[u8] = b"/bootstrap/";
@@ -22,6 +22,8 @@ const BOOTSTRAP: &[u8] = b"/bootstrap/";
 pub(crate) const KUBE_SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
 /// The most items of any list in the facts, whatever the file contains.
 pub(super) const MAX_LIST: usize = 256;
+/// The longest version of the format of the database, in bytes: `3.6.0`.
+const MAX_STORAGE_VERSION: usize = 17;
 /// The longest UID, in bytes. A UUID has 36.
 const MAX_UID: usize = 64;
 
@@ -47,6 +49,8 @@ pub struct Facts {
     pub cluster_id: Option<String>,
     /// Alarms that were raised when the snapshot was taken, in the words of etcd: `NOSPACE`, `CORRUPT`.
     pub alarms: Vec<String>,
+    /// The version of the format of the database, which etcd has written since 3.6: `3.6.0`.
+    pub storage_version: Option<String>,
 }
 
 /// A member of the etcd cluster.
@@ -223,6 +227,10 @@ impl FactsCollector {
                 length == 8
             }
             b"term" => length == 8,
+            b"storageVersion" => {
+                self.facts.storage_version = printable_text(bytes, MAX_STORAGE_VERSION);
+                true
+            }
             _ => true,
         };
         Ok((!is_valid).then_some((Check::EtcdMeta, "a value of the bucket 'meta' has the wrong form")))
@@ -287,10 +295,10 @@ pub(super) fn read_value(value: &mut Value<'_>, span: Span) -> io::Result<Vec<u8
 pub(crate) fn uid(object: &[u8]) -> Option<String> {
     if let Some(unknown) = object.strip_prefix(b"k8s\0") {
         let metadata = proto::field(proto::field(unknown, 2)?, 1)?;
-        return proto::printable_text(proto::field(metadata, 5)?, MAX_UID);
+        return printable_text(proto::field(metadata, 5)?, MAX_UID);
     }
     let json: serde_json::Value = serde_json::from_slice(object).ok()?;
-    proto::printable_text(json.get("metadata")?.get("uid")?.as_str()?.as_bytes(), MAX_UID)
+    printable_text(json.get("metadata")?.get("uid")?.as_str()?.as_bytes(), MAX_UID)
 }
 
 #[cfg(test)]

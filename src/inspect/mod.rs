@@ -39,7 +39,7 @@ pub use facts::{Facts, Member};
 pub(crate) use facts::{KUBE_SYSTEM, uid};
 pub use finding::{Check, Finding};
 pub use nodes::{Address, AddressKind, Node};
-pub(crate) use nodes::{node_name, read_node};
+pub(crate) use nodes::{node_key, node_name, read_node};
 pub use objects::{KeptObjects, ObjectData, ObjectKind, Unreadable};
 pub use offline_db::{OfflineDb, open_offline};
 pub use read_content::read_content;

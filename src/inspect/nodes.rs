@@ -75,6 +75,11 @@ pub(crate) fn node_name(key: &[u8]) -> Option<String> {
     printable_text(key.strip_prefix(PREFIX)?, MAX_NAME)
 }
 
+/// The key of the object of a node.
+pub(crate) fn node_key(name: &str) -> Vec<u8> {
+    [PREFIX, name.as_bytes()].concat()
+}
+
 /// Reads the object of a node: protobuf after a magic number, or JSON.
 pub(crate) fn read_node(name: String, object: &[u8]) -> Node {
     let mut node = Node { name, version: None, addresses: Vec::new(), control_plane: false, etcd: false };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::authenticity::{AuthenticationCode, CoveredFacts};
 use super::digest::Digest;
 use super::state::State;
 
@@ -178,6 +179,15 @@ pub struct Manifest {
     /// When that last ended without a finding. Without it the digests are those of a file that was never verified.
     #[serde(default)]
     pub verified_at: Option<u64>,
+    /// Version of K3s on the node that saved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub k3s_version: Option<String>,
+    /// Version of the format of etcd's database, as the database names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd_storage_version: Option<String>,
+    /// Shows that a holder of the server token saved it; `None` if no token was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<AuthenticationCode>,
     /// Whether it was, or is to be, uploaded; `None` if no upload was configured when it was saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<Upload>,
@@ -204,6 +214,22 @@ impl Manifest {
     /// Whether its upload is pending.
     pub fn is_upload_pending(&self) -> bool {
         matches!(self.upload, Some(Upload::Pending { .. }))
+    }
+
+    /// What its authentication code covers, without a look at the snapshot.
+    pub fn covered_facts(&self) -> CoveredFacts<'_> {
+        CoveredFacts {
+            name: &self.name,
+            stored_sha256: self.stored_sha256,
+            stored_size: self.file.size,
+            plain_sha256: self.plain_sha256,
+            plain_size: self.plain_size,
+            revision: self.revision,
+            cluster_id: self.cluster_id.as_deref(),
+            saved_at: self.saved_at,
+            k3s_version: self.k3s_version.as_deref(),
+            etcd_storage_version: self.etcd_storage_version.as_deref(),
+        }
     }
 
     /// The SHA-256 that the file must have, if it was ever verified: damage must not become the new truth.
@@ -245,6 +271,9 @@ pub(crate) mod tests {
             checked_at: 6,
             verified_at: Some(6),
             kit: None,
+            k3s_version: None,
+            etcd_storage_version: None,
+            authentication: None,
             upload: Some(Upload::Pending { reason: None, at: None }),
             other: BTreeMap::new(),
         }

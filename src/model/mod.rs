@@ -2,6 +2,7 @@
 //! Values and decisions: names, snapshots, reports, retention. Pure: no file, no clock, no environment, no socket.
 
 pub mod action;
+pub mod authenticity;
 pub mod bootstrap;
 pub mod calendar;
 pub mod command;

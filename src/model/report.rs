@@ -6,11 +6,12 @@
 use serde::Serialize;
 
 use super::action::Action;
+use super::authenticity::Authenticity;
 use super::command::{Command, Outcome};
 use super::kit::KitReport;
 use super::restore_report::{OldDatabase, Restore};
 use super::retention::Decision;
-use super::snapshot::{ALARM_NOSPACE, FindingRecord, Freshness, Snapshot, State};
+use super::snapshot::{ALARM_CORRUPT, ALARM_NOSPACE, FindingRecord, Freshness, Snapshot, State};
 use super::status::Status;
 pub use super::time::rfc3339;
 use super::warning::{Warning, WarningCode};
@@ -116,6 +117,8 @@ pub struct Row {
     pub cluster_id: Option<String>,
     /// SHA-256 of the file as stored.
     pub sha256: Option<String>,
+    /// Whether a holder of the server token saved it; `None` if that was not checked.
+    pub authenticity: Option<Authenticity>,
     /// When every byte was last read and checked, RFC 3339.
     pub checked_at: Option<String>,
     /// Whether it was up to date, if this tool saved it.
@@ -161,6 +164,7 @@ impl Row {
             token_hash: needs,
             cluster_id: m.and_then(|m| m.cluster_id.clone()),
             sha256: m.map(|m| m.stored_sha256.to_string()),
+            authenticity: None,
             checked_at: m.map(|m| rfc3339(m.checked_at)),
             freshness: m.and_then(|m| m.freshness.clone()),
             method: m.and_then(|m| m.method.clone()),
@@ -174,7 +178,9 @@ impl Row {
                     vec!["saved while etcd raised the NOSPACE alarm: its database was full".to_owned()]
                 }
                 State::Incomplete => vec!["left by an interrupted save, or still being written".to_owned()],
-                State::Unverified if m.is_some() => {
+                State::Unverified
+                    if m.is_some_and(|m| m.alarms.iter().any(|alarm| alarm == ALARM_CORRUPT)) =>
+                {
                     vec!["saved while etcd raised the CORRUPT alarm, so it is never verified".to_owned()]
                 }
                 _ => vec![],
@@ -193,6 +199,16 @@ impl Row {
             Decision::Unmatched(_) => None,
         };
         Row { action, reasons: decision.reasons(), ..Row::from_snapshot(s, token) }
+    }
+
+    /// The same row with the result of the check of its authenticity. A note tells why it is not known to be authentic, if
+    /// other people can write where it is stored.
+    pub fn with_authenticity(mut self, authenticity: Option<Authenticity>) -> Row {
+        self.authenticity = authenticity;
+        let is_noted = self.is_remote() && self.state != State::Corrupt;
+        self.notes
+            .extend(authenticity.filter(|_| is_noted).and_then(Authenticity::problem).map(str::to_owned));
+        self
     }
 
     /// Whether it is stored in a bucket.

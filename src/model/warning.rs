@@ -31,6 +31,7 @@ macro_rules! warnings {
 warnings! {
     AlarmRaised "alarm-raised" "etcd raises an alarm."
     AlsoScheduledByK3s "also-scheduled-by-k3s" "K3s makes scheduled snapshots in addition to the timer."
+    AuthenticityUnverified "authenticity-unverified" "A snapshot from the bucket is not known to be authentic."
     BootstrapDataMissing "bootstrap-data-missing" "The snapshot holds no bootstrap data of K3s."
     BucketNotPruned "bucket-not-pruned" "No program prunes the snapshots that are uploaded to the bucket."
     CaptureRetried "capture-retried" "A captured snapshot failed verification and was discarded."

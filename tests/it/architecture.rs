@@ -120,7 +120,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
             "store/s3",
         ],
     ),
-    ("ring", &["model/bootstrap.rs"]),
+    ("ring", &["model/authenticity.rs", "model/bootstrap.rs"]),
 ];
 
 /// Directories and files that are pure, and what they must not use.

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod authenticity;
 mod bolt_reader;
 mod bolt_writer;
 mod clone;

@@ -14,8 +14,8 @@ use k3s_snapshot::model::restore_report::{OldDatabase, Recovered, Restore};
 use k3s_snapshot::model::runbook::{Role, Task, When};
 use k3s_snapshot::model::snapshot::{Manifest, Snapshot, State};
 use k3s_snapshot::model::status::{
-    Counts, EtcdStatus, Job, KitStatus, LocationStatus, Newest, PendingUploads, Reason, ReasonCode, SqliteStatus,
-    Status, Unknown,
+    Counts, EtcdStatus, Job, KitStatus, LocationStatus, Newest, PendingUploads, Reason, ReasonCode,
+    SqliteStatus, Status, Unknown,
 };
 use k3s_snapshot::model::warning::WarningCode;
 use serde_json::{Value, json};
@@ -141,7 +141,8 @@ fn manifest(freshness: Value, upload: Value) -> Manifest {
         "plain_sha256": sha, "plain_size": 1,
         "file": {"dev": 1, "ino": 1, "size": 1, "mtime_ns": 1, "ctime_ns": 1},
         "revision": 1, "key_revisions": 1, "checked_at": 1, "token_hash": ["ba1d715a4f9b"],
-        "freshness": freshness, "upload": upload,
+        "freshness": freshness, "upload": upload, "k3s_version": "v1.36.1+k3s1", "etcd_storage_version": "3.6.0",
+        "authentication": {"version": 1, "key_id": "a3a63462c2338025", "hmac": sha},
         "findings": [{"check": "trailer", "message": "m"}],
     }))
     .unwrap()

@@ -23,13 +23,16 @@ use k3s_snapshot::host::{
     Unit, UnitControl, file_tree,
 };
 use k3s_snapshot::inspect;
+use k3s_snapshot::model::authenticity::Keyring;
 use k3s_snapshot::model::command::Command;
 use k3s_snapshot::model::report::Report;
 use k3s_snapshot::model::restore::{Identity, Operation};
+use k3s_snapshot::model::s3_config::S3Config;
 use k3s_snapshot::model::secret::Secret;
 use k3s_snapshot::source::{Comparison, EtcdProbe, LiveMember, MemberStatus, Sample};
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::local::Local;
+use k3s_snapshot::store::s3::S3;
 
 use crate::sqlite_world;
 use crate::support::kine::Kine;
@@ -84,6 +87,10 @@ pub(crate) struct World {
     pub(crate) before: Option<u64>,
     pub(crate) tweak: fn(&mut Options),
     pub(crate) remote: Option<PathBuf>,
+    /// A bucket on a real server instead of `remote`.
+    pub(crate) bucket: Option<S3Config>,
+    /// The tokens that are known in addition to the one of this server.
+    pub(crate) older_tokens: Vec<Secret>,
     pub(crate) cluster_id: Option<String>,
     pub(crate) ca_hash: Option<String>,
     pub(crate) door: Door,
@@ -171,6 +178,8 @@ impl World {
             before: None,
             tweak: |_| {},
             remote: None,
+            bucket: None,
+            older_tokens: vec![],
             cluster_id: facts.cluster_id,
             ca_hash: Some("the authority".to_owned()),
             door: Door { authority: "the authority", ..Door::default() },
@@ -312,6 +321,7 @@ impl World {
 
     fn with_context<T>(&self, work: impl FnOnce(Context) -> T) -> T {
         let token = Secret::new("labtoken");
+        let keys = Keyring::new([&token].into_iter().chain(&self.older_tokens));
         let cluster = Cluster {
             now: NOW,
             datastore: match self.datastore {
@@ -320,6 +330,7 @@ impl World {
             },
             starts_etcd: self.starts_etcd,
             token: Some(&token),
+            keys: &keys,
             ca_hash: self.ca_hash.as_deref(),
             node: "fixture-node",
             https_port: 6443,
@@ -690,6 +701,10 @@ impl Stores for Snapshots<'_> {
     }
 
     fn remote(&self) -> Option<Result<RemoteSnapshots>> {
+        if let Some(bucket) = &self.world.bucket {
+            let open = |store: S3| RemoteSnapshots { parallel: store.readers(), store: Box::new(store) };
+            return Some(S3::new(bucket.clone()).map(open));
+        }
         self.world.remote.as_ref().map(|dir| {
             self.world.call("open-remote")?;
             Ok(RemoteSnapshots { store: Box::new(self.world.store(dir)), parallel: 2 })

@@ -127,6 +127,7 @@ fn operate(
         starts_etcd: cx.datastore_config().cluster_init,
         now: cx.now,
         token,
+        keys: &cx.keyring(),
         ca_hash: ca_hash.as_deref(),
         node: &s.node_name,
         https_port: s.https_port,

@@ -96,6 +96,7 @@ impl Snapshots<'_> {
             token: None,
             // It is for this machine, which has what a kit holds.
             kit: None,
+            keys: &self.cx.keyring(),
             wal: None,
             bucket: None,
         };

@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::datastore::Datastore;
 use crate::error::{Code, Fault};
 use crate::host::{Host, JoinServer, K3s, Progress, ServerFiles, UnitControl};
+use crate::model::authenticity::Keyring;
 use crate::model::report::Report;
 use crate::model::restore_report::Restore;
 use crate::model::secret::Secret;
@@ -137,6 +138,8 @@ pub struct Cluster<'a> {
     pub datastore: Option<Datastore>,
     /// Whether K3s is set to start with embedded etcd.
     pub starts_etcd: bool,
+    /// The keys of all tokens that are known here.
+    pub keys: &'a Keyring,
     /// The hash of the certificate authority of this server's cluster, if something here tells it.
     pub ca_hash: Option<&'a str>,
     /// The name of this node by the rules of K3s.

@@ -10,6 +10,7 @@ use super::context::{Context, RemoteSnapshots};
 use super::identity::live_cluster_id;
 use crate::datastore::Datastore;
 use crate::error::{Code, Fault};
+use crate::model::authenticity::Authenticity;
 use crate::model::report::{Report, rfc3339};
 use crate::model::retention::last_saved_cluster;
 use crate::model::snapshot::{Snapshot, State};
@@ -87,6 +88,7 @@ pub(super) fn find(cx: &Context, report: &mut Report) -> Result<Latest> {
             .hint("Give the name of one of them.")
             .into());
     }
+    ensure_authentic(cx, &all, at, cluster.as_deref(), remote.as_ref())?;
     let Candidate { snapshot, is_remote } = all.swap_remove(at);
     Ok(Latest { snapshot, is_remote, cluster: cluster.filter(|_| !cx.options.force) })
 }
@@ -130,6 +132,52 @@ fn candidates(cx: &Context) -> Result<(Vec<Candidate>, Own, Option<RemoteSnapsho
     });
     all.sort_by_key(|c| std::cmp::Reverse(c.snapshot.created_at));
     Ok((all, own, bucket))
+}
+
+/// Everyone who can write to the bucket can put a newer snapshot there. It is not what an operator means if this cluster saves
+/// snapshots with an authentication code and the newest one has none that is known; a wrong code is found when it is verified.
+///
+/// # Errors
+/// [`Code::AuthenticityUnverified`], or if the bucket cannot be read.
+fn ensure_authentic(
+    cx: &Context,
+    all: &[Candidate],
+    at: usize,
+    cluster: Option<&str>,
+    remote: Option<&RemoteSnapshots>,
+) -> Result<()> {
+    let (Some(newest), Some(remote)) = (all.get(at).filter(|c| c.is_remote), remote) else { return Ok(()) };
+    let keys = cx.cluster.keys;
+    if keys.is_empty() || cx.options.force {
+        return Ok(());
+    }
+    let authenticity = |c: &Candidate| -> Result<Option<Authenticity>> {
+        let opened = match (c.is_remote, c.snapshot.state) {
+            (false, _) => None,
+            // The listing shows that there is no manifest that calls it verified.
+            (true, state) if state != State::Verified => return Ok(Some(Authenticity::Missing)),
+            (true, _) => Some(remote.store.open(&c.snapshot.file).context("finding the newest snapshot")?),
+        };
+        let manifest = opened.as_ref().map_or(&c.snapshot.manifest, |opened| &opened.manifest).as_ref();
+        Ok(manifest.and_then(|m| keys.check(m.authentication.as_ref(), &m.covered_facts())))
+    };
+    let problem = match authenticity(newest)?.unwrap_or(Authenticity::Missing) {
+        Authenticity::Authentic | Authenticity::NotAuthentic => return Ok(()),
+        unknown => unknown.problem().unwrap_or_default(),
+    };
+    let older = all.get(at.saturating_add(1)..).unwrap_or_default();
+    let is_own = |c: &&Candidate| cluster.is_none_or(|id| c.snapshot.is_of_cluster(id) != Some(false));
+    for candidate in older.iter().filter(is_own) {
+        if authenticity(candidate)? == Some(Authenticity::Authentic) {
+            let (new, old) = (newest.snapshot.file.escape_debug(), candidate.snapshot.file.escape_debug());
+            let what = format!("it is not known whether the newest snapshot '{new}' is authentic: {problem}");
+            let hint = format!(
+                "Give a name: '{old}' is the newest authentic snapshot. Use '{new}' only if you know who saved it."
+            );
+            return Err(Fault::new(Code::AuthenticityUnverified, what).hint(hint).into());
+        }
+    }
+    Ok(())
 }
 
 fn own_cluster(cx: &Context, local: &[Snapshot]) -> Own {

@@ -9,16 +9,21 @@ use super::context::Context;
 use super::latest::Latest;
 use super::remote::RemoteSnapshot;
 use crate::archive::zip;
+use crate::commands::authenticity::{self, Found};
 use crate::commands::check::{check_snapshot, not_a_snapshot, summarize};
 use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::{Draft, Scratch};
 use crate::inspect::{self, Content, Datastore};
 use crate::io::ReadAt;
+use crate::model::authenticity::Authenticity;
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::restore::SnapshotRef;
 use crate::model::snapshot::{Digest, FindingRecord, Freshness, Manifest, Snapshot, State};
 use crate::model::warning::WarningCode;
 use crate::store::Opened;
+
+const NOT_AUTHENTIC_HINT: &str = "Nothing was touched. Restore another snapshot. If this one was replaced on purpose, copy it to \
+                                  another directory and restore it by its path.";
 
 /// A snapshot that exists.
 pub(super) struct Selected {
@@ -148,6 +153,11 @@ impl Selected {
         cx.machine.progress.step(&format!("verifying {}", file.escape_debug()), Some(self.snapshot.size));
         let data = scratch.open(&pinned)?;
         let (content, digest) = self.verify(cx, &data)?;
+        let authenticity = self.authenticity(cx, &content, (digest, data.size()), zipped);
+        if let Some(error) = authenticity::error(authenticity, file) {
+            return Err(error.hint(NOT_AUTHENTIC_HINT).into());
+        }
+        self.warn_if_not_authenticated(authenticity, report);
         self.warn_if_not_current(digest, report);
         let row = Row::from_snapshot(&self.snapshot, None);
         report.snapshots.push(Row {
@@ -157,6 +167,7 @@ impl Selected {
             token_hash: content.facts.token_hashes.clone(),
             cluster_id: content.facts.cluster_id.clone(),
             sha256: (!zipped).then(|| digest.to_string()),
+            authenticity,
             findings: vec![],
             ..row
         });
@@ -170,6 +181,31 @@ impl Selected {
         };
         let age = cx.cluster.now.checked_sub(self.snapshot.created_at);
         Ok(VerifiedSnapshot { reference, content, age })
+    }
+
+    /// Whether the pinned file is what the code in the manifest was made for.
+    fn authenticity(
+        &self,
+        cx: &Context,
+        content: &Content,
+        plain: (Digest, u64),
+        zipped: bool,
+    ) -> Option<Authenticity> {
+        // What is in a zip was compared, not the zip.
+        let stored = (!zipped).then_some(plain);
+        let found =
+            Found { file: &self.snapshot.file, stored, plain: Some(plain), facts: Some(&content.facts) };
+        found.authenticity(cx.cluster.keys, self.recorded.as_ref())
+    }
+
+    /// Everyone who can write to the bucket can put a snapshot there. What is on this machine is protected by its owner.
+    fn warn_if_not_authenticated(&self, authenticity: Option<Authenticity>, report: &mut Report) {
+        let problem = authenticity.and_then(Authenticity::problem);
+        if let (Some(problem), Source::Remote(_)) = (problem, &self.source) {
+            let file = self.snapshot.file.escape_debug();
+            let message = format!("it is not known whether '{file}' from the bucket is authentic: {problem}");
+            report.warn(WarningCode::AuthenticityUnverified, message);
+        }
     }
 
     /// A server without a quorum saves what it has, which can be old data with a new date.
