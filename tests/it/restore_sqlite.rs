@@ -88,6 +88,20 @@ fn a_live_database_that_is_corrupt_is_kept_and_does_not_prevent_the_restore() {
 }
 
 #[test]
+fn the_latest_snapshot_of_sqlite_is_downloaded_from_the_bucket() {
+    let mut world = world();
+    let remote = world.root.path().join("bucket");
+    fs::create_dir(&remote).unwrap();
+    fs::rename(world.db().join("snapshots").join(NAME), remote.join(NAME)).unwrap();
+    world.remote = Some(remote);
+    world.target = Some("latest".to_owned());
+    let (result, report) = world.run();
+    result.unwrap();
+    world.assert_restored("from the bucket");
+    assert_eq!(report.snapshots[0].name, NAME, "and not the newer one of etcd");
+}
+
+#[test]
 fn revisions_of_sqlite_stay_if_that_was_asked_for() {
     let mut world = world();
     world.tweak = |options| options.keep_revisions = true;
