@@ -313,7 +313,11 @@ impl World {
                 stop: short,
                 ready: short,
                 stable: Duration::ZERO,
-                idle: short,
+                // A process that another test forks has every file of this one open until it executes its program.
+                idle: match self.datastore {
+                    Datastore::Etcd => short,
+                    Datastore::Sqlite => Duration::from_secs(5),
+                },
                 poll: Duration::from_millis(1),
             },
         })
