@@ -227,6 +227,9 @@ impl Selected {
     fn verify(&self, cx: &Context, data: &dyn ReadAt) -> Result<(Content, Digest)> {
         let file = &self.snapshot.file;
         let context = || format!("verifying '{}'", file.escape_debug());
+        if let Some(datastore) = inspect::datastore_of(data) {
+            ensure_named(cx, file, datastore)?;
+        }
         let checked = check_snapshot(data, false, cx.machine.progress).with_context(context)?;
         let mut findings = checked.findings.clone();
         if inspect::datastore_of(data).is_none() {
@@ -245,15 +248,6 @@ impl Selected {
                 file.escape_debug(),
                 rfc3339(old.checked_at)
             );
-        }
-        // Its name can be wrong, and a zip does not show what is in it.
-        let datastore = inspect::datastore_of(data).unwrap_or_default();
-        ensure_same_datastore(cx, file, datastore)?;
-        if datastore != cx.machine.files.datastore {
-            let what = format!("'{}' has the name of another datastore", file.escape_debug());
-            return Err(Fault::new(Code::OtherDatastore, what)
-                .hint("Rename the file: the names of snapshots of SQLite end in '.sqlite' or '.sqlite.zip'.")
-                .into());
         }
         let finding = |f: String| corrupt(file, &[FindingRecord::new("content", f)]);
         let db_len = inspect::database_len(data.size()).map_err(|f| finding(f.to_string()))?;
@@ -310,6 +304,21 @@ fn ensure_same_datastore(cx: &Context, file: &str, datastore: Datastore) -> Resu
             .into());
     }
     Ok(())
+}
+
+/// Fails if the content is of another datastore than the name: a name can be wrong, and a zip does not show what is in it.
+///
+/// # Errors
+/// [`Code::OtherDatastore`].
+fn ensure_named(cx: &Context, file: &str, datastore: Datastore) -> Result<()> {
+    ensure_same_datastore(cx, file, datastore)?;
+    if datastore == cx.machine.files.datastore {
+        return Ok(());
+    }
+    let what = format!("'{}' has the name of another datastore", file.escape_debug());
+    Err(Fault::new(Code::OtherDatastore, what)
+        .hint("Rename the file: the names of snapshots of SQLite end in '.sqlite' or '.sqlite.zip'.")
+        .into())
 }
 
 /// Unpacks a zip into the scratch directory.
