@@ -103,11 +103,11 @@ fn kit(cx: &Context) -> Result<Option<KitStatus>> {
     }
     let kits = cx.kits();
     let sealed = kits.sealed()?.filter(|sealed| sealed.recipients == *recipients);
-    let proof = kits.proof()?.filter(|proof| proof.recipients == *recipients);
+    let verification = kits.verification()?.filter(|verification| verification.recipients == *recipients);
     Ok(Some(KitStatus {
         name: sealed.as_ref().map(|sealed| sealed.name.clone()),
         sealed_at: sealed.map(|sealed| rfc3339(sealed.sealed_at)),
-        verified_at: proof.map(|proof| rfc3339(proof.at)),
+        verified_at: verification.map(|verification| rfc3339(verification.at)),
     }))
 }
 

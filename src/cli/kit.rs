@@ -14,11 +14,11 @@ use super::s3::S3;
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Examples:
-  k3s-snapshot kit init                                 make a pair of keys, print the private key once
-  k3s-snapshot kit verify --identity /media/usb/key     the kit of the newest snapshot on this server
-  ssh server k3s-snapshot kit verify --identity - <key  the same, without the key on the server's disk
-  k3s-snapshot kit verify --s3 --identity key           the newest snapshot and its kit in the bucket
-  k3s-snapshot kit show --identity key KIT              what is in a kit; no secret is shown
+  k3s-snapshot kit init                          make a pair of keys, print the private key once
+  k3s-snapshot kit verify --identity /mnt/key    the kit of the newest snapshot on this server
+  k3s-snapshot kit verify --identity - </mnt/key the same, without the key on this server's disk
+  k3s-snapshot kit verify --s3 --identity key    the newest snapshot and its kit in the bucket
+  k3s-snapshot kit show --identity key KIT       what is in a kit; no secret is shown
 
 Exit codes: 0 done; 1 failed; 2 usage; 4 no such kit or snapshot; 65 the kit is corrupt; 77 the
 identity does not open the kit, or the token of the kit not the snapshot; 78 configuration.

@@ -111,20 +111,32 @@ pub fn run(
     row.notes.extend(published.notes);
     add_warnings(report, &captured, &freshness, &row);
     report.snapshots.push(row);
+    upload_saved(req, local, &objects, &published.snapshot, progress, report);
+    Ok(())
+}
+
+/// Uploads the new snapshot, if a bucket is used.
+fn upload_saved(
+    req: &Request,
+    local: &dyn LocalStore,
+    objects: &SnapshotObjects,
+    saved: &Snapshot,
+    progress: &dyn Progress,
+    report: &mut Report,
+) {
     if let Some(bucket) = &req.bucket {
         let stem = format!("{}-{}", req.base, req.node);
         let request = upload::UploadRequest {
             local,
             bucket,
             kits: req.kit.map(|sealer| sealer.store),
-            objects: &objects,
+            objects,
             stem,
             now: req.now,
             token: req.token,
         };
-        upload::upload_with_backlog(&request, &published.snapshot, progress, report);
+        upload::upload_with_backlog(&request, saved, progress, report);
     }
-    Ok(())
 }
 
 /// The manifest with the code over what it says, if a server token is known.

@@ -29,7 +29,7 @@ pub(super) fn text(kit: &KitReport) -> String {
     if let (Some(name), Some(snapshot)) = (&kit.name, &kit.snapshot) {
         let (name, snapshot) = (printable(name), printable(snapshot));
         let _ = writeln!(out, "{name}: verified, its token opens {snapshot}");
-        if kit.proof_recorded == Some(false) {
+        if kit.recorded == Some(false) {
             out.push_str("It is not the kit in force of this machine, so nothing was recorded.\n");
         }
     } else if let Some(content) = &kit.content {

@@ -13,15 +13,15 @@ use serde::de::DeserializeOwned;
 use crate::error::{Code, Fault};
 use crate::host::fs::{create_dir, path_error, sync_dir};
 use crate::host::{Draft, remove_replacements};
-use crate::model::kit::{KitName, KitNeeds, KitProof, SealedKit, StoredKit};
+use crate::model::kit::{KitName, KitNeeds, KitVerification, SealedKit, StoredKit};
 use crate::model::snapshot::Manifest;
 
 /// Bytes. A kit is far smaller.
 const MAX_SIZE: u64 = 16 << 20;
 /// What is recorded of the kit in force.
 const SEALED: &str = "sealed.json";
-/// What is recorded of the proof.
-const PROOF: &str = "proof.json";
+/// What is recorded of the verification.
+const VERIFICATION: &str = "verified.json";
 
 /// A location with kits.
 pub trait KitStore {
@@ -102,26 +102,26 @@ impl LocalKits {
         self.write_record(SEALED, sealed)
     }
 
-    /// The proof that a kit can be opened; `None` if it was not given.
+    /// The verification that a kit can be opened; `None` if it was not given.
     ///
     /// # Errors
     /// If that cannot be read.
-    pub(crate) fn proof(&self) -> Result<Option<KitProof>> {
-        self.read_record(PROOF)
+    pub(crate) fn verification(&self) -> Result<Option<KitVerification>> {
+        self.read_record(VERIFICATION)
     }
 
-    /// Records the proof.
+    /// Records the verification.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(crate) fn record_proof(&self, proof: &KitProof) -> Result<()> {
-        self.write_record(PROOF, proof)
+    pub(crate) fn record_verification(&self, verification: &KitVerification) -> Result<()> {
+        self.write_record(VERIFICATION, verification)
     }
 
     fn read_record<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>> {
         let path = self.dir.join(file);
         let Some(text) = read(&path)? else { return Ok(None) };
-        // One of another form is as none: the kit is sealed again, the proof is asked for again.
+        // One of another form is as none: the kit is sealed again, a verification is asked for again.
         Ok(serde_json::from_slice(&text)
             .inspect_err(|e| log::warn!("'{}' has a wrong form and is ignored: {e}", path.display()))
             .ok())

@@ -126,7 +126,7 @@ fn a_save_seals_a_kit_that_its_identity_opens_here_and_from_the_bucket() {
     };
     assert!(reasons(&status()).contains(&"kit-unverified".to_owned()));
     let run = world.verify(&world.key(), &["--s3"]).expect(0);
-    assert_eq!(run.json()["kit"]["proof_recorded"], true);
+    assert_eq!(run.json()["kit"]["recorded"], true);
     assert!(!reasons(&status()).contains(&"kit-unverified".to_owned()));
     let run = world.verify(&world.key(), &[]).expect(0);
     assert_eq!(run.json()["kit"]["name"], kit.as_str());

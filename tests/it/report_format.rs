@@ -68,6 +68,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("restore", "Restore"),
     ("task", "Runbook"),
     ("step", "Steps"),
+    ("kit", "Recovery kit"),
     ("old_database", "Old databases"),
     ("status", "Status"),
     ("location_status", "Locations"),

@@ -153,7 +153,7 @@ mod tests {
         let sealed = store.read_kit(&name).unwrap().unwrap();
         let opened = Kit::parse(&identities.open(&sealed).unwrap()).unwrap();
         assert!(opened == *world.content.borrow());
-        // A kit that is gone or damaged is of no use.
+        // A kit that is gone or corrupt is of no use.
         std::fs::write(world.dir.path().join("kits").join(third.clone().unwrap()), "x").unwrap();
         assert_ne!(world.save().0, third);
     }

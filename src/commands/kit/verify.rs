@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! kit verify: opens a kit with an identity, and proves that its token decrypts the bootstrap data of the newest snapshot.
+//! kit verify: opens a kit with an identity, and verifies that its token decrypts the bootstrap data of the newest snapshot.
 
 use anyhow::{Context as _, Result};
 
@@ -11,7 +11,7 @@ use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::inspect::{self, Content};
 use crate::io::ReadAt;
-use crate::model::kit::{Kit, KitName, KitProof, KitReport, KitSummary};
+use crate::model::kit::{Kit, KitName, KitReport, KitSummary, KitVerification};
 use crate::model::report::Report;
 use crate::model::snapshot::{Snapshot, State};
 use crate::model::{bootstrap, token};
@@ -29,7 +29,7 @@ pub(crate) struct VerifyRequest<'a> {
     pub(crate) store: &'a dyn Store,
     /// Where the kits are.
     pub(crate) kits: &'a dyn KitStore,
-    /// The kits of this machine, where the proof is recorded.
+    /// The kits of this machine, where the verification is recorded.
     pub(crate) local: &'a LocalKits,
     /// The public keys that are configured.
     pub(crate) recipients: &'a [String],
@@ -41,7 +41,7 @@ pub(crate) struct VerifyRequest<'a> {
     pub(crate) now: u64,
 }
 
-/// Verifies a kit against the newest snapshot, and records the proof.
+/// Verifies a kit against the newest snapshot, and records the verification.
 ///
 /// # Errors
 /// If there is no kit or no snapshot, the kit cannot be opened, or its token does not open the snapshot.
@@ -70,7 +70,7 @@ pub(crate) fn verify(req: &VerifyRequest, progress: &dyn Progress, report: &mut 
     let is_in_force =
         in_force.is_some_and(|sealed| sealed.name == name && sealed.recipients == req.recipients);
     if is_in_force {
-        req.local.record_proof(&KitProof {
+        req.local.record_verification(&KitVerification {
             kit: name.to_owned(),
             snapshot: newest.file.clone(),
             recipients: req.recipients.to_vec(),
@@ -78,7 +78,7 @@ pub(crate) fn verify(req: &VerifyRequest, progress: &dyn Progress, report: &mut 
         })?;
     }
     if let Some(kit) = &mut report.kit {
-        (kit.snapshot, kit.proof_recorded) = (Some(newest.file), Some(is_in_force));
+        (kit.snapshot, kit.recorded) = (Some(newest.file), Some(is_in_force));
     }
     Ok(())
 }

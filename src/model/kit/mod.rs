@@ -14,7 +14,7 @@ pub(crate) use content::{
 pub use name::KitName;
 pub(crate) use needed::unneeded;
 pub use needed::{KitNeeds, StoredKit};
-pub(crate) use record::{KitProof, SealedKit};
+pub(crate) use record::{KitVerification, SealedKit};
 pub use report::{KitReport, KitSummary};
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is recorded of the kit in force, and of the proof that it can be opened. No secret.
+//! What is recorded of the kit in force, and of the verification that it can be opened. No secret.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +18,9 @@ pub(crate) struct SealedKit {
     pub(crate) sealed_at: u64,
 }
 
-/// The proof that a kit was opened, and that its token decrypts the bootstrap data of a snapshot.
+/// The verification that a kit was opened, and that its token decrypts the bootstrap data of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct KitProof {
+pub(crate) struct KitVerification {
     /// The kit.
     pub(crate) kit: String,
     /// The snapshot.

@@ -24,9 +24,9 @@ pub struct KitReport {
     /// The snapshot whose bootstrap data the token of the kit decrypts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
-    /// Whether the proof was recorded on this machine.
+    /// Whether the verification was recorded on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proof_recorded: Option<bool>,
+    pub recorded: Option<bool>,
     /// What is in the kit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<KitSummary>,
@@ -89,8 +89,8 @@ impl KitSummary {
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::tests::kit;
     use super::*;
-    use crate::model::kit::tests::kit;
 
     #[test]
     fn a_summary_has_no_secret() {
