@@ -277,14 +277,7 @@ fn prune_keeps_the_kit_of_each_snapshot_and_deletes_the_others() {
         age(&world.bucket.object(&format!("backups/k3s/.metadata/{kit}")), days);
     }
     let prune = |keep: &str| {
-        let tool = world.tool("prune").args(&[
-            "--s3",
-            "--all",
-            "--snapshot-retention",
-            keep,
-            "--s3-retention",
-            keep,
-        ]);
+        let tool = world.tool("prune").args(&["--s3", "--snapshot-retention", keep, "--s3-retention", keep]);
         tool.args(&["--name", "manual"]).report().expect(0);
     };
     let left = || -> Vec<bool> { kits.iter().map(|kit| world.local(kit).exists()).collect() };

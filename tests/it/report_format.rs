@@ -214,7 +214,7 @@ fn full_report() -> Report {
         config_file: text(),
         identity_file: text(),
         snapshot: text(),
-        proof_recorded: Some(true),
+        recorded: Some(true),
         content: Some(KitSummary {
             distribution: "k3s".into(),
             cluster_id: None,
