@@ -76,7 +76,8 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
 /// A marker without a state file was not left by a restore that was interrupted.
 fn ensure_not_blocked(machine: &Machine) -> Result<()> {
     if !machine.files.is_start_blocked()? {
-        return Ok(());
+        // A process that is killed while it writes its first state leaves a draft of it.
+        return machine.files.remove_state();
     }
     Err(Fault::new(
         Code::RestoreStateMissing,
