@@ -90,6 +90,8 @@ pub(super) fn error(authenticity: Option<Authenticity>, file: &str) -> Option<Fa
     Some(Fault::new(Code::NotAuthentic, format!("'{}' is not authentic: {problem}", file.escape_debug())))
 }
 
-fn is_remote(snapshot: &Snapshot) -> bool {
+/// Whether everyone who can write to a bucket can have put it there. A file on this machine is protected by its owner: if it is
+/// not the recorded one, it is another file of that name.
+pub(super) fn is_remote(snapshot: &Snapshot) -> bool {
     snapshot.location.starts_with("s3:")
 }

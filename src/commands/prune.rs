@@ -113,7 +113,11 @@ fn prune_bucket(
         }
         delete_all(&deletions, &*remote, &location, progress, report);
         drop_orphan_manifests(req, &*remote, report);
-        prune_remote(&*remote, req.clusters, req.now, report);
+        // A store that fails is not asked for more.
+        let row = |d: &Deletion| report.snapshots.get(d.row);
+        if deletions.iter().filter_map(row).all(|row| row.deleted != Some(false)) {
+            prune_remote(&*remote, req.clusters, req.now, report);
+        }
     }
     Ok(())
 }

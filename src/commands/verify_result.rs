@@ -70,7 +70,9 @@ pub(super) fn record_verification(
         }
     }
     let mut notes = found.notes.clone();
-    let whole = findings.is_empty().then(|| found.found(&snapshot.file, before.data.size()));
+    let is_meant = authenticity::is_remote(&snapshot)
+        || recorded.as_ref().is_none_or(|m| m.stored_sha256 == found.stored);
+    let whole = (is_meant && findings.is_empty()).then(|| found.found(&snapshot.file, before.data.size()));
     let authenticity = whole.and_then(|whole| whole.check(keys, recorded.as_ref(), &mut findings));
     let same = recorded.as_ref().filter(|m| m.stored_sha256 == found.stored);
     if let (true, Some(m)) = (found.quick && findings.is_empty(), same) {

@@ -286,7 +286,9 @@ fn prune_keeps_the_kit_of_each_snapshot_and_deletes_the_others() {
     assert_eq!(kits_in(&world.bucket).len(), 3);
     // A manifest that cannot be read: it is not known what is needed.
     let manifests = walk(&world.etcd.root.state_dir().join("manifests"));
-    let odd = manifests[0].with_file_name("odd.json");
+    let elsewhere = manifests[0].parent().unwrap().with_file_name("another-directory");
+    fs::create_dir(&elsewhere).unwrap();
+    let odd = elsewhere.join("odd.json");
     fs::write(&odd, "{").unwrap();
     prune("1");
     assert_eq!(left(), [true, true, true]);

@@ -308,7 +308,7 @@ fn guards_apply_in_a_bucket() {
     let run = two.prune(&["--keep-last", "1"]).expect(0);
     assert!(run.warns(WarningCode::KeyRevisionsDropped), "{run:#?}");
     assert_eq!(two.objects().len(), 5);
-    assert_eq!(two.requests(), ["list", "list"], "objects and manifests");
+    assert_eq!(two.requests(), ["list", "list", "list"], "objects, manifests and kits");
     two.prune(&["--keep-last", "1", "--accept-drop"]).expect(0);
     assert_eq!(two.objects(), all[..1]);
 
@@ -382,8 +382,8 @@ fn thousand_objects_are_deleted_with_two_requests() {
     two.prune(&["--keep-last", "5"]).expect(0);
     assert_eq!(
         two.requests(),
-        ["list", "list", "list", "list", "bulk", "bulk"],
-        "two pages of objects and of manifests"
+        ["list", "list", "list", "list", "bulk", "bulk", "list"],
+        "two pages of objects and of manifests, and one of kits"
     );
     assert_eq!(two.all(), with_manifests(&all[..5]));
     two.bucket.front.plan(&[]);
@@ -500,7 +500,7 @@ fn old_manifests_of_deleted_snapshots_are_deleted() {
     assert_eq!(two.all().len(), 9);
     two.bucket.front.plan(&[]);
     two.prune(&[]).expect(0);
-    assert_eq!(two.requests(), ["list", "list", "bulk"]);
+    assert_eq!(two.requests(), ["list", "list", "bulk", "list"], "the last one for kits");
     let kept = [&all[0], &all[1], &all[4]].map(|n| format!("{HOME}.metadata/{n}.7.{CLUSTER}.json"));
     let objects = all[..2].iter().map(|n| format!("{HOME}{n}"));
     assert_eq!(two.bucket.keys(), sorted(kept.into_iter().chain(objects).chain(others).collect()));

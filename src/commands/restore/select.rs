@@ -22,8 +22,8 @@ use crate::model::snapshot::{Digest, FindingRecord, Freshness, Manifest, Snapsho
 use crate::model::warning::WarningCode;
 use crate::store::Opened;
 
-const NOT_AUTHENTIC_HINT: &str = "Nothing was touched. Restore another snapshot. If this one was replaced on purpose, copy it to \
-                                  another directory and restore it by its path.";
+const NOT_AUTHENTIC_HINT: &str =
+    "Nothing was touched. Restore another snapshot; 'k3s-snapshot list' shows them.";
 
 /// A snapshot that exists.
 pub(super) struct Selected {
@@ -191,6 +191,10 @@ impl Selected {
         plain: (Digest, u64),
         zipped: bool,
     ) -> Option<Authenticity> {
+        let another_file = self.recorded.as_ref().is_some_and(|m| m.plain_sha256 != plain.0);
+        if another_file && matches!(self.source, Source::Local(_)) {
+            return None;
+        }
         // What is in a zip was compared, not the zip.
         let stored = (!zipped).then_some(plain);
         let found =

@@ -210,7 +210,9 @@ impl fmt::Debug for Kit {
 
 /// A secret in the text that is sealed. Nothing else may serialise one.
 mod exposed {
-    use super::{Deserialize, Secret};
+    use serde::Deserialize;
+
+    use crate::model::secret::Secret;
 
     pub(super) fn serialize<S: serde::Serializer>(secret: &Secret, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(secret.expose())
@@ -223,7 +225,9 @@ mod exposed {
 
 /// The same, if there is one.
 mod exposed_option {
-    use super::{Deserialize, Secret};
+    use serde::Deserialize;
+
+    use crate::model::secret::Secret;
 
     pub(super) fn serialize<S: serde::Serializer>(secret: &Option<Secret>, s: S) -> Result<S::Ok, S::Error> {
         match secret {
@@ -239,7 +243,9 @@ mod exposed_option {
 
 /// The same, for a list.
 mod exposed_list {
-    use super::{Deserialize, Secret};
+    use serde::Deserialize;
+
+    use crate::model::secret::Secret;
 
     pub(super) fn serialize<S: serde::Serializer>(secrets: &[Secret], s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(secrets.iter().map(Secret::expose))
