@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::authenticity::{self, Found};
 use super::check::{Checked, not_a_snapshot, packed};
 use crate::error::{Code, Fault, Kind, kind_of};
-use crate::model::authenticity::Keyring;
+use crate::model::authenticity::{Authenticity, Keyring};
 use crate::model::report::{Report, Row, rfc3339};
 use crate::model::snapshot::{Digest, FileId, FindingRecord, MANIFEST_VERSION, Manifest, Snapshot, State};
 use crate::model::warning::WarningCode;
@@ -70,10 +70,8 @@ pub(super) fn record_verification(
         }
     }
     let mut notes = found.notes.clone();
-    let is_meant = authenticity::is_remote(&snapshot)
-        || recorded.as_ref().is_none_or(|m| m.stored_sha256 == found.stored);
-    let whole = (is_meant && findings.is_empty()).then(|| found.found(&snapshot.file, before.data.size()));
-    let authenticity = whole.and_then(|whole| whole.check(keys, recorded.as_ref(), &mut findings));
+    let size = before.data.size();
+    let authenticity = check_authenticity(&found, &snapshot, size, (keys, recorded.as_ref()), &mut findings);
     let same = recorded.as_ref().filter(|m| m.stored_sha256 == found.stored);
     if let (true, Some(m)) = (found.quick && findings.is_empty(), same) {
         // The same bytes as recorded: a copy, a renamed directory, a new date.
@@ -104,6 +102,22 @@ pub(super) fn record_verification(
     let manifest = manifest(&snapshot, id, &found, old, expected, findings, now);
     let row = store_manifest(store, snapshot, (recorded.as_ref(), manifest), token, report, notes);
     Ok(row.with_authenticity(authenticity))
+}
+
+/// Compares a whole snapshot of so many bytes with the code in its manifest. A file on this machine with another digest is
+/// another file of its name, for which the manifest was not made; what is in a bucket under that name is what the manifest says,
+/// or was exchanged.
+fn check_authenticity(
+    found: &Verified,
+    snapshot: &Snapshot,
+    size: u64,
+    (keys, recorded): (&Keyring, Option<&Manifest>),
+    findings: &mut Vec<FindingRecord>,
+) -> Option<Authenticity> {
+    let is_meant =
+        authenticity::is_remote(snapshot) || recorded.is_none_or(|m| m.stored_sha256 == found.stored);
+    let whole = (is_meant && findings.is_empty()).then(|| found.found(&snapshot.file, size));
+    whole.and_then(|whole| whole.check(keys, recorded, findings))
 }
 
 /// The file has another digest than the verified one that is recorded under its name: whole, it is another file; with
