@@ -117,7 +117,10 @@ fn show(args: &cli::Kit, cx: &Context, report: &mut Report) -> Result<()> {
 pub(super) fn open_file(path: &str, identities: &Identities) -> Result<Kit> {
     let mut sealed = Vec::new();
     std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut sealed)).with_context(
-        || Fault::new(Code::KitNotFound, format!("reading the recovery kit '{}'", path.escape_debug())),
+        || {
+            let what = format!("reading the recovery kit '{}'", path.escape_debug());
+            Fault::new(Code::KitNotFound, what).hint("Check the path and its permissions.")
+        },
     )?;
     open_kit(&sealed, path, identities)
 }

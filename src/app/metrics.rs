@@ -27,8 +27,8 @@ fn file_of(command: Command) -> String {
     format!("k3s_snapshot_{}.prom", command.as_str())
 }
 
-/// Writes the files, if a directory is set. On a machine without etcd a job is skipped: the file of
-/// an earlier role of the machine is removed, so that no alert waits for a job that has nothing to do.
+/// Writes the files, if a directory is set. On a machine without etcd a job is skipped: the file of an earlier role of the
+/// machine is removed, so that no alert waits for a job that has nothing to do.
 pub(super) fn write(cx: &Context, phases: Vec<(String, f64)>, ended_at: u64, report: &mut Report) {
     let Some(dir) = &cx.settings.metrics_dir else { return };
     let done = match report.skipped {

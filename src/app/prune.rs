@@ -19,7 +19,7 @@ use crate::model::name::check_part;
 use crate::model::report::Report;
 use crate::model::retention::{ClusterScope, Location, Policies, Selection, last_saved_cluster};
 use crate::model::s3_config::S3Config;
-use crate::source::EtcdProbe;
+use crate::source::DatastoreProbe;
 use crate::store::local::Local;
 use crate::store::s3::S3;
 use crate::store::{RemoteStore, Store};

@@ -68,11 +68,11 @@ impl Command for cli::Save {
         let backlog = s.s3_backlog && !self.no_backlog;
         let bucket = commands::upload::Bucket { open: &open, secret, backlog };
         let (kits, content) = (cx.kits(), |facts| s.kit(facts));
-        let sealer =
-            Sealer { content: &content, recipients: &s.kit_recipients, node: &s.k3s.node_name, store: &kits };
+        let sealer = Sealer { content: &content, recipients: &s.kit_recipients, store: &kits };
         let request = commands::save::Request {
             base,
             node,
+            k8s_node: &s.k3s.node_name,
             datastore,
             now: cx.now,
             compress: s.compress,

@@ -23,7 +23,7 @@ use crate::model::report::Report;
 use crate::model::retention::Location;
 use crate::model::status::{Job, KitStatus, Limits, policy_rules};
 use crate::model::time::rfc3339;
-use crate::source::EtcdProbe;
+use crate::source::DatastoreProbe;
 use crate::source::sqlite::SqliteSource;
 use crate::store::{RemoteStore, Store};
 

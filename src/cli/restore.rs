@@ -9,7 +9,7 @@ use super::s3::S3;
 
 /// Restore K3s from a snapshot, with automatic rollback
 ///
-/// The snapshot is verified and K3s makes a new database from it in a directory of its own, while K3s still serves. Then K3s
+/// The snapshot is verified and a new database is made from it in a directory of its own, while K3s still serves. Then K3s
 /// is stopped, the databases are exchanged by renaming, and K3s is started. If K3s does not serve the data of the snapshot,
 /// the exchange is reversed.
 #[derive(Debug, Parser)]

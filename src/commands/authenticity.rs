@@ -40,9 +40,7 @@ impl Found<'_> {
         }
         keys.check(m.authentication.as_ref(), &covered)
     }
-}
 
-impl Found<'_> {
     /// The same, and a finding if this is something else.
     pub(super) fn check(
         &self,

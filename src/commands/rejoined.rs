@@ -8,14 +8,14 @@ use crate::model::report::Report;
 use crate::model::restore::LastRestore;
 use crate::model::runbook::{host_of, node_of};
 use crate::model::warning::WarningCode;
-use crate::source::EtcdProbe;
+use crate::source::DatastoreProbe;
 
 /// Warns about each server that has not rejoined since the last restore, and forgets those that have. `directory` is that of
 /// the file.
 pub fn warn_about_missing_servers(
     directory: &Path,
     mut last: LastRestore,
-    etcd: &dyn EtcdProbe,
+    etcd: &dyn DatastoreProbe,
     report: &mut Report,
 ) {
     let members = etcd.look().map(|status| status.members).unwrap_or_default();

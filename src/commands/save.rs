@@ -11,7 +11,7 @@ use super::kit::{Sealer, seal};
 use super::{extra_metadata, offline, upload};
 use crate::error::{Code, Fault};
 use crate::host::Progress;
-use crate::inspect::{self, CheckResult, Datastore, KeptObjects, ObjectKind, TRAILER};
+use crate::inspect::{self, CheckResult, Datastore, KeptObjects, Node, ObjectKind, TRAILER};
 use crate::io::ReadAt;
 use crate::model::authenticity::Keyring;
 use crate::model::name::{SnapshotName, Suffix};
@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub base: &'a str,
     /// Node in the name.
     pub node: &'a str,
+    /// The name of this node in Kubernetes, which may differ.
+    pub k8s_node: &'a str,
     /// Seconds since the epoch.
     pub now: u64,
     /// The datastore that is saved.
@@ -74,9 +76,9 @@ pub fn run(
     let CapturedSnapshot { draft, mut captured, sha256, structure, objects, reason, zip } =
         capture(sources, local, entry.as_ref(), &keep, progress, report)?;
     let (database, db_len) = (draft.reader()?, captured.bytes.saturating_sub(TRAILER));
-    let of_snapshot = (&structure.facts, &objects, captured.version.as_deref());
+    let this_node = this_node(req, &objects);
+    let of_snapshot = (&structure.facts, this_node.as_ref(), captured.version.as_deref());
     let kit = req.kit.and_then(|sealer| seal(sealer, of_snapshot, req.now, report));
-    let k3s_version = k3s_version(req.node, &objects);
     let objects = SnapshotObjects { kept: &objects, data: &database, db_len };
     if captured.version.is_none() {
         // No server was asked; alarms that were raised before are in the database.
@@ -89,7 +91,7 @@ pub fn run(
         req.wal.and_then(|wal| offline::missing_entries(wal, structure.facts.consistent_index, report));
     let size = stored.reader()?.size();
     let manifest = Manifest {
-        k3s_version,
+        k3s_version: this_node.and_then(|node| node.version),
         missing_entries,
         kit,
         method: Some(captured.method.as_str().to_owned()),
@@ -167,15 +169,14 @@ fn warn_if_k3s_prunes(req: &Request, report: &mut Report) {
 fn objects_to_keep(req: &Request) -> Vec<Vec<u8>> {
     let secret = req.bucket.as_ref().and_then(|bucket| bucket.secret);
     let secret = secret.map(|name| ObjectKind::Secret.key(name));
-    let node = req.kit.map(Sealer::node_key).filter(|key| *key != inspect::node_key(req.node));
-    let always = [ObjectKind::ConfigMap.key(req.extra_metadata), inspect::node_key(req.node)];
-    always.into_iter().chain(secret).chain(node).collect()
+    let always = [ObjectKind::ConfigMap.key(req.extra_metadata), inspect::node_key(req.k8s_node)];
+    always.into_iter().chain(secret).collect()
 }
 
-/// The version of K3s on this node, as the cluster knows it; `None` on a server without an agent.
-fn k3s_version(node: &str, objects: &KeptObjects) -> Option<String> {
-    let object = objects.get(&inspect::node_key(node)).flatten()?;
-    inspect::read_node(node.to_owned(), object).version
+/// This node, as the cluster knows it; `None` on a server without an agent.
+fn this_node(req: &Request, objects: &KeptObjects) -> Option<Node> {
+    let object = objects.get(&inspect::node_key(req.k8s_node)).flatten()?;
+    Some(inspect::read_node(req.k8s_node.to_owned(), object))
 }
 
 fn freshness(captured: &Captured, structure: &CheckResult) -> Freshness {

@@ -19,7 +19,7 @@ mod etcd_quota;
 mod files;
 pub(crate) mod k3s;
 mod k3s_tests;
-pub(crate) mod kit;
+mod kit;
 mod kit_content;
 pub mod layer;
 pub mod load;

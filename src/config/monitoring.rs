@@ -64,6 +64,8 @@ impl Settings {
         }
         // Not quoted: the value is a secret.
         let what = format!("the value of option '{}' is not a URL like https://HOST/PATH", direct.name());
-        Err(Fault::new(Code::InvalidSetting, what).into())
+        Err(Fault::new(Code::InvalidSetting, what)
+            .hint("Copy the URL from the page of the check; see k3s-snapshot.conf(5).")
+            .into())
     }
 }

@@ -16,6 +16,6 @@ pub mod trailer_hasher;
 
 pub use capture::{CaptureOutcome, Captured, Source};
 pub use objects::{ClusterObjects, SnapshotObjects};
-pub use probe::{EtcdProbe, LiveMember, MemberStatus};
+pub use probe::{DatastoreProbe, LiveMember, MemberStatus};
 
 pub use crate::inspect::{Comparison, Datastore, ObjectKind, Sample, Unreadable};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Questions to a running etcd. No question changes anything.
+//! Questions to a running datastore. No question changes anything.
 
 use anyhow::Result;
 
 use crate::inspect::{Comparison, Sample};
 
-/// A running etcd. Every call has a timeout.
-pub trait EtcdProbe {
+/// A running datastore: etcd, or SQLite. Every call has a timeout.
+pub trait DatastoreProbe {
     /// What the member on this machine reports about itself and its cluster. Needs no quorum; takes a few seconds at most.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::model::kit::{KitName, KitNeeds, KitVerification, SealedKit, StoredKit
 use crate::model::snapshot::Manifest;
 
 /// Bytes. A kit is far smaller.
-const MAX_SIZE: u64 = 16 << 20;
+pub(super) const MAX_SIZE: u64 = 16 << 20;
 /// What is recorded of the kit in force.
 const SEALED: &str = "sealed.json";
 /// What is recorded of the verification.

@@ -13,7 +13,7 @@ use k3s_snapshot::error::{Code, code_of};
 use k3s_snapshot::host::FileAt;
 use k3s_snapshot::inspect::{self, Comparison, Content, Sample, TRAILER, open_offline, read_content};
 use k3s_snapshot::io::ReadAt;
-use k3s_snapshot::source::EtcdProbe;
+use k3s_snapshot::source::DatastoreProbe;
 use k3s_snapshot::source::etcd::EtcdStream;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use sha2::{Digest, Sha256};

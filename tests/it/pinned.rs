@@ -176,7 +176,7 @@ fn copy_is_equal_to_a_stream_and_etcd_sends_next_to_nothing() {
     // The reason why it is no clone.
     assert!(text(&copy["method_reason"]).contains("EOPNOTSUPP"), "{copy}");
     // What the two ends of the connection buffer; on a busy machine that was 2,032,264 bytes of 65,761,312.
-    assert!(sent < copy["size"].as_f64().unwrap() / 10.0, "etcd sent {sent} bytes of {}", copy["size"]);
+    assert!(sent < copy["size"].as_f64().unwrap() / 20.0, "etcd sent {sent} bytes of {}", copy["size"]);
     let stream = row_of(&save(&etcd, &["--method", "stream"]).expect(0));
     assert_eq!(stream["method"], "stream");
     assert_eq!(copy["sha256"], stream["sha256"]);

@@ -298,6 +298,20 @@ fn a_missing_data_directory_keeps_the_start_blocked() {
     world.assert_clean("mounted again");
 }
 
+/// A process that is killed while it writes its first state leaves a draft of it.
+#[test]
+fn a_recovery_without_a_state_removes_the_draft_of_one() {
+    let world = world(Operation::Restore);
+    let state = world.files().state;
+    fs::create_dir_all(&state).unwrap();
+    let [draft, other] = [".state.json.4711", "k3s-reset.log"].map(|name| state.join(name));
+    for file in [&draft, &other] {
+        fs::write(file, "{").unwrap();
+    }
+    world.recover().0.unwrap();
+    assert!(!draft.exists() && other.exists());
+}
+
 #[test]
 fn a_block_without_a_state_file_is_reported_and_stays() {
     let world = world(Operation::Restore);

@@ -29,7 +29,7 @@ use k3s_snapshot::model::report::Report;
 use k3s_snapshot::model::restore::{Identity, Operation};
 use k3s_snapshot::model::s3_config::S3Config;
 use k3s_snapshot::model::secret::Secret;
-use k3s_snapshot::source::{Comparison, EtcdProbe, LiveMember, MemberStatus, Sample};
+use k3s_snapshot::source::{Comparison, DatastoreProbe, LiveMember, MemberStatus, Sample};
 use k3s_snapshot::store::Store;
 use k3s_snapshot::store::local::Local;
 use k3s_snapshot::store::s3::S3;
@@ -626,7 +626,7 @@ impl K3s for World {
     }
 }
 
-impl EtcdProbe for World {
+impl DatastoreProbe for World {
     fn look(&self) -> Result<MemberStatus> {
         if self.datastore == Datastore::Sqlite {
             return sqlite_world::look(self);

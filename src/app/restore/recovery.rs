@@ -19,7 +19,7 @@ use crate::host::systemd::Systemd;
 use crate::host::{Progress, ServerFiles, machine, signals};
 use crate::model::report::Report;
 use crate::model::restore::RestoreState;
-use crate::source::EtcdProbe;
+use crate::source::DatastoreProbe;
 use crate::source::etcd::EtcdStream;
 use crate::source::sqlite::SqliteProbe;
 
@@ -123,7 +123,7 @@ fn program(files: &ServerFiles, state: Option<&RestoreState>) -> Program {
 }
 
 /// The datastore of this server.
-fn local_datastore(files: &ServerFiles) -> Box<dyn EtcdProbe> {
+fn local_datastore(files: &ServerFiles) -> Box<dyn DatastoreProbe> {
     match files.datastore {
         Datastore::Etcd => Box::new(local_etcd(files)),
         Datastore::Sqlite => Box::new(SqliteProbe { db: files.database_path() }),

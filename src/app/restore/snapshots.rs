@@ -16,7 +16,7 @@ use crate::model::warning::WarningCode;
 use crate::source::offline::OfflineCopy;
 use crate::source::reflink::ReflinkSource;
 use crate::source::sqlite::{SqliteProbe, SqliteSource};
-use crate::source::{Comparison, Datastore, EtcdProbe, MemberStatus, Sample, Source};
+use crate::source::{Comparison, Datastore, DatastoreProbe, MemberStatus, Sample, Source};
 use crate::store::Store;
 use crate::store::local::Local;
 
@@ -87,6 +87,7 @@ impl Snapshots<'_> {
         let request = save::Request {
             base: SAFETY_BASE,
             node,
+            k8s_node: &self.cx.settings.k3s.node_name,
             datastore,
             now: self.cx.now,
             compress: false,
@@ -119,7 +120,7 @@ impl Snapshots<'_> {
 pub(super) struct LiveDatastore<'a>(pub(super) &'a Context<'a>);
 
 impl LiveDatastore<'_> {
-    fn probe(&self) -> Result<Box<dyn EtcdProbe>> {
+    fn probe(&self) -> Result<Box<dyn DatastoreProbe>> {
         Ok(match self.0.datastore() {
             Ok(Found::Sqlite(db)) => Box::new(SqliteProbe { db }),
             _ => Box::new(self.0.etcd()?),
@@ -127,7 +128,7 @@ impl LiveDatastore<'_> {
     }
 }
 
-impl EtcdProbe for LiveDatastore<'_> {
+impl DatastoreProbe for LiveDatastore<'_> {
     fn look(&self) -> Result<MemberStatus> {
         self.probe()?.look()
     }

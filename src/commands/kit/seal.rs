@@ -6,13 +6,10 @@ use anyhow::{Context as _, Result};
 
 use crate::archive::age::Recipients;
 use crate::error::{Code, Fault, hint_of};
-use crate::inspect::{AddressKind, Facts, KeptObjects, node_name, read_node};
+use crate::inspect::{AddressKind, Facts, Node};
 use crate::model::kit::{Kit, KitFacts, KitName, KitVersions, SealedKit};
 use crate::model::report::Report;
 use crate::store::{KitStore, LocalKits};
-
-/// The prefix of the keys of nodes.
-const NODES: &str = "/registry/minions/";
 
 /// How kits are sealed on this machine.
 pub(crate) struct Sealer<'a> {
@@ -20,35 +17,23 @@ pub(crate) struct Sealer<'a> {
     pub(crate) content: &'a dyn Fn(KitFacts) -> Result<Kit>,
     /// The public keys that it is sealed for.
     pub(crate) recipients: &'a [String],
-    /// The name of this node in Kubernetes.
-    pub(crate) node: &'a str,
     /// Where kits are kept.
     pub(crate) store: &'a LocalKits,
 }
 
-impl Sealer<'_> {
-    /// The key of the object that verification must keep.
-    pub(crate) fn node_key(&self) -> Vec<u8> {
-        format!("{NODES}{}", self.node).into_bytes()
-    }
-
-    /// What a verified snapshot tells about this server.
-    fn facts(&self, facts: &Facts, objects: &KeptObjects, etcd: Option<&str>) -> KitFacts {
-        let key = self.node_key();
-        let object = objects.get(&key).flatten();
-        let node = node_name(&key).zip(object).map(|(name, object)| read_node(name, object));
-        let is_address = |kind| matches!(kind, AddressKind::InternalIp | AddressKind::ExternalIp);
-        let addresses = node.iter().flat_map(|n| &n.addresses).filter(|a| is_address(a.kind));
-        KitFacts {
-            cluster_id: facts.cluster_id.clone(),
-            token_hashes: facts.token_hashes.clone(),
-            versions: KitVersions {
-                k3s: node.as_ref().and_then(|n| n.version.clone()),
-                etcd: etcd.map(str::to_owned),
-                etcd_storage: None,
-            },
-            addresses: addresses.map(|a| a.address.clone()).collect(),
-        }
+/// What a verified snapshot tells about this server. `etcd` is the version of the server.
+fn kit_facts(facts: &Facts, node: Option<&Node>, etcd: Option<&str>) -> KitFacts {
+    let is_address = |kind| matches!(kind, AddressKind::InternalIp | AddressKind::ExternalIp);
+    let addresses = node.into_iter().flat_map(|n| &n.addresses).filter(|a| is_address(a.kind));
+    KitFacts {
+        cluster_id: facts.cluster_id.clone(),
+        token_hashes: facts.token_hashes.clone(),
+        versions: KitVersions {
+            k3s: node.and_then(|n| n.version.clone()),
+            etcd: etcd.map(str::to_owned),
+            etcd_storage: facts.storage_version.clone(),
+        },
+        addresses: addresses.map(|a| a.address.clone()).collect(),
     }
 }
 
@@ -56,12 +41,11 @@ impl Sealer<'_> {
 /// server.
 pub(in crate::commands) fn seal(
     sealer: &Sealer,
-    (facts, objects, etcd): (&Facts, &KeptObjects, Option<&str>),
+    (facts, node, etcd): (&Facts, Option<&Node>, Option<&str>),
     now: u64,
     report: &mut Report,
 ) -> Option<String> {
-    let facts = sealer.facts(facts, objects, etcd);
-    match kit_in_force(sealer, facts, now) {
+    match kit_in_force(sealer, kit_facts(facts, node, etcd), now) {
         Ok(name) => Some(name),
         Err(e) => {
             let fault = Fault::new(Code::KitNotSealed, format!("the snapshot has no recovery kit: {e:#}"));
@@ -117,11 +101,10 @@ mod tests {
             let sealer = Sealer {
                 content: &|_| Ok(self.content.borrow().clone()),
                 recipients: &self.recipients,
-                node: "server-1",
                 store: &LocalKits::new(self.dir.path()),
             };
             let mut report = Report::new(Command::Save, 0);
-            let name = seal(&sealer, (&Facts::default(), &KeptObjects::default(), None), 1, &mut report);
+            let name = seal(&sealer, (&Facts::default(), None, None), 1, &mut report);
             (name, report.error.map(|e| e.code))
         }
     }

@@ -14,7 +14,7 @@ use crate::model::authenticity::Keyring;
 use crate::model::report::Report;
 use crate::model::restore_report::Restore;
 use crate::model::secret::Secret;
-use crate::source::EtcdProbe;
+use crate::source::DatastoreProbe;
 use crate::store::Store;
 
 /// The machine, behind traits: all that is needed to finish an interrupted restore.
@@ -27,7 +27,7 @@ pub struct Machine<'a> {
     /// The K3s program.
     pub k3s: &'a dyn K3s,
     /// The local datastore: etcd, or what is asked in its place.
-    pub etcd: &'a dyn EtcdProbe,
+    pub etcd: &'a dyn DatastoreProbe,
     /// The rest of the machine: ports, memory, signals.
     pub host: &'a dyn Host,
     /// Receives the progress.

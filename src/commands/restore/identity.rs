@@ -29,14 +29,13 @@ pub(super) fn offline_revision(file: &FileAt) -> Option<i64> {
 
 /// The id of the live Kubernetes cluster: `Ok(None)` if the data has none, an error if it cannot be found out.
 pub(super) fn live_cluster_id(cx: &Context) -> Result<Option<String>> {
-    if cx.machine.files.datastore == Datastore::Sqlite && cx.machine.files.live_database()?.is_none() {
-        return Ok(None);
+    // The file of SQLite can always be asked, if there is one.
+    if cx.machine.files.datastore == Datastore::Sqlite {
+        let live = cx.machine.files.live_database()?;
+        return live.map_or(Ok(None), |_| cx.machine.etcd.cluster_id());
     }
     let asked = cx.machine.etcd.cluster_id();
     let Err(e) = asked else { return asked };
-    if cx.machine.files.datastore == Datastore::Sqlite {
-        return Err(e);
-    }
     if cx.machine.files.is_database_open()? {
         return Err(e.context("etcd has the database open and does not answer"));
     }

@@ -77,7 +77,7 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
 fn ensure_not_blocked(machine: &Machine) -> Result<()> {
     if !machine.files.is_start_blocked()? {
         // A process that is killed while it writes its first state leaves a draft of it.
-        return machine.files.remove_state();
+        return machine.files.remove_state_drafts();
     }
     Err(Fault::new(
         Code::RestoreStateMissing,
@@ -136,7 +136,7 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
             if untouched && (own_block || live.is_none()) {
                 reverse_files(machine, state, report)?;
                 Recovered::RolledBack
-            } else if is_previous(live.as_ref(), state) {
+            } else if Database::is_same(live.as_ref(), state.live_database.as_ref()) {
                 Recovered::CleanedUp
             } else if live.is_some_and(|l| l.file.is_some()) && (!own_block || files.is_database_open()?) {
                 // K3s was started since: the database is in use, or was in use.
@@ -153,11 +153,6 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
         files.unblock_start()?;
     }
     Ok(recovered)
-}
-
-/// Whether the database that was live before is live now.
-fn is_previous(live: Option<&Database>, state: &RestoreState) -> bool {
-    live.zip(state.live_database.as_ref()).is_some_and(|(now, was)| now.directory.is_same(was.directory))
 }
 
 /// Whether K3s still needs the URL of the other server: without it, and without a database, it starts an empty cluster.

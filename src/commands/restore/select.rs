@@ -294,7 +294,7 @@ fn ensure_same_datastore(cx: &Context, file: &str, datastore: Datastore) -> Resu
                 "Give a snapshot of SQLite from 'k3s-snapshot list'. To use the other one, restore it on a new machine."
             }
             Datastore::Sqlite => {
-                "Give a snapshot of embedded etcd from 'k3s-snapshot list'. To return to SQLite, follow docs/sqlite.md."
+                "Give a snapshot of embedded etcd from 'k3s-snapshot list'. To return to SQLite, follow /usr/share/doc/k3s-snapshot/docs/sqlite.md."
             }
         };
         return Err(Fault::new(Code::OtherDatastore, what).hint(hint).into());
@@ -304,7 +304,7 @@ fn ensure_same_datastore(cx: &Context, file: &str, datastore: Datastore) -> Resu
             "'{shown}' is a snapshot of SQLite, and K3s is set to start with embedded etcd (cluster-init)"
         );
         return Err(Fault::new(Code::OtherDatastore, what)
-            .hint("Remove 'cluster-init' from the configuration of K3s. After the restore, docs/sqlite.md has the move to etcd.")
+            .hint("Remove 'cluster-init' from the configuration of K3s. After the restore, /usr/share/doc/k3s-snapshot/docs/sqlite.md describes the move to etcd.")
             .into());
     }
     Ok(())

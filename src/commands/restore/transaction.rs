@@ -17,7 +17,7 @@ use crate::error::{Fault, hint_of};
 use crate::host::server_files::save_last_restore;
 use crate::model::report::Report;
 use crate::model::restore::{
-    Operation, PriorState, RestoreState, STATE_VERSION, SnapshotRef, Stage, StepId, StepState,
+    Database, Operation, PriorState, RestoreState, STATE_VERSION, SnapshotRef, Stage, StepId, StepState,
 };
 use crate::model::snapshot::Digest;
 use crate::model::warning::WarningCode;
@@ -173,11 +173,8 @@ impl<'a> Transaction<'a> {
     pub(super) fn look_again(&mut self) -> Result<()> {
         let files = self.cx.machine.files;
         let now = files.live_database()?;
-        let same = match (&now, &self.state.live_database) {
-            (Some(now), Some(was)) => now.directory.is_same(was.directory),
-            (None, None) => true,
-            _ => false,
-        };
+        let was = self.state.live_database.as_ref();
+        let same = Database::is_same(now.as_ref(), was) || now.is_none() && was.is_none();
         anyhow::ensure!(
             same,
             "the database in '{}' was replaced in the meantime",

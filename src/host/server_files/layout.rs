@@ -150,7 +150,7 @@ impl ServerFiles {
     /// If that cannot be found out. An error is not a no.
     pub fn is_database_open(&self) -> Result<bool> {
         if self.datastore == Datastore::Sqlite {
-            return Ok(self.is_sqlite_open());
+            return self.is_sqlite_open();
         }
         let Some(file) = self.database_file()? else { return Ok(false) };
         match file.try_lock() {

@@ -14,20 +14,12 @@ use anyhow::{Context, Result};
 use super::database::{fingerprint, sqlite_database as database};
 use super::layout::ServerFiles;
 use super::scratch::Scratch;
+use super::swap::previous_is_gone;
 use crate::distribution::{SQLITE_FAILED, SQLITE_FILE, SQLITE_LOGS};
-use crate::error::{Code, Fault};
 use crate::host::draft::Draft;
 use crate::host::fs::{create_dir, sync_dir};
 use crate::host::{file_tree, open_files};
 use crate::model::restore::{Database, RestoreState};
-
-fn is_same(now: Option<&Database>, was: Option<&Database>) -> bool {
-    match (now, was) {
-        (Some(now), Some(was)) => now.directory.is_same(was.directory) && now.file == was.file,
-        (None, None) => true,
-        _ => false,
-    }
-}
 
 /// A log that has been moved already is not there.
 fn has_log_of(directory: &Path, was: Option<&Database>) -> Result<bool> {
@@ -53,10 +45,16 @@ fn create_and_sync(dir: &Path) -> Result<()> {
 
 impl ServerFiles {
     /// Whether a process has a file of the database open. Locks would not show a database that is about to be opened.
-    pub(super) fn is_sqlite_open(&self) -> bool {
-        let names = [SQLITE_FILE].into_iter().chain(SQLITE_LOGS);
-        let existing: Vec<PathBuf> = names.map(|n| self.db().join(n)).filter(|p| p.exists()).collect();
-        open_files::held(&existing).contains(&true)
+    ///
+    /// # Errors
+    /// If a file cannot be examined: that is not a no.
+    pub(super) fn is_sqlite_open(&self) -> Result<bool> {
+        let mut existing = Vec::new();
+        for name in [SQLITE_FILE].into_iter().chain(SQLITE_LOGS) {
+            let path = self.db().join(name);
+            existing.extend(file_tree::inode_id(&path)?.map(|_| path));
+        }
+        Ok(open_files::held(&existing).contains(&true))
     }
 
     /// Exchanges the database: its files are moved away, the file first, and the new file takes its place.
@@ -76,7 +74,7 @@ impl ServerFiles {
         let (db, aside) = (self.db(), self.old_database(state));
         let (live, old) = (database(&db)?, database(&aside)?);
         let (was, new) = (state.live_database.as_ref(), state.new_database.as_ref());
-        if is_same(live.as_ref(), was) && was.is_some() {
+        if Database::is_unchanged(live.as_ref(), was) && was.is_some() {
             return has_log_of(&db, was);
         }
         if live.is_none() && was.is_none() {
@@ -84,27 +82,21 @@ impl ServerFiles {
         }
         // In the middle, or exchanged.
         let owner = if live.is_none() { was } else { new };
-        let is_known = live.is_none() || is_same(live.as_ref(), new);
-        let is_kept = was.is_none() || is_same(old.as_ref(), was);
+        let is_known = live.is_none() || Database::is_unchanged(live.as_ref(), new);
+        let is_kept = was.is_none() || Database::is_unchanged(old.as_ref(), was);
         Ok(is_known && is_kept && has_log_of(&db, owner)? && has_log_of(&aside, was)?)
     }
 
     /// As [`ServerFiles::swap_back`].
     pub(super) fn swap_sqlite_back(&self, state: &RestoreState) -> Result<Option<PathBuf>> {
         let (db, old) = (self.db(), self.old_database(state));
-        let is_previous = |now: Option<Database>| {
-            now.zip(state.live_database).is_some_and(|(now, was)| now.directory.is_same(was.directory))
-        };
+        let is_previous =
+            |now: Option<Database>| Database::is_same(now.as_ref(), state.live_database.as_ref());
         let live = database(&db)?;
         let mut failed = None;
         if !is_previous(live) {
             if state.live_database.is_some() && !is_previous(database(&old)?) {
-                let (db, old) = (db.join(SQLITE_FILE), old.join(SQLITE_FILE));
-                let what =
-                    format!("the previous database is neither '{}' nor '{}'", db.display(), old.display());
-                return Err(Fault::new(Code::RollbackFailed, what)
-                    .hint("Another program moved or deleted it. Restore the snapshot pre-restore-..., or another one.")
-                    .into());
+                return Err(previous_is_gone(&db.join(SQLITE_FILE), &old.join(SQLITE_FILE)));
             }
             if live.is_some() {
                 let dir = db.join(format!("{SQLITE_FAILED}{}", state.id));

@@ -115,6 +115,14 @@ impl ServerFiles {
         file_tree::remove_temp_copies(&self.state, RESERVE)
     }
 
+    /// Removes what a process has left that was killed while it wrote the state file.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_state_drafts(&self) -> Result<()> {
+        file_tree::remove_temp_copies(&self.state, STATE)
+    }
+
     /// Removes the state file: the restore has ended.
     ///
     /// # Errors
@@ -122,7 +130,7 @@ impl ServerFiles {
     pub fn remove_state(&self) -> Result<()> {
         self.release_space()?;
         file_tree::remove(&self.state_path())?;
-        file_tree::remove_temp_copies(&self.state, STATE)?;
+        self.remove_state_drafts()?;
         if self.state.is_dir() { crate::host::fs::sync_dir(&self.state) } else { Ok(()) }
     }
 }

@@ -19,6 +19,14 @@ use crate::host::fs::sync_dir;
 use crate::host::{file_tree, install};
 use crate::model::restore::{Database, RestoreState};
 
+/// The error of a roll-back whose previous database is in neither of its two places.
+pub(super) fn previous_is_gone(live: &Path, old: &Path) -> anyhow::Error {
+    let what = format!("the previous database is neither '{}' nor '{}'", live.display(), old.display());
+    Fault::new(Code::RollbackFailed, what)
+        .hint("Another program moved or deleted it. Restore the snapshot pre-restore-..., or another one.")
+        .into()
+}
+
 impl ServerFiles {
     /// The name of the live database after the exchange, of a second that is free. For etcd it is K3s's own name for it.
     ///
@@ -97,10 +105,8 @@ impl ServerFiles {
         }
         let live = self.live_database()?;
         let old = database(&self.old_database(state))?;
-        let same = |now: &Option<Database>, was: &Option<Database>| match (now, was) {
-            (Some(now), Some(was)) => now.directory.is_same(was.directory) && now.file == was.file,
-            (None, None) => true,
-            _ => false,
+        let same = |now: &Option<Database>, was: &Option<Database>| {
+            Database::is_unchanged(now.as_ref(), was.as_ref())
         };
         // Not exchanged yet, in the middle, or exchanged.
         let before = same(&live, &state.live_database);
@@ -121,22 +127,13 @@ impl ServerFiles {
         }
         let (etcd, old) = (self.etcd(), self.old_database(state));
         let live = self.live_database()?;
-        let is = |now: &Option<Database>, was: &Option<Database>| {
-            now.as_ref().zip(was.as_ref()).is_some_and(|(n, w)| n.directory.is_same(w.directory))
-        };
-        if is(&live, &state.live_database) {
+        let is_previous =
+            |now: Option<Database>| Database::is_same(now.as_ref(), state.live_database.as_ref());
+        if is_previous(live) {
             return Ok(None);
         }
-        let aside = database(&old)?;
-        if state.live_database.is_some() && !is(&aside, &state.live_database) {
-            return Err(Fault::new(
-                Code::RollbackFailed,
-                format!("the previous database is neither '{}' nor '{}'", etcd.display(), old.display()),
-            )
-            .hint(
-                "Another program moved or deleted it. Restore the snapshot pre-restore-..., or another one.",
-            )
-            .into());
+        if state.live_database.is_some() && !is_previous(database(&old)?) {
+            return Err(previous_is_gone(&etcd, &old));
         }
         let mut failed = None;
         if live.is_some() {

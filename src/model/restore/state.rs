@@ -139,6 +139,22 @@ pub struct Database {
     pub log: Option<Fingerprint>,
 }
 
+impl Database {
+    /// Whether both exist and are the same database, whatever was written to it in between.
+    pub fn is_same(now: Option<&Database>, was: Option<&Database>) -> bool {
+        now.zip(was).is_some_and(|(now, was)| now.directory.is_same(was.directory))
+    }
+
+    /// Whether no datastore has used it in between: the same database with the same file, or none both times.
+    pub fn is_unchanged(now: Option<&Database>, was: Option<&Database>) -> bool {
+        match (now, was) {
+            (Some(n), Some(w)) => Database::is_same(now, was) && n.file == w.file,
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
 /// One file that K3s rewrites, and the copy from which it is restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {

@@ -16,14 +16,14 @@ use super::connection::{EtcdStream, HTTP2_WINDOW, QUORUM_TIMEOUT, STATUS_TIMEOUT
 use super::error::{self, describe};
 use crate::error::{Code, Fault};
 use crate::inspect::{self, Comparison, Sample};
-use crate::source::{EtcdProbe, LiveMember, MemberStatus};
+use crate::source::{DatastoreProbe, LiveMember, MemberStatus};
 
 /// For an answer that a healthy member gives at once.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// For all reads of a comparison, about two hundred.
 const COMPARE_TIMEOUT: Duration = Duration::from_secs(30);
 
-impl EtcdProbe for EtcdStream {
+impl DatastoreProbe for EtcdStream {
     fn look(&self) -> Result<MemberStatus> {
         let tls = self.tls()?;
         runtime()?.block_on(async {

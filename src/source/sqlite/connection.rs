@@ -40,6 +40,13 @@ pub(super) fn newest_revision(connection: &Connection) -> rusqlite::Result<i64> 
     connection.query_row("SELECT ifnull(max(id), 0) FROM kine", [], |row| row.get(0))
 }
 
+/// The highest revision that was ever given: that of the newest row, even if it has been deleted.
+pub(super) fn highest_revision(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'kine'";
+    let counted: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(newest_revision(connection)?.max(counted))
+}
+
 /// An error of SQLite, with its code.
 pub(super) fn explain(e: rusqlite::Error, db: &Path, corrupt: &'static str) -> anyhow::Error {
     let what = format!("reading the SQLite database '{}': {e}", db.display());

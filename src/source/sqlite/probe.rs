@@ -8,9 +8,9 @@ use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
-use super::connection::{explain, newest_revision, open};
+use super::connection::{explain, highest_revision, open};
 use crate::inspect::{self, Comparison, KUBE_SYSTEM, Sample};
-use crate::source::{EtcdProbe, MemberStatus};
+use crate::source::{DatastoreProbe, MemberStatus};
 
 /// The hint for a database that cannot be read.
 const CORRUPT: &str = "Restore the newest snapshot: 'k3s-snapshot restore latest'.";
@@ -28,14 +28,10 @@ impl SqliteProbe {
     }
 }
 
-impl EtcdProbe for SqliteProbe {
+impl DatastoreProbe for SqliteProbe {
     fn look(&self) -> Result<MemberStatus> {
-        let revision = self.ask(|connection| {
-            // What the newest rows had may have been handed out, even if a compaction has removed them.
-            let sql = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'kine'";
-            let counted: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-            Ok(newest_revision(connection)?.max(counted))
-        })?;
+        // What the newest rows had may have been handed out, even if a compaction has removed them.
+        let revision = self.ask(highest_revision)?;
         Ok(MemberStatus {
             revision,
             member_id: 0,

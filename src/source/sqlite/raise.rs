@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::connection::{explain, newest_revision, open_for_changes};
+use super::connection::{explain, highest_revision, newest_revision, open_for_changes};
 use crate::error::{Code, Fault, Kind};
 
 /// The hint for a database that cannot be changed. It was verified before.
@@ -46,13 +46,9 @@ pub(crate) fn raise_revision(db: &Path, target: i64) -> Result<i64> {
 fn raise(connection: &mut Connection, target: i64) -> rusqlite::Result<Result<i64, i64>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     let from = newest_revision(&transaction)?;
-    let counted: i64 = transaction.query_row(
-        "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'kine'",
-        [],
-        |row| row.get(0),
-    )?;
-    if from.max(counted) >= target {
-        return Ok(Err(from.max(counted)));
+    let highest = highest_revision(&transaction)?;
+    if highest >= target {
+        return Ok(Err(highest));
     }
     let marks =
         transaction.execute("UPDATE kine SET prev_revision = ? WHERE name = 'compact_rev_key'", [target])?;

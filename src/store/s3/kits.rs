@@ -16,11 +16,8 @@ use super::object::head_or_none;
 use super::request::{Payload, S3Request};
 use crate::error::{Code, Fault};
 use crate::model::kit::{KitName, KitNeeds, StoredKit};
-use crate::store::kits::{KitStore, ensure_bytes};
+use crate::store::kits::{KitStore, MAX_SIZE, ensure_bytes};
 use crate::store::traits::RemoteStore;
-
-/// Bytes. A kit is far smaller.
-const MAX_SIZE: u64 = 16 << 20;
 
 impl S3 {
     fn kit_key(&self, name: &KitName) -> String {
