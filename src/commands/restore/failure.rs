@@ -27,7 +27,10 @@ pub(super) fn rolled_back(state: &RestoreState, why: &str, k3s: Result<K3sState>
         ),
         Err(e) => (
             format!("its files are as they were, but K3s does not serve yet: {e:#}"),
-            format!("No data is lost. Check K3s with 'journalctl -u {}'.", state.unit),
+            format!(
+                "No data is lost. Check K3s with 'journalctl -u {0}'. If it is down, start it with 'systemctl start {0}'.",
+                state.unit
+            ),
         ),
     };
     let what = format!("not {}, and rolled back: {why}; {now}", state.operation.past_participle());

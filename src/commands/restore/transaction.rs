@@ -366,7 +366,11 @@ pub(super) fn clean_up(machine: &Machine, state: &RestoreState, report: &mut Rep
     errors.extend(files.remove_marker_drafts().err());
     match files.remove_drop_ins() {
         Ok(false) => {}
-        Ok(true) => errors.extend(machine.unit.reload().err()),
+        Ok(true) => errors.extend(machine.unit.reload().err().map(|e| {
+            e.context(
+                "systemd has not read its units again after the start block; run 'systemctl daemon-reload'",
+            )
+        })),
         Err(e) => errors.push(e),
     }
     // Without what it names, the state is of no more use: a file that is left is found by name.
