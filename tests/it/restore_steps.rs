@@ -214,6 +214,84 @@ fn whatever_call_is_the_last_one_a_recovery_ends_in_one_of_the_two_good_states()
     assert!(same > 60 && restored > 10, "{same} {restored}");
 }
 
+/// K3s runs after the next recovery, on one of the two databases, and nothing of the restore is left.
+#[track_caller]
+fn assert_recovered(world: &World, before: &Before, what: &str) {
+    world.fault.set(None);
+    if let Err(e) = world.recover().0 {
+        assert_eq!(code_of(&e), Code::RolledBack, "{what}: {e:#}");
+    }
+    if world.is_restored() {
+        world.assert_restored(what)
+    } else {
+        before.assert_same(world, what)
+    }
+    assert!(world.is_up(), "{what}: K3s is down");
+}
+
+#[test]
+fn a_systemd_that_falls_silent_for_the_rest_of_a_restore_leaves_k3s_to_the_next_recovery() {
+    let mut left = 0;
+    for operation in OPERATIONS {
+        for memory in [8u64 << 30, 1 << 20] {
+            for at in 1..100 {
+                let mut world = world(operation);
+                world.machine.memory = memory;
+                world.fault.set(Some((at, Fault::Silence)));
+                let before = Before::of(&world);
+                let (result, _) = world.run();
+                if world.calls.get() < at {
+                    break;
+                }
+                let what =
+                    format!("{operation:?} silent from {at} {:?}: {result:?}", world.log.borrow().last());
+                if !world.is_up() {
+                    assert!(
+                        world.files().load_state().unwrap().is_some(),
+                        "{what}: K3s is down and no state is left"
+                    );
+                    left += 1;
+                }
+                assert_recovered(&world, &before, &what);
+            }
+        }
+    }
+    assert!(left > 5, "{left}");
+}
+
+#[test]
+fn a_recovery_that_is_killed_or_does_not_reach_systemd_is_finished_by_the_next_one() {
+    let mut cut = 0;
+    for operation in OPERATIONS {
+        for fault in [Fault::Kill, Fault::Silence] {
+            for memory in [8u64 << 30, 1 << 20] {
+                for first in 1..100 {
+                    let mut ended = false;
+                    for second in 1..100 {
+                        let mut world = world(operation);
+                        world.machine.memory = memory;
+                        let before = Before::of(&world);
+                        world.fault.set(Some((first, Fault::Kill)));
+                        ended = !world.run_to_kill();
+                        let at = world.calls.get() + second;
+                        world.fault.set(Some((at, fault)));
+                        if ended || !world.is_killed(|| drop(world.recover())) && world.calls.get() < at {
+                            break;
+                        }
+                        let what = format!("{operation:?} killed at {first}, recovery {fault:?} at {second}");
+                        assert_recovered(&world, &before, &what);
+                        cut += 1;
+                    }
+                    if ended {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    assert!(cut > 100, "{cut}");
+}
+
 #[test]
 fn a_reset_that_did_not_do_its_work_changes_nothing_whatever_its_exit_code() {
     for reset in [Reset::Fails, Reset::Nothing, Reset::Other, Reset::Unmarked] {

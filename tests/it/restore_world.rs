@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     Stop,
     /// The process is killed before the call.
     Kill,
+    /// From this call on, systemd does not answer.
+    Silence,
 }
 
 /// The payload of the panic that simulates a kill.
@@ -240,10 +242,23 @@ impl World {
                 Fault::Fail => anyhow::bail!("'{what}' was made to fail"),
                 Fault::Stop => self.machine.stop.store(true, SeqCst),
                 Fault::Kill => resume_unwind(Box::new(Killed)),
+                Fault::Silence => {}
             },
             _ => {}
         }
-        Ok(())
+        if ["stop", "start", "reload", "reset-failed", "watch"].contains(&what) {
+            self.hear()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Fails while systemd does not answer.
+    fn hear(&self) -> Result<()> {
+        match self.fault.get() {
+            Some((at, Fault::Silence)) if at <= self.calls.get() => anyhow::bail!("systemd does not answer"),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -277,7 +292,12 @@ impl World {
 
     /// Runs the operation up to the kill that was set; true if it was killed.
     pub(crate) fn run_to_kill(&self) -> bool {
-        match catch_unwind(AssertUnwindSafe(|| drop(self.run()))) {
+        self.is_killed(|| drop(self.run()))
+    }
+
+    /// Whether the process is killed, as it was set, during `work`.
+    pub(crate) fn is_killed(&self, work: impl FnOnce()) -> bool {
+        match catch_unwind(AssertUnwindSafe(work)) {
             Ok(()) => false,
             Err(payload) if payload.is::<Killed>() => {
                 self.machine.stop.store(false, SeqCst);
@@ -486,6 +506,7 @@ fn assert_same_tree(now: &Path, was: &Path, what: &str) {
 
 impl UnitControl for World {
     fn unit(&self) -> Result<Unit> {
+        self.hear()?;
         Ok(Unit {
             name: "k3s.service".into(),
             loaded: true,

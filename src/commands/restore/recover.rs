@@ -4,16 +4,16 @@
 //! [`recover_files`] changes files only, so that it can run before K3s at boot. [`recover`] does the same, and then starts
 //! or stops K3s as the result needs it.
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use super::context::Machine;
 use super::failure::{rollback_failed, rolled_back};
-use super::rollback::{restart_previous, reverse_files};
+use super::rollback::{note_restart, restart_previous, reverse_files};
 use super::transaction::{clean_up, record_last_restore};
 use crate::error::{Code, Fault};
 use crate::host::{Active, Ready, ServerFiles};
 use crate::model::report::Report;
-use crate::model::restore::{Database, Operation, Recovery, RestoreState};
+use crate::model::restore::{Database, Operation, Recovery, RestoreState, Stage};
 use crate::model::restore_report::{K3sState, Recovered, Restore};
 use crate::model::warning::WarningCode;
 
@@ -54,21 +54,35 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
     let recovered = recover_state(machine, &state, report)?;
     log::warn!("an interrupted {} was found: {}", state.operation.as_str(), recovered.describe());
     if recovered == Recovered::Kept {
+        start_restored(machine)?;
         let ready = go_forward(machine, &state, report);
         if ready.is_ok() || !has_to_join(machine, &state) {
             clean_up(machine, &state, report);
         }
         return ready;
     }
-    clean_up(machine, &state, report);
-    machine.files.remove_created(&state);
+    if !has_to_start(machine, &state, recovered, was_blocked) {
+        clean_up(machine, &state, report);
+        machine.files.remove_created(&state);
+        return Ok(());
+    }
+    let k3s = restart_previous(machine, &state, report);
+    k3s.end(machine, &state, report);
+    let why = state.rollback_reason.as_deref().unwrap_or(INTERRUPTED);
+    Err(rolled_back(&state, why, k3s.result))
+}
+
+/// Whether K3s is down because of the interrupted restore. If it was started since, it was stopped by another program.
+fn has_to_start(machine: &Machine, state: &RestoreState, recovered: Recovered, was_blocked: bool) -> bool {
+    let is_unused = || {
+        let live = machine.files.live_database();
+        live.is_ok_and(|live| Database::is_unchanged(live.as_ref(), state.live_database.as_ref()))
+    };
     match recovered {
-        // Interrupted before K3s was stopped, or long ago.
-        Recovered::CleanedUp if !was_blocked || is_up(machine) => Ok(()),
-        _ => {
-            let k3s = restart_previous(machine, &state, report);
-            let why = state.rollback_reason.as_deref().unwrap_or(INTERRUPTED);
-            Err(rolled_back(&state, why, k3s))
+        Recovered::Kept => false,
+        Recovered::RolledBack => true,
+        Recovered::CleanedUp => {
+            (was_blocked || state.stage == Stage::Restarting && is_unused()) && !is_up(machine)
         }
     }
 }
@@ -149,6 +163,9 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
             }
         }
     };
+    if recovered == Recovered::RolledBack || own_block && recovered == Recovered::CleanedUp {
+        note_restart(machine, state);
+    }
     if own_block {
         files.unblock_start()?;
     }
@@ -166,13 +183,17 @@ fn is_up(machine: &Machine) -> bool {
     machine.unit.unit().is_ok_and(|u| !u.active.is_down() && u.active != Active::Deactivating)
 }
 
-/// K3s was started on the new database before the interruption: it has to serve.
-fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<()> {
-    let unit = machine.unit.unit()?;
-    if unit.active.is_down() {
+/// Starts K3s on the new database, if it does not run. If systemd does not take the request, the state file stays.
+fn start_restored(machine: &Machine) -> Result<()> {
+    if machine.unit.unit()?.active.is_down() {
         machine.unit.reset_failed()?;
         machine.unit.start()?;
     }
+    Ok(())
+}
+
+/// K3s was started on the new database before the interruption: it has to serve.
+fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<()> {
     let mut last = Ready::NoAnswer("the API server was not asked".to_owned());
     let ready = machine.poll_until(machine.timeouts.ready, || {
         last = machine.k3s.ready();
@@ -206,23 +227,25 @@ pub(super) fn clear_left_over(machine: &Machine, report: &mut Report) -> Result<
     // In the middle of an exchange, the disk does not show which datastore it is.
     let files = ServerFiles { datastore: state.datastore, ..machine.files.clone() };
     let machine = &Machine { files: &files, ..*machine };
+    let was_blocked = machine.files.is_start_blocked_by(state.id)?;
     let recovered = recover_state(machine, &state, report)?;
-    clean_up(machine, &state, report);
     report.warn(
         WarningCode::RestoreInterrupted,
         format!("an earlier {} was interrupted: {}", state.operation.as_str(), recovered.describe()),
     );
-    if recovered != Recovered::RolledBack {
+    if !has_to_start(machine, &state, recovered, was_blocked) {
+        clean_up(machine, &state, report);
         report.restore = None;
         return Ok(());
     }
-    let k3s = restart_previous(machine, &state, report).context("an earlier restore was rolled back");
+    let k3s = restart_previous(machine, &state, report);
+    k3s.end(machine, &state, report);
     let what =
         "an earlier restore was interrupted and has now been rolled back; the new restore was not started";
     let fault = Fault::new(Code::RestoreInterrupted, what)
         .hint("Check K3s with 'kubectl get nodes', then run the command again.");
-    match k3s {
+    match k3s.result {
         Ok(_) => Err(fault.into()),
-        Err(e) => Err(e.context(fault)),
+        Err(e) => Err(e.context("an earlier restore was rolled back").context(fault)),
     }
 }

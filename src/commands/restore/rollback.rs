@@ -28,9 +28,8 @@ impl Transaction<'_> {
         self.report.restore_mut().mark_rolled_back();
         let k3s = restart_previous(machine, &self.state, self.report);
         self.record_downtime(None);
-        clean_up(machine, &self.state, self.report);
-        machine.files.remove_created(&self.state);
-        rolled_back(&self.state, &why, k3s)
+        k3s.end(machine, &self.state, self.report);
+        rolled_back(&self.state, &why, k3s.result)
     }
 
     fn reverse(&mut self) -> Result<()> {
@@ -54,7 +53,26 @@ impl Transaction<'_> {
             self.set_stage(Stage::RollingBack)?;
             reverse_files(machine, &self.state, self.report)?;
         }
+        self.state = note_restart(machine, &self.state);
         files.unblock_start()
+    }
+}
+
+/// Writes down that K3s is down and has to be started on the live database, as soon as that is unblocked. Without it, a
+/// process that is killed in between leaves K3s stopped.
+pub(super) fn note_restart(machine: &Machine, state: &RestoreState) -> RestoreState {
+    let now = RestoreState {
+        stage: Stage::Restarting,
+        live_database: machine.files.live_database().unwrap_or(state.live_database),
+        ..state.clone()
+    };
+    match machine.files.save_state(&now) {
+        Ok(()) => now,
+        Err(e) => {
+            // On a full disk, K3s is started all the same.
+            log::warn!("{e:#}");
+            state.clone()
+        }
     }
 }
 
@@ -74,30 +92,44 @@ pub(super) fn reverse_files(machine: &Machine, state: &RestoreState, report: &mu
     Ok(())
 }
 
+/// How the start of K3s went after a rollback.
+pub(super) struct Restart {
+    /// What K3s does now; or why it does not serve.
+    pub(super) result: Result<K3sState>,
+    /// Whether K3s is to be stopped as before, or systemd has taken the request to start it.
+    accepted: bool,
+}
+
+impl Restart {
+    /// Removes everything that the restore needed or created. If systemd did not take the request to start K3s, all of it
+    /// stays: a later process finds the state file and starts K3s.
+    pub(super) fn end(&self, machine: &Machine, state: &RestoreState, report: &mut Report) {
+        if self.accepted {
+            clean_up(machine, state, report);
+            machine.files.remove_created(state);
+        }
+    }
+}
+
 /// Brings K3s to what it was doing, and waits until it serves again if it did before.
-///
-/// # Errors
-/// If it does not; with K3s's own reason.
-pub(super) fn restart_previous(
-    machine: &Machine,
-    state: &RestoreState,
-    report: &mut Report,
-) -> Result<K3sState> {
-    let result = restart(machine, state, report);
+pub(super) fn restart_previous(machine: &Machine, state: &RestoreState, report: &mut Report) -> Restart {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let started = start_previous(machine, state);
+    let accepted = started.is_ok();
+    let result = started.and_then(|()| wait_for_previous(machine, state, since, report));
     report.restore_mut().k3s_state = Some(match &result {
         Ok(k3s) => *k3s,
         Err(_) if machine.is_serving() => K3sState::EtcdOnly,
         Err(_) => K3sState::NotRunning,
     });
-    result
+    Restart { result, accepted }
 }
 
-fn restart(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<K3sState> {
+fn start_previous(machine: &Machine, state: &RestoreState) -> Result<()> {
     if state.previous_state == PriorState::Stopped {
-        return Ok(K3sState::NotRunning);
+        return Ok(());
     }
     machine.progress.step("starting K3s as it was", None);
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     // A stop that took too long may still be going on.
     machine.poll_until(machine.timeouts.stop, || {
         machine.unit.unit().is_ok_and(|u| u.active != Active::Deactivating)
@@ -105,6 +137,18 @@ fn restart(machine: &Machine, state: &RestoreState, report: &mut Report) -> Resu
     if machine.unit.unit()?.active.is_down() {
         machine.unit.reset_failed()?;
         machine.unit.start()?;
+    }
+    Ok(())
+}
+
+fn wait_for_previous(
+    machine: &Machine,
+    state: &RestoreState,
+    since: u64,
+    report: &mut Report,
+) -> Result<K3sState> {
+    if state.previous_state == PriorState::Stopped {
+        return Ok(K3sState::NotRunning);
     }
     if state.previous_state == PriorState::Failing {
         report.warn(

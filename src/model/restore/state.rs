@@ -31,6 +31,8 @@ pub enum Stage {
     Starting,
     /// The start of K3s is blocked again, and the exchange is being reversed.
     RollingBack,
+    /// The files are as they were. The start of K3s is being unblocked, and K3s is being started on them.
+    Restarting,
 }
 
 /// What a later process does with the state file of an interrupted restore.
@@ -46,7 +48,8 @@ pub enum Recovery {
 
 impl Stage {
     /// Every stage, for tables and tests.
-    pub const ALL: [Stage; 4] = [Stage::Preparing, Stage::Swapping, Stage::Starting, Stage::RollingBack];
+    pub const ALL: [Stage; 5] =
+        [Stage::Preparing, Stage::Swapping, Stage::Starting, Stage::RollingBack, Stage::Restarting];
 
     /// The word for reports.
     pub fn as_str(self) -> &'static str {
@@ -55,6 +58,7 @@ impl Stage {
             Stage::Swapping => "swapping",
             Stage::Starting => "starting",
             Stage::RollingBack => "rolling-back",
+            Stage::Restarting => "restarting",
         }
     }
 
@@ -62,7 +66,7 @@ impl Stage {
     /// never rolls back.
     pub fn recovery(self) -> Recovery {
         match self {
-            Stage::Preparing => Recovery::CleanUp,
+            Stage::Preparing | Stage::Restarting => Recovery::CleanUp,
             Stage::Swapping | Stage::RollingBack => Recovery::RollBack,
             Stage::Starting => Recovery::RollForward,
         }
