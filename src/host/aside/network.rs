@@ -9,7 +9,8 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
@@ -161,6 +162,18 @@ struct Netlink {
     sequence: u32,
 }
 
+/// What the kernel answers besides an acknowledgement or an error. No request here asks for data; a parser of all that the
+/// kernel could send would be a third of a megabyte of the program.
+struct NoData;
+
+impl NetlinkDeserializable for NoData {
+    type Error = std::convert::Infallible;
+
+    fn deserialize(_: &NetlinkHeader, _: &[u8]) -> Result<NoData, Self::Error> {
+        Ok(NoData)
+    }
+}
+
 impl Netlink {
     fn open() -> Result<Netlink> {
         let open = || {
@@ -184,7 +197,7 @@ impl Netlink {
         packet.serialize(&mut buffer);
         self.socket.send(&buffer, 0)?;
         let (answer, _) = self.socket.recv_from_full()?;
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+        let answer = NetlinkMessage::<NoData>::deserialize(&answer)
             .map_err(|e| std::io::Error::other(format!("an invalid answer of the kernel: {e}")))?;
         match answer.payload {
             NetlinkPayload::Error(e) if e.code.is_some() => Err(e.to_io()),

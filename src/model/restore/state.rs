@@ -252,6 +252,7 @@ mod tests {
             (Stage::Swapping, Recovery::RollBack),
             (Stage::Starting, Recovery::RollForward),
             (Stage::RollingBack, Recovery::RollBack),
+            (Stage::Restarting, Recovery::CleanUp),
         ];
         assert_eq!(rows.map(|(stage, _)| stage), Stage::ALL);
         for (stage, recovery) in rows {
