@@ -80,7 +80,7 @@ fn everything_that_belongs_to_the_product_is_installed() {
         assert!(from.contains(path.as_str()), "packaging/install.list lacks {path}");
     }
     for item in &list {
-        let made = item.from == "target/NOTICES"
+        let made = item.from == "target/NOTICES.gz"
             || item.from.starts_with("target/release/") && wanted.contains(&item.from);
         assert!(made || top(&item.from).is_file(), "packaging/install.list: there is no {}", item.from);
     }
