@@ -56,21 +56,36 @@ pub(crate) fn find(root: &Path, distribution: &Distribution, wanted: Option<&str
         let reason = format!("the unit '{}' is a link to a file that does not exist", link.display());
         return Ok(UnitAnswer::Unknown(reason));
     }
+    let dirs = existing_dirs(root);
     let mut names = Vec::new();
-    for dir in UNIT_DIRS {
+    for dir in &dirs {
         names.extend(list(&openable(root, Path::new(dir))?, SUFFIX)?);
     }
     names.sort();
     names.dedup();
     let mut units = Vec::new();
     for name in names.iter().filter(|n| !n.ends_with(&format!("@{SUFFIX}"))) {
-        units.extend(load(root, name)?);
+        units.extend(load_from(root, &dirs, name)?);
     }
     Ok(UnitAnswer::from_units(&units, distribution))
 }
 
+/// The directories of units without those that do not exist: most machines have few of them, and each unit is searched for
+/// in all of them.
+fn existing_dirs(root: &Path) -> Vec<&'static str> {
+    let is_absent = |dir: &str| {
+        let found = openable(root, Path::new(dir)).map(std::fs::metadata);
+        matches!(found, Ok(Err(e)) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+    };
+    UNIT_DIRS.into_iter().filter(|dir| !is_absent(dir)).collect()
+}
+
 /// A unit with its drop-ins; `None` if it has no file, or is masked.
 pub(super) fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
+    load_from(root, &existing_dirs(root), name)
+}
+
+fn load_from(root: &Path, dirs: &[&str], name: &str) -> Result<Option<Definition>> {
     if name.contains('/') {
         return Ok(None);
     }
@@ -79,7 +94,7 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
     let template = stem.split_once('@').map(|(prefix, _)| format!("{prefix}@{SUFFIX}"));
     let names: Vec<&str> = std::iter::once(name).chain(template.as_deref()).collect();
     let mut text = None;
-    for (name, dir) in names.iter().flat_map(|n| UNIT_DIRS.map(|dir| (n, dir))) {
+    for (name, dir) in names.iter().flat_map(|n| dirs.iter().map(move |dir| (n, dir))) {
         text = read(root, &Path::new(dir).join(name))?;
         if text.is_some() {
             break;
@@ -90,7 +105,8 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Option<Definition>> {
     let mut unit = UnitFileParser::new(name);
     unit.parse(&text);
     let mut drop_ins: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for dir in drop_in_dirs(&names, stem).iter().flat_map(|d| UNIT_DIRS.map(|dir| Path::new(dir).join(d))) {
+    let drop_in_dirs = drop_in_dirs(&names, stem);
+    for dir in drop_in_dirs.iter().flat_map(|d| dirs.iter().map(move |dir| Path::new(dir).join(d))) {
         for file in list(&openable(root, &dir)?, ".conf")? {
             let path = dir.join(&file);
             drop_ins.entry(file).or_insert(path);
