@@ -10,10 +10,10 @@ use crate::model::report::Report;
 use crate::model::restore::Stage;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{
-    EtcdStatus, Job, KitStatus, Limits, LocationStatus, Newest, SqliteStatus, Status, Unknown, of_uploads,
-    reasons,
+    EtcdStatus, Job, KitStatus, Limits, LocationStatus, MemberFact, Newest, SqliteStatus, Status, Unknown,
+    of_uploads, reasons,
 };
-use crate::source::MemberStatus;
+use crate::source::{LiveMember, MemberStatus};
 use crate::store::{RemoteStore, Store};
 
 /// A look at one fact of the machine.
@@ -77,7 +77,8 @@ fn look_at_datastore(req: &Request, status: &mut Status) {
                 revision: member.revision,
                 db_bytes: u64::try_from(member.db_size).unwrap_or_default(),
                 quota_bytes: req.quota,
-                has_leader: member.leader,
+                has_leader: member.has_leader(),
+                members: members(&member),
                 alarms: member.alarms,
             });
         }
@@ -88,6 +89,16 @@ fn look_at_datastore(req: &Request, status: &mut Status) {
     for location in [&mut status.local, &mut status.s3].into_iter().flatten() {
         location.newest.iter_mut().for_each(|newest| newest.compare(live));
     }
+}
+
+fn members(member: &MemberStatus) -> Vec<MemberFact> {
+    let fact = |one: &LiveMember| MemberFact {
+        name: one.name.clone(),
+        here: one.id == member.member_id,
+        leader: one.id == member.leader_id,
+        learner: one.learner,
+    };
+    member.members.iter().map(fact).collect()
 }
 
 /// The status of a machine whose settings may not be read: all that needs no settings.

@@ -3,7 +3,7 @@
 
 use super::escape::printable;
 use super::table::table;
-use crate::model::status::{Job, KitStatus, LocationStatus, Newest, Status};
+use crate::model::status::{Job, KitStatus, LocationStatus, MemberFact, Newest, Status};
 use crate::model::time::rfc3339;
 
 /// The screen.
@@ -28,6 +28,9 @@ pub(super) fn text(status: &Status) -> String {
         let alarms = if etcd.alarms.is_empty() { String::new() } else { etcd.alarms.join(", ") + " alarm, " };
         let (size, limit) = (size(etcd.db_bytes), size(etcd.quota_bytes));
         row("etcd", format!("{alarms}revision {}, {size} of {limit} ({percent} %)", etcd.revision));
+    }
+    if let Some(members) = status.etcd.as_ref().map(|etcd| &etcd.members).filter(|all| !all.is_empty()) {
+        row("Members", members.iter().map(member).collect::<Vec<_>>().join(", "));
     }
     if let Some(sqlite) = &status.sqlite {
         row("SQLite", format!("revision {}, {}", sqlite.revision, size(sqlite.db_bytes)));
@@ -128,4 +131,12 @@ fn size(bytes: u64) -> String {
         mib @ 1..1024 => format!("{mib} MiB"),
         mib => format!("{}.{} GiB", mib / 1024, mib % 1024 * 10 / 1024),
     }
+}
+
+/// A member of etcd in a few words: `server-1-1a2b3c4d (here, leader)`.
+fn member(member: &MemberFact) -> String {
+    let name = if member.name.is_empty() { "not started" } else { &member.name };
+    let roles = [(member.here, "here"), (member.leader, "leader"), (member.learner, "learner")];
+    let roles: Vec<&str> = roles.iter().filter(|(is, _)| *is).map(|(_, role)| *role).collect();
+    if roles.is_empty() { name.to_owned() } else { format!("{name} ({})", roles.join(", ")) }
 }

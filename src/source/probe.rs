@@ -44,12 +44,19 @@ pub struct MemberStatus {
     pub members: Vec<LiveMember>,
     /// The size of its database file in bytes.
     pub db_size: i64,
-    /// Whether it has a leader. Without one nothing can be written.
-    pub leader: bool,
+    /// The id of its leader; 0 if it has none. Without one nothing can be written.
+    pub leader_id: u64,
     /// Alarms in the words of etcd, each once: `NOSPACE`, `CORRUPT`.
     pub alarms: Vec<String>,
     /// Its version.
     pub version: String,
+}
+
+impl MemberStatus {
+    /// Whether it has a leader.
+    pub fn has_leader(&self) -> bool {
+        self.leader_id != 0
+    }
 }
 
 /// A member of the cluster, as another member knows it.

@@ -344,7 +344,7 @@ fn a_snapshot_its_restored_database_and_the_etcd_on_it_have_equal_content() {
     let probe = source(&reset);
     assert_eq!(probe.holds(revision, live, &snapshot.sample).unwrap(), Comparison::Equal);
     let status = probe.look().unwrap();
-    assert_eq!((status.revision, status.members.len(), status.leader), (revision, 1, true));
+    assert_eq!((status.revision, status.members.len(), status.has_leader()), (revision, 1, true));
     assert_ne!(status.member_id, whole.facts.members[0].id);
     reset.fill(10, 100);
     // As K3s does at the end of a reset: the file is rewritten.
@@ -386,7 +386,7 @@ fn the_status_of_a_cluster_is_read_from_one_member_at_any_state_of_the_others() 
     let mut cluster = Cluster::start();
     let probe = source(cluster.member(0));
     let status = probe.look().unwrap();
-    assert_eq!((status.members.len(), status.leader, status.alarms.len()), (3, true, 0));
+    assert_eq!((status.members.len(), status.has_leader(), status.alarms.len()), (3, true, 0));
     assert_eq!(status.member_id, cluster.member(0).member_id());
     assert!(status.version.starts_with("3.") && status.db_size > 0);
     assert!(status.members.iter().all(|m| !m.learner && m.name.starts_with("server-")));

@@ -664,7 +664,7 @@ impl DatastoreProbe for World {
             learner: false,
             members: std::iter::once(own).chain(others).collect(),
             db_size: 0,
-            leader: true,
+            leader_id: 1,
             alarms: vec![],
             version: "3.5".into(),
         })

@@ -132,7 +132,7 @@ pub(crate) fn look(world: &World) -> Result<MemberStatus> {
         learner: false,
         members: vec![],
         db_size: 0,
-        leader: true,
+        leader_id: 1,
         alarms: vec![],
         version: String::new(),
     })

@@ -115,12 +115,14 @@ fn read_database(cx: &Context) -> Result<Content> {
 /// Fails if the cluster is this server alone already, and works.
 fn ensure_needed(cx: &Context, facts: &Facts) -> Result<()> {
     match &facts.live {
-        Some(live) if live.leader && peers::of_live(live).is_empty() && !cx.options.force => Err(Fault::new(
-            Code::NothingToReset,
-            "etcd has a leader and no other members: there is nothing to reset",
-        )
-        .hint("Check the log of K3s for another cause, or reset the cluster anyway with --force.")
-        .into()),
+        Some(live) if live.has_leader() && peers::of_live(live).is_empty() && !cx.options.force => {
+            Err(Fault::new(
+                Code::NothingToReset,
+                "etcd has a leader and no other members: there is nothing to reset",
+            )
+            .hint("Check the log of K3s for another cause, or reset the cluster anyway with --force.")
+            .into())
+        }
         _ => Ok(()),
     }
 }

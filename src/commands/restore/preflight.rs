@@ -82,7 +82,7 @@ pub(super) fn gather(cx: &Context, operation: Operation, report: &mut Report) ->
     plan.live_revision = live.as_ref().map(|l| l.revision);
     report.restore = Some(plan);
     // Without a quorum the API server is about to fail, and will not be ready after a start.
-    let has_quorum = live.as_ref().is_none_or(|live| live.leader);
+    let has_quorum = live.as_ref().is_none_or(|live| live.has_leader());
     let was_ready =
         previous_state == PriorState::Running && has_quorum && matches!(cx.machine.k3s.ready(), Ready::Yes);
     Ok(Facts { unit, previous_state, was_ready, live })

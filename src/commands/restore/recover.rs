@@ -174,7 +174,7 @@ fn recover_by_stage(machine: &Machine, state: &RestoreState, report: &mut Report
 
 /// Whether K3s still needs the URL of the other server: without it, and without a database, it starts an empty cluster.
 fn has_to_join(machine: &Machine, state: &RestoreState) -> bool {
-    let joined = || machine.etcd.look().is_ok_and(|l| l.leader && !l.learner && l.members.len() > 1);
+    let joined = || machine.etcd.look().is_ok_and(|l| l.has_leader() && !l.learner && l.members.len() > 1);
     state.operation == Operation::Rejoin && !joined()
 }
 

@@ -234,7 +234,8 @@ fn ensure_no_member(
         member.escape_debug()
     );
     let own = cx.machine.files.member_name();
-    let joined = own.as_ref() == Some(member) && cx.machine.etcd.look().is_ok_and(|l| l.leader && !l.learner);
+    let joined =
+        own.as_ref() == Some(member) && cx.machine.etcd.look().is_ok_and(|l| l.has_leader() && !l.learner);
     let hint = match joined {
         true => "This server has joined and its etcd answers: there is nothing to do.".to_owned(),
         false => format!(

@@ -173,7 +173,7 @@ fn not_alone(status: &MemberStatus, prepared: &Prepared) -> Result<Option<anyhow
 /// Whether the member votes in a cluster of several.
 fn joined(status: &MemberStatus) -> Result<Answer> {
     anyhow::ensure!(!status.learner, "the member is still a learner");
-    anyhow::ensure!(status.leader, "the member has no leader");
+    anyhow::ensure!(status.has_leader(), "the member has no leader");
     Ok(match status.members.len() {
         0 | 1 => Answer::Wrong(anyhow!("K3s has started a cluster of its own instead of joining")),
         _ => Answer::Reached,

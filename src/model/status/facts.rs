@@ -70,6 +70,21 @@ pub struct EtcdStatus {
     pub has_leader: bool,
     /// Alarms in the words of etcd.
     pub alarms: Vec<String>,
+    /// The members of its cluster; empty if it is a learner, which does not list them.
+    pub members: Vec<MemberFact>,
+}
+
+/// A member of the cluster of etcd.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MemberFact {
+    /// Its name; empty if it has not started yet.
+    pub name: String,
+    /// Whether it is the member on this server.
+    pub here: bool,
+    /// Whether it is the leader.
+    pub leader: bool,
+    /// Whether it is a learner, which has no vote.
+    pub learner: bool,
 }
 
 /// What the live database of SQLite shows.

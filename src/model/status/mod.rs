@@ -7,7 +7,7 @@ mod location;
 mod reason;
 mod reasons;
 
-pub use facts::{EtcdStatus, KitStatus, SqliteStatus, Status, Unknown};
+pub use facts::{EtcdStatus, KitStatus, MemberFact, SqliteStatus, Status, Unknown};
 pub use job::Job;
 pub use location::{Counts, LocationStatus, Newest, PendingUploads, of_uploads, policy_rules};
 pub use reason::{Reason, ReasonCode};

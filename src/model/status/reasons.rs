@@ -164,6 +164,7 @@ mod tests {
                 quota_bytes: 1000,
                 has_leader: true,
                 alarms: vec![],
+                members: vec![],
             }),
             free_bytes: Some(100),
             jobs: vec![Job { result: Some("success".into()), ..Job::default() }, Job::default()],

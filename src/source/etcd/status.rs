@@ -47,7 +47,7 @@ impl DatastoreProbe for EtcdStream {
                 learner: status.is_learner(),
                 members,
                 db_size: status.db_size(),
-                leader: status.leader() != 0,
+                leader_id: status.leader(),
                 alarms: alarms(&status),
                 version: status.version().to_owned(),
             })

@@ -15,6 +15,9 @@ use crate::source::{DatastoreProbe, MemberStatus};
 /// The hint for a database that cannot be read.
 const CORRUPT: &str = "Restore the newest snapshot: 'k3s-snapshot restore latest'.";
 
+/// SQLite has one member, which leads.
+const SELF: u64 = 1;
+
 /// The database file of the K3s on this machine. Whether K3s uses it is not asked.
 #[derive(Debug, Clone)]
 pub(crate) struct SqliteProbe {
@@ -34,11 +37,11 @@ impl DatastoreProbe for SqliteProbe {
         let revision = self.ask(highest_revision)?;
         Ok(MemberStatus {
             revision,
-            member_id: 0,
+            member_id: SELF,
             learner: false,
             members: vec![],
             db_size: 0,
-            leader: true,
+            leader_id: SELF,
             alarms: vec![],
             version: String::new(),
         })
