@@ -54,7 +54,11 @@ fn newest_snapshot_is_compared_with_the_live_etcd_also_if_etcd_stops() {
     assert_eq!(status(&run, "/etcd/quota_bytes"), 2_u64 << 30);
     let members = status(&run, "/etcd/members");
     assert_eq!(members.as_array().map(Vec::len), Some(1), "{members}");
-    assert_eq!(members.pointer("/0/name"), Some(&serde_json::json!(etcd.root.member_name().trim())), "{members}");
+    assert_eq!(
+        members.pointer("/0/name"),
+        Some(&serde_json::json!(etcd.root.member_name().trim())),
+        "{members}"
+    );
     for (field, value) in [("here", true), ("leader", true), ("learner", false)] {
         assert_eq!(members.pointer(&format!("/0/{field}")), Some(&Value::Bool(value)), "{members}");
     }

@@ -69,7 +69,7 @@ pub(super) fn note_restart(machine: &Machine, state: &RestoreState) -> RestoreSt
     match machine.files.save_state(&now) {
         Ok(()) => now,
         Err(e) => {
-            // On a full disk, K3s is started all the same.
+            // On a full disk, K3s is started anyway.
             log::warn!("{e:#}");
             state.clone()
         }

@@ -162,7 +162,7 @@ struct Netlink {
     sequence: u32,
 }
 
-/// What the kernel answers besides an acknowledgement or an error. No request here asks for data; a parser of all that the
+/// An answer of the kernel that is no acknowledgement and no error. No request here asks for data; a parser of all that the
 /// kernel could send would be a third of a megabyte of the program.
 struct NoData;
 
