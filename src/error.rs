@@ -241,7 +241,7 @@ codes! {
     S3CheckFailed "s3-check-failed" Failed "A check of the bucket failed."
     S3ConfigSecret "s3-config-secret" Config "The Kubernetes Secret with the settings of the bucket cannot be read."
     S3ConfigSecretMissing "s3-config-secret-missing" Config "The Kubernetes Secret with the settings of the bucket does not exist."
-    S3ConfigSecretEncrypted "s3-config-secret-encrypted" Config "The Kubernetes Secret with the settings of the bucket is encrypted in etcd."
+    S3ConfigSecretEncrypted "s3-config-secret-encrypted" Config "The Kubernetes Secret with the settings of the bucket is encrypted (`secrets-encryption`)."
     S3BucketMissing "s3-bucket-missing" Config "No bucket is configured."
     S3CredentialsMissing "s3-credentials-missing" Config "The access key or the secret key is missing."
     S3NameUnresolved "s3-name-unresolved" Failed "The host name of the endpoint or the proxy cannot be resolved."

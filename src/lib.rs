@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! k3s-snapshot: save, list, verify, prune and delete the etcd snapshots of K3s.
+//! k3s-snapshot: save, list, verify, prune and delete snapshots of the datastore of K3s.
 //!
 //! Gather facts, decide in pure code, act through adapters, return one report.
 //!

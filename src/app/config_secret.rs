@@ -20,8 +20,7 @@ pub(super) fn read(secret: &ConfigSecret<'_>, objects: &dyn ClusterObjects) -> R
     };
     let data = ObjectKind::Secret.read(secret.name, &stored).map_err(|why| match why {
         Unreadable::Encrypted => {
-            let message =
-                format!("{secret} is encrypted in etcd (secrets-encryption), so its values are not known");
+            let message = format!("{secret} is encrypted (secrets-encryption), so its values are not known");
             Fault::new(Code::S3ConfigSecretEncrypted, message).hint(ConfigSecret::hint("In this case,"))
         }
         Unreadable::Malformed => Fault::new(Code::S3ConfigSecret, format!("{secret} has an unknown form"))
@@ -51,7 +50,7 @@ fn certificates(secret: &ConfigSecret<'_>, name: &str, objects: &dyn ClusterObje
     }
 }
 
-/// The error if the cluster cannot be asked.
+/// The error if the datastore cannot be read.
 pub(super) fn unread(secret: &ConfigSecret<'_>, cause: &anyhow::Error) -> anyhow::Error {
     let message = format!("the settings of the bucket are in {secret}, which cannot be read: {cause:#}");
     Fault::new(Code::S3ConfigSecret, message).hint(ConfigSecret::hint("Start K3s; or")).into()

@@ -26,6 +26,7 @@ use crate::model::token;
 use crate::source::etcd::EtcdStream;
 use crate::source::pinned::PinnedCopy;
 use crate::source::reflink::ReflinkSource;
+use crate::source::sqlite::SqliteProbe;
 use crate::source::{ClusterObjects, Source};
 use crate::store::local::Local;
 use crate::store::s3::S3;
@@ -103,10 +104,10 @@ impl Context<'_> {
         Context::open_bucket(self.bucket_config()?)
     }
 
-    /// The settings of the bucket. If they are in a Secret, the running etcd is asked for it.
+    /// The settings of the bucket. If they are in a Secret, the datastore is asked for it.
     ///
     /// # Errors
-    /// If they cannot be used, or etcd does not answer.
+    /// If they cannot be used, or the datastore cannot be read.
     pub(super) fn bucket_config(&self) -> Result<S3Config> {
         match self.settings.config_secret()? {
             None => self.settings.bucket(),
@@ -127,13 +128,16 @@ impl Context<'_> {
         Ok(Box::new(Context::open_bucket(config)?))
     }
 
-    /// The values of the Secret, from the running etcd.
+    /// The values of the Secret: from SQLite, also if K3s does not run, else from the running etcd.
     ///
     /// # Errors
-    /// If etcd does not answer, or the Secret cannot be used.
+    /// If the datastore cannot be read, or the Secret cannot be used.
     pub(super) fn secret_values(&self, secret: &ConfigSecret<'_>) -> Result<SecretValues> {
-        let etcd = self.etcd().map_err(|e| config_secret::unread(secret, &e))?;
-        config_secret::read(secret, &etcd)
+        let unread = |e| config_secret::unread(secret, &e);
+        match self.datastore().map_err(unread)? {
+            Found::Sqlite(db) => config_secret::read(secret, &SqliteProbe { db }),
+            _ => config_secret::read(secret, &self.etcd().map_err(unread)?),
+        }
     }
 
     pub(super) fn open_bucket(config: S3Config) -> Result<S3> {

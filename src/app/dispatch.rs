@@ -46,7 +46,7 @@ const COMMANDS: &[Entry] = &[
 pub fn command_line() -> clap::Command {
     let root = clap::Command::new(PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Verified etcd snapshots for K3s: save, list, verify, prune, delete and restore")
+        .about("Verified snapshots of the datastore of K3s: save, list, verify, prune, delete and restore")
         .after_help("Run 'k3s-snapshot COMMAND --help' for the options of a command. See k3s-snapshot(8).")
         .propagate_version(true)
         .subcommand_required(true)

@@ -14,12 +14,14 @@ use crate::cli::{self, Common};
 use crate::commands::prune;
 use crate::config::settings::Settings;
 use crate::error::{Code, Fault, hint_of};
+use crate::host::datastore::Found;
 use crate::model::command;
 use crate::model::name::check_part;
 use crate::model::report::Report;
 use crate::model::retention::{ClusterScope, Location, Policies, Selection, last_saved_cluster};
 use crate::model::s3_config::S3Config;
 use crate::source::DatastoreProbe;
+use crate::source::sqlite::SqliteProbe;
 use crate::store::local::Local;
 use crate::store::s3::S3;
 use crate::store::{RemoteStore, Store};
@@ -153,21 +155,25 @@ impl cli::Prune {
     }
 }
 
-/// The cluster of this server: the one that its etcd serves, else the one of the last save on this machine. `None` if it is not
-/// known. The answer of etcd counts: the last save may be of a cluster that is lost.
+/// The cluster of this server: the one in its datastore, else the one of the last save on this machine. `None` if it is not
+/// known. The answer of the datastore counts: the last save may be of a cluster that is lost.
 fn own_cluster(cx: &Context, store: Option<&Local>) -> Option<String> {
-    match cx.etcd().and_then(|etcd| etcd.cluster_id()) {
+    let of_datastore = match cx.datastore() {
+        Ok(Found::Sqlite(db)) => SqliteProbe { db }.cluster_id(),
+        _ => cx.etcd().and_then(|etcd| etcd.cluster_id()),
+    };
+    match of_datastore {
         Ok(Some(id)) => return Some(id),
         Ok(None) => {
-            log::info!("etcd holds no cluster yet: it has no namespace kube-system");
+            log::info!("the datastore holds no cluster yet: it has no namespace kube-system");
             return None;
         }
-        Err(e) => log::debug!("asking etcd for its cluster: {e:#}"),
+        Err(e) => log::debug!("asking the datastore for its cluster: {e:#}"),
     }
     let listing = store?.list().inspect_err(|e| log::debug!("looking for the last save: {e:#}")).ok()?;
     let last = last_saved_cluster(&listing.snapshots).map(str::to_owned);
     last.inspect(|id| {
-        log::info!("etcd does not answer: the cluster of this server is that of the last save, {id}")
+        log::info!("the datastore does not answer: the cluster of this server is that of the last save, {id}")
     })
 }
 

@@ -53,7 +53,7 @@ fn json_of(config_map: &str, objects: &dyn ClusterObjects) -> Result<Option<Vec<
     let Some(stored) = objects.object(&kind.key(config_map))? else { return Ok(None) };
     let map = match kind.read(config_map, &stored) {
         Ok(map) => map,
-        Err(Unreadable::Encrypted) => bail!("the ConfigMap '{config_map}' is encrypted in etcd"),
+        Err(Unreadable::Encrypted) => bail!("the ConfigMap '{config_map}' is encrypted (secrets-encryption)"),
         Err(Unreadable::Malformed) => bail!("the ConfigMap '{config_map}' has an unknown form"),
     };
     if map.data.is_empty() {

@@ -75,7 +75,7 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// The checksums of both meta pages: no mutation guesses them, and the walk starts only after them.
+/// The checksums of both meta pages of bbolt: no mutation guesses them, and the walk starts only after them.
 fn correct_meta_pages(bytes: &mut [u8]) {
     for at in [16, 4096 + 16] {
         let Some(record) = bytes.get_mut(at..at + 64) else { return };
@@ -116,7 +116,7 @@ fn no_reader_panics_whatever_the_bytes_are() {
                 bytes.clone_from(&seeds[n as usize]);
             }
             (0..times).for_each(|_| mutate(&mut random, &mut bytes, other));
-            if reader.name == "snapshot" && random.below(4) > 0 {
+            if reader.name == "snapshot" && !bytes.starts_with(b"SQLite") && random.below(4) > 0 {
                 correct_meta_pages(&mut bytes);
             }
             total += 1;

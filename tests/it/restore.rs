@@ -2,6 +2,7 @@
 //! Restores in booted hosts, around the fake K3s that `fake_k3s.rs` tests. The scenarios are the files in
 //! `tests/host/restore/`; each is one test here. `LONG=1` kills at every call instead of at a sample.
 
+use crate::support::calls;
 use crate::support::host::Host;
 use crate::support::require::require;
 
@@ -77,6 +78,7 @@ fn a_recovery_is_killed() {
 #[test]
 fn a_restore_is_asked_to_stop_at_any_call() {
     faults("succeeds", "term", 43);
+    faults("sqlite-succeeds", "term", 53);
 }
 
 #[test]
@@ -99,10 +101,20 @@ fn a_disk_is_full_or_fails_during_a_restore_of_sqlite() {
 }
 
 fn power_cuts(walk: &str, sample: u32) {
-    let mut host = require!(Host::on_volume());
+    cut_power(require!(Host::on_volume()), "restore-power-cuts", walk, sample);
+}
+
+fn power_cuts_of_a_save(datastore: &str, sample: u32) {
+    let library = require!(calls::library());
+    let host = require!(Host::on_volume()).bind("-B", library.parent().unwrap(), "/opt/calls");
+    cut_power(host, "save-power-cuts", datastore, sample);
+}
+
+/// Boots the host again and again, until the scenario has cut the power at all its calls.
+fn cut_power(mut host: Host, scenario: &str, walk: &str, sample: u32) {
     let share = share(sample);
     loop {
-        let booted = host.run("restore-power-cuts", &[walk, &share]);
+        let booted = host.run(scenario, &[walk, &share]);
         if booted.code != Some(137) {
             tell(&booted.succeeded());
             return;
@@ -119,6 +131,18 @@ fn the_power_fails_during_a_restore_that_succeeds() {
 #[test]
 fn the_power_fails_during_a_restore_that_is_rolled_back() {
     power_cuts("rolls-back", 44);
+}
+
+#[test]
+fn the_power_fails_during_a_restore_of_sqlite() {
+    power_cuts("sqlite-succeeds", 26);
+    power_cuts("sqlite-rolls-back", 40);
+}
+
+#[test]
+fn the_power_fails_during_or_after_a_save() {
+    power_cuts_of_a_save("sqlite", 9);
+    power_cuts_of_a_save("etcd", 13);
 }
 
 /// Minutes, most of them for filling etcd.

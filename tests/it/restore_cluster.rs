@@ -7,15 +7,30 @@ use crate::support::host::Host;
 use crate::support::moto;
 use crate::support::require::require;
 
-const SCENARIOS: &[&str] =
-    &["01-from-the-bucket", "02-a-lost-quorum", "03-three-servers", "04-a-rejoin-is-cut-off"];
+const SCENARIOS: &[&str] = &[
+    "01-from-the-bucket",
+    "02-a-lost-quorum",
+    "03-three-servers",
+    "04-a-rejoin-is-cut-off",
+    "05-sqlite-from-the-bucket",
+];
 
-#[test]
-fn from_the_bucket_by_name_by_time_and_on_a_new_machine() {
+/// With a real S3 server in the host.
+fn with_a_bucket(scenario: &str) {
     let program = require!(moto::program());
     let venv = program.ancestors().nth(2).unwrap();
     let host = require!(Host::new()).seconds(300).bind("-B", venv, "/opt/moto");
-    host.run("cluster/01-from-the-bucket", &[]).succeeded();
+    host.run(scenario, &[]).succeeded();
+}
+
+#[test]
+fn from_the_bucket_by_name_by_time_and_on_a_new_machine() {
+    with_a_bucket("cluster/01-from-the-bucket");
+}
+
+#[test]
+fn sqlite_from_the_bucket_by_name_compressed_and_on_a_new_machine() {
+    with_a_bucket("cluster/05-sqlite-from-the-bucket");
 }
 
 #[test]

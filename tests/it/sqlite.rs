@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use k3s_snapshot::error::Code;
+use k3s_snapshot::error::{Code, Kind};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::s3::tool as with_bucket;
-use crate::support::bucket::Bucket;
+use crate::support::bucket::{self, Bucket};
 use crate::support::cli::{Tool, text};
 use crate::support::k3s_root::{K3sRoot, Layout};
 use crate::support::kine::{Kine, UID};
+use crate::support::objects::data_object;
 use crate::support::ports::Ports;
 
 /// A server whose K3s has SQLite, and which has never run etcd.
@@ -233,6 +234,18 @@ fn snapshots_of_sqlite_are_listed_verified_pruned_and_deleted_like_others() {
 }
 
 #[test]
+fn the_snapshots_of_a_lost_cluster_are_not_pruned_by_the_cluster_that_is_in_sqlite_now() {
+    let server = Server::start();
+    for _ in 0..3 {
+        server.save(&[]);
+    }
+    // K3s was installed again, with the same names.
+    server.kine.put("/registry/namespaces/kube-system", br#"{"metadata":{"uid":"another"}}"#);
+    server.tool("prune").args(&["--snapshot-retention", "1"]).report().expect(0);
+    assert_eq!(server.tool("list").report().expect(0).rows().len(), 3);
+}
+
+#[test]
 fn a_name_that_tells_of_another_datastore_is_a_finding() {
     let server = Server::start();
     let (_, path) = server.save(&[]);
@@ -260,6 +273,68 @@ fn a_snapshot_goes_to_the_bucket_and_comes_back() {
     fs::remove_file(&local).unwrap();
     with_bucket("fetch", &server.root, &bucket).arg(&name).arg(server.root.snapshots()).report().expect(0);
     assert!(fs::read(&local).unwrap() == bytes, "the same bytes come back");
+}
+
+/// The settings of the bucket in a Secret of the cluster (`etcd-s3-config-secret`), which kine stores.
+#[test]
+fn the_settings_of_the_bucket_are_read_from_the_secret_in_sqlite_also_while_k3s_does_not_run() {
+    const KEY: &str = "/registry/secrets/kube-system/s3sec";
+    let (server, bucket) = (Server::start(), Bucket::start());
+    let endpoint = format!("127.0.0.1:{}", bucket.front.port());
+    let values: [(&str, &[u8]); 6] = [
+        ("etcd-s3-endpoint", endpoint.as_bytes()),
+        ("etcd-s3-insecure", b"true"),
+        ("etcd-s3-bucket", bucket::NAME.as_bytes()),
+        ("etcd-s3-folder", b"of-sqlite"),
+        ("etcd-s3-access-key", bucket::ACCESS.as_bytes()),
+        ("etcd-s3-secret-key", bucket::SECRET.as_bytes()),
+    ];
+    let Server { root, kine } = server;
+    let config = root.path().join("k3s.yaml");
+    fs::write(&config, "etcd-s3: true\netcd-s3-config-secret: s3sec\n").unwrap();
+    let run = |command: &str, args: &[&str]| {
+        let tool = Tool::new(command).on(&root).arg("--debug").arg("--config").arg(&config);
+        let run = tool.env("HOME", "/nonexistent").env("NO_PROXY", "*").args(args).report();
+        assert!(!format!("{}{}", run.stdout, run.stderr).contains(bucket::SECRET), "{run:#?}");
+        run
+    };
+    run("list", &[]).fails(Code::S3ConfigSecretMissing).with_hint();
+    run("save", &[]).fails_as(Code::UploadFailed, Kind::Degraded);
+    kine.put(KEY, b"k8s:enc:aescbc:v1:aescbckey:\x01\x02\x03");
+    run("list", &[]).fails(Code::S3ConfigSecretEncrypted).with_hint();
+    kine.put(KEY, &data_object("Secret", "s3sec", &values));
+    let name = text(&run("save", &[]).expect(0).rows()[0]["name"]);
+    assert!(bucket.keys().contains(&format!("of-sqlite/{name}")), "{:?}", bucket.keys());
+    for command in ["check-s3", "list", "prune"] {
+        run(command, &[]).expect(0);
+    }
+    // K3s has ended. What it wrote last is in the log of the database.
+    drop(kine);
+    let local = root.snapshots().join(&name);
+    let bytes = fs::read(&local).unwrap();
+    fs::remove_file(&local).unwrap();
+    run("fetch", &[&name, root.snapshots().to_str().unwrap()]).expect(0);
+    assert!(fs::read(&local).unwrap() == bytes);
+    // A new machine has no Secret. The settings of k3s-snapshot are the way.
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(root.data_dir().join(format!("server/db/state.db{end}")));
+    }
+    fs::remove_file(&local).unwrap();
+    let to = root.snapshots().display().to_string();
+    run("fetch", &[&name, &to]).fails(Code::S3ConfigSecret).with_hint();
+    let own = [
+        "--s3-bucket",
+        bucket::NAME,
+        "--s3-endpoint",
+        &endpoint,
+        "--s3-insecure",
+        "--s3-folder",
+        "of-sqlite",
+    ];
+    let tool = Tool::new("fetch").on(&root).arg("--config").arg(&config).args(&own).args(&[&name, &to]);
+    let tool = tool.env("AWS_ACCESS_KEY_ID", bucket::ACCESS).env("AWS_SECRET_ACCESS_KEY", bucket::SECRET);
+    tool.env("HOME", "/nonexistent").env("NO_PROXY", "*").report().expect(0);
+    assert!(fs::read(&local).unwrap() == bytes);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Damage of every kind in databases of kine, with a matching checksum, so that only the structure check can find it.
 //!
 //! A named row for each check, then flipped bytes: what SQLite itself finds, the check must find, and what it does not find
-//! must change no revision. Hostile bytes end as findings.
+//! must change no revision. Hostile bytes end as findings. `LONG=1` flips every bit.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -111,6 +111,7 @@ const ROWS: &[(&str, Check, Damage)] = &[
     ("page size", Check::SqliteHeader, |db| db[16] = 3),
     ("encoding", Check::SqliteHeader, |db| db[59] = 2),
     ("reserved part", Check::SqliteHeader, |db| db[80] = 1),
+    ("incremental vacuum without its pages", Check::SqliteHeader, |db| db[67] = 1),
     ("number of pages of another change", Check::SqliteHeader, |db| db[95] ^= 1),
     ("the header alone", Check::Truncated, |db| db.truncate(90)),
     ("a page more", Check::Length, |db| db.extend_from_slice(&[0; PAGE])),
@@ -124,6 +125,40 @@ const ROWS: &[(&str, Check, Damage)] = &[
     ("list of free pages refers to itself", Check::PageTwice, |db| {
         let page = u32_at(db, 32);
         put(db, (page as usize - 1) * PAGE, &page.to_be_bytes());
+    }),
+    ("two pages of the list of free pages refer to each other", Check::PageTwice, |db| {
+        let trunk = u32_at(db, 32);
+        let at = (trunk as usize - 1) * PAGE;
+        assert!(u32_at(db, at + 4) > 0, "the list has one page that names others");
+        let leaf = u32_at(db, at + 8);
+        put(db, at, &leaf.to_be_bytes());
+        put(db, (leaf as usize - 1) * PAGE, &[trunk.to_be_bytes(), [0; 4]].concat());
+    }),
+    ("a page of the table is in the list of free pages", Check::PageTwice, |db| {
+        let at = (u32_at(db, 32) as usize - 1) * PAGE;
+        let page = (root(db, "kine") / PAGE) as u32 + 1;
+        put(db, at + 8, &page.to_be_bytes());
+    }),
+    ("a child that is its parent", Check::PageTwice, |db| {
+        let at = root(db, "kine");
+        let page = (at / PAGE) as u32 + 1;
+        put(db, at + 8, &page.to_be_bytes());
+    }),
+    ("an overflow page that refers to itself", Check::PageTwice, |db| {
+        let page = find(db, &[b'M'; 508]) / PAGE;
+        put(db, page * PAGE, &(page as u32 + 1).to_be_bytes());
+    }),
+    ("an overflow page outside", Check::PageRange, |db| {
+        let page = find(db, &[b'M'; 508]) / PAGE;
+        put(db, page * PAGE, &[0xff; 4]);
+    }),
+    ("the longest integer as the length of the header of a record", Check::SqliteRecord, |db| {
+        let at = leaf_row(db, b"/registry/once") - 10;
+        put(db, at, &[0xff; 9]);
+    }),
+    ("the longest integer as the type of a column", Check::SqliteRecord, |db| {
+        let at = leaf_row(db, b"/registry/once") - 9;
+        put(db, at, &[0xff; 9]);
     }),
     ("more free pages than fit", Check::Freelist, |db| {
         let at = (u32_at(db, 32) as usize - 1) * PAGE;
@@ -266,6 +301,16 @@ fn facts_of_kine_are_those_of_its_rows() {
     assert!(inspect::verify(&&file[..], db_len).unwrap().is_clean(), "with its checksum");
 }
 
+/// Mutations of them reach every part of the walk.
+#[test]
+fn the_inputs_of_the_fuzz_target_are_whole_databases() {
+    for name in ["sqlite", "sqlite-auto-vacuum"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/snapshot").join(name);
+        let result = check(&std::fs::read(path).unwrap());
+        assert!(result.is_clean() && result.facts.compacted > 0, "{name}: {:?}", result.findings);
+    }
+}
+
 #[test]
 fn every_page_size_is_verified() {
     for page_size in [512, 1024, 4096, 16384, 65536] {
@@ -332,9 +377,12 @@ fn what_sqlite_finds_in_flipped_bytes_is_found_and_the_rest_changes_no_revision(
     std::fs::write(&path, &db).unwrap();
     let whole = rows_of(&path).unwrap();
     let (mut found, mut harmless, mut missed) = (0, 0, Vec::new());
-    for (n, at) in (0..db.len()).step_by(7).enumerate() {
-        let mut flipped = db.clone();
-        flipped[at] ^= 1 << (n % 8);
+    let bits = db.len() * 8;
+    // Of the sample, one bit of every seventh byte.
+    let step = if std::env::var_os("LONG").is_some_and(|v| v == "1") { 1 } else { 57 };
+    for bit in (0..bits).step_by(step) {
+        let (at, mut flipped) = (bit / 8, db.clone());
+        flipped[at] ^= 1 << (bit % 8);
         if !check(&flipped).is_clean() {
             found += 1;
             continue;
@@ -354,13 +402,81 @@ fn what_sqlite_finds_in_flipped_bytes_is_found_and_the_rest_changes_no_revision(
 fn every_flipped_byte_of_a_snapshot_is_found_by_its_checksum() {
     let file = with_trailer(database(|_| ()));
     let db_len = inspect::database_len(file.len() as u64).unwrap();
-    for at in (0..file.len()).step_by(11) {
+    for at in 0..file.len() {
         let mut flipped = file.clone();
         flipped[at] ^= 0x20;
         let digests = inspect::hash(&&flipped[..], db_len, &mut |_| {}).unwrap();
         let trailer = inspect::trailer(&&flipped[..], db_len).unwrap();
         assert!(inspect::check_trailer(&digests.database, &trailer).is_err(), "byte {at}");
     }
+}
+
+#[test]
+fn a_database_that_ends_anywhere_is_found_even_if_its_header_fits() {
+    let db = database(|_| ());
+    for len in (0..db.len()).step_by(61).chain((PAGE..db.len()).step_by(PAGE)) {
+        assert!(!check(&db[..len]).is_clean(), "{len} bytes");
+    }
+    for pages in 1..db.len() / PAGE {
+        let mut cut = db[..pages * PAGE].to_vec();
+        put(&mut cut, 28, &(pages as u32).to_be_bytes());
+        assert!(!check(&cut).is_clean(), "{pages} pages");
+    }
+}
+
+/// Bytes that are as long as a file can be, of which few are not zero.
+struct Sparse(Vec<u8>);
+
+impl k3s_snapshot::io::ReadAt for Sparse {
+    fn size(&self) -> u64 {
+        u64::from(u32::MAX - 1) * PAGE as u64
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+        let have = usize::try_from(offset).ok().and_then(|at| self.0.get(at..)).unwrap_or_default();
+        let len = have.len().min(buf.len());
+        buf[..len].copy_from_slice(&have[..len]);
+        buf[len..].fill(0);
+        Ok(())
+    }
+}
+
+/// Two terabytes: the time of the check depends on the pages that are used, not on those that are claimed.
+#[test]
+fn a_sparse_file_of_the_greatest_size_ends_as_a_finding() {
+    for has_pointer_map in [false, true] {
+        let mut db = database(|_| ());
+        put(&mut db, 28, &(u32::MAX - 1).to_be_bytes());
+        db[55] = u8::from(has_pointer_map);
+        let data = Sparse(db);
+        let result = inspect::verify(&data, k3s_snapshot::io::ReadAt::size(&data)).unwrap();
+        assert!(!result.is_clean());
+    }
+}
+
+/// `auto_vacuum` adds pages that map each page to its parent. kine does not set it, an operator may.
+#[test]
+fn a_database_with_auto_vacuum_is_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("PRAGMA page_size = 512; PRAGMA auto_vacuum = FULL; VACUUM")
+        .unwrap();
+    let kine = Kine::create(&path, PAGE as u32);
+    fill(&kine);
+    for i in 0..100 {
+        kine.put(&format!("/registry/{i}"), &[1; 2000]);
+    }
+    let db = kine.into_bytes(&path);
+    assert!(u32_at(&db, 52) != 0 && db.len() > 3 * 103 * PAGE, "several such pages");
+    let result = check(&db);
+    assert!(result.is_clean(), "{:?}", result.findings);
+    // Such a page as a child.
+    let mut damaged = db.clone();
+    let at = root(&db, "kine");
+    put(&mut damaged, at + 8, &2_u32.to_be_bytes());
+    assert!(check(&damaged).findings.iter().any(|f| f.check == Check::PageTwice));
 }
 
 #[test]

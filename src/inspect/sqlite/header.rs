@@ -82,6 +82,9 @@ impl Header {
         if !(1..=4).contains(&u32_at(bytes, 44)) {
             return wrong("an unknown format of the schema");
         }
+        if u32_at(bytes, 64) != 0 && u32_at(bytes, 52) == 0 {
+            return wrong("an incremental vacuum, but no pages that it needs");
+        }
         if u32_at(bytes, 56) != UTF8 {
             return wrong("another text encoding than UTF-8, which kine uses");
         }

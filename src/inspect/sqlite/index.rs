@@ -79,11 +79,13 @@ impl IndexCheck {
         let mut hasher = DefaultHasher::new();
         values.iter().for_each(|value| value.hash(&mut hasher));
         self.entries.add(&hasher);
-        let before = std::mem::replace(&mut self.before, entry.head.to_vec());
-        match record::parse(&before, before.len() as u64) {
+        let ordered = match record::parse(&self.before, self.before.len() as u64) {
             Some(before) if !before.is_empty() => self.check_order(&before, &values),
             _ => Ok(()),
-        }
+        };
+        self.before.clear();
+        self.before.extend_from_slice(entry.head);
+        ordered
     }
 
     fn check_order(&self, before: &[Value<'_>], values: &[Value<'_>]) -> Result<(), Wrong> {

@@ -106,13 +106,33 @@ impl KineRow<'_> {
     }
 }
 
+/// The newest revision of a key, negative if it deleted the key: there is one for each key, and they take most of the memory of a
+/// verification.
+#[derive(Debug, Clone, Copy)]
+struct Newest(i64);
+
+impl Newest {
+    /// Revisions are greater than zero.
+    fn of(row: &KineRow<'_>) -> Newest {
+        Newest(if row.deleted { -row.id } else { row.id })
+    }
+
+    fn revision(self) -> i64 {
+        self.0.saturating_abs()
+    }
+
+    fn deleted(self) -> bool {
+        self.0 < 0
+    }
+}
+
 /// Collects the facts, and follows the history of each key.
 #[derive(Debug, Default)]
 pub(in crate::inspect) struct KineFacts {
     facts: Facts,
     tokens: BTreeSet<String>,
-    /// By key: its newest revision, and whether that deleted the key.
-    newest: HashMap<u64, (i64, bool)>,
+    /// By key: its newest row.
+    newest: HashMap<u64, Newest>,
     /// The compaction that must have happened, because revisions are missing.
     must_be_compacted: i64,
     kept: KeptObjects,
@@ -133,7 +153,7 @@ impl RowVisitor for KineFacts {
             return Ok(());
         }
         self.track_key(row);
-        let before = self.newest.insert(row.key_id(), (row.id, row.deleted));
+        let before = self.newest.insert(row.key_id(), Newest::of(row));
         self.follow(row, before)
     }
 
@@ -168,13 +188,13 @@ impl KineFacts {
     }
 
     /// Compares a row with the one that it replaces.
-    fn follow(&mut self, row: &KineRow<'_>, before: Option<(i64, bool)>) -> Result<(), Wrong> {
+    fn follow(&mut self, row: &KineRow<'_>, before: Option<Newest>) -> Result<(), Wrong> {
         let wrong = |text: &str| Err((Check::KineHistory, text.to_owned()));
         match before {
-            Some((newest, _)) if row.previous != newest => {
+            Some(newest) if row.previous != newest.revision() => {
                 wrong("a row does not replace the newest revision of its key")
             }
-            Some((_, was_deleted)) if row.created != was_deleted => {
+            Some(newest) if row.created != newest.deleted() => {
                 wrong("a key is created twice, or is changed after its deletion")
             }
             Some(_) => Ok(()),

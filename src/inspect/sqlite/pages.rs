@@ -21,6 +21,8 @@ pub(super) struct Pages<'a> {
     /// The number of the last page.
     last: u64,
     used: PageSet,
+    /// The distance of the pages that map pages to their parents, if there are any.
+    map_step: Option<u64>,
 }
 
 impl<'a> Pages<'a> {
@@ -28,23 +30,31 @@ impl<'a> Pages<'a> {
     pub(super) fn new(data: &'a ReadAhead<'a>, header: &Header, db_len: u64) -> Pages<'a> {
         let page_size = u64::from(header.page_size);
         let last = u64::from(header.pages).min(db_len.min(data.size()) / page_size);
-        let mut pages =
-            Pages { data, page_size, usable: header.usable as usize, last, used: PageSet::new(last + 1) };
+        let mut pages = Pages {
+            data,
+            page_size,
+            usable: header.usable as usize,
+            last,
+            used: PageSet::new(last + 1),
+            // One such page is for the pages that follow it, with five bytes for each.
+            map_step: header.has_pointer_map.then(|| u64::from(header.usable) / 5 + 1),
+        };
         // There is no page 0.
         pages.used.insert(0, 1);
         let lock = LOCK_BYTE / page_size + 1;
         pages.used.insert(lock, lock + 1);
-        if header.has_pointer_map {
-            // One page maps the pages that follow it, with five bytes for each.
-            let step = u64::from(header.usable) / 5 + 1;
-            let mut page = 2;
-            while page <= last {
-                let free = if page == lock { page + 1 } else { page };
-                pages.used.insert(free, free + 1);
-                page += step;
-            }
-        }
         pages
+    }
+
+    /// Whether the page maps others to their parents. It is computed: a hostile file would have millions of them.
+    fn is_map(&self, page: u64) -> bool {
+        let Some(step) = self.map_step.filter(|_| page >= 2) else { return false };
+        let at = (page - 2) / step * step + 2;
+        page == if at == LOCK_BYTE / self.page_size + 1 { at + 1 } else { at }
+    }
+
+    fn is_used(&self, page: u64) -> bool {
+        self.used.contains(page) || self.is_map(page)
     }
 
     /// The byte offset of a page in the file.
@@ -62,7 +72,7 @@ impl<'a> Pages<'a> {
             let text = format!("refers to page {page}, which does not exist");
             return Err(Finding::at(Check::PageRange, from, self.offset(from), text));
         }
-        if self.used.contains(page) {
+        if self.is_used(page) {
             let text = format!("refers to page {page}, which is used already");
             return Err(Finding::at(Check::PageTwice, from, self.offset(from), text));
         }
@@ -81,7 +91,7 @@ impl<'a> Pages<'a> {
 
     /// The first page that nothing refers to.
     pub(super) fn first_unused(&self) -> Option<u64> {
-        (1..=self.last).find(|page| !self.used.contains(*page))
+        (1..=self.last).find(|page| !self.is_used(*page))
     }
 
     /// A finding on a page.

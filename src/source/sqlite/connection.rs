@@ -29,7 +29,8 @@ fn open_with(db: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     connection.busy_timeout(LOCK_TIMEOUT)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    for (name, value) in [("cell_size_check", 1), ("mmap_size", 0)] {
+    // Each page is read once, so that a cache, here in KiB, would only take memory.
+    for (name, value) in [("cell_size_check", 1), ("mmap_size", 0), ("cache_size", -256)] {
         connection.pragma_update(None, name, value)?;
     }
     Ok(connection)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Asks the SQLite database of K3s what a restore asks of etcd. kine has no such questions, and any process may read the database
-//! while K3s uses it. Nothing is written.
+//! Asks the SQLite database of K3s what is asked of etcd, for a restore and for single objects. kine has no such questions, and any
+//! process may read the database while K3s uses it, or while K3s does not run. Nothing is written.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::connection::{explain, highest_revision, open};
 use crate::inspect::{self, Comparison, KUBE_SYSTEM, Sample};
-use crate::source::{DatastoreProbe, MemberStatus};
+use crate::source::{ClusterObjects, DatastoreProbe, MemberStatus};
 
 /// The hint for a database that cannot be read.
 const CORRUPT: &str = "Restore the newest snapshot: 'k3s-snapshot restore latest'.";
@@ -28,6 +28,23 @@ pub(crate) struct SqliteProbe {
 impl SqliteProbe {
     fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         open(&self.db).and_then(|connection| question(&connection)).map_err(|e| explain(e, &self.db, CORRUPT))
+    }
+
+    /// The newest value of a key; `None` if it does not exist or was deleted.
+    fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let name = String::from_utf8_lossy(key);
+        let sql = "SELECT value FROM (SELECT value, deleted FROM kine WHERE name = ? ORDER BY id DESC LIMIT 1) \
+                   WHERE deleted = 0";
+        let value = self.ask(|connection| {
+            connection.query_row(sql, [name], |row| row.get::<_, Option<_>>(0)).optional()
+        })?;
+        Ok(value.map(Option::unwrap_or_default))
+    }
+}
+
+impl ClusterObjects for SqliteProbe {
+    fn object(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.value(key)
     }
 }
 
@@ -48,11 +65,7 @@ impl DatastoreProbe for SqliteProbe {
     }
 
     fn cluster_id(&self) -> Result<Option<String>> {
-        let name = String::from_utf8_lossy(KUBE_SYSTEM);
-        let sql = "SELECT value FROM (SELECT value, deleted FROM kine WHERE name = ? ORDER BY id DESC LIMIT 1) \
-                   WHERE deleted = 0";
-        let value = self
-            .ask(|connection| connection.query_row(sql, [name], |row| row.get::<_, Vec<u8>>(0)).optional())?;
+        let value = self.value(KUBE_SYSTEM)?;
         Ok(value.as_deref().and_then(inspect::uid))
     }
 
@@ -104,6 +117,8 @@ mod tests {
             .unwrap();
         assert_eq!(probe.look().unwrap().revision, 9, "a revision that was handed out");
         assert_eq!(probe.cluster_id().unwrap().as_deref(), Some("abc"));
+        assert_eq!(probe.object(b"/registry/a").unwrap(), Some(vec![1]));
+        assert_eq!(probe.object(b"/registry/none").unwrap(), None);
         let sample = |key: &str, mod_revision| Sample {
             key: key.as_bytes().to_vec(),
             mod_revision,
@@ -119,5 +134,6 @@ mod tests {
         assert_eq!(holds(sample("/registry/b", 6)), Comparison::Equal, "changed since, and compacted");
         connection.execute("UPDATE kine SET deleted = 1", []).unwrap();
         assert_eq!(probe.cluster_id().unwrap(), None);
+        assert_eq!(probe.object(b"/registry/a").unwrap(), None, "it was deleted");
     }
 }
