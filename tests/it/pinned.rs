@@ -179,7 +179,8 @@ fn copy_is_equal_to_a_stream_and_etcd_sends_next_to_nothing() {
     assert!(sent < copy["size"].as_f64().unwrap() / 20.0, "etcd sent {sent} bytes of {}", copy["size"]);
     let stream = row_of(&save(&etcd, &["--method", "stream"]).expect(0));
     assert_eq!(stream["method"], "stream");
-    assert_eq!(copy["sha256"], stream["sha256"]);
+    assert!(copy["sha256"] == stream["sha256"] || !require::snapshots_repeat(), "{copy}, {stream}");
+    assert_eq!(copy["revision"], stream["revision"]);
     let zip = row_of(&save(&etcd, &["--snapshot-compress", "--name", "z"]).expect(0));
     assert_eq!(zip["method"], "copy");
     Tool::new("verify").on(&etcd.root).arg("--all").run().expect(0);
@@ -237,7 +238,8 @@ fn copy_and_clone_as_a_zip_read_the_database_once() {
         let volume = require!(Volume::mount(kind));
         let etcd = etcd_in(&volume.path());
         let trace = etcd.root.path().join("trace");
-        let strace = ["strace", "-f", "-qq", "-y", "-s", "0", "-e", "trace=read,readv,pread64,preadv,preadv2", "-o"];
+        let strace =
+            ["strace", "-f", "-qq", "-y", "-s", "0", "-e", "trace=read,readv,pread64,preadv,preadv2", "-o"];
         let args = ["--method", method, "--snapshot-compress", "--report", "json"];
         let before = volume.bytes_read();
         let tool = Tool::new("save").on(&etcd.root).args(&args);

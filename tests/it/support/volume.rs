@@ -52,7 +52,8 @@ impl Volume {
 
     /// Bytes that were read from the loop device so far.
     pub(crate) fn bytes_read(&self) -> u64 {
-        let found = Command::new("findmnt").args(["-no", "SOURCE", "--target"]).arg(self.path()).output().unwrap();
+        let found =
+            Command::new("findmnt").args(["-no", "SOURCE", "--target"]).arg(self.path()).output().unwrap();
         let device = String::from_utf8(found.stdout).unwrap();
         let stat = device.trim().replace("/dev/", "/sys/class/block/") + "/stat";
         let stat = std::fs::read_to_string(&stat).unwrap_or_else(|e| panic!("{stat}: {e}"));
