@@ -62,8 +62,6 @@ pub(super) fn capture(
         let method = source.method();
         for attempt in 1..=source.max_attempts() {
             let draft = local.draft()?;
-            // Beside a zip it is not kept.
-            let draft = if zip.is_some() { draft.temporary() } else { draft };
             let captured = match capture_into(zip.is_some(), *source, &draft, progress)? {
                 CaptureOutcome::Captured(captured) => captured,
                 CaptureOutcome::Unavailable(fault) => {
@@ -141,7 +139,7 @@ fn verify(
     let reader = draft.reader()?;
     let tee: Option<Tee> = zipping.map(|zipping| zipping.tee(&reader));
     let in_order: &dyn ReadAt = tee.as_ref().map_or(&reader as &dyn ReadAt, |tee| tee);
-    let sync_draft = || if draft.is_temporary() { Ok(()) } else { draft.sync() };
+    let sync_draft = || if zipping.is_none() { draft.sync() } else { Ok(()) };
     let db_len = inspect::database_len(captured.bytes).map_err(|f| anyhow!("{f}"))?;
     let (hashed, synced, structure) = std::thread::scope(|scope| {
         let sync = captured.sha256.map(|_| scope.spawn(sync_draft));

@@ -30,7 +30,6 @@ pub struct Draft {
     path: PathBuf,
     /// The temporary name, if the file system has no unnamed files.
     temp_name: Option<CString>,
-    is_temporary: bool,
 }
 
 /// What came of publishing a draft.
@@ -81,25 +80,7 @@ impl Draft {
             }
             Err(e) => return Err(error(e)),
         };
-        Ok(Draft { file, dir: open, path: dir.to_owned(), temp_name, is_temporary: false })
-    }
-
-    /// A draft that is never published: it need not reach the disk.
-    pub(crate) fn temporary(self) -> Draft {
-        let mut draft = self;
-        draft.is_temporary = true;
-        draft
-    }
-
-    /// Whether it need not reach the disk.
-    pub(crate) fn is_temporary(&self) -> bool {
-        self.is_temporary
-    }
-
-    #[cfg(test)]
-    pub(super) fn with_file(mut self, file: File) -> Draft {
-        self.file = file;
-        self
+        Ok(Draft { file, dir: open, path: dir.to_owned(), temp_name })
     }
 
     /// The file to write to.
@@ -359,13 +340,7 @@ mod tests {
     /// A draft as on a file system without unnamed files.
     fn temporary(dir: &Path, content: &[u8]) -> Draft {
         let (file, name) = naming::create_temp_file(dir).unwrap();
-        let draft = Draft {
-            file,
-            dir: File::open(dir).unwrap(),
-            path: dir.into(),
-            temp_name: Some(name),
-            is_temporary: false,
-        };
+        let draft = Draft { file, dir: File::open(dir).unwrap(), path: dir.into(), temp_name: Some(name) };
         (&draft).write_all(content).unwrap();
         draft
     }

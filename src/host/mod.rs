@@ -25,7 +25,6 @@ pub mod space;
 pub mod supervisor;
 pub mod systemd;
 mod unit;
-mod write_behind;
 
 pub use draft::{Draft, Published, PublishedFile};
 pub use fs::FileAt;
@@ -36,4 +35,3 @@ pub use progress::{NoProgress, Progress, StepRecorder};
 pub use readyz::Ready;
 pub use server_files::{Scratch, ServerFiles};
 pub use unit::{Active, Unit, UnitControl};
-pub(crate) use write_behind::WriteBehind;

@@ -18,7 +18,7 @@ use super::etcd::{EtcdStream, Pin};
 use super::pace::Pace;
 use super::{CaptureOutcome, Captured, Source};
 use crate::error::{Code, Fault};
-use crate::host::{Draft, FileAt, Progress, WriteBehind};
+use crate::host::{Draft, FileAt, Progress};
 use crate::inspect::TRAILER;
 use crate::model::method::Method;
 use crate::model::snapshot::Digest;
@@ -64,20 +64,13 @@ impl Source for PinnedCopy {
         }
         let db_len = pin.database_len();
         progress.step("copying the database", Some(db_len));
+        let job = Job { db, file: &file, db_len, draft, progress };
         let pace = Pace::of_open_snapshot(self.etcd.rate_limit, db_len);
-        let confirmed = std::thread::scope(|scope| -> Result<_> {
-            let behind = WriteBehind::start(scope, draft);
-            let job = Job { db, file: &file, db_len, draft, behind: &behind, progress };
-            let copied = pin.hold_during(|head| job.copy(head, pace))??;
-            // The snapshot of etcd ends here, before the disk has written the copy.
-            let confirmed = copied.and_then(|sha256| {
-                pin.confirm()
-                    .map(|handshake| (sha256, handshake))
-                    .map_err(|e| interrupted(db, &e.to_string()))
-            });
-            behind.finish()?;
-            Ok(confirmed)
-        })?;
+        let copied = pin.hold_during(|head| job.copy(head, pace))??;
+        // The snapshot of etcd ends here, before the disk has written the copy.
+        let confirmed = copied.and_then(|sha256| {
+            pin.confirm().map(|handshake| (sha256, handshake)).map_err(|e| interrupted(db, &e.to_string()))
+        });
         Ok(match confirmed {
             Ok((sha256, handshake)) => CaptureOutcome::Captured(Captured::online(
                 db_len + TRAILER,
@@ -114,7 +107,6 @@ struct Job<'a> {
     file: &'a File,
     db_len: u64,
     draft: &'a Draft,
-    behind: &'a WriteBehind<'a>,
     progress: &'a dyn Progress,
 }
 
@@ -162,7 +154,6 @@ impl Job<'_> {
     fn write(&self, bytes: &[u8], sha: &mut Sha256) -> Result<()> {
         sha.update(bytes);
         self.draft.append(bytes)?;
-        self.behind.wrote(bytes.len() as u64);
         self.progress.advance(bytes.len() as u64);
         Ok(())
     }

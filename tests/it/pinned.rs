@@ -265,25 +265,6 @@ fn copy_and_clone_as_a_zip_read_the_database_once() {
     }
 }
 
-/// etcd waits less for a disk that does not get the whole copy at once.
-#[test]
-fn copy_is_written_to_the_disk_while_it_is_read_unless_it_is_a_zip() {
-    require!(require::etcd_programs());
-    require!(require::program("strace"));
-    let volume = require!(Volume::mount("ext4"));
-    let etcd = etcd_in(&volume.path());
-    let trace = etcd.root.path().join("trace");
-    let strace = ["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", trace.to_str().unwrap()];
-    for (args, least, most) in [(&["--name", "a"][..], 1, 2), (&["--name", "b", "--snapshot-compress"], 0, 0)]
-    {
-        let tool = Tool::new("save").on(&etcd.root).args(args).args(&["--method", "copy"]);
-        tool.under(&strace).run().expect(0);
-        let calls = fs::read_to_string(&trace).unwrap().matches("fdatasync(").count();
-        // One for each 32 MiB of the 63 MiB, if the disk is fast enough; strace shows an interrupted call twice.
-        assert!((least..=2 * most).contains(&calls), "{args:?}: {calls}");
-    }
-}
-
 /// Bytes of the snapshot in a zip.
 fn ctl_size(etcd: &Etcd, row: &serde_json::Value) -> u64 {
     let zip = fs::File::open(file_of(etcd, row)).unwrap();
