@@ -9,8 +9,11 @@ CARGO_DENY_VERSION := 0.20.2
 FAULTS := restore::a_restore restore::a_recovery restore::a_disk restore::the_power restore_cluster::a_rejoin restore_steps:: \
 	faults:: readers:: foreign_file_systems::
 
+# The tests of saves that another version of etcd must pass too, by the beginning of their names.
+ETCD_TESTS := clone:: fence:: offline:: pinned:: save::
+
 .DEFAULT_GOAL := help
-.PHONY: help setup build release install deb rpm demo test test-long test-faults test-k3s lint audit bench
+.PHONY: help setup build release install deb rpm demo test test-long test-faults test-etcd test-k3s lint audit bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +49,13 @@ test-long: lint ## the same, with the tests that take minutes
 
 test-faults: setup ## run the fault table: kills, signals, failing disks and servers, power cuts at every call; takes long
 	LONG=1 cargo test --locked --test it -- --nocapture --skip s3_faults:: $(FAULTS)
+
+test-etcd: setup ## save from etcd 3.4, 3.6 and 3.7, which are built from source with Go
+	@directories=$$(scripts/etcd-versions) || exit 1; \
+	for directory in $$directories; do \
+		echo "etcd: $$directory"; \
+		ETCD_BIN_DIR=$$directory cargo test --locked --test it -- $(ETCD_TESTS) || exit 1; \
+	done
 
 test-k3s: build ## run restores with a real K3s in booted hosts, as root: K3S=/path/to/k3s
 	tests/host/real/run "$(K3S)"

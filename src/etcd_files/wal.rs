@@ -202,21 +202,18 @@ impl WalScan {
     }
 }
 
-/// Term and index of a raft entry. `head` has its first bytes.
+/// Term and index of a raft entry. `head` has its first bytes. Since etcd 3.7, the type is not written if it is zero.
 fn entry(head: &[u8]) -> Option<(u64, u64)> {
-    let (mut at, mut found) = (0, [0; 2]);
-    for (tag, place) in [(0x08, None), (0x10, Some(0)), (0x18, Some(1))] {
-        if *head.get(at)? != tag {
-            return None;
-        }
-        let (number, used) = varint(head.get(at + 1..)?)?;
-        at += 1 + used;
-        if let Some(slot) = place.and_then(|i: usize| found.get_mut(i)) {
-            *slot = number;
+    let (mut at, mut found) = (0, [None; 3]);
+    for (tag, slot) in [0x08, 0x10, 0x18].into_iter().zip(&mut found) {
+        if *head.get(at)? == tag {
+            let (number, used) = varint(head.get(at + 1..)?)?;
+            at += 1 + used;
+            *slot = Some(number);
         }
     }
-    let [term, index] = found;
-    Some((term, index))
+    let [_, term, index] = found;
+    Some((term?, index?))
 }
 
 /// One file of a log, and the position in it.
@@ -350,4 +347,27 @@ fn head_of(head: &[u8], len: u64) -> Option<Record> {
 /// An error about the content of the log.
 pub(super) fn corrupt(cause: String) -> anyhow::Error {
     Fault::new(Code::DatabaseCorrupt, format!("write-ahead log: {cause}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::entry;
+
+    #[test]
+    fn entries_of_every_version_of_etcd_have_a_term_and_an_index() {
+        let rows: [(&[u8], _); 8] = [
+            (b"\x08\x00\x10\x02\x18\x96\x01\x22\x01x", Some((2, 150))),
+            (b"\x08\x01\x10\x01\x18\x01\x22\x01x", Some((1, 1))),
+            // etcd 3.7: without the type of an entry that is no change of the members.
+            (b"\x10\x02\x18\x96\x01\x22\x01x", Some((2, 150))),
+            (b"\x10\x02\x18\x03", Some((2, 3))),
+            (b"\x08\x00\x10\x02\x22\x01x", None),
+            (b"\x08\x00\x18\x02\x22\x01x", None),
+            (b"\x18\x02\x10\x02", None),
+            (b"", None),
+        ];
+        for (head, wanted) in rows {
+            assert_eq!(entry(head), wanted, "{head:?}");
+        }
+    }
 }

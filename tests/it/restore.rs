@@ -32,6 +32,7 @@ scenarios! {
     interrupted_by_a_signal_a_kill_or_in_the_way_back "12-interrupted",
     old_databases_are_cleaned_away_when_asked "13-old-databases",
     a_server_with_sqlite "14-sqlite",
+    offline_saves_of_a_killed_a_torn_and_a_stopped_etcd "15-offline",
 }
 
 #[test]

@@ -45,7 +45,9 @@ impl Etcd {
     pub(crate) fn prepare(layout: &Layout, ports: Ports) -> Etcd {
         let mut layout = layout.clone();
         if !layout.etcd_args.iter().any(|(key, _)| key == "unsafe-no-fsync") {
-            layout = layout.etcd_arg("unsafe-no-fsync", "true");
+            // etcd 3.4 then leaves the newest entries of its log in its memory.
+            let fsync = require::etcd_version().starts_with("3.4.");
+            layout = layout.etcd_arg("unsafe-no-fsync", if fsync { "false" } else { "true" });
         }
         Etcd { root: K3sRoot::new(&layout, ports), child: None }
     }

@@ -50,6 +50,17 @@ impl Volume {
         assert!(copied.success() && gone.success() && mounted.success(), "{copied}, {gone}, {mounted}");
     }
 
+    /// Bytes that were read from the loop device so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        let found =
+            Command::new("findmnt").args(["-no", "SOURCE", "--target"]).arg(self.path()).output().unwrap();
+        let device = String::from_utf8(found.stdout).unwrap();
+        let stat = device.trim().replace("/dev/", "/sys/class/block/") + "/stat";
+        let stat = std::fs::read_to_string(&stat).unwrap_or_else(|e| panic!("{stat}: {e}"));
+        // The third number counts sectors of 512 bytes.
+        stat.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap() * 512
+    }
+
     /// Where it is mounted.
     pub(crate) fn path(&self) -> std::path::PathBuf {
         Path::join(self.dir.path(), "mount")
