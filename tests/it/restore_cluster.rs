@@ -8,7 +8,7 @@ use crate::support::moto;
 use crate::support::require::require;
 
 const SCENARIOS: &[&str] =
-    &["01-from-the-bucket", "02-a-lost-quorum", "03-three-servers", "04-a-rejoin-is-cut-off"];
+    &["01-from-the-bucket", "02-a-lost-quorum", "03-three-servers", "04-a-rejoin-is-cut-off", "05-rebuild"];
 
 #[test]
 fn from_the_bucket_by_name_by_time_and_on_a_new_machine() {
@@ -34,6 +34,14 @@ fn three_servers_one_is_restored_and_the_others_join_again() {
 fn a_rejoin_is_cut_off_by_a_full_disk_or_a_kill() {
     let host = require!(Host::new()).seconds(3600);
     tell(&host.run("cluster/04-a-rejoin-is-cut-off", &[&share(25)]).succeeded());
+}
+
+#[test]
+fn a_server_is_rebuilt_on_another_machine_from_the_bucket_and_one_key() {
+    let program = require!(moto::program());
+    let venv = program.ancestors().nth(2).unwrap();
+    let host = require!(Host::new()).seconds(1800).bind("-B", venv, "/opt/moto");
+    tell(&host.run("cluster/05-rebuild", &[&share(29)]).succeeded());
 }
 
 #[test]

@@ -55,7 +55,8 @@ pub(super) fn decide(
     service: &NewService,
     machine: &NewMachine,
 ) -> Result<LastDropIn> {
-    let mut all = Decision { kit, keys, service, machine, out: LastDropIn::default() };
+    let old_addresses = kit.node.addresses.clone();
+    let mut all = Decision { kit, keys, service, machine, old_addresses, out: LastDropIn::default() };
     for entry in earlier {
         all.add_old_flag(&entry.key, entry.value.flag_values());
     }
@@ -75,6 +76,8 @@ struct Decision<'a> {
     keys: &'a [Key],
     service: &'a NewService<'a>,
     machine: &'a NewMachine<'a>,
+    /// The addresses of the old machine that are known.
+    old_addresses: Vec<String>,
     out: LastDropIn,
 }
 
@@ -112,7 +115,11 @@ impl Decision<'_> {
             let kept: Vec<&str> =
                 addresses.iter().copied().filter(|address| self.is_usable(flag, address)).collect();
             if kept.len() < addresses.len() {
-                self.replace(flag, kept.into_iter().map(str::to_owned).collect());
+                let kept: Vec<String> = kept.into_iter().map(str::to_owned).collect();
+                let lost = addresses.into_iter().map(str::to_owned).filter(|a| !kept.contains(a));
+                let lost: Vec<String> = lost.collect();
+                self.old_addresses.extend(lost);
+                self.replace(flag, kept);
             }
         }
         if let Some(names) = self.old_values(NAMES) {
@@ -140,9 +147,8 @@ impl Decision<'_> {
     }
 
     fn is_of_old_machine(&self, name: &str) -> bool {
-        let node = &self.kit.node;
-        node.name.eq_ignore_ascii_case(name)
-            || node.addresses.iter().any(|address| address == name) && !self.is_own_address(name)
+        self.kit.node.name.eq_ignore_ascii_case(name)
+            || self.old_addresses.iter().any(|address| address == name) && !self.is_own_address(name)
     }
 
     fn set_name_and_address(&mut self) -> Result<()> {
@@ -221,7 +227,7 @@ impl Decision<'_> {
     /// Values that name an address of the old machine in a way that is not understood here.
     fn find_old_addresses(&mut self) {
         let old: Vec<&String> =
-            self.kit.node.addresses.iter().filter(|address| !self.is_own_address(address)).collect();
+            self.old_addresses.iter().filter(|address| !self.is_own_address(address)).collect();
         let names_old = |values: &[String]| values.iter().any(|v| old.iter().any(|a| has_address(v, a)));
         let of_files = self.keys.iter().filter(|key| !self.out.entries.contains_key(&key.name));
         let in_files = of_files.filter(|key| names_old(&key.values())).map(|key| key.flag().to_owned());
