@@ -119,8 +119,7 @@ fn for_rebuild(root: &Path) -> Option<DropIn> {
         let data_dir = settings.machine_paths()?.data_dir;
         Ok::<_, anyhow::Error>((data_dir, settings.unit))
     };
-    let (data_dir, unit) =
-        settings().unwrap_or_else(|_| (PathBuf::from(distribution::K3S.data_dir), None));
+    let (data_dir, unit) = settings().unwrap_or_else(|_| (PathBuf::from(distribution::K3S.data_dir), None));
     let databases = [distribution::ETCD_WAL, distribution::SQLITE].map(|path| data_dir.join(path));
     let unit = unit.unwrap_or_else(|| distribution::K3S.unit.to_owned());
     Some(drop_in::for_rebuild(&unit, &databases, REBUILD_IDENTITY))
@@ -272,17 +271,22 @@ mod tests {
     fn k3s_does_not_start_without_a_datastore_while_a_rebuild_is_expected() {
         let key = ("/etc/k3s-snapshot/rebuild.key", "geheim");
         let default = "ConditionPathExists=|/var/lib/rancher/k3s/server/db/etcd/member/wal";
-        for (config, database) in [
-            ("", default),
-            ("data-dir: /srv/k3s", "ConditionPathExists=|/srv/k3s/server/db/state.db"),
-        ] {
+        for (config, database) in
+            [("", default), ("data-dir: /srv/k3s", "ConditionPathExists=|/srv/k3s/server/db/state.db")]
+        {
             let all = generated(&[key, (K3S, config)]);
             let lines = &all["k3s.service"];
             assert_eq!(lines.len(), 4, "{lines:?}");
             assert!(lines.iter().any(|line| line == database), "{lines:?}");
-            assert!(lines.contains(&"ConditionPathExists=|!/etc/k3s-snapshot/rebuild.key".to_owned()), "{lines:?}");
+            assert!(
+                lines.contains(&"ConditionPathExists=|!/etc/k3s-snapshot/rebuild.key".to_owned()),
+                "{lines:?}"
+            );
         }
-        assert!(generated(&[key, (OURS, "s3: [")]).contains_key("k3s.service"), "whatever our configuration is");
+        assert!(
+            generated(&[key, (OURS, "s3: [")]).contains_key("k3s.service"),
+            "whatever our configuration is"
+        );
         assert!(generated(&[(K3S, "")]).is_empty());
     }
 

@@ -82,10 +82,7 @@ fn run_verify(args: &cli::Kit, cx: &Context, report: &mut Report) -> Result<()> 
         kits: bucket.as_ref().map_or(&local as &dyn KitStore, |b| b),
         local: &local,
         recipients: &s.kit_recipients,
-        reading: Reading {
-            parallel: bucket.as_ref().map(S3::readers),
-            scratch: &|size| cx.scratch(size),
-        },
+        reading: Reading { parallel: bucket.as_ref().map(S3::readers), scratch: &|size| cx.scratch(size) },
         now: cx.now,
     };
     verify(&request, cx.progress, report)

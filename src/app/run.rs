@@ -121,8 +121,7 @@ fn run<C: Command>(
     }
     let s = &settings;
     let reload = |more: &[(OptionId, String)]| load_settings(common, matches, more);
-    let cx =
-        Context { settings: s, distribution: s.distribution, now, progress: &progress, reload: &reload };
+    let cx = Context { settings: s, distribution: s.distribution, now, progress: &progress, reload: &reload };
     let skips = cx.should_skip(command.skips_without_etcd(), report);
     // Below another root, the configuration is that of another machine.
     let pings = (command.is_job() && !matches!(skips, Ok(true)) && s.root == Path::new("/"))

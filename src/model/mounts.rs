@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_disk_of_fstab_that_is_not_mounted_is_found() {
-        let fstab = "# /dev/x /var ext4\n/dev/a / ext4\nUUID=b /var/lib/rancher/ xfs nofail 0 2\n/dev/c none swap\n";
+        let fstab =
+            "# /dev/x /var ext4\n/dev/a / ext4\nUUID=b /var/lib/rancher/ xfs nofail 0 2\n/dev/c none swap\n";
         let path = Path::new("/var/lib/rancher/k3s/server/db");
         let mountinfo = "25 1 8:1 / / rw - ext4 /dev/a rw\n";
         assert_eq!(unmounted(fstab, mountinfo, path).as_deref(), Some(Path::new("/var/lib/rancher")));

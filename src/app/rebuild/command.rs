@@ -145,11 +145,8 @@ fn without_datastore(
         (None, None, token) => Keys::Token(token.as_ref().context("no token was given")?),
     };
     let place = Place::of(args.snapshot.as_deref(), cx)?;
-    let new_machine = NewMachine {
-        node_name: args.node_name.as_deref(),
-        node_ips: &args.node_ip,
-        addresses: &addresses,
-    };
+    let new_machine =
+        NewMachine { node_name: args.node_name.as_deref(), node_ips: &args.node_ip, addresses: &addresses };
     let plan = |kit: &Kit, record: &RebuildRecord| {
         cx.settings.rebuild_plan(kit, &new_machine, &|path, text| record.has(path, text))
     };
@@ -197,7 +194,8 @@ fn ensure_empty(cx: &Context, data_dir: &Path) -> Result<()> {
     if !datastore::exists(cx, data_dir)? {
         return Ok(());
     }
-    let what = format!("there is a datastore in '{}', the data directory of the old server", data_dir.display());
+    let what =
+        format!("there is a datastore in '{}', the data directory of the old server", data_dir.display());
     Err(Fault::new(Code::DatastoreExists, what).hint("Move it away first. Nothing was written.").into())
 }
 

@@ -46,7 +46,8 @@ fn look(data_dir: &Path, said: Said) -> Result<bool> {
     for entry in entries {
         let name = entry.with_context(|| format!("reading '{}'", db.display()))?.file_name();
         let name = name.to_string_lossy();
-        let is_old = [distribution::ETCD_OLD, distribution::SQLITE_OLD].iter().any(|old| name.starts_with(old));
+        let is_old =
+            [distribution::ETCD_OLD, distribution::SQLITE_OLD].iter().any(|old| name.starts_with(old));
         let is_part = name == "etcd" && db.join("etcd/member").symlink_metadata().is_ok();
         if is_old || is_part {
             anyhow::bail!("'{}' holds a database that is not in use", db.join(&*name).display());

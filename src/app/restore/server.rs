@@ -76,7 +76,12 @@ pub(super) fn api_addresses(s: &Settings) -> Vec<SocketAddr> {
 ///
 /// # Errors
 /// [`Code::K3sNotFound`].
-pub(in crate::app) fn program(cx: &Context, token: Option<&Secret>, stall: Duration, logs: &Path) -> Result<Program> {
+pub(in crate::app) fn program(
+    cx: &Context,
+    token: Option<&Secret>,
+    stall: Duration,
+    logs: &Path,
+) -> Result<Program> {
     let s = cx.settings;
     let path = s.flags.executable().map(Path::to_owned).ok_or_else(|| {
         Fault::new(

@@ -124,12 +124,7 @@ fn newest(store: &dyn Store, cluster: Option<&str>) -> Result<Snapshot> {
 ///
 /// # Errors
 /// [`Code::TokenMismatch`], [`Code::BootstrapDataUnreadable`] or [`Code::OtherCluster`]; others if the snapshot cannot be read.
-pub(crate) fn ensure_opens(
-    req: &Reading,
-    kit: &Kit,
-    opened: &Opened,
-    progress: &dyn Progress,
-) -> Result<()> {
+pub(crate) fn ensure_opens(req: &Reading, kit: &Kit, opened: &Opened, progress: &dyn Progress) -> Result<()> {
     let (file, hash) = (opened.snapshot.file.escape_debug(), token::hash(kit.tokens.server.expose()));
     let mismatch = |needs: &[&str]| {
         let needs = if needs.is_empty() { "none".to_owned() } else { needs.join(" or ") };

@@ -48,9 +48,15 @@ pub(crate) fn finish(req: &FinishRequest) -> Result<()> {
         }
         if started.elapsed() >= req.limit {
             let why = req.unit.fatal_message(req.since).unwrap_or_else(|| ready.describe());
-            return Err(Fault::new(Code::NotReady, format!("the data is restored, but the API server is not ready: {why}"))
-                .hint(format!("Check K3s with 'journalctl -u {}', then run 'k3s-snapshot rebuild' again.", unit.name))
-                .into());
+            return Err(Fault::new(
+                Code::NotReady,
+                format!("the data is restored, but the API server is not ready: {why}"),
+            )
+            .hint(format!(
+                "Check K3s with 'journalctl -u {}', then run 'k3s-snapshot rebuild' again.",
+                unit.name
+            ))
+            .into());
         }
         req.progress.advance(0);
         std::thread::sleep(req.poll);

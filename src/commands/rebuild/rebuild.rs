@@ -107,11 +107,24 @@ fn report_plan(req: &RebuildRequest, selected: &Selected, plan: &RebuildPlan, re
     };
     rebuild.set_plan(plan);
     report.rebuild = Some(rebuild);
-    let list = |all: &[String]| all.iter().map(|one| one.escape_debug().to_string()).collect::<Vec<_>>().join(", ");
+    let list =
+        |all: &[String]| all.iter().map(|one| one.escape_debug().to_string()).collect::<Vec<_>>().join(", ");
     for (code, all, text) in [
-        (WarningCode::KitFilesNotWritten, &plan.not_written, "these files of the recovery kit are not written"),
-        (WarningCode::OldAddressInUse, &plan.old_addresses, "these flags of K3s have an address of the old machine"),
-        (WarningCode::VariablesNotSet, &plan.variables, "the new K3s service lacks these variables of the old one"),
+        (
+            WarningCode::KitFilesNotWritten,
+            &plan.not_written,
+            "these files of the recovery kit are not written",
+        ),
+        (
+            WarningCode::OldAddressInUse,
+            &plan.old_addresses,
+            "these flags of K3s have an address of the old machine",
+        ),
+        (
+            WarningCode::VariablesNotSet,
+            &plan.variables,
+            "the new K3s service lacks these variables of the old one",
+        ),
     ] {
         if !all.is_empty() {
             report.warn(code, format!("{text}: {}", list(all)));

@@ -20,7 +20,8 @@ impl RecordFile {
     /// [`Code::RestoreStateUnreadable`] if it exists and cannot be understood.
     pub(crate) fn load(&self) -> Result<Option<RebuildRecord>> {
         let Some(text) = private_file::read(&self.0)? else { return Ok(None) };
-        let record: Option<RebuildRecord> = serde_json::from_slice(&text).ok().filter(RebuildRecord::is_known);
+        let record: Option<RebuildRecord> =
+            serde_json::from_slice(&text).ok().filter(RebuildRecord::is_known);
         record.map(Some).ok_or_else(|| {
             let what = format!("reading '{}': its form is unknown", self.0.display());
             Fault::new(Code::RestoreStateUnreadable, what)

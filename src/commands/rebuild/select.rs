@@ -67,7 +67,9 @@ pub(super) fn select(wanted: &Wanted, kits: Option<&dyn KitStore>, keys: &Keys) 
         && !is_of(&opened, cluster)
     {
         let what = format!("'{}' is not a snapshot of the cluster '{}'", shown(&file), shown(cluster));
-        return Err(Fault::new(Code::OtherCluster, what).hint("Omit --cluster, or name another snapshot.").into());
+        return Err(Fault::new(Code::OtherCluster, what)
+            .hint("Omit --cluster, or name another snapshot.")
+            .into());
     }
     let (kit, token) = match keys {
         Keys::Token(token) => (None, (*token).clone()),
@@ -106,7 +108,10 @@ fn newest(wanted: &Wanted) -> Result<(String, Vec<String>)> {
     let safety = format!("{}-", wanted.safety_base);
     let mut all: Vec<Snapshot> = listing.sorted();
     all.retain(|s| {
-        s.state == State::Verified && s.name.is_some() && s.created_at <= limit && !s.file.starts_with(&safety)
+        s.state == State::Verified
+            && s.name.is_some()
+            && s.created_at <= limit
+            && !s.file.starts_with(&safety)
     });
     all.reverse();
     let mut clusters: BTreeMap<&str, Vec<&Snapshot>> = BTreeMap::new();
@@ -133,7 +138,8 @@ fn one_cluster<'a>(
         if clusters.len() < 2 {
             return Ok(clusters.values().next().map_or(&[], Vec::as_slice));
         }
-        let described = rows().map(|(id, _, newest)| describe(wanted, id, newest)).collect::<Result<Vec<_>>>()?;
+        let described =
+            rows().map(|(id, _, newest)| describe(wanted, id, newest)).collect::<Result<Vec<_>>>()?;
         let what = format!("the bucket holds snapshots of several clusters: {}", described.join("; "));
         return Err(Fault::new(Code::ClusterAmbiguous, what).hint("Name one with --cluster ID.").into());
     };
@@ -172,7 +178,8 @@ fn describe(wanted: &Wanted, id: &str, newest: &Snapshot) -> Result<String> {
 /// Whether a snapshot is of a cluster with this id, or was saved by a node with this name.
 fn is_of(opened: &Opened, cluster: &str) -> bool {
     let manifest = opened.manifest.as_ref();
-    let has_node = manifest.and_then(|m| m.node.as_deref()).is_some_and(|node| node.eq_ignore_ascii_case(cluster));
+    let has_node =
+        manifest.and_then(|m| m.node.as_deref()).is_some_and(|node| node.eq_ignore_ascii_case(cluster));
     has_node || cluster.len() >= 4 && opened.snapshot.cluster_id().is_some_and(|id| id.starts_with(cluster))
 }
 
@@ -195,7 +202,9 @@ impl Selected {
                 shown(file),
                 needs.join(" or ")
             );
-            return Err(Fault::new(Code::TokenMismatch, what).hint("Use the kit or the token of this snapshot.").into());
+            return Err(Fault::new(Code::TokenMismatch, what)
+                .hint("Use the kit or the token of this snapshot.")
+                .into());
         }
         if let (Some((kit, _)), Some(id)) = (&self.kit, self.opened.snapshot.cluster_id())
             && kit.cluster_id.as_deref().is_some_and(|of_kit| of_kit != id)
@@ -218,7 +227,8 @@ impl Selected {
         for older in &self.older {
             let opened = store.open(older).context("looking for an authentic snapshot")?;
             if check(&opened) == Some(Authenticity::Authentic) {
-                let what = format!("it is not known whether the newest snapshot '{}' is authentic", shown(file));
+                let what =
+                    format!("it is not known whether the newest snapshot '{}' is authentic", shown(file));
                 let hint = format!("Give a name: '{}' is the newest authentic snapshot.", shown(older));
                 return Err(Fault::new(Code::AuthenticityUnverified, what).hint(hint).into());
             }
@@ -229,4 +239,189 @@ impl Selected {
 
 fn shown(text: &str) -> String {
     text.escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::code_of;
+    use crate::model::kit::tests::kit as kit_of_test;
+    use crate::model::manifest::tests::manifest;
+    use crate::model::name::SnapshotName;
+    use crate::model::snapshot::{FileId, Listing, Manifest};
+
+    const ONE: &str = "6f9c1f0e-3a52-4d0b-9d1e-5b7c6a8f2e11";
+    const OTHER: &str = "0b7c6a8f-3a52-4d0b-9d1e-5b7c6a8f2e11";
+    const NOW: u64 = 1_800_000_000;
+
+    /// The data of a snapshot, which is not read here.
+    struct Unread;
+
+    impl crate::io::ReadAt for Unread {
+        fn size(&self) -> u64 {
+            0
+        }
+
+        fn read_exact_at(&self, _: &mut [u8], _: u64) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    /// A bucket with these snapshots.
+    struct Bucket(Vec<Snapshot>, bool);
+
+    impl Store for Bucket {
+        fn list(&self) -> Result<Listing> {
+            // A listing of a bucket has no manifests.
+            let row = |s: &Snapshot| Snapshot {
+                cluster_id: s.cluster_id().and_then(|id| id.get(..8)).map(str::to_owned),
+                manifest: None,
+                ..s.clone()
+            };
+            let snapshots = self.0.iter().map(row).collect();
+            Ok(Listing { snapshots, complete: true, manifests_readable: self.1 })
+        }
+
+        fn open(&self, file: &str) -> Result<Opened> {
+            let snapshot = self.0.iter().find(|s| s.file == file).cloned();
+            let snapshot = snapshot.ok_or_else(|| Fault::new(Code::SnapshotNotFound, "none"))?;
+            Ok(Opened {
+                data: Box::new(Unread),
+                id: FileId { dev: 1, ino: 2, size: 3, mtime_ns: 4, ctime_ns: 5 },
+                manifest: snapshot.manifest.clone(),
+                snapshot,
+            })
+        }
+
+        fn record(
+            &self,
+            _: &str,
+            _: &mut dyn FnMut(Option<&Manifest>) -> Option<Manifest>,
+        ) -> Result<Option<Manifest>> {
+            Err(anyhow::anyhow!("nothing is written"))
+        }
+
+        fn delete(&self, _: &[&str]) -> Vec<(String, Result<bool>)> {
+            vec![]
+        }
+
+        fn delete_orphan_manifests(&self, _: u64) -> Result<usize> {
+            Ok(0)
+        }
+    }
+
+    /// A snapshot that was saved `age` seconds ago, with an authentication code of a token.
+    fn snapshot(base: &str, age: u64, cluster: &str, state: State, token: Option<&str>) -> Snapshot {
+        let created_at = NOW.saturating_sub(age);
+        let file = format!("{base}-server-1-{created_at}");
+        let (node, cluster_id) = (Some("server-1".to_owned()), Some(cluster.to_owned()));
+        let mut m = Manifest { name: file.clone(), node, cluster_id, ..manifest() };
+        m.token_hash = vec![token::hash("geheim")];
+        if let Some(token) = token {
+            m.authentication = Keyring::new([&Secret::new(token)]).authenticate(&[], &m.covered_facts());
+        }
+        Snapshot {
+            name: SnapshotName::parse(&file),
+            location: format!("s3://b/{file}"),
+            file,
+            size: 544,
+            created_at,
+            state,
+            manifest: Some(m),
+            key_revisions: None,
+            cluster_id: None,
+        }
+    }
+
+    fn selected(bucket: &Bucket, name: Option<&str>, cluster: Option<&str>) -> Result<Selected> {
+        let wanted = Wanted { store: bucket, name, cluster, safety_base: "pre-restore", now: NOW };
+        let kit = kit_of_test();
+        let selected = select(&wanted, None, &Keys::Kit(&kit, "kit"))?;
+        selected.ensure_fits(bucket, false).map(|()| selected)
+    }
+
+    fn file(found: Result<Selected>) -> String {
+        found.unwrap().opened.snapshot.file
+    }
+
+    fn code(found: Result<Selected>) -> Code {
+        code_of(&found.err().unwrap())
+    }
+
+    #[test]
+    fn the_newest_verified_snapshot_of_one_cluster_is_meant() {
+        let good = |age| snapshot("timer", age, ONE, State::Verified, Some("geheim"));
+        let bucket = Bucket(
+            vec![
+                good(300),
+                good(200),
+                snapshot("corrupt", 100, ONE, State::Corrupt, Some("geheim")),
+                snapshot("unverified", 90, ONE, State::Unverified, Some("geheim")),
+                snapshot("pre-restore", 80, ONE, State::Verified, Some("geheim")),
+                Snapshot { created_at: NOW + 1000, ..good(50) },
+            ],
+            true,
+        );
+        assert_eq!(file(selected(&bucket, None, None)), good(200).file);
+        assert_eq!(file(selected(&bucket, Some(&good(300).file), None)), good(300).file);
+        assert_eq!(code(selected(&bucket, Some(&good(300).file), Some("ffff"))), Code::OtherCluster);
+        assert_eq!(code(selected(&bucket, Some("none-1"), None)), Code::SnapshotNotFound);
+        assert_eq!(code(selected(&Bucket(vec![], true), None, None)), Code::SnapshotNotFound);
+        assert_eq!(code(selected(&Bucket(vec![good(1)], false), None, None)), Code::ListingIncomplete);
+    }
+
+    #[test]
+    fn several_clusters_need_the_name_of_one() {
+        let (one, mut other) = (
+            snapshot("timer", 300, ONE, State::Verified, Some("geheim")),
+            snapshot("timer", 200, OTHER, State::Verified, Some("geheim")),
+        );
+        other.manifest.as_mut().unwrap().node = Some("server-9".to_owned());
+        let (a, b) = (one.file.clone(), other.file.clone());
+        let bucket = Bucket(vec![one, other], true);
+        let error = selected(&bucket, None, None).err().unwrap();
+        assert_eq!(code_of(&error), Code::ClusterAmbiguous);
+        for word in ["6f9c1f0e", "0b7c6a8f", "server-1", "server-9"] {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        for cluster in [ONE, "6f9c", "6f9c1f0e", "server-1"] {
+            assert_eq!(file(selected(&bucket, None, Some(cluster))), a, "{cluster}");
+        }
+        // The kit of another cluster.
+        assert_eq!(code(selected(&bucket, None, Some("Server-9"))), Code::OtherCluster);
+        assert_eq!(code(selected(&bucket, Some(&b), None)), Code::OtherCluster);
+        assert_eq!(code(selected(&bucket, None, Some("server-2"))), Code::ClusterNotFound);
+    }
+
+    #[test]
+    fn a_snapshot_that_no_holder_of_the_token_has_saved_is_not_the_newest() {
+        let good = snapshot("timer", 300, ONE, State::Verified, Some("geheim"));
+        let forged = |token| snapshot("forged", 200, ONE, State::Verified, token);
+        let with = |newest: Snapshot| Bucket(vec![good.clone(), newest], true);
+        for token in [None, Some("other")] {
+            assert_eq!(code(selected(&with(forged(token)), None, None)), Code::AuthenticityUnverified);
+        }
+        let mut replayed = forged(Some("geheim"));
+        replayed.manifest.as_mut().unwrap().revision = 1;
+        assert_eq!(code(selected(&with(replayed), None, None)), Code::NotAuthentic);
+        // An old program has saved all of them.
+        let all = Bucket(vec![forged(None)], true);
+        assert_eq!(file(selected(&all, None, None)), forged(None).file);
+        let mut rotated = forged(Some("geheim"));
+        rotated.manifest.as_mut().unwrap().token_hash = vec!["0123456789ab".to_owned()];
+        assert_eq!(code(selected(&with(rotated), None, None)), Code::TokenMismatch);
+    }
+
+    #[test]
+    fn a_snapshot_without_a_kit_needs_one_or_a_token() {
+        let bucket = Bucket(vec![snapshot("timer", 300, ONE, State::Verified, Some("geheim"))], true);
+        let (key, _) = crate::archive::age::generate();
+        let identities = Identities::parse(&key).unwrap();
+        let wanted =
+            Wanted { store: &bucket, name: None, cluster: None, safety_base: "pre-restore", now: NOW };
+        assert_eq!(code(select(&wanted, None, &Keys::Identities(&identities))), Code::KitNotFound);
+        let token = Secret::new("geheim");
+        let selected = select(&wanted, None, &Keys::Token(&token)).unwrap();
+        assert!(selected.kit.is_none() && selected.ensure_fits(&bucket, false).is_ok());
+    }
 }

@@ -28,11 +28,7 @@ pub(super) fn ensure_writable(plan: &RebuildPlan, overwrite: bool) -> Result<()>
 ///
 /// # Errors
 /// If a file cannot be written. What was written before stays; the record has it.
-pub(super) fn write(
-    plan: &RebuildPlan,
-    mut record: RebuildRecord,
-    record_file: &RecordFile,
-) -> Result<()> {
+pub(super) fn write(plan: &RebuildPlan, mut record: RebuildRecord, record_file: &RecordFile) -> Result<()> {
     plan.files.iter().for_each(|file| record.add(&file.path, file.text.expose()));
     record_file.save(&record)?;
     let changed = plan.files.iter().filter(|file| file.found != FileFound::Same);

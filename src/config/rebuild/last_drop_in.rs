@@ -3,6 +3,7 @@
 //! Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -32,7 +33,7 @@ pub(super) struct NewService<'a> {
 }
 
 /// What the drop-in has.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct LastDropIn {
     /// Keys and values; a key without values unsets what earlier files set.
     entries: BTreeMap<String, Vec<String>>,
@@ -124,8 +125,11 @@ impl Decision<'_> {
         }
         if let Some(names) = self.old_values(NAMES) {
             let split = names.iter().flat_map(|value| value.split(','));
-            let kept: Vec<String> =
-                split.clone().filter(|name| !self.is_of_old_machine(name.trim())).map(str::to_owned).collect();
+            let kept: Vec<String> = split
+                .clone()
+                .filter(|name| !self.is_of_old_machine(name.trim()))
+                .map(str::to_owned)
+                .collect();
             if kept.len() < split.count() {
                 self.replace(NAMES, kept);
             }
@@ -160,7 +164,8 @@ impl Decision<'_> {
             match (self.service.argument)(flag) {
                 Some(own) if own == values.join(",") => {}
                 Some(_) => {
-                    let what = format!("the K3s service sets another '{flag}' in its arguments than --{flag}");
+                    let what =
+                        format!("the K3s service sets another '{flag}' in its arguments than --{flag}");
                     return Err(Fault::new(Code::InvalidArgument, what)
                         .hint(format!("Remove --{flag} here or there."))
                         .into());
@@ -231,7 +236,8 @@ impl Decision<'_> {
         let names_old = |values: &[String]| values.iter().any(|v| old.iter().any(|a| has_address(v, a)));
         let of_files = self.keys.iter().filter(|key| !self.out.entries.contains_key(&key.name));
         let in_files = of_files.filter(|key| names_old(&key.values())).map(|key| key.flag().to_owned());
-        let here = self.out.entries.iter().filter(|(_, values)| names_old(values)).map(|(name, _)| name.clone());
+        let here =
+            self.out.entries.iter().filter(|(_, values)| names_old(values)).map(|(name, _)| name.clone());
         self.out.old_addresses = in_files.chain(here).collect();
     }
 
@@ -247,6 +253,13 @@ impl Decision<'_> {
     fn replace(&mut self, flag: &str, values: Vec<String>) {
         self.out.dropped.insert(flag.to_owned());
         self.set(flag, values);
+    }
+}
+
+/// Shows names, never a value.
+impl fmt::Debug for LastDropIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.entries.keys()).finish()
     }
 }
 
@@ -284,5 +297,189 @@ impl LastDropIn {
             }
         }
         Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::merged::{Source, merge};
+    use super::*;
+    use crate::config::yaml;
+    use crate::error::code_of;
+    use crate::model::kit::tests::kit;
+    use crate::model::kit::{KitFlag, KitUnit};
+    use crate::model::secret::Secret;
+
+    /// A kit of the machine at 10.0.0.1 with these flags of its service.
+    fn of_old(flags: &[(&str, &[&str])]) -> Kit {
+        let flags = flags.iter().map(|(name, values)| KitFlag {
+            name: (*name).to_owned(),
+            values: values.iter().map(|value| Secret::new(*value)).collect(),
+        });
+        Kit { unit: KitUnit { flags: flags.collect(), ..KitUnit::default() }, ..kit() }
+    }
+
+    /// The new machine, at 10.0.0.2.
+    struct New<'a> {
+        name: Option<&'a str>,
+        ips: &'a [&'a str],
+        arguments: &'a [(&'a str, &'a str)],
+        variables: &'a [(&'a str, &'a str)],
+    }
+
+    const NEW: New = New { name: None, ips: &[], arguments: &[], variables: &[] };
+
+    /// `files` are texts of the kit; one that begins with `#new` is of the new machine.
+    fn decided(kit: &Kit, files: &[&str], new: &New) -> Result<LastDropIn> {
+        let source =
+            |text: &&str| Source { from_kit: !text.starts_with("#new"), entries: yaml::parse(text).unwrap() };
+        let keys = merge(files.iter().map(source).collect());
+        let find = |all: &[(&str, &str)], flag: &str| {
+            all.iter().find(|(name, _)| *name == flag).map(|(_, value)| (*value).to_owned())
+        };
+        let service = NewService {
+            argument: &|flag| find(new.arguments, flag),
+            variable: &|flag| find(new.variables, flag),
+        };
+        let ips: Vec<String> = new.ips.iter().map(|ip| (*ip).to_owned()).collect();
+        let addresses = ["10.0.0.2".to_owned(), "fd00::2".to_owned()];
+        let machine = NewMachine { node_name: new.name, node_ips: &ips, addresses: &addresses };
+        decide(kit, (&keys, &[]), &service, &machine)
+    }
+
+    /// Keys and values, as K3s reads them.
+    fn entries(drop_in: &LastDropIn) -> Vec<(String, Vec<String>)> {
+        let text = drop_in.text().unwrap_or_default();
+        yaml::parse(&text).unwrap().into_iter().map(|e| (e.key, e.value.flag_values())).collect()
+    }
+
+    #[test]
+    fn nothing_of_the_old_machine_stays_and_all_else_does() {
+        type Row<'a> =
+            (&'a str, &'a [(&'a str, &'a [&'a str])], &'a [&'a str], &'a [(&'a str, &'a [&'a str])]);
+        let token = "token: geheim\nagent-token: vertraulich\n";
+        let rows: [Row; 15] = [
+            ("nothing", &[], &[], &[]),
+            ("an address in a file", &[], &["node-ip: 10.0.0.1"], &[("node-ip", &[])]),
+            ("two with a comma", &[], &["node-ip: '10.0.0.1,fd00::2'"], &[("node-ip", &["fd00::2"])]),
+            ("its short spelling", &[], &["i: 10.0.0.1"], &[("i", &[]), ("node-ip", &[])]),
+            (
+                "an address of the unit",
+                &[("node-external-ip", &["192.0.2.1"])],
+                &[],
+                &[("node-external-ip", &[])],
+            ),
+            (
+                "the unit over the file",
+                &[("node-ip", &["10.0.0.2"])],
+                &["node-ip: 10.0.0.1"],
+                &[("node-ip", &["10.0.0.2"])],
+            ),
+            ("an own address", &[], &["advertise-address: 10.0.0.2"], &[]),
+            ("every address", &[], &["bind-address: 0.0.0.0"], &[]),
+            ("its name", &[("node-name", &["server-1"])], &[], &[("node-name", &[])]),
+            ("the server that it joined", &[], &["server: https://10.0.0.7:6443"], &[("server", &[])]),
+            (
+                "names in the certificate",
+                &[],
+                &["tls-san: [lb.example, 10.0.0.1, server-1]"],
+                &[("tls-san", &["lb.example"])],
+            ),
+            ("only other names", &[], &["tls-san: [lb.example]"], &[]),
+            (
+                "what the unit set",
+                &[("debug", &["true"]), ("node-label", &["a=1", "b=\"2\""])],
+                &[],
+                &[("debug", &["true"]), ("node-label", &["a=1", "b=\"2\""])],
+            ),
+            (
+                "the new machine has its own",
+                &[("debug", &["true"])],
+                &["node-ip: 10.0.0.1", "#new\ndebug: false\nnode-ip: 10.0.0.2"],
+                &[],
+            ),
+            ("no flag", &[("../x", &["1"])], &[], &[]),
+        ];
+        for (name, flags, files, want) in rows {
+            let files: Vec<&str> = [token].into_iter().chain(files.iter().copied()).collect();
+            let got = entries(&decided(&of_old(flags), &files, &NEW).unwrap());
+            let want: Vec<(String, Vec<String>)> = want
+                .iter()
+                .map(|(key, values)| ((*key).to_owned(), values.iter().map(|v| (*v).to_owned()).collect()))
+                .collect();
+            assert_eq!(got, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_given_name_and_address_count_and_contradict_no_argument() {
+        let new = New { name: Some("n"), ips: &["10.0.0.2", "fd00::2"], ..NEW };
+        let files = ["token: geheim\nagent-token: x\nnode-name: a\nnode-ip: 10.0.0.1\n"];
+        let got = decided(&of_old(&[]), &files, &new).unwrap();
+        let want = [("node-ip", vec!["10.0.0.2", "fd00::2"]), ("node-name", vec!["n"])];
+        assert_eq!(
+            entries(&got),
+            want.map(|(k, v)| (k.to_owned(), v.into_iter().map(str::to_owned).collect()))
+        );
+        assert_eq!(got.dropped, ["node-ip", "node-name"].map(str::to_owned).into());
+        let other = New { arguments: &[("node-name", "m")], ..new };
+        assert_eq!(code_of(&decided(&of_old(&[]), &files, &other).unwrap_err()), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn the_token_is_set_where_nothing_sets_it_and_another_one_is_refused() {
+        let full = "K10".to_owned() + &"0".repeat(64) + "::server:geheim";
+        let full = format!("token: {full}");
+        // Arguments and variables of the new machine, files; the token in the drop-in, and whether its file is needed.
+        type Row<'a> =
+            (&'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)], &'a [&'a str], Option<&'a str>, bool);
+        let rows: [Row; 9] = [
+            (&[], &[], &[], None, true),
+            (&[], &[], &["token: geheim"], None, false),
+            (&[], &[], &[&full], None, false),
+            (&[], &[], &["t: rotated"], Some("geheim"), false),
+            (&[], &[], &["token-file: /root/token"], None, true),
+            (&[("token", "geheim")], &[], &[], None, false),
+            (&[], &[("token", "geheim")], &[], None, false),
+            (&[], &[("token", "other")], &[], Some("geheim"), false),
+            (&[], &[], &["token: other", "#new\ntoken: geheim"], None, false),
+        ];
+        for (arguments, variables, files, token, file) in rows {
+            let got = decided(&of_old(&[]), files, &New { arguments, variables, ..NEW }).unwrap();
+            let set = entries(&got)
+                .into_iter()
+                .find(|(key, _)| key == "token")
+                .and_then(|(_, v)| v.into_iter().next());
+            assert_eq!((set.as_deref(), got.needs_token_file), (token, file), "{files:?}");
+            assert!(
+                entries(&got).iter().any(|(k, v)| k == "agent-token" && *v == ["vertraulich"]),
+                "{files:?}"
+            );
+        }
+        for (arguments, files) in
+            [(&[("token", "other")][..], &[][..]), (&[], &["token: geheim", "#new\ntoken: other"])]
+        {
+            let refused = decided(&of_old(&[]), files, &New { arguments, ..NEW }).unwrap_err();
+            assert_eq!(code_of(&refused), Code::TokenConflict);
+            assert!(!format!("{refused:#}").contains("geheim"));
+        }
+    }
+
+    #[test]
+    fn an_address_of_the_old_machine_in_another_flag_is_reported() {
+        let files = [
+            "token: geheim\netcd-arg: ['listen-metrics-urls=http://10.0.0.1:2381']\nnode-label: [a=10.0.0.12]\n",
+        ];
+        let got = decided(&of_old(&[("kubelet-arg", &["x=10.0.0.1"])]), &files, &NEW).unwrap();
+        assert_eq!(got.old_addresses, ["etcd-arg", "kubelet-arg"].map(str::to_owned).into());
+        for (text, address, want) in [
+            ("10.0.0.1", "10.0.0.1", true),
+            ("110.0.0.1", "10.0.0.1", false),
+            ("10.0.0.1.5", "10.0.0.1", false),
+            ("[fd00::1]:1", "fd00::1", true),
+            ("fd00::12", "fd00::1", false),
+        ] {
+            assert_eq!(has_address(text, address), want, "{text}");
+        }
     }
 }

@@ -87,7 +87,7 @@ impl Settings {
         let earlier = kit.files.iter().find(|file| is_last(Path::new(&file.path)));
         let earlier = earlier.map(entries_of).transpose()?.unwrap_or_default();
         for path in with_drop_ins(main, false)? {
-            let is_other = path != *main && !is_last(&path) && !sources.iter().any(|(known, _)| *known == path);
+            let is_other = !is_last(&path) && !sources.iter().any(|(known, _)| *known == path);
             if is_other {
                 let entries = read_yaml(&path)?;
                 sources.push((path, Source { from_kit: false, entries }));
@@ -119,11 +119,7 @@ impl Settings {
 
 /// Where a file of the kit is written; `None` if it is not. Everyone with the public key can make a kit, so nothing else than the
 /// configuration of K3s is written.
-fn destination(
-    kit: &Kit,
-    path: &str,
-    (main, dir, registries): (&Path, &Path, &Path),
-) -> Option<PathBuf> {
+fn destination(kit: &Kit, path: &str, (main, dir, registries): (&Path, &Path, &Path)) -> Option<PathBuf> {
     if path == kit.config {
         return Some(main.to_owned());
     }
