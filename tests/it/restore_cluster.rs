@@ -45,6 +45,20 @@ fn a_server_is_rebuilt_on_another_machine_from_the_bucket_and_one_key() {
 }
 
 #[test]
+fn the_power_fails_during_a_rebuild_and_the_next_boot_finishes_it() {
+    let mut host = require!(Host::on_volume()).seconds(300);
+    let share = share(67);
+    loop {
+        let booted = host.run("rebuild-power-cuts", &[&share]);
+        if booted.code != Some(137) {
+            tell(&booted.succeeded());
+            return;
+        }
+        host.power_cut();
+    }
+}
+
+#[test]
 fn every_scenario_is_run() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/host/cluster");
     let mut found: Vec<String> =
