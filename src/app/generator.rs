@@ -276,7 +276,7 @@ mod tests {
         {
             let all = generated(&[key, (K3S, config)]);
             let lines = &all["k3s.service"];
-            assert_eq!(lines.len(), 4, "{lines:?}");
+            assert_eq!(lines.len(), 3, "{lines:?}");
             assert!(lines.iter().any(|line| line == database), "{lines:?}");
             assert!(
                 lines.contains(&"ConditionPathExists=|!/etc/k3s-snapshot/rebuild.key".to_owned()),

@@ -5,6 +5,7 @@
 use clap::Parser;
 
 use super::common::Common;
+use super::restore::Restore;
 use super::s3::S3;
 
 /// Rebuild a lost server on this machine, from the bucket and one private key
@@ -15,16 +16,16 @@ use super::s3::S3;
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Examples:
-  k3s-snapshot rebuild --dry-run --identity /mnt/key          show what would be written and restored
-  k3s-snapshot rebuild --identity /mnt/key                    show it, ask, rebuild
-  k3s-snapshot rebuild --identity /mnt/key --cluster 6f9c1f0e one of several clusters in the bucket
-  k3s-snapshot rebuild --identity /mnt/key --kit /mnt/kit.age with a kit that is in a file
-  k3s-snapshot rebuild --token-file /mnt/token                without a kit: nothing is written but the data
-  k3s-snapshot rebuild --yes --if-empty --identity /mnt/key   at boot: only if there is no datastore
+  k3s-snapshot rebuild --dry-run --identity /mnt/key         show what would be done
+  k3s-snapshot rebuild --identity /mnt/key                   show it, ask, rebuild
+  k3s-snapshot rebuild --identity key --cluster 6f9c1f0e     one of several clusters
+  k3s-snapshot rebuild --identity key --kit /mnt/kit.age     with a kit that is in a file
+  k3s-snapshot rebuild --token-file /mnt/token               without a kit
+  k3s-snapshot rebuild --yes --if-empty --identity /mnt/key  if there is no datastore
 
-Exit codes: 0 rebuilt, or nothing to do with --if-empty; 1 failed; 2 usage; 4 no such snapshot, kit or
-cluster; 10 rolled back; 11 restored, but K3s is not ready; 12 the rollback failed too; 65 the snapshot
-or the kit is corrupt; 75 another run holds the lock; 77 refused; 78 configuration.
+Exit codes: 0 rebuilt, or nothing to do with --if-empty; 1 failed; 2 usage; 4 no such snapshot, kit
+or cluster; 10 rolled back; 11 restored, but K3s is not ready; 12 the rollback failed too; 65 the
+snapshot or the kit is corrupt; 75 another run holds the lock; 77 refused; 78 configuration.
 See k3s-snapshot-rebuild(8).")]
 pub struct Rebuild {
     /// A name in the bucket, or a path (anything with a slash) [default: the newest verified snapshot]
@@ -80,8 +81,8 @@ pub struct Rebuild {
 
 impl Rebuild {
     /// The command line of the restore of a snapshot, or of the recovery of an interrupted one.
-    pub fn restore(&self, snapshot: Option<String>) -> super::Restore {
-        super::Restore {
+    pub fn restore(&self, snapshot: Option<String>) -> Restore {
+        Restore {
             recover: snapshot.is_none(),
             snapshot,
             before: None,
