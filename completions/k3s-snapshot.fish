@@ -33,6 +33,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "verify" -
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "prune" -d 'Apply the retention policy: delete snapshots that no rule keeps'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "delete" -d 'Delete snapshots by name'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "restore" -d 'Restore K3s from a snapshot, with automatic rollback'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "rebuild" -d 'Rebuild a lost server on this machine, from the bucket and one private key'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "kit" -d 'Make the keys of recovery kits, and verify that a kit can be opened'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "fetch" -d 'Download a snapshot from the bucket and verify it'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_needs_command" -f -a "check-s3" -d 'Test access to the S3 bucket and suggest fixes'
@@ -391,6 +392,61 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s q 
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -s V -l version -d 'Print version'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l identity -d 'File with the private key that opens the recovery kit, of age or of SSH; - for standard input' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l kit -d 'Use the recovery kit in this file instead of the one that the snapshot names' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l cluster -d 'The cluster, if the bucket holds several: the beginning of its id, or the name of a server of it' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l node-name -d 'The name of this node [default: the host name]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l node-ip -d 'The address of this node; two with a comma for IPv4 and IPv6 [default: K3s chooses]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l ready-timeout -d 'Time limit for K3s to become ready [default: 10m]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l reset-timeout -d 'Abort the reset of K3s after this long without progress [default: 5m]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3 -d 'Use the bucket too: save uploads to it, list shows it, restore downloads from it, prune and delete delete in it' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-endpoint -d 'Endpoint of the store: host, host:port or URL [default: s3.amazonaws.com]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-endpoint-ca -d 'CA certificates to trust instead of the system\'s: PEM files, or base64 of PEM' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-skip-ssl-verify -d 'Do not verify the server certificate (insecure)' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-access-key-file -d 'File with the access key [default: $AWS_ACCESS_KEY_ID, the systemd credential s3-access-key, ...]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-secret-key-file -d 'File with the secret key [default: $AWS_SECRET_ACCESS_KEY, the systemd credential s3-secret-key, ...]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-session-token-file -d 'File with the session token of temporary credentials' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-bucket -d 'Name of the bucket' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-bucket-lookup-type -d 'Bucket name in the host name (dns) or in the path (path) [default: auto]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-region -d 'Region of the bucket [default: us-east-1]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-folder -d 'Prefix in the bucket' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-insecure -d 'Use plain HTTP' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-timeout -d 'Abort a request after this long without progress [default: 5m]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-proxy -d 'HTTP proxy URL, or \'none\' [default: HTTPS_PROXY and NO_PROXY]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-storage-class -d 'Storage class of new objects' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-encryption -d 'Server-side encryption: AES256 or aws:kms' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-kms-key-id -d 'Key ID for aws:kms' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-customer-key-file -d 'File with a key of 32 bytes for SSE-C; K3s cannot read such objects' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-tags -d 'Tags of new objects: key=value,key=value' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-parallel -d 'Parts of an upload in flight at once; a download has twice as many [default: 4]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-part-size -d 'Size of one part of an upload or download [default: 16MiB]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-backlog -d 'After a save, make the pending uploads of earlier saves too [default: true]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-access-key -d 'The value itself, as K3s takes it; the process list shows it: prefer the -file option' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-secret-key -d 'The value itself, as K3s takes it; the process list shows it: prefer the -file option' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3-session-token -d 'The value itself, as K3s takes it; the process list shows it: prefer the -file option' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l distribution -d 'The distribution: k3s or rke2 [default: detected]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -s d -l data-dir -d 'Data directory of K3s [default: that of the K3s configuration or service, else /var/lib/rancher/k3s]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l dir -d 'Snapshot directory [default: that of the K3s configuration, else DATA-DIR/server/db/snapshots]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -s c -l config -d 'Configuration file of K3s [default: $K3S_CONFIG_FILE, that of the K3s service, or /etc/rancher/k3s/config.yaml]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l unit -d 'K3s unit; its arguments and environment count like the K3s configuration [default: k3s.service, else the unit that runs K3s]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l token-file -d 'File with the server token [default: DATA-DIR/server/token]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l root -d 'Use the file system mounted at DIR instead of /; etcd is then contacted only with --etcd-endpoints' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l state-dir -d 'Directory of the manifests, which record verification results [default: /var/lib/k3s-snapshot]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l run-dir -d 'Directory of the lock [default: /run/k3s-snapshot]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l report -d 'Format of the result: text, or json with every detail' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l overwrite -d 'Replace files of the configuration of K3s that exist and differ from the kit'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l if-empty -d 'Do nothing if this machine has a datastore; finish a rebuild that was interrupted'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -s y -l yes -d 'Do not ask for confirmation'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -s n -l dry-run -d 'Show what would be written and restored; do nothing'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l force -d 'Use a snapshot that is not known to be authentic, or is from a newer K3s'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l assume-others-stopped -d 'Proceed even if another server of the cluster answers, or cannot be asked'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l no-rehearse -d 'Do not start K3s aside first'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l show-config -d 'Print the effective settings and their origin, then exit'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -s q -l quiet -d 'Print only warnings and errors'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -s v -l debug -d 'Print debug messages'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand kit" -l identity -d 'File with the private key, of age or of SSH; - for standard input. With init: the file to write' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand kit" -l s3 -d 'Use the bucket too: save uploads to it, list shows it, restore downloads from it, prune and delete delete in it' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand kit" -l s3-endpoint -d 'Endpoint of the store: host, host:port or URL [default: s3.amazonaws.com]' -r
@@ -515,14 +571,15 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -s q
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -s v -l debug -d 'Print debug messages'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand check-s3" -s V -l version -d 'Print version'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "save" -d 'Save a verified snapshot of the etcd of K3s'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "list" -d 'List snapshots and their state'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "status" -d 'Show the state of the snapshots, the jobs and etcd, and the reasons to act'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "verify" -d 'Verify snapshots: read every byte and report what is wrong'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "prune" -d 'Apply the retention policy: delete snapshots that no rule keeps'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "delete" -d 'Delete snapshots by name'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "restore" -d 'Restore K3s from a snapshot, with automatic rollback'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "kit" -d 'Make the keys of recovery kits, and verify that a kit can be opened'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "fetch" -d 'Download a snapshot from the bucket and verify it'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "check-s3" -d 'Test access to the S3 bucket and suggest fixes'
-complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore kit fetch check-s3 help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "save" -d 'Save a verified snapshot of the etcd of K3s'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "list" -d 'List snapshots and their state'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "status" -d 'Show the state of the snapshots, the jobs and etcd, and the reasons to act'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "verify" -d 'Verify snapshots: read every byte and report what is wrong'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "prune" -d 'Apply the retention policy: delete snapshots that no rule keeps'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "delete" -d 'Delete snapshots by name'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "restore" -d 'Restore K3s from a snapshot, with automatic rollback'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "rebuild" -d 'Rebuild a lost server on this machine, from the bucket and one private key'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "kit" -d 'Make the keys of recovery kits, and verify that a kit can be opened'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "fetch" -d 'Download a snapshot from the bucket and verify it'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "check-s3" -d 'Test access to the S3 bucket and suggest fixes'
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand help; and not __fish_seen_subcommand_from save list status verify prune delete restore rebuild kit fetch check-s3 help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -11,6 +11,7 @@ use super::config_secret;
 use crate::config::config_secret::{ConfigSecret, SecretValues};
 use crate::config::etcd;
 use crate::config::k3s::K3sFlagsState;
+use crate::config::options::OptionId;
 use crate::config::paths::in_root;
 use crate::config::settings::Settings;
 use crate::distribution::{self, Distribution};
@@ -35,6 +36,9 @@ use crate::store::{LocalKits, LocalStore, RemoteStore};
 /// The directory for large files that exist only during a run.
 const SCRATCH: &str = "/var/tmp";
 
+/// Loads the settings again.
+pub(crate) type Reload<'a> = dyn Fn(&[(OptionId, String)]) -> Result<Settings> + 'a;
+
 /// What a command is given in addition to its arguments.
 pub(crate) struct Context<'a> {
     /// The settings in effect.
@@ -45,6 +49,8 @@ pub(crate) struct Context<'a> {
     pub(crate) now: u64,
     /// Receives the progress.
     pub(crate) progress: &'a dyn Progress,
+    /// Loads the settings again, with these options as if they were on the command line.
+    pub(crate) reload: &'a Reload<'a>,
 }
 
 /// Where a snapshot of a running etcd can come from.

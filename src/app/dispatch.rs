@@ -37,6 +37,7 @@ const COMMANDS: &[Entry] = &[
     entry::<cli::Prune>(),
     entry::<cli::Delete>(),
     entry::<cli::Restore>(),
+    entry::<cli::Rebuild>(),
     entry::<cli::Kit>(),
     entry::<cli::Fetch>(),
     entry::<cli::CheckS3>(),

@@ -23,6 +23,8 @@ use crate::output::{kmsg, log as stderr};
 
 /// The name by which systemd calls the program.
 pub(super) const PROGRAM: &str = "k3s-snapshot-generator";
+/// The identity for k3s-snapshot-rebuild.service.
+const REBUILD_IDENTITY: &str = "/etc/k3s-snapshot/rebuild.key";
 /// The longest time that systemd waits for us. At each reload of systemd nothing else is done in that time.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -58,12 +60,26 @@ fn generate_in_time(root: PathBuf) -> Result<Vec<DropIn>> {
 
 fn generate(root: &Path) -> Result<Vec<DropIn>> {
     let root = root.canonicalize().with_context(|| format!("opening '{}'", root.display()))?;
-    let mounts = Mounts::parse(&mountinfo(&root)?);
+    let rebuild = for_rebuild(&root);
+    // K3s must not create an empty datastore because a configuration file of ours is wrong.
+    let ours = match (for_our_units(&root), &rebuild) {
+        (Err(e), Some(_)) => {
+            log::warn!("the units stay as they are shipped: {e:#}");
+            vec![]
+        }
+        (ours, _) => ours?,
+    };
+    Ok(rebuild.into_iter().chain(ours).collect())
+}
+
+/// The drop-ins of our own units.
+fn for_our_units(root: &Path) -> Result<Vec<DropIn>> {
+    let mounts = Mounts::parse(&mountinfo(root)?);
     let mut all = Vec::new();
     let mut warnings = Vec::new();
     let mut schedule = None;
     for service in SERVICES {
-        let settings = settings_of(service, &root)?;
+        let settings = settings_of(service, root)?;
         let paths = host_paths(service, &settings, &mounts)?;
         // The units are shipped for K3s; another distribution is another directory.
         let shipped = Path::new(distribution::K3S.data_dir).join(distribution::DB);
@@ -80,13 +96,33 @@ fn generate(root: &Path) -> Result<Vec<DropIn>> {
         });
     }
     if let Some((cron, origin)) = schedule {
-        let is_zone = |zone: &str| in_root(&root, Path::new("/usr/share/zoneinfo")).join(zone).is_file();
+        let is_zone = |zone: &str| in_root(root, Path::new("/usr/share/zoneinfo")).join(zone).is_file();
         let (timers, warning) = drop_in::for_timers(&cron, &origin, &is_zone);
         all.extend(timers);
         warnings.extend(warning);
     }
     warnings.iter().for_each(|text| log::warn!("{text}"));
     Ok(all)
+}
+
+/// The drop-in of the K3s service, if a rebuild is expected on this machine. Without the settings, those of a K3s that is not
+/// configured count.
+fn for_rebuild(root: &Path) -> Option<DropIn> {
+    match in_root(root, Path::new(REBUILD_IDENTITY)).symlink_metadata() {
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
+        _ => {}
+    }
+    let lookup = |distribution, wanted: Option<&str>| unit::find_in_files(root, distribution, wanted);
+    let settings = || {
+        let loaded = load::load(root, &Selectors::default(), &Environment::new(), &lookup)?;
+        let settings = Settings::new(loaded, Default::default(), root, "localhost")?;
+        let data_dir = settings.machine_paths()?.data_dir;
+        Ok::<_, anyhow::Error>((data_dir, settings.unit))
+    };
+    let (data_dir, unit) = settings().unwrap_or_else(|_| (PathBuf::from(distribution::K3S.data_dir), None));
+    let databases = [distribution::ETCD_WAL, distribution::SQLITE].map(|path| data_dir.join(path));
+    let unit = unit.unwrap_or_else(|| distribution::K3S.unit.to_owned());
+    Some(drop_in::for_rebuild(&unit, &databases, REBUILD_IDENTITY))
 }
 
 /// The mounts of this machine. Below another root there need not be any.
@@ -228,6 +264,30 @@ mod tests {
                 assert!(units.iter().all(|unit| has(&all, unit, "ProtectHome=tmpfs")), "{name}: {all:?}");
             }
         }
+    }
+
+    /// K3s that is enabled would create an empty datastore before the rebuild has read the bucket.
+    #[test]
+    fn k3s_does_not_start_without_a_datastore_while_a_rebuild_is_expected() {
+        let key = ("/etc/k3s-snapshot/rebuild.key", "geheim");
+        let default = "ConditionPathExists=|/var/lib/rancher/k3s/server/db/etcd/member/wal";
+        for (config, database) in
+            [("", default), ("data-dir: /srv/k3s", "ConditionPathExists=|/srv/k3s/server/db/state.db")]
+        {
+            let all = generated(&[key, (K3S, config)]);
+            let lines = &all["k3s.service"];
+            assert_eq!(lines.len(), 3, "{lines:?}");
+            assert!(lines.iter().any(|line| line == database), "{lines:?}");
+            assert!(
+                lines.contains(&"ConditionPathExists=|!/etc/k3s-snapshot/rebuild.key".to_owned()),
+                "{lines:?}"
+            );
+        }
+        assert!(
+            generated(&[key, (OURS, "s3: [")]).contains_key("k3s.service"),
+            "whatever our configuration is"
+        );
+        assert!(generated(&[(K3S, "")]).is_empty());
     }
 
     #[test]

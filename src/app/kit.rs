@@ -10,7 +10,7 @@ use super::command::Command;
 use super::context::Context;
 use crate::archive::age::{Identities, for_paper, generate};
 use crate::cli::{self, Common, KitAction, ReportFormat};
-use crate::commands::kit::{VerifyRequest, open_kit, read_kit, verify};
+use crate::commands::kit::{Reading, VerifyRequest, open_kit, read_kit, verify};
 use crate::config::paths::{OUR_CONFIG, in_root};
 use crate::error::{Code, Fault};
 use crate::host::fs::create_dir;
@@ -82,8 +82,7 @@ fn run_verify(args: &cli::Kit, cx: &Context, report: &mut Report) -> Result<()> 
         kits: bucket.as_ref().map_or(&local as &dyn KitStore, |b| b),
         local: &local,
         recipients: &s.kit_recipients,
-        parallel: bucket.as_ref().map(S3::readers),
-        scratch: &|size| cx.scratch(size),
+        reading: Reading { parallel: bucket.as_ref().map(S3::readers), scratch: &|size| cx.scratch(size) },
         now: cx.now,
     };
     verify(&request, cx.progress, report)

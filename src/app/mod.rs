@@ -16,6 +16,7 @@ mod manual_restore;
 mod metrics;
 mod pings;
 mod prune;
+mod rebuild;
 mod restore;
 mod run;
 mod save;

@@ -107,7 +107,7 @@ fn run<C: Command>(
     if let Some(result) = command.run_without_settings(&progress, report) {
         return end(result, &progress, report);
     }
-    let settings = match load_settings(common, matches) {
+    let settings = match load_settings(common, matches, &[]) {
         Ok(settings) => settings,
         Err(e) if code_of(&e) == Code::PermissionDenied => {
             return end(command.run_without_permission(e, now, report), &progress, report);
@@ -120,7 +120,8 @@ fn run<C: Command>(
         return Ok(true);
     }
     let s = &settings;
-    let cx = Context { settings: s, distribution: s.distribution, now, progress: &progress };
+    let reload = |more: &[(OptionId, String)]| load_settings(common, matches, more);
+    let cx = Context { settings: s, distribution: s.distribution, now, progress: &progress, reload: &reload };
     let skips = cx.should_skip(command.skips_without_etcd(), report);
     // Below another root, the configuration is that of another machine.
     let pings = (command.is_job() && !matches!(skips, Ok(true)) && s.root == Path::new("/"))
@@ -166,11 +167,14 @@ fn end(result: Result<()>, progress: &StepRecorder, report: &mut Report) -> Resu
     result.map(|()| false)
 }
 
-/// The settings in effect: files, the K3s service, environment and command line.
-fn load_settings(common: &Common, matches: &ArgMatches) -> Result<Settings> {
+/// The settings in effect: files, the K3s service, environment and command line, to which `more` is added.
+fn load_settings(common: &Common, matches: &ArgMatches, more: &[(OptionId, String)]) -> Result<Settings> {
     let root = root_of(common)?;
     let env = environment()?;
-    let over = options_set(matches)?;
+    let mut over = options_set(matches)?;
+    for (id, value) in more {
+        over.set(*id, vec![value.clone()], Origin::Flag(id.name().to_owned()));
+    }
     let selectors = Selectors {
         config: common.config.as_deref(),
         unit: over.effective(OptionId::Unit).map(|(name, _)| name),

@@ -5,7 +5,7 @@
 use clap::{Args, ValueEnum};
 
 /// The options of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
     /// The distribution: k3s or rke2 [default: detected]

@@ -5,7 +5,7 @@
 use clap::{ArgAction, Args};
 
 /// The options of the bucket.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "S3 options")]
 pub struct S3 {
     /// Use the bucket too: save uploads to it, list shows it, restore downloads from it, prune and delete delete in it

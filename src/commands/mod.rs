@@ -13,6 +13,7 @@ pub mod list;
 mod offline;
 mod pending;
 pub mod prune;
+pub(crate) mod rebuild;
 pub mod rejoined;
 mod removal;
 pub mod restore;

@@ -43,7 +43,8 @@ pub(super) fn with_drop_ins(main: &Path, must_exist: bool) -> Result<Vec<PathBuf
     Ok(all)
 }
 
-fn is_drop_in(path: &Path) -> bool {
+/// Whether K3s reads a file of this name in the directory of drop-ins.
+pub(super) fn is_drop_in(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     name.ends_with(".yaml") || name.ends_with(".yml")
 }

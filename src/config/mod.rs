@@ -6,7 +6,7 @@
 //! systemd; our environment; flags.
 //!
 //! ```text
-//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd, kit -> settings -> config_secret, show, agreement, machine_paths, kit_content
+//! paths, options, yaml -> layer -> value -> unit -> k3s, detect -> load -> s3_files -> credentials -> s3, retention, etcd, kit -> settings -> config_secret, show, agreement, machine_paths, kit_content, rebuild
 //! ```
 
 mod agreement;
@@ -28,6 +28,7 @@ mod monitoring;
 pub mod options;
 mod own_file;
 pub(crate) mod paths;
+mod rebuild;
 pub mod retention;
 mod s3;
 mod s3_files;

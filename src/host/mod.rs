@@ -17,6 +17,7 @@ mod naming;
 pub mod notify;
 pub mod open_files;
 pub mod ports;
+pub(crate) mod private_file;
 mod progress;
 pub mod readyz;
 pub mod server_files;

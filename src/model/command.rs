@@ -20,6 +20,8 @@ pub enum Command {
     Delete,
     /// Restore from a snapshot, or one of the other restore operations.
     Restore,
+    /// Rebuild a server on a new machine.
+    Rebuild,
     /// Make and verify recovery kits.
     Kit,
     /// Download a snapshot from the bucket.
@@ -40,6 +42,7 @@ impl Command {
             Command::Prune => "prune",
             Command::Delete => "delete",
             Command::Restore => "restore",
+            Command::Rebuild => "rebuild",
             Command::Kit => "kit",
             Command::Fetch => "fetch",
             Command::CheckS3 => "check-s3",

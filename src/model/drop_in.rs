@@ -154,6 +154,18 @@ pub(crate) fn for_service(service: Service, paths: &HostPaths, default_db_dir: &
     (!lines.is_empty()).then(|| drop_in(service.unit, "the paths of the configuration", "Service", &lines))
 }
 
+/// The drop-in of the K3s service as long as `identity` exists: a rebuild is expected, and K3s must not start without a datastore,
+/// because it would create an empty one. `databases` are the files of which one exists if there is a datastore.
+pub(crate) fn for_rebuild(unit: &str, databases: &[PathBuf], identity: &str) -> DropIn {
+    let condition = |what: &str| format!("ConditionPathExists=|{}", what.replace('%', "%%"));
+    let lines: Vec<String> = databases
+        .iter()
+        .map(|path| condition(&path.display().to_string()))
+        .chain([condition(&format!("!{identity}"))])
+        .collect();
+    drop_in(unit, "a rebuild is expected, so K3s starts only if there is a datastore", "Unit", &lines)
+}
+
 /// The drop-ins of the timers for the schedule of K3s, and why the schedule cannot be followed. `origin` is where the schedule
 /// is set, `is_zone` whether systemd knows a time zone.
 pub(crate) fn for_timers(

@@ -108,7 +108,7 @@ fn is_affected(command: Command, row: &Row) -> bool {
         Command::List | Command::CheckS3 | Command::Kit | Command::Status => false,
         Command::Prune | Command::Delete => row.deleted.is_some(),
         Command::Verify => row.state == State::Corrupt,
-        Command::Save | Command::Restore | Command::Fetch => true,
+        Command::Save | Command::Restore | Command::Rebuild | Command::Fetch => true,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod metrics;
 pub(crate) mod mounts;
 pub mod name;
 pub mod ping;
+pub mod rebuild;
 pub mod report;
 pub mod restore;
 pub mod restore_report;

@@ -72,9 +72,33 @@ impl Mounts {
     }
 }
 
+/// The mount point of `fstab` that `path` is on and that is not mounted; `None` if there is none. The root is always mounted.
+pub(crate) fn unmounted(fstab: &str, mountinfo: &str, path: &Path) -> Option<PathBuf> {
+    let mounted: Vec<PathBuf> =
+        mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(mount_field).collect();
+    let lines = fstab.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let points = lines.filter_map(|line| line.split_whitespace().nth(1)).map(mount_field);
+    points
+        .filter(|point| point.is_absolute() && point != Path::new("/"))
+        .find(|point| path.starts_with(point) && !mounted.contains(point))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_of_fstab_that_is_not_mounted_is_found() {
+        let fstab =
+            "# /dev/x /var ext4\n/dev/a / ext4\nUUID=b /var/lib/rancher/ xfs nofail 0 2\n/dev/c none swap\n";
+        let path = Path::new("/var/lib/rancher/k3s/server/db");
+        let mountinfo = "25 1 8:1 / / rw - ext4 /dev/a rw\n";
+        assert_eq!(unmounted(fstab, mountinfo, path).as_deref(), Some(Path::new("/var/lib/rancher")));
+        let mounted = format!("{mountinfo}26 25 8:2 / /var/lib/rancher rw - xfs /dev/b rw\n");
+        assert_eq!(unmounted(fstab, &mounted, path), None);
+        assert_eq!(unmounted(fstab, mountinfo, Path::new("/var/lib/k3s")), None);
+        assert_eq!(unmounted("", "", path), None);
+    }
 
     #[test]
     fn only_files_of_other_machines_and_of_programs_may_block() {

@@ -9,6 +9,7 @@ use super::action::Action;
 use super::authenticity::Authenticity;
 use super::command::{Command, Outcome};
 use super::kit::KitReport;
+use super::rebuild::RebuildReport;
 use super::restore_report::{OldDatabase, Restore};
 use super::retention::Decision;
 use super::snapshot::{ALARM_CORRUPT, ALARM_NOSPACE, FindingRecord, Freshness, Snapshot, State};
@@ -48,7 +49,10 @@ pub struct Report {
     /// The checks of the bucket, in order; only of `check-s3`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
-    /// The restore; only of `restore`.
+    /// What is rebuilt, and with which files; only of `rebuild`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<RebuildReport>,
+    /// The restore; only of `restore` and `rebuild`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
     /// The databases that restores have left; only of `restore --prune-old-databases`.
@@ -233,6 +237,7 @@ impl Report {
             warnings: Vec::new(),
             snapshots: Vec::new(),
             checks: Vec::new(),
+            rebuild: None,
             restore: None,
             old_databases: Vec::new(),
             kit: None,

@@ -11,6 +11,7 @@ pub mod ping;
 pub mod plan;
 pub mod progress_bar;
 pub mod prompt;
+mod rebuild;
 pub mod render;
 mod runbook;
 mod status;

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::escape::printable;
+use super::rebuild;
 use super::runbook;
 use crate::model::action::Action;
 use crate::model::report::{Report, Row};
@@ -13,7 +14,7 @@ use crate::model::runbook::When;
 
 /// The plan of a restore, or of a removal of old databases, before anything is done.
 pub fn plan(report: &Report) -> String {
-    let mut out = String::new();
+    let mut out = report.rebuild.as_ref().map(rebuild::text).unwrap_or_default();
     if let Some(restore) = &report.restore {
         out += &subject(restore, report.snapshots.first());
         for (i, step) in restore.steps.iter().enumerate() {

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use super::escape::printable;
 use super::kit;
 use super::plan;
+use super::rebuild;
 use super::status;
 use super::table::table;
 use crate::model::action::Action;
@@ -66,6 +67,7 @@ fn render(report: &Report, format: Format) -> String {
             Command::Prune if rows.is_empty() => String::new(),
             Command::Prune => pruned(rows),
             Command::Restore => plan::result(report),
+            Command::Rebuild => rebuilt(report),
             Command::Delete => rows.iter().map(deleted).collect(),
             Command::Save => saved(rows),
             Command::Status => report.status.as_ref().map(status::text).unwrap_or_default(),
@@ -74,6 +76,13 @@ fn render(report: &Report, format: Format) -> String {
             Command::Verify | Command::Fetch => rows.iter().map(verified).collect(),
         },
     }
+}
+
+/// The plan of a rebuild, then how its restore ended.
+fn rebuilt(report: &Report) -> String {
+    let plan = report.rebuild.as_ref().map(rebuild::text).unwrap_or_default();
+    let shown = if report.error.is_none() { plan } else { String::new() };
+    shown + &plan::result(report)
 }
 
 fn list(rows: &[Row]) -> String {

@@ -72,7 +72,7 @@ install_all() {
 	printf 'K3S_NODE_NAME=server-1\n' >/etc/systemd/system/k3s.service.env
 	chmod 0600 /etc/systemd/system/k3s.service.env
 	configure "${@:-cluster-init: true}"
-	cp --no-dereference /opt/programs/k3s-snapshot{,-save,-list,-verify,-prune,-delete,-restore} /usr/bin/
+	cp --no-dereference /opt/programs/k3s-snapshot{,-save,-list,-verify,-prune,-delete,-restore,-rebuild} /usr/bin/
 	for file in /opt/k3s-snapshot/systemd/*.service /opt/k3s-snapshot/systemd/*.timer; do
 		install -m 0644 "$file" /usr/lib/systemd/system/
 	done

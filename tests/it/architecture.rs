@@ -46,6 +46,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "host::Progress",
             "host::Published",
             "host::Ready",
+            // Small files with secrets: read, written and removed as a whole.
+            "host::private_file",
             "host::ResetOutcome",
             "host::Scratch",
             // Files and nothing else, like a draft: the tests of a restore use real ones.

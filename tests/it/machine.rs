@@ -143,7 +143,7 @@ fn units_of_a_restore_find_its_state_keep_its_secrets_and_delay_no_boot() {
     let (state, lock) = (constant("STATE_DIR"), constant("LOCK_DIR"));
     let condition = format!("ConditionPathExists={state}/state.json");
     let runtime = format!("RuntimeDirectory={}", lock.strip_prefix("/run/").unwrap());
-    for name in ["recover.service", "recover-finish.service", "restore@.service"] {
+    for name in ["recover.service", "recover-finish.service", "restore@.service", "rebuild.service"] {
         let text = unit(&format!("k3s-snapshot-{name}"));
         let has = |line: &str| text.lines().any(|l| l == line);
         // Memory and cores hold the token and the keys of the cluster.
@@ -151,7 +151,7 @@ fn units_of_a_restore_find_its_state_keep_its_secrets_and_delay_no_boot() {
             assert!(has(line), "{name} lacks {line}");
         }
         assert!(has("OnFailure=k3s-snapshot-failed@%n.service"), "{name} fails without a notification");
-        assert_eq!(has(&condition), name != "restore@.service", "{name}");
+        assert_eq!(has(&condition), name.starts_with("recover"), "{name}");
     }
     // Its order holds at every boot: mounts of a network, or mounts that need K3s, must not be waited for.
     let text = unit("k3s-snapshot-recover.service");
@@ -160,6 +160,25 @@ fn units_of_a_restore_find_its_state_keep_its_secrets_and_delay_no_boot() {
         .filter(|l| ["After=", "Before=", "Wants=", "Requires"].iter().any(|w| l.starts_with(w)))
         .collect();
     assert_eq!(order, ["After=local-fs.target", "Before=k3s.service"]);
+}
+
+/// The restore in it starts K3s and waits for it: with an order between the two, each would wait for the other.
+#[test]
+fn the_unit_of_a_rebuild_has_no_order_to_k3s_and_needs_its_identity() {
+    let text = unit("k3s-snapshot-rebuild.service");
+    let order = ["Before=", "Requires=", "RequiredBy=", "PartOf="];
+    assert!(!text.lines().any(|line| order.iter().any(|word| line.starts_with(word))));
+    assert!(!text.lines().any(|line| line.starts_with("After=") && line.contains("k3s.service")));
+    let generator =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/app/generator.rs"));
+    let line = generator
+        .unwrap()
+        .lines()
+        .find_map(|l| l.strip_prefix("const REBUILD_IDENTITY: &str = \"").map(str::to_owned));
+    let identity = line.unwrap().trim_end_matches("\";").to_owned();
+    for line in [format!("ConditionPathExists={identity}"), format!("LoadCredential=identity:{identity}")] {
+        assert!(text.lines().any(|l| l == line), "the unit lacks {line}");
+    }
 }
 
 /// Older versions of systemd are supported, too: they would ignore newer settings with a warning.

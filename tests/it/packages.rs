@@ -24,7 +24,7 @@ use crate::support::require::{self, require};
 const TOP: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The commands that have a link of their own, which the units use.
-const LINKS: [&str; 6] = ["save", "list", "verify", "prune", "delete", "restore"];
+const LINKS: [&str; 7] = ["save", "list", "verify", "prune", "delete", "restore", "rebuild"];
 
 fn top(file: &str) -> PathBuf {
     Path::new(TOP).join(file)

@@ -8,6 +8,7 @@ use k3s_snapshot::error::{Code, Fault};
 use k3s_snapshot::model::action::Action;
 use k3s_snapshot::model::command::Command;
 use k3s_snapshot::model::kit::{KitReport, KitSummary};
+use k3s_snapshot::model::rebuild::{FileAction, RebuildFile, RebuildReport};
 use k3s_snapshot::model::report::{Check, Report, Row};
 use k3s_snapshot::model::restore::{Operation, PriorState};
 use k3s_snapshot::model::restore_report::{OldDatabase, Recovered, Restore};
@@ -69,6 +70,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("task", "Runbook"),
     ("step", "Steps"),
     ("kit", "Recovery kit"),
+    ("rebuild", "Rebuild"),
     ("old_database", "Old databases"),
     ("status", "Status"),
     ("location_status", "Locations"),
@@ -208,6 +210,11 @@ fn full_report() -> Report {
     report.old_databases =
         vec![OldDatabase { path: "/db".into(), bytes: 1, action: Action::Keep, deleted: Some(false) }];
     let text = || Some("text".to_owned());
+    report.rebuild = Some(RebuildReport {
+        snapshot: text(),
+        files: vec![RebuildFile { path: "/etc/rancher/k3s/config.yaml".into(), action: FileAction::Create }],
+        ..RebuildReport::default()
+    });
     report.kit = Some(KitReport {
         name: text(),
         public_key: text(),
@@ -287,6 +294,7 @@ fn collect(heading: &str, prefix: &str, value: &Value, all: &mut BTreeSet<String
             ("Restore", "runbook") => Some("Runbook"),
             ("Restore", "steps") => Some("Steps"),
             ("Report", "kit") => Some("Recovery kit"),
+            ("Report", "rebuild") => Some("Rebuild"),
             ("Report", "status") => Some("Status"),
             ("Status", "local" | "s3") => Some("Locations"),
             ("Status", "jobs") => Some("Jobs"),

@@ -2,7 +2,7 @@
 //! Restores that are about more than one server's own files: from a bucket, without a quorum, with three servers. In booted
 //! hosts, around the fake K3s that `fake_k3s.rs` tests; the scenarios are the files in `tests/host/cluster/`.
 
-use crate::restore::{share, tell};
+use crate::restore::{has_figures, share, tell};
 use crate::support::host::Host;
 use crate::support::moto;
 use crate::support::require::require;
@@ -12,7 +12,8 @@ const SCENARIOS: &[&str] = &[
     "02-a-lost-quorum",
     "03-three-servers",
     "04-a-rejoin-is-cut-off",
-    "05-sqlite-from-the-bucket",
+    "05-rebuild",
+    "06-sqlite-from-the-bucket",
 ];
 
 /// With a real S3 server in the host.
@@ -30,7 +31,7 @@ fn from_the_bucket_by_name_by_time_and_on_a_new_machine() {
 
 #[test]
 fn sqlite_from_the_bucket_by_name_compressed_and_on_a_new_machine() {
-    with_a_bucket("cluster/05-sqlite-from-the-bucket");
+    with_a_bucket("cluster/06-sqlite-from-the-bucket");
 }
 
 #[test]
@@ -49,6 +50,30 @@ fn three_servers_one_is_restored_and_the_others_join_again() {
 fn a_rejoin_is_cut_off_by_a_full_disk_or_a_kill() {
     let host = require!(Host::new()).seconds(3600);
     tell(&host.run("cluster/04-a-rejoin-is-cut-off", &[&share(25)]).succeeded());
+}
+
+#[test]
+fn a_server_is_rebuilt_on_another_machine_from_the_bucket_and_one_key() {
+    let program = require!(moto::program());
+    let venv = program.ancestors().nth(2).unwrap();
+    let host = require!(Host::new()).seconds(1800).bind("-B", venv, "/opt/moto");
+    tell(&host.run("cluster/05-rebuild", &[&share(29)]).succeeded());
+}
+
+#[test]
+fn the_power_fails_during_a_rebuild_and_the_next_boot_finishes_it() {
+    let mut host = require!(Host::on_volume()).seconds(300);
+    let share = share(67);
+    loop {
+        let booted = host.run("rebuild-power-cuts", &[&share]);
+        // The end of a host that is powered off can look like a success; the last boot has its figures.
+        let ended = booted.code == Some(0) && !has_figures(&booted.output);
+        if booted.code != Some(137) && !ended {
+            tell(&booted.succeeded());
+            return;
+        }
+        host.power_cut();
+    }
 }
 
 #[test]

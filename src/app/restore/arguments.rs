@@ -53,7 +53,7 @@ pub(super) fn time(text: &str, s: &Settings) -> Result<u64> {
 ///
 /// # Errors
 /// [`Code::NotATerminal`].
-pub(super) fn confirm(yes: bool, report: &Report) -> Result<bool> {
+pub(in crate::app) fn confirm(yes: bool, report: &Report) -> Result<bool> {
     let plan = plan::plan(report);
     if yes {
         // The journal keeps what was known before.
@@ -62,6 +62,7 @@ pub(super) fn confirm(yes: bool, report: &Report) -> Result<bool> {
     }
     plan.lines().for_each(|line| log::info!("{line}"));
     let question = match report.restore.as_ref().map(|r| r.operation) {
+        None if report.rebuild.is_some() => "Rebuild?",
         None => "Delete these?",
         Some(Operation::ClusterReset) => "Reset the cluster?",
         Some(Operation::Rejoin) => "Rejoin?",

@@ -8,5 +8,7 @@ mod server;
 mod snapshots;
 mod token;
 
-pub(super) use recovery::STATE_DIR;
+pub(super) use arguments::confirm;
+pub(super) use recovery::{STATE_DIR, require_root, run as recover, timeouts};
+pub(super) use server::{program, require_restorable};
 pub(super) use snapshots::SAFETY_BASE;

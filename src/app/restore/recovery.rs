@@ -48,7 +48,7 @@ pub(super) fn lock(wait: Duration, progress: &dyn Progress) -> Result<Lock> {
 ///
 /// # Errors
 /// [`Code::NotRoot`].
-pub(super) fn require_root() -> Result<()> {
+pub(in crate::app) fn require_root() -> Result<()> {
     if signals::is_root() {
         return Ok(());
     }
@@ -61,7 +61,7 @@ pub(super) fn require_root() -> Result<()> {
 ///
 /// # Errors
 /// If an argument is not a duration.
-pub(super) fn timeouts(args: &cli::Restore) -> Result<Timeouts> {
+pub(in crate::app) fn timeouts(args: &cli::Restore) -> Result<Timeouts> {
     Ok(Timeouts {
         stop: Duration::from_secs(180),
         ready: duration(args.ready_timeout.as_deref(), "ready-timeout", 600)?,
@@ -75,7 +75,7 @@ pub(super) fn timeouts(args: &cli::Restore) -> Result<Timeouts> {
 ///
 /// # Errors
 /// If it cannot be finished, or had to be rolled back.
-pub(super) fn run(args: &cli::Restore, progress: &dyn Progress, report: &mut Report) -> Result<()> {
+pub(in crate::app) fn run(args: &cli::Restore, progress: &dyn Progress, report: &mut Report) -> Result<()> {
     require_root()?;
     let wait = if args.recover_files_only { NO_WAIT } else { LONGEST_RESTORE };
     // A signal ends the wait for the lock, and nothing more.

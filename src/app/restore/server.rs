@@ -24,7 +24,7 @@ const ADD_ONS: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
 ///
 /// # Errors
 /// With the reason.
-pub(super) fn require_restorable(cx: &Context, changes_members: bool) -> Result<Option<Datastore>> {
+pub(in crate::app) fn require_restorable(cx: &Context, changes_members: bool) -> Result<Option<Datastore>> {
     let s = cx.settings;
     if s.flags.command() == Some("agent") {
         return Err(Fault::new(Code::IsAgent, "this machine runs a K3s agent, which has no datastore")
@@ -76,7 +76,12 @@ pub(super) fn api_addresses(s: &Settings) -> Vec<SocketAddr> {
 ///
 /// # Errors
 /// [`Code::K3sNotFound`].
-pub(super) fn program(cx: &Context, token: Option<&Secret>, stall: Duration, logs: &Path) -> Result<Program> {
+pub(in crate::app) fn program(
+    cx: &Context,
+    token: Option<&Secret>,
+    stall: Duration,
+    logs: &Path,
+) -> Result<Program> {
     let s = cx.settings;
     let path = s.flags.executable().map(Path::to_owned).ok_or_else(|| {
         Fault::new(

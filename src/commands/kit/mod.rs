@@ -12,4 +12,4 @@ pub(super) use prune::{prune_local, prune_remote};
 pub(crate) use seal::Sealer;
 pub(super) use seal::seal;
 pub(super) use upload::KitUploads;
-pub(crate) use verify::{VerifyRequest, read_kit, verify};
+pub(crate) use verify::{Reading, VerifyRequest, ensure_opens, read_kit, verify};

@@ -33,12 +33,18 @@ pub(crate) struct VerifyRequest<'a> {
     pub(crate) local: &'a LocalKits,
     /// The public keys that are configured.
     pub(crate) recipients: &'a [String],
+    /// How a snapshot is read.
+    pub(crate) reading: Reading<'a>,
+    /// Seconds since the epoch.
+    pub(crate) now: u64,
+}
+
+/// How a snapshot is read that is opened with the token of a kit.
+pub(crate) struct Reading<'a> {
     /// If the snapshots are in a bucket: how many requests a download may have in flight.
     pub(crate) parallel: Option<usize>,
     /// An unnamed file with room for this many bytes.
     pub(crate) scratch: &'a dyn Fn(u64) -> Result<Draft>,
-    /// Seconds since the epoch.
-    pub(crate) now: u64,
 }
 
 /// Verifies a kit against the newest snapshot, and records the verification.
@@ -66,7 +72,7 @@ pub(crate) fn verify(req: &VerifyRequest, progress: &dyn Progress, report: &mut 
         content: Some(KitSummary::new(&kit)),
         ..KitReport::default()
     });
-    ensure_opens(req, &kit, &opened, progress)?;
+    ensure_opens(&req.reading, &kit, &opened, progress)?;
     let is_in_force =
         in_force.is_some_and(|sealed| sealed.name == name && sealed.recipients == req.recipients);
     if is_in_force {
@@ -115,7 +121,10 @@ fn newest(store: &dyn Store, cluster: Option<&str>) -> Result<Snapshot> {
 }
 
 /// Fails unless the token of the kit decrypts the bootstrap data of the snapshot.
-fn ensure_opens(req: &VerifyRequest, kit: &Kit, opened: &Opened, progress: &dyn Progress) -> Result<()> {
+///
+/// # Errors
+/// [`Code::TokenMismatch`], [`Code::BootstrapDataUnreadable`] or [`Code::OtherCluster`]; others if the snapshot cannot be read.
+pub(crate) fn ensure_opens(req: &Reading, kit: &Kit, opened: &Opened, progress: &dyn Progress) -> Result<()> {
     let (file, hash) = (opened.snapshot.file.escape_debug(), token::hash(kit.tokens.server.expose()));
     let mismatch = |needs: &[&str]| {
         let needs = if needs.is_empty() { "none".to_owned() } else { needs.join(" or ") };
@@ -153,7 +162,7 @@ fn ensure_opens(req: &VerifyRequest, kit: &Kit, opened: &Opened, progress: &dyn 
 }
 
 /// What the snapshot holds; one in a bucket or in a zip is copied first.
-fn content(req: &VerifyRequest, opened: &Opened, progress: &dyn Progress) -> Result<Content> {
+fn content(req: &Reading, opened: &Opened, progress: &dyn Progress) -> Result<Content> {
     let (file, data) = (&opened.snapshot.file, &*opened.data);
     let copy = match req.parallel {
         Some(parallel) => {

@@ -49,6 +49,6 @@ pub(super) const WITH_VALUE: &[&str] = &[
 ];
 
 /// The long name of a flag or of a key of config.yaml.
-pub(super) fn long_name(name: &str) -> &str {
+pub(in crate::config) fn long_name(name: &str) -> &str {
     SHORT.iter().find(|(short, _)| *short == name).map_or(name, |(_, long)| long)
 }

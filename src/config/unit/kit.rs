@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::environment;
 use super::flags::K3sFlags;
+use crate::distribution::Distribution;
 use crate::model::kit::{KitFlag, KitVariable};
 use crate::model::secret::Secret;
 
@@ -38,6 +40,24 @@ impl K3sFlags {
             .collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    /// The value that the arguments of the service set for a flag.
+    pub(in crate::config) fn argument(&self, flag: &str) -> Option<&str> {
+        let (_, entry) = self.arguments.iter().find(|(name, _)| *name == flag)?;
+        entry.values.last().map(String::as_str)
+    }
+
+    /// The value that the variables of the service set for a flag.
+    pub(in crate::config) fn flag_variable(&self, flag: &str) -> Option<&str> {
+        let (_, entry) = self.variables.iter().find(|(name, _)| *name == flag)?;
+        entry.values.last().map(String::as_str)
+    }
+
+    /// Whether a variable sets a flag of K3s, or names its configuration file.
+    pub(in crate::config) fn is_flag_variable(&self, name: &str, distribution: &Distribution) -> bool {
+        let names = environment::FLAGS.iter().map(|(name, _)| *name).chain([environment::CONFIG_FILE]);
+        names.into_iter().any(|known| distribution.variable(known) == name)
     }
 
     /// Every value of every flag.

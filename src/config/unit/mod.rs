@@ -15,6 +15,7 @@ mod unit_file;
 pub(super) use environment::CONFIG_FILE;
 pub(crate) use environment::variables_in_files;
 pub use flags::K3sFlags;
+pub(super) use k3s_flags::long_name;
 pub(crate) use readers::read_text;
 pub use reset::ResetInvocation;
 pub(super) use unit_file::UNIT_DIRS;
