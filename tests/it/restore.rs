@@ -54,14 +54,14 @@ fn faults(path: &str, fault: &str, sample: u32) {
     tell(&host.run("restore-faults", &[path, fault, &share(sample)]).succeeded());
 }
 
-/// Whether a scenario has come to its last line.
-pub(crate) fn has_figures(output: &str) -> bool {
-    output.lines().any(|line| line.contains(" times at "))
+/// The figures in the last line of a scenario; `None` if it has not come to its end.
+pub(crate) fn figures(output: &str) -> Option<&str> {
+    output.lines().find(|line| line.contains(" times at "))
 }
 
 /// Past the test runner's capture of output: the figures of a test that passes are worth a line.
 pub(crate) fn tell(output: &str) {
-    let figures = output.lines().find(|line| line.contains(" times at ")).expect("figures");
+    let figures = figures(output).expect("figures");
     use std::io::Write;
     std::io::stderr().write_all(format!("\n{figures}\n").as_bytes()).unwrap();
 }

@@ -2,7 +2,7 @@
 //! Restores that are about more than one server's own files: from a bucket, without a quorum, with three servers. In booted
 //! hosts, around the fake K3s that `fake_k3s.rs` tests; the scenarios are the files in `tests/host/cluster/`.
 
-use crate::restore::{has_figures, share, tell};
+use crate::restore::{figures, share, tell};
 use crate::support::host::Host;
 use crate::support::moto;
 use crate::support::require::require;
@@ -67,7 +67,7 @@ fn the_power_fails_during_a_rebuild_and_the_next_boot_finishes_it() {
     loop {
         let booted = host.run("rebuild-power-cuts", &[&share]);
         // The end of a host that is powered off can look like a success; the last boot has its figures.
-        let ended = booted.code == Some(0) && !has_figures(&booted.output);
+        let ended = booted.code == Some(0) && figures(&booted.output).is_none();
         if booted.code != Some(137) && !ended {
             tell(&booted.succeeded());
             return;
