@@ -187,7 +187,7 @@ pub(super) fn explain(peer: &Peer, e: &(dyn Error + 'static)) -> Fault {
 fn not_etcd(peer: &Peer, _: &str) -> Fault {
     let message = format!("the datastore at {} is not etcd and cannot give a snapshot", peer.endpoint);
     Fault::new(Code::NotEtcd, message)
-        .hint("A server with SQLite or an external database has no etcd snapshots; back up that database with its own tools.")
+        .hint("A server with an external database has no snapshots of etcd: back up that database with its own tools.")
 }
 
 fn server_certificate_expired(peer: &Peer, cause: &str) -> Fault {
