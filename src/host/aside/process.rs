@@ -114,13 +114,18 @@ impl RunningAside {
         self.tail.lock().map(|tail| tail.clone()).unwrap_or_default()
     }
 
-    /// Runs `work` in a thread that sees the network of the program; `None` as long as the program has no network of its own.
+    /// Runs `work` in a thread that sees the network of the program; `None` as long as the program has no network of its own,
+    /// and if the program has ended.
     ///
     /// # Errors
     /// If the network namespace cannot be entered.
     pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<Option<T>> {
         let path = format!("/proc/{}/ns/net", self.child.id());
-        let namespace = File::open(&path).with_context(|| format!("opening '{path}'"))?;
+        let namespace = match File::open(&path) {
+            // It has just ended; what it ended with is seen by the next look.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.with_context(|| format!("opening '{path}'"))?,
+        };
         let inode = |file: std::io::Result<std::fs::Metadata>| {
             file.map(|m| m.ino()).context("examining a network namespace")
         };
