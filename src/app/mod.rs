@@ -12,6 +12,7 @@ pub mod generator;
 mod keys;
 mod kit;
 mod list;
+mod live_datastore;
 mod manual_restore;
 mod metrics;
 mod pings;

@@ -9,19 +9,18 @@ use anyhow::Result;
 
 use super::command::Command;
 use super::context::Context;
+use super::live_datastore::LiveDatastore;
 use super::{restore, save};
 use crate::cli::{self, Common};
 use crate::commands::prune;
 use crate::config::settings::Settings;
 use crate::error::{Code, Fault, hint_of};
-use crate::host::datastore::Found;
 use crate::model::command;
 use crate::model::name::check_part;
 use crate::model::report::Report;
 use crate::model::retention::{ClusterScope, Location, Policies, Selection, last_saved_cluster};
 use crate::model::s3_config::S3Config;
 use crate::source::DatastoreProbe;
-use crate::source::sqlite::SqliteProbe;
 use crate::store::local::Local;
 use crate::store::s3::S3;
 use crate::store::{RemoteStore, Store};
@@ -158,11 +157,7 @@ impl cli::Prune {
 /// The cluster of this server: the one in its datastore, else the one of the last save on this machine. `None` if it is not
 /// known. The answer of the datastore counts: the last save may be of a cluster that is lost.
 fn own_cluster(cx: &Context, store: Option<&Local>) -> Option<String> {
-    let of_datastore = match cx.datastore() {
-        Ok(Found::Sqlite(db)) => SqliteProbe { db }.cluster_id(),
-        _ => cx.etcd().and_then(|etcd| etcd.cluster_id()),
-    };
-    match of_datastore {
+    match LiveDatastore(cx).cluster_id() {
         Ok(Some(id)) => return Some(id),
         Ok(None) => {
             log::info!("the datastore holds no cluster yet: it has no namespace kube-system");

@@ -117,6 +117,18 @@ pub trait UnitControl {
     /// If the request is refused.
     fn reset_failed(&self) -> Result<()>;
 
+    /// Requests a start if the unit is down, also if it failed or was started too often.
+    ///
+    /// # Errors
+    /// If the service manager does not answer, or the request is refused.
+    fn start_if_down(&self) -> Result<()> {
+        if self.unit()?.active.is_down() {
+            self.reset_failed()?;
+            self.start()?;
+        }
+        Ok(())
+    }
+
     /// The last fatal message that the unit has logged since this time, seconds since the epoch; `None` if there is none, or
     /// the journal cannot be read.
     fn fatal_message(&self, since: u64) -> Option<String>;

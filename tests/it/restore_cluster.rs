@@ -2,7 +2,7 @@
 //! Restores that are about more than one server's own files: from a bucket, without a quorum, with three servers. In booted
 //! hosts, around the fake K3s that `fake_k3s.rs` tests; the scenarios are the files in `tests/host/cluster/`.
 
-use crate::restore::{figures, share, tell};
+use crate::restore::{cut_power, share, tell};
 use crate::support::host::Host;
 use crate::support::moto;
 use crate::support::require::require;
@@ -62,18 +62,7 @@ fn a_server_is_rebuilt_on_another_machine_from_the_bucket_and_one_key() {
 
 #[test]
 fn the_power_fails_during_a_rebuild_and_the_next_boot_finishes_it() {
-    let mut host = require!(Host::on_volume()).seconds(300);
-    let share = share(67);
-    loop {
-        let booted = host.run("rebuild-power-cuts", &[&share]);
-        // The end of a host that is powered off can look like a success; the last boot has its figures.
-        let ended = booted.code == Some(0) && figures(&booted.output).is_none();
-        if booted.code != Some(137) && !ended {
-            tell(&booted.succeeded());
-            return;
-        }
-        host.power_cut();
-    }
+    cut_power(require!(Host::on_volume()).seconds(300), "rebuild-power-cuts", &[&share(67)]);
 }
 
 #[test]

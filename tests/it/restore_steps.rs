@@ -7,7 +7,7 @@ use k3s_snapshot::commands::restore::Rehearsal;
 use k3s_snapshot::error::{Code, code_of};
 use k3s_snapshot::host::server_files::load_last_restore;
 use k3s_snapshot::host::{Active, Listener};
-use k3s_snapshot::model::restore::{Operation, RestoreState, Stage, StepId, StepState};
+use k3s_snapshot::model::restore::{Operation, PriorState, RestoreState, Stage, StepId, StepState};
 use k3s_snapshot::model::restore_report::{K3sState, Recovered};
 use k3s_snapshot::model::warning::WarningCode;
 use k3s_snapshot::source::LiveMember;
@@ -360,6 +360,21 @@ fn left_over(world: &World, stage: Stage, blocked: bool, age: u64) {
     if blocked {
         files.block_start(state.id).unwrap();
     }
+}
+
+#[test]
+fn a_restore_clears_what_an_interrupted_one_has_left_of_a_k3s_that_was_stopped_before_both() {
+    let world = world(Operation::Restore);
+    world.held.take();
+    world.active.set(Active::Inactive);
+    left_over(&world, Stage::Preparing, true, 0);
+    let files = world.files();
+    let state = files.load_state().unwrap().unwrap();
+    files.save_state(&RestoreState { previous_state: PriorState::Stopped, ..state }).unwrap();
+    let (result, report) = world.run();
+    result.unwrap();
+    assert!(has_warning(&report, WarningCode::RestoreInterrupted));
+    world.assert_restored("stopped before");
 }
 
 #[test]

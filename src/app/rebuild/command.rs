@@ -20,7 +20,6 @@ use crate::config::options::OptionId;
 use crate::error::{Code, Fault, Kind, kind_of};
 use crate::host::lock::Lock;
 use crate::host::server_files::load_state;
-use crate::host::systemd::{self, Systemd};
 use crate::host::{Host as _, machine, signals};
 use crate::model::command;
 use crate::model::kit::Kit;
@@ -92,11 +91,11 @@ fn with_datastore(
 ) -> Result<()> {
     let s = cx.settings;
     let Some(record) = record else {
+        let what = format!("there is a datastore in '{}'", s.data_dir.display());
         if args.if_empty {
-            report.skip(format!("there is a datastore in '{}'", s.data_dir.display()));
+            report.skip(what);
             return Ok(());
         }
-        let what = format!("there is a datastore in '{}'", s.data_dir.display());
         return Err(Fault::new(Code::DatastoreExists, what)
             .hint("Restore a snapshot over it with 'k3s-snapshot restore --s3 latest'.")
             .into());
@@ -105,10 +104,7 @@ fn with_datastore(
     if args.dry_run {
         return Ok(());
     }
-    let unit = match &s.unit {
-        Some(unit) => Systemd::new(unit),
-        None => systemd::find(cx.distribution, None)?,
-    };
+    let unit = restore::service(cx)?;
     let timeouts = restore::timeouts(&args.restore(None))?;
     let k3s = restore::program(cx, None, Duration::ZERO, Path::new(STATE_DIR))?;
     let request = FinishRequest {
@@ -133,16 +129,15 @@ fn without_datastore(
 ) -> Result<()> {
     let addresses = machine::Machine.addresses();
     ensure_own(&args.node_ip, &addresses)?;
-    let identities = args.identity.as_deref().map(|file| identities(Some(file))).transpose()?;
-    let opened = match (&args.kit, &identities) {
-        (Some(path), Some(identities)) => Some(open_file(path, identities)?),
-        _ => None,
-    };
-    let token = if identities.is_none() { Some(given_token(cx)?) } else { None };
-    let keys = match (&opened, &identities, &token) {
-        (Some(kit), ..) => Keys::Kit(kit, args.kit.as_deref().unwrap_or_default()),
-        (None, Some(identities), _) => Keys::Identities(identities),
-        (None, None, token) => Keys::Token(token.as_ref().context("no token was given")?),
+    let keys = match &args.identity {
+        None => Keys::Token(given_token(cx)?),
+        Some(file) => {
+            let identities = identities(Some(file))?;
+            match &args.kit {
+                Some(path) => Keys::Kit(Box::new(open_file(path, &identities)?), path.clone()),
+                None => Keys::Identities(identities),
+            }
+        }
     };
     let place = Place::of(args.snapshot.as_deref(), cx)?;
     let new_machine =
@@ -207,10 +202,7 @@ fn given_token(cx: &Context) -> Result<Secret> {
             .hint("Give the file with the private key with --identity FILE, or the server token with --token-file FILE.")
             .into());
     }
-    let text = std::fs::read_to_string(&s.token_file).with_context(|| {
-        Fault::new(Code::TokenFileUnreadable, format!("reading the token file '{}'", s.token_file.display()))
-    })?;
-    Ok(Secret::new(text.trim()))
+    restore::read_token(&s.token_file)
 }
 
 /// An address that is not of this machine is a mistake: K3s would not start with it.

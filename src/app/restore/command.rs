@@ -8,11 +8,12 @@ use anyhow::Result;
 
 use super::arguments::{confirm, duration, time};
 use super::recovery::{self, STATE_DIR, UNITS};
-use super::server::{api_addresses, program, require_restorable};
-use super::snapshots::{LiveDatastore, SAFETY_BASE, Snapshots};
+use super::server::{api_addresses, program, require_restorable, service};
+use super::snapshots::{SAFETY_BASE, Snapshots};
 use super::token::{authority_hash, token_in_force};
 use crate::app::command::Command;
 use crate::app::context::Context;
+use crate::app::live_datastore::LiveDatastore;
 use crate::app::manual_restore;
 use crate::cli::{self, Common};
 use crate::commands::restore::{self as operation, Cluster, Machine, Options, Rehearsal};
@@ -21,7 +22,6 @@ use crate::datastore::Datastore;
 use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::supervisor::SupervisorClient;
-use crate::host::systemd::{self, Systemd};
 use crate::host::{JoinServer, Progress, ServerFiles, machine, signals};
 use crate::model::command;
 use crate::model::report::Report;
@@ -71,10 +71,7 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
     signals::listen()?;
     // The unit that watched the restore before this one holds the lock for a moment.
     let _lock = recovery::lock(s.retry_lock.unwrap_or_default().max(LOCK_WAIT), cx.progress)?;
-    let unit = match &s.unit {
-        Some(unit) => Systemd::new(unit),
-        None => systemd::find(cx.distribution, None)?,
-    };
+    let unit = service(cx)?;
     let files = ServerFiles {
         state: PathBuf::from(STATE_DIR),
         data_dir: s.data_dir.clone(),

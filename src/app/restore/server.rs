@@ -14,10 +14,22 @@ use crate::distribution;
 use crate::error::{Code, Fault};
 use crate::host::datastore;
 use crate::host::k3s::{Invocation, Program};
+use crate::host::systemd::{self, Systemd};
 use crate::model::secret::Secret;
 
 /// Add-ons of K3s, which a rehearsal does without.
 const ADD_ONS: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
+
+/// The K3s service: the one in the settings, else the one that runs K3s.
+///
+/// # Errors
+/// If it cannot be found.
+pub(in crate::app) fn service(cx: &Context) -> Result<Systemd> {
+    match &cx.settings.unit {
+        Some(unit) => Ok(Systemd::new(unit)),
+        None => systemd::find(cx.distribution, None),
+    }
+}
 
 /// Fails if a restore is not possible on this machine. Returns its datastore; `None` if it has none yet. `changes_members`: the
 /// operation is one on the members of etcd.

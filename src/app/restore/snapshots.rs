@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The snapshots of a restore: where they are, and how the present state becomes one; and the datastore that is asked.
+//! The snapshots of a restore: where they are, and how the present state becomes one.
 
 use std::path::Path;
 
@@ -8,15 +8,14 @@ use anyhow::{Context as _, Result};
 use crate::app::context::Context;
 use crate::commands::restore::{RemoteSnapshots, SafetySnapshot, SafetySnapshots, Stores};
 use crate::commands::save;
-use crate::error::kind_of;
 use crate::host::datastore::Found;
 use crate::model::command::Command;
 use crate::model::report::Report;
 use crate::model::warning::WarningCode;
 use crate::source::offline::OfflineCopy;
 use crate::source::reflink::ReflinkSource;
-use crate::source::sqlite::{SqliteProbe, SqliteSource};
-use crate::source::{Comparison, Datastore, DatastoreProbe, MemberStatus, Sample, Source};
+use crate::source::sqlite::SqliteSource;
+use crate::source::{Datastore, Source};
 use crate::store::Store;
 use crate::store::local::Local;
 
@@ -113,42 +112,5 @@ impl Snapshots<'_> {
         }
         let row = saved.snapshots.into_iter().next().context("the save reported no snapshot")?;
         Ok(SafetySnapshot { name: row.name })
-    }
-}
-
-/// The datastore of this server. Its address or file is looked up for each question: a restore changes what is known of it.
-pub(super) struct LiveDatastore<'a>(pub(super) &'a Context<'a>);
-
-impl LiveDatastore<'_> {
-    fn probe(&self) -> Result<Box<dyn DatastoreProbe>> {
-        Ok(match self.0.datastore() {
-            Ok(Found::Sqlite(db)) => Box::new(SqliteProbe { db }),
-            _ => Box::new(self.0.etcd()?),
-        })
-    }
-}
-
-impl DatastoreProbe for LiveDatastore<'_> {
-    fn look(&self) -> Result<MemberStatus> {
-        self.probe()?.look()
-    }
-
-    fn cluster_id(&self) -> Result<Option<String>> {
-        self.probe()?.cluster_id()
-    }
-
-    fn answers(&self, urls: &[String]) -> Vec<(String, bool)> {
-        match self.probe() {
-            Ok(probe) => probe.answers(urls),
-            Err(e) => {
-                log::warn!("asking other members: {e:#} ({})", kind_of(&e).as_str());
-                // What cannot be asked may be running.
-                urls.iter().map(|u| (u.clone(), true)).collect()
-            }
-        }
-    }
-
-    fn holds(&self, revision: i64, live: u64, sample: &[Sample]) -> Result<Comparison> {
-        self.probe()?.holds(revision, live, sample)
     }
 }

@@ -16,13 +16,7 @@ use crate::model::token;
 /// # Errors
 /// If a file cannot be read, or the configuration of K3s has another token than --token-file.
 pub(super) fn token_in_force(s: &Settings) -> Result<Option<Secret>> {
-    let read = |path: &Path| {
-        let text = std::fs::read_to_string(path).with_context(|| {
-            Fault::new(Code::TokenFileUnreadable, format!("reading the token file '{}'", path.display()))
-        })?;
-        Ok::<Secret, anyhow::Error>(Secret::new(text.trim()))
-    };
-    let given = if s.token_file_is_ours { Some(read(&s.token_file)?) } else { None };
+    let given = if s.token_file_is_ours { Some(read_token(&s.token_file)?) } else { None };
     if let (Some(given), Some(configured)) = (&given, &s.token)
         && token::hash(given.expose()) != token::hash(configured.expose())
     {
@@ -36,9 +30,20 @@ pub(super) fn token_in_force(s: &Settings) -> Result<Option<Secret>> {
     match (given, &s.token) {
         (Some(given), _) => Ok(Some(given)),
         (None, Some(configured)) => Ok(Some(configured.clone())),
-        (None, None) if s.token_file_is_named || s.token_file.exists() => read(&s.token_file).map(Some),
+        (None, None) if s.token_file_is_named || s.token_file.exists() => read_token(&s.token_file).map(Some),
         (None, None) => Ok(None),
     }
+}
+
+/// The token in a file.
+///
+/// # Errors
+/// [`Code::TokenFileUnreadable`].
+pub(in crate::app) fn read_token(path: &Path) -> Result<Secret> {
+    let text = std::fs::read_to_string(path).with_context(|| {
+        Fault::new(Code::TokenFileUnreadable, format!("reading the token file '{}'", path.display()))
+    })?;
+    Ok(Secret::new(text.trim()))
 }
 
 /// The hash of the certificate authority of this server's cluster: as the token names it, else as the token that K3s keeps

@@ -32,15 +32,12 @@ pub(crate) struct FinishRequest<'a> {
 /// [`Code::NotReady`].
 pub(crate) fn finish(req: &FinishRequest) -> Result<()> {
     req.progress.step("waiting for K3s to become ready", None);
-    let unit = req.unit.unit()?;
-    if unit.active.is_down() {
-        req.unit.reset_failed()?;
-        req.unit.start()?;
-    }
+    req.unit.start_if_down()?;
     let started = Instant::now();
     loop {
         let ready = req.k3s.ready();
-        if matches!(ready, Ready::Yes) && req.unit.unit()?.active == Active::Active {
+        let unit = req.unit.unit()?;
+        if matches!(ready, Ready::Yes) && unit.active == Active::Active {
             return Ok(());
         }
         if req.host.stop_requested() {

@@ -28,7 +28,7 @@ pub(crate) struct RebuildRequest<'a> {
     /// The beginning of the id of a cluster, or the name of one of its nodes.
     pub(crate) cluster: Option<&'a str>,
     /// What opens the snapshot.
-    pub(crate) keys: Keys<'a>,
+    pub(crate) keys: Keys,
     /// The base name of snapshots of the state before a restore.
     pub(crate) safety_base: &'a str,
     /// Whether files that differ are replaced.

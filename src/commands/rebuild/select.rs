@@ -19,13 +19,13 @@ use crate::store::{KitStore, Opened, Store};
 use crate::util::MAX_CLOCK_SKEW;
 
 /// What opens the bootstrap data of the snapshot.
-pub(crate) enum Keys<'a> {
+pub(crate) enum Keys {
     /// Private keys, for the kit that the snapshot names.
-    Identities(&'a Identities),
+    Identities(Identities),
     /// A kit that was opened already, with its name.
-    Kit(&'a Kit, &'a str),
+    Kit(Box<Kit>, String),
     /// The server token, without a kit.
-    Token(&'a Secret),
+    Token(Secret),
 }
 
 /// Where it is looked for.
@@ -72,8 +72,8 @@ pub(super) fn select(wanted: &Wanted, kits: Option<&dyn KitStore>, keys: &Keys) 
             .into());
     }
     let (kit, token) = match keys {
-        Keys::Token(token) => (None, (*token).clone()),
-        Keys::Kit(kit, name) => (Some(((*kit).clone(), (*name).to_owned())), kit.tokens.server.clone()),
+        Keys::Token(token) => (None, token.clone()),
+        Keys::Kit(kit, name) => (Some((Kit::clone(kit), name.clone())), kit.tokens.server.clone()),
         Keys::Identities(identities) => {
             let (kit, name) = kit_of(&opened, kits, identities)?;
             let token = kit.tokens.server.clone();
@@ -335,8 +335,7 @@ mod tests {
 
     fn selected(bucket: &Bucket, name: Option<&str>, cluster: Option<&str>) -> Result<Selected> {
         let wanted = Wanted { store: bucket, name, cluster, safety_base: "pre-restore", now: NOW };
-        let kit = kit_of_test();
-        let selected = select(&wanted, None, &Keys::Kit(&kit, "kit"))?;
+        let selected = select(&wanted, None, &Keys::Kit(Box::new(kit_of_test()), "kit".to_owned()))?;
         selected.ensure_fits(bucket, false).map(|()| selected)
     }
 
@@ -419,9 +418,8 @@ mod tests {
         let identities = Identities::parse(&key).unwrap();
         let wanted =
             Wanted { store: &bucket, name: None, cluster: None, safety_base: "pre-restore", now: NOW };
-        assert_eq!(code(select(&wanted, None, &Keys::Identities(&identities))), Code::KitNotFound);
-        let token = Secret::new("geheim");
-        let selected = select(&wanted, None, &Keys::Token(&token)).unwrap();
+        assert_eq!(code(select(&wanted, None, &Keys::Identities(identities))), Code::KitNotFound);
+        let selected = select(&wanted, None, &Keys::Token(Secret::new("geheim"))).unwrap();
         assert!(selected.kit.is_none() && selected.ensure_fits(&bucket, false).is_ok());
     }
 }

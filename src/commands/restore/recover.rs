@@ -13,7 +13,7 @@ use super::transaction::{clean_up, record_last_restore};
 use crate::error::{Code, Fault};
 use crate::host::{Active, Ready, ServerFiles};
 use crate::model::report::Report;
-use crate::model::restore::{Database, Operation, Recovery, RestoreState, Stage};
+use crate::model::restore::{Database, Operation, PriorState, Recovery, RestoreState, Stage};
 use crate::model::restore_report::{K3sState, Recovered, Restore};
 use crate::model::warning::WarningCode;
 
@@ -54,7 +54,8 @@ pub fn recover(machine: &Machine, report: &mut Report) -> Result<()> {
     let recovered = recover_state(machine, &state, report)?;
     log::warn!("an interrupted {} was found: {}", state.operation.as_str(), recovered.describe());
     if recovered == Recovered::Kept {
-        start_restored(machine)?;
+        // If systemd does not take the request, the state file stays.
+        machine.unit.start_if_down()?;
         let ready = go_forward(machine, &state, report);
         if ready.is_ok() || !has_to_join(machine, &state) {
             clean_up(machine, &state, report);
@@ -183,15 +184,6 @@ fn is_up(machine: &Machine) -> bool {
     machine.unit.unit().is_ok_and(|u| !u.active.is_down() && u.active != Active::Deactivating)
 }
 
-/// Starts K3s on the new database, if it does not run. If systemd does not take the request, the state file stays.
-fn start_restored(machine: &Machine) -> Result<()> {
-    if machine.unit.unit()?.active.is_down() {
-        machine.unit.reset_failed()?;
-        machine.unit.start()?;
-    }
-    Ok(())
-}
-
 /// K3s was started on the new database before the interruption: it has to serve.
 fn go_forward(machine: &Machine, state: &RestoreState, report: &mut Report) -> Result<()> {
     let mut last = Ready::NoAnswer("the API server was not asked".to_owned());
@@ -233,7 +225,9 @@ pub(super) fn clear_left_over(machine: &Machine, report: &mut Report) -> Result<
         WarningCode::RestoreInterrupted,
         format!("an earlier {} was interrupted: {}", state.operation.as_str(), recovered.describe()),
     );
-    if !has_to_start(machine, &state, recovered, was_blocked) {
+    // What was stopped before the earlier operation is stopped for this one, too.
+    let is_as_before = recovered != Recovered::RolledBack && state.previous_state == PriorState::Stopped;
+    if is_as_before || !has_to_start(machine, &state, recovered, was_blocked) {
         clean_up(machine, &state, report);
         report.restore = None;
         return Ok(());

@@ -114,9 +114,13 @@ impl Restart {
 /// Brings K3s to what it was doing, and waits until it serves again if it did before.
 pub(super) fn restart_previous(machine: &Machine, state: &RestoreState, report: &mut Report) -> Restart {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let started = start_previous(machine, state);
-    let accepted = started.is_ok();
-    let result = started.and_then(|()| wait_for_previous(machine, state, since, report));
+    let (accepted, result) = match state.previous_state {
+        PriorState::Stopped => (true, Ok(K3sState::NotRunning)),
+        _ => match start_previous(machine) {
+            Ok(()) => (true, wait_for_previous(machine, state, since, report)),
+            Err(e) => (false, Err(e)),
+        },
+    };
     report.restore_mut().k3s_state = Some(match &result {
         Ok(k3s) => *k3s,
         Err(_) if machine.is_serving() => K3sState::EtcdOnly,
@@ -125,20 +129,13 @@ pub(super) fn restart_previous(machine: &Machine, state: &RestoreState, report: 
     Restart { result, accepted }
 }
 
-fn start_previous(machine: &Machine, state: &RestoreState) -> Result<()> {
-    if state.previous_state == PriorState::Stopped {
-        return Ok(());
-    }
+fn start_previous(machine: &Machine) -> Result<()> {
     machine.progress.step("starting K3s as it was", None);
     // A stop that took too long may still be going on.
     machine.poll_until(machine.timeouts.stop, || {
         machine.unit.unit().is_ok_and(|u| u.active != Active::Deactivating)
     });
-    if machine.unit.unit()?.active.is_down() {
-        machine.unit.reset_failed()?;
-        machine.unit.start()?;
-    }
-    Ok(())
+    machine.unit.start_if_down()
 }
 
 fn wait_for_previous(
@@ -147,9 +144,6 @@ fn wait_for_previous(
     since: u64,
     report: &mut Report,
 ) -> Result<K3sState> {
-    if state.previous_state == PriorState::Stopped {
-        return Ok(K3sState::NotRunning);
-    }
     if state.previous_state == PriorState::Failing {
         report.warn(
             WarningCode::PreviousStateKept,

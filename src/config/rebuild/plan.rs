@@ -136,7 +136,9 @@ fn entries_of(file: &KitFile) -> Result<Vec<YamlEntry>> {
     yaml::parse(file.text.expose()).map_err(|why| {
         let what =
             format!("the file '{}' in the recovery kit cannot be read: {why}", file.path.escape_debug());
-        Fault::new(Code::KitInvalid, what).into()
+        Fault::new(Code::KitInvalid, what)
+            .hint("Write the configuration of K3s by hand, and give the server token with --token-file FILE.")
+            .into()
     })
 }
 

@@ -48,7 +48,7 @@ struct FileKey {
 pub(super) struct FlagLayer(Vec<(String, OptionValue)>);
 
 impl FlagLayer {
-    fn get(&self, flag: &str) -> Option<&OptionValue> {
+    pub(super) fn get(&self, flag: &str) -> Option<&OptionValue> {
         self.iter().find(|(name, _)| *name == flag).map(|(_, entry)| entry)
     }
 

@@ -44,14 +44,12 @@ impl K3sFlags {
 
     /// The value that the arguments of the service set for a flag.
     pub(in crate::config) fn argument(&self, flag: &str) -> Option<&str> {
-        let (_, entry) = self.arguments.iter().find(|(name, _)| *name == flag)?;
-        entry.values.last().map(String::as_str)
+        self.arguments.get(flag)?.values.last().map(String::as_str)
     }
 
     /// The value that the variables of the service set for a flag.
     pub(in crate::config) fn flag_variable(&self, flag: &str) -> Option<&str> {
-        let (_, entry) = self.variables.iter().find(|(name, _)| *name == flag)?;
-        entry.values.last().map(String::as_str)
+        self.variables.get(flag)?.values.last().map(String::as_str)
     }
 
     /// Whether a variable sets a flag of K3s, or names its configuration file.

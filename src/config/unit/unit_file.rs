@@ -42,7 +42,8 @@ pub(crate) fn find(root: &Path, distribution: &Distribution, wanted: Option<&str
         Some(name) if !name.ends_with(SUFFIX) => format!("{name}{SUFFIX}"),
         name => name.unwrap_or(distribution.unit).to_owned(),
     };
-    if let Some(definition) = load(root, &name)? {
+    let dirs = existing_dirs(root);
+    if let Some(definition) = load_from(root, &dirs, &name)? {
         return Ok(UnitAnswer::Found(definition));
     }
     if wanted.is_some() {
@@ -56,7 +57,6 @@ pub(crate) fn find(root: &Path, distribution: &Distribution, wanted: Option<&str
         let reason = format!("the unit '{}' is a link to a file that does not exist", link.display());
         return Ok(UnitAnswer::Unknown(reason));
     }
-    let dirs = existing_dirs(root);
     let mut names = Vec::new();
     for dir in &dirs {
         names.extend(list(&openable(root, Path::new(dir))?, SUFFIX)?);
