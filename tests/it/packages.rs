@@ -456,7 +456,7 @@ fn the_readme_leads_from_installation_to_a_restore() {
     let inside = format!("/opt/tests/{}", this.file_name().unwrap().to_str().unwrap());
     let host = host.bind("-B", &debs, "/opt/packages").bind("-B", this.parent().unwrap(), "/opt/tests");
     let output = host.run("package/journey", &[&inside, "packages::bucket_of_the_host"]).succeeded();
-    assert!(output.contains("the commands of the README work"), "{output}");
+    assert!(output.contains("the commands of the documents work"), "{output}");
 }
 
 /// On Debian 12, and with `LONG=1` on Debian 13, whose root takes two minutes to make.
