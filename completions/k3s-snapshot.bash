@@ -1335,7 +1335,7 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__rebuild)
-            opts="-y -n -d -c -q -v -h -V --identity --kit --cluster --node-name --node-ip --overwrite --if-empty --yes --dry-run --force --assume-others-stopped --no-rehearse --ready-timeout --reset-timeout --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-y -n -d -c -q -v -h -V --identity --kit --cluster --node-name --node-ip --overwrite --if-empty --yes --dry-run --force --assume-others-stopped --no-rehearse --k3s-binary --ready-timeout --reset-timeout --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1358,6 +1358,10 @@ _k3s__snapshot() {
                     return 0
                     ;;
                 --node-ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --k3s-binary)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1525,13 +1529,17 @@ _k3s__snapshot() {
             return 0
             ;;
         k3s__snapshot__subcmd__restore)
-            opts="-y -n -d -c -q -v -h -V --before --yes --dry-run --force --no-safety-snapshot --assume-others-stopped --keep-revisions --rehearse --no-rehearse --ready-timeout --reset-timeout --recover --recover-files-only --cluster-reset --rejoin --server --prune-old-databases --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
+            opts="-y -n -d -c -q -v -h -V --before --yes --dry-run --force --no-safety-snapshot --assume-others-stopped --keep-revisions --rehearse --no-rehearse --k3s-binary --ready-timeout --reset-timeout --recover --recover-files-only --cluster-reset --rejoin --server --prune-old-databases --s3 --s3-endpoint --s3-endpoint-ca --s3-skip-ssl-verify --s3-access-key-file --s3-secret-key-file --s3-session-token-file --s3-bucket --s3-bucket-lookup-type --s3-region --s3-folder --s3-insecure --s3-timeout --s3-proxy --s3-storage-class --s3-encryption --s3-kms-key-id --s3-customer-key-file --s3-tags --s3-parallel --s3-part-size --s3-backlog --s3-access-key --s3-secret-key --s3-session-token --distribution --data-dir --dir --config --unit --token-file --root --state-dir --run-dir --show-config --report --quiet --debug --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --k3s-binary)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -335,6 +335,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -s v -
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand delete" -s V -l version -d 'Print version'
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l before -d 'Restore the newest snapshot before TIME: \'2026-11-22 08:00\', RFC 3339, or seconds since the epoch' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l k3s-binary -d 'The K3s program that makes the new database, if the one of the unit is a wrapper or cannot be found' -r -F
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l ready-timeout -d 'Time limit for K3s to become ready [default: 10m]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l reset-timeout -d 'Abort the reset of K3s after this long without progress [default: 5m]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand restore" -l server -d 'With --rejoin: the URL of the restored server [default: \'server\' of the K3s configuration]' -r
@@ -397,6 +398,7 @@ complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l ki
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l cluster -d 'The cluster, if the bucket holds several: the beginning of its id, or the name of a server of it' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l node-name -d 'The name of this node [default: the host name]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l node-ip -d 'The address of this node; two with a comma for IPv4 and IPv6 [default: K3s chooses]' -r
+complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l k3s-binary -d 'The K3s program that makes the new database, if the one of the unit is a wrapper or cannot be found' -r -F
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l ready-timeout -d 'Time limit for K3s to become ready [default: 10m]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l reset-timeout -d 'Abort the reset of K3s after this long without progress [default: 5m]' -r
 complete -c k3s-snapshot -n "__fish_k3s_snapshot_using_subcommand rebuild" -l s3 -d 'Use the bucket too: save uploads to it, list shows it, restore downloads from it, prune and delete delete in it' -r

@@ -2,6 +2,8 @@
 //! The arguments of rebuild.
 #![allow(missing_docs, reason = "a doc comment on a flattened part would become help text")]
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
 use super::common::Common;
@@ -67,6 +69,9 @@ pub struct Rebuild {
     /// Do not start K3s aside first
     #[arg(long)]
     pub no_rehearse: bool,
+    /// The K3s program that makes the new database, if the one of the unit is a wrapper or cannot be found
+    #[arg(long, value_name = "PATH")]
+    pub k3s_binary: Option<PathBuf>,
     /// Time limit for K3s to become ready [default: 10m]
     #[arg(long, value_name = "DURATION")]
     pub ready_timeout: Option<String>,
@@ -95,6 +100,7 @@ impl Rebuild {
             keep_revisions: false,
             rehearse: false,
             no_rehearse: self.no_rehearse,
+            k3s_binary: self.k3s_binary.clone(),
             ready_timeout: self.ready_timeout.clone(),
             reset_timeout: self.reset_timeout.clone(),
             recover_files_only: false,

@@ -2,6 +2,8 @@
 //! The arguments of restore.
 #![allow(missing_docs, reason = "a doc comment on a flattened part would become help text")]
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
 use super::common::Common;
@@ -60,6 +62,9 @@ pub struct Restore {
     /// Do not start K3s aside first
     #[arg(long)]
     pub no_rehearse: bool,
+    /// The K3s program that makes the new database, if the one of the unit is a wrapper or cannot be found
+    #[arg(long, value_name = "PATH")]
+    pub k3s_binary: Option<PathBuf>,
     /// Time limit for K3s to become ready [default: 10m]
     #[arg(long, value_name = "DURATION")]
     pub ready_timeout: Option<String>,

@@ -3,6 +3,7 @@
 //!
 //! Nothing secret is on its command line: its settings are in a file that only root can read.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,7 +15,7 @@ use super::aside::{self, AsideSpec, HostNetwork, LogTail, RunningAside};
 use super::interfaces::{K3s, ResetOutcome};
 use super::progress::Progress;
 use super::readyz::{self, Ready};
-use super::server_files::Scratch;
+use super::server_files::{RESET_LOG, Scratch};
 use super::{signals, systemd};
 use crate::error::{Code, Fault};
 use crate::model::secret::Secret;
@@ -26,9 +27,8 @@ const READYZ_LIMIT: Duration = Duration::from_secs(3);
 /// The PATH that systemd gives its services.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Directories that are private to a run aside.
-const PRIVATE: [&str; 3] = ["/tmp", "/var/tmp", "/var/log"];
-/// The output of K3s in the state directory.
-const RESET_LOG: &str = "k3s-reset.log";
+pub(crate) const PRIVATE: [&str; 3] = ["/tmp", "/var/tmp", "/var/log"];
+/// In the state directory, next to that of the reset.
 const REHEARSAL_LOG: &str = "k3s-rehearsal.log";
 
 /// How K3s is run aside: its configuration and its environment. All of it may be secret.
@@ -60,30 +60,45 @@ pub struct Program {
     pub logs: PathBuf,
 }
 
+/// The first line that `k3s --version` prints.
+///
+/// # Errors
+/// [`Code::K3sNotFound`] if there is no such program; if it does not answer.
+pub(crate) fn program_version(path: &Path) -> Result<String> {
+    let context = || format!("asking '{}' for its version", path.display());
+    let mut child = Command::new(path)
+        .arg("--version")
+        .env_clear()
+        .env("PATH", PATH)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| match e.kind() {
+            ErrorKind::NotFound => {
+                Fault::new(Code::K3sNotFound, format!("{}: there is no such file", context()))
+                    .hint("Install K3s first, or name its program with --k3s-binary PATH.")
+                    .into()
+            }
+            _ => anyhow::Error::from(e).context(context()),
+        })?;
+    let started = Instant::now();
+    while child.try_wait().with_context(context)?.is_none() {
+        if started.elapsed() > VERSION_LIMIT {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(anyhow!("{}: no answer within {} s", context(), VERSION_LIMIT.as_secs()));
+        }
+        std::thread::sleep(POLL);
+    }
+    let out = child.wait_with_output().with_context(context)?;
+    anyhow::ensure!(out.status.success(), "{}: {}", context(), out.status);
+    Ok(String::from_utf8_lossy(&out.stdout).lines().next().unwrap_or_default().to_owned())
+}
+
 impl K3s for Program {
     fn version(&self) -> Result<String> {
-        let context = || format!("asking '{}' for its version", self.path.display());
-        let mut child = Command::new(&self.path)
-            .arg("--version")
-            .env_clear()
-            .env("PATH", PATH)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(context)?;
-        let started = Instant::now();
-        while child.try_wait().with_context(context)?.is_none() {
-            if started.elapsed() > VERSION_LIMIT {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(anyhow!("{}: no answer within {} s", context(), VERSION_LIMIT.as_secs()));
-            }
-            std::thread::sleep(POLL);
-        }
-        let out = child.wait_with_output().with_context(context)?;
-        anyhow::ensure!(out.status.success(), "{}: {}", context(), out.status);
-        Ok(String::from_utf8_lossy(&out.stdout).lines().next().unwrap_or_default().to_owned())
+        program_version(&self.path)
     }
 
     fn reset_aside(

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::error::{Code, Fault};
+
 /// A version. Versions with the same major and minor number can read each other's databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Version {
@@ -23,6 +25,20 @@ impl Version {
     /// Major and minor number: they decide whether a version is older than another.
     pub(crate) fn minor_version(&self) -> (u32, u32) {
         (self.major, self.minor)
+    }
+
+    /// Fails if this K3s is older than the one that wrote a snapshot: a database may be served by the K3s that wrote it, or
+    /// by a later one.
+    ///
+    /// # Errors
+    /// [`Code::K3sTooOld`].
+    pub(crate) fn ensure_reads(&self, writer: &Version) -> Result<(), Fault> {
+        if self.minor_version() >= writer.minor_version() {
+            return Ok(());
+        }
+        let what = format!("this K3s ({self}) is older than the K3s of the snapshot ({writer})");
+        let hint = format!("Install K3s {writer} or later first. To try it anyway, use --force.");
+        Err(Fault::new(Code::K3sTooOld, what).hint(hint))
     }
 }
 

@@ -26,7 +26,7 @@ fail() {
 	trap - ERR
 	printf 'FAILED: %s\n' "$*"
 	logs
-	# Once more at the very end, where a cut output still has it.
+	# Again at the very end, where a cut output still has it.
 	printf 'FAILED: %s\n' "$*" >&2
 	exit 1
 }

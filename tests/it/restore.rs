@@ -111,9 +111,13 @@ fn power_cuts(walk: &str, sample: u32) {
 }
 
 fn power_cuts_of_a_save(datastore: &str, sample: u32) {
+    power_cuts_at_calls("save-power-cuts", &[datastore, &share(sample)]);
+}
+
+fn power_cuts_at_calls(scenario: &str, args: &[&str]) {
     let library = require!(calls::library());
     let host = require!(Host::on_volume()).bind("-B", library.parent().unwrap(), "/opt/calls");
-    cut_power(host, "save-power-cuts", &[datastore, &share(sample)]);
+    cut_power(host, scenario, args);
 }
 
 /// Boots the host again and again, until the scenario has cut the power at all its calls.
@@ -150,6 +154,11 @@ fn the_power_fails_during_a_restore_of_sqlite() {
 fn the_power_fails_during_or_after_a_save() {
     power_cuts_of_a_save("sqlite", 9);
     power_cuts_of_a_save("etcd", 13);
+}
+
+#[test]
+fn the_power_fails_during_or_after_a_prune() {
+    power_cuts_at_calls("prune-power-cuts", &[&share(11)]);
 }
 
 /// Minutes, most of them for filling etcd.

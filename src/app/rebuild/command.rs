@@ -18,9 +18,10 @@ use crate::commands::kit::Reading;
 use crate::commands::rebuild::{FinishRequest, Keys, RebuildRequest, RecordFile, finish, rebuild};
 use crate::config::options::OptionId;
 use crate::error::{Code, Fault, Kind, kind_of};
+use crate::host::k3s::Program;
 use crate::host::lock::Lock;
 use crate::host::server_files::load_state;
-use crate::host::{Host as _, machine, signals};
+use crate::host::{Host as _, K3s as _, machine, signals};
 use crate::model::command;
 use crate::model::kit::Kit;
 use crate::model::rebuild::{NewMachine, RebuildPlan, RebuildRecord, RebuildReport};
@@ -106,7 +107,7 @@ fn with_datastore(
     }
     let unit = restore::service(cx)?;
     let timeouts = restore::timeouts(&args.restore(None))?;
-    let k3s = restore::program(cx, None, Duration::ZERO, Path::new(STATE_DIR))?;
+    let k3s = k3s(args, cx)?;
     let request = FinishRequest {
         unit: &unit,
         k3s: &k3s,
@@ -159,12 +160,18 @@ fn without_datastore(
         now: cx.now,
         record,
         record_file,
+        k3s_version: &|| k3s(args, cx)?.version(),
         plan: &plan,
         ensure_empty: &|data_dir| ensure_empty(cx, data_dir),
         confirm: &|report| restore::confirm(args.yes, report),
         restore: &|file, plan, report| restore_snapshot(args, cx, file, plan, report),
     };
     rebuild(&request, cx.progress, report)
+}
+
+/// The K3s of this machine.
+fn k3s(args: &cli::Rebuild, cx: &Context) -> Result<Program> {
+    restore::program(cx, args.k3s_binary.as_deref(), None, Duration::ZERO, Path::new(STATE_DIR))
 }
 
 /// Restores the snapshot with the configuration that K3s has now.

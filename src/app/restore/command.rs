@@ -88,7 +88,7 @@ fn run(args: &cli::Restore, cx: &Context, report: &mut Report) -> Result<()> {
     let files = ServerFiles { datastore: datastore.unwrap_or_default(), ..files };
     let token = token_in_force(s)?;
     let stall = duration(args.reset_timeout.as_deref(), "reset-timeout", 300)?;
-    let k3s = program(cx, token.as_ref(), stall, &files.state)?;
+    let k3s = program(cx, args.k3s_binary.as_deref(), token.as_ref(), stall, &files.state)?;
     let machine = Machine {
         files: &files,
         unit: &unit,

@@ -12,10 +12,12 @@ use crate::config::settings::Settings;
 use crate::datastore::Datastore;
 use crate::distribution;
 use crate::error::{Code, Fault};
+use crate::host::K3s as _;
 use crate::host::datastore;
-use crate::host::k3s::{Invocation, Program};
+use crate::host::k3s::{Invocation, PRIVATE, Program, program_version};
 use crate::host::systemd::{self, Systemd};
 use crate::model::secret::Secret;
+use crate::model::version::Version;
 
 /// Add-ons of K3s, which a rehearsal does without.
 const ADD_ONS: &str = "coredns,servicelb,traefik,local-storage,metrics-server";
@@ -84,23 +86,25 @@ pub(super) fn api_addresses(s: &Settings) -> Vec<SocketAddr> {
     hosts.into_iter().map(|host| (host, s.https_port).into()).collect()
 }
 
-/// The program of K3s, with what it needs to run aside.
+/// The program of K3s, with what it needs to run aside: the one that is given, else the one of the unit.
 ///
 /// # Errors
-/// [`Code::K3sNotFound`].
+/// [`Code::K3sNotFound`], [`Code::InvalidArgument`] if the two are of different minor versions.
 pub(in crate::app) fn program(
     cx: &Context,
+    given: Option<&Path>,
     token: Option<&Secret>,
     stall: Duration,
     logs: &Path,
 ) -> Result<Program> {
     let s = cx.settings;
-    let path = s.flags.executable().map(Path::to_owned).ok_or_else(|| {
+    let given = given.map(visible_aside).transpose()?;
+    let path = given.clone().or_else(|| s.flags.executable().map(Path::to_owned)).ok_or_else(|| {
         Fault::new(
             Code::K3sNotFound,
             format!("finding the program of {}: no unit runs it", cx.distribution.name),
         )
-        .hint("Set the unit that runs the program with --unit NAME.service.")
+        .hint("Set the unit that runs the program with --unit NAME.service, or the program with --k3s-binary PATH.")
     })?;
     let own = |name: &'static str, value: &str| (name, Secret::new(value));
     let data_dir = s.data_dir.display().to_string();
@@ -128,7 +132,7 @@ pub(in crate::app) fn program(
         let run = s.flags.reset_invocation(overrides);
         Invocation { config: Some(run.config), environment: run.environment }
     };
-    Ok(Program {
+    let program = Program {
         path,
         helper: helper()?,
         reset: invocation(&common),
@@ -137,7 +141,47 @@ pub(in crate::app) fn program(
         api: api_addresses(s),
         tls: s.data_dir.join(distribution::TLS),
         logs: logs.to_owned(),
-    })
+    };
+    if let (Some(given), Some(installed)) = (&given, s.flags.executable()) {
+        ensure_same_minor(&program, given, installed)?;
+    }
+    Ok(program)
+}
+
+/// The path of a program that also a run aside finds.
+fn visible_aside(given: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(given).with_context(|| format!("reading '{}'", given.display()))?;
+    match PRIVATE.iter().find(|dir| path.starts_with(dir)) {
+        None => Ok(path),
+        Some(dir) => Err(Fault::new(
+            Code::InvalidArgument,
+            format!(
+                "--k3s-binary '{}' is in {dir}, which K3s has for itself while it runs aside",
+                path.display()
+            ),
+        )
+        .hint("Move the program to /usr/local/bin first.")
+        .into()),
+    }
+}
+
+/// The unit starts its own program on the database that the given one has made.
+fn ensure_same_minor(program: &Program, given: &Path, installed: &Path) -> Result<()> {
+    let of_given = program.version()?;
+    let of_installed = program_version(installed)?;
+    let (Some(new), Some(old)) = (Version::parse(&of_given), Version::parse(&of_installed)) else {
+        return Ok(());
+    };
+    if new.minor_version() == old.minor_version() {
+        return Ok(());
+    }
+    let what = format!(
+        "--k3s-binary '{}' is {new}, but the K3s service runs '{}', which is {old}",
+        given.display(),
+        installed.display()
+    );
+    let hint = format!("Install K3s {new} as '{}' first, without starting it.", installed.display());
+    Err(Fault::new(Code::InvalidArgument, what).hint(hint).into())
 }
 
 /// The file of this program, which also is the helper process of a run aside.

@@ -14,6 +14,7 @@ use crate::host::Progress;
 use crate::model::kit::Kit;
 use crate::model::rebuild::{RebuildPlan, RebuildRecord, RebuildReport};
 use crate::model::report::{Report, Row};
+use crate::model::version::Version;
 use crate::model::warning::WarningCode;
 use crate::store::{KitStore, Store};
 
@@ -45,6 +46,8 @@ pub(crate) struct RebuildRequest<'a> {
     pub(crate) record: Option<RebuildRecord>,
     /// Where the record is.
     pub(crate) record_file: &'a RecordFile,
+    /// The version of the K3s of this machine, as it prints it.
+    pub(crate) k3s_version: &'a dyn Fn() -> Result<String>,
     /// What is written.
     pub(crate) plan: &'a dyn Fn(&Kit, &RebuildRecord) -> Result<RebuildPlan>,
     /// Fails if there is a datastore in this data-dir, or that is not known.
@@ -70,6 +73,7 @@ pub(crate) fn rebuild(req: &RebuildRequest, progress: &dyn Progress, report: &mu
     progress.step("finding the snapshot and its recovery kit", None);
     let selected = select(&wanted, req.kits, &req.keys)?;
     selected.ensure_fits(req.store, req.force)?;
+    ensure_reads(req, &selected)?;
     let record = req.record.clone().unwrap_or_else(|| RebuildRecord::new(req.now));
     let plan = match &selected.kit {
         Some((kit, _)) => {
@@ -93,6 +97,23 @@ pub(crate) fn rebuild(req: &RebuildRequest, progress: &dyn Progress, report: &mu
     write(&plan, record, req.record_file)?;
     (req.restore)(&selected.opened.snapshot.file, &plan, report)?;
     req.record_file.remove()
+}
+
+/// Fails if the K3s of this machine is older than that of the snapshot. The restore looks again, at what the snapshot holds,
+/// but then the files are written.
+fn ensure_reads(req: &RebuildRequest, selected: &Selected) -> Result<()> {
+    let own = (req.k3s_version)()?;
+    let recorded = selected.opened.manifest.as_ref().and_then(|manifest| manifest.k3s_version.as_deref());
+    let of_kit = selected.kit.as_ref().and_then(|(kit, _)| kit.versions.k3s.as_deref());
+    let (Some(own), Some(writer)) = (Version::parse(&own), recorded.or(of_kit).and_then(Version::parse))
+    else {
+        return Ok(());
+    };
+    match own.ensure_reads(&writer) {
+        // The restore warns of it.
+        Err(_) if req.force => Ok(()),
+        outcome => Ok(outcome?),
+    }
 }
 
 fn report_plan(req: &RebuildRequest, selected: &Selected, plan: &RebuildPlan, report: &mut Report) {

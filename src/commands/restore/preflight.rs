@@ -161,17 +161,11 @@ pub(super) fn check_version(cx: &Context, content: &Content, report: &mut Report
         .max_by_key(Version::minor_version);
     report.restore_mut().snapshot_version = newest.as_ref().map(ToString::to_string);
     let (Some(newest), Some(mine)) = (newest, Version::parse(&own)) else { return Ok(()) };
-    if mine.minor_version() >= newest.minor_version() {
-        return Ok(());
+    match mine.ensure_reads(&newest) {
+        Err(fault) if cx.options.force => report.warn(WarningCode::K3sTooOld, fault.to_string()),
+        outcome => outcome?,
     }
-    let what = format!("this K3s ({mine}) is older than the K3s of the snapshot ({newest})");
-    if cx.options.force {
-        report.warn(WarningCode::K3sTooOld, what);
-        return Ok(());
-    }
-    Err(Fault::new(Code::K3sTooOld, what)
-        .hint(format!("Install K3s {newest} or later first. To try it anyway, use --force."))
-        .into())
+    Ok(())
 }
 
 /// A database that is at its size limit raises the NOSPACE alarm at once. K3s disarms the alarm of the snapshot when it

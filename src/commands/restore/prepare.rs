@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prepares the new database aside. Nothing live is touched here: if a step fails, the scratch directory is deleted.
 
-use anyhow::{Context as _, Error, Result, anyhow};
+use anyhow::{Context as _, Error, Result};
 
 use super::context::Rehearsal;
 use super::identity::read_offline;
@@ -11,6 +11,7 @@ use crate::datastore::Datastore;
 use crate::error::{Code, Fault, code_of};
 use crate::etcd_files;
 use crate::host::Host;
+use crate::host::server_files::RESET_LOG;
 use crate::inspect::{Comparison, Content};
 use crate::model::restore::{Operation, StepId, StepState};
 use crate::model::runbook::host_of;
@@ -26,6 +27,11 @@ const REHEARSAL_MEMORY: u64 = 700 << 20;
 const KNOWN_MARGIN: i64 = 1_000_000;
 /// Revisions are raised by this much above the snapshot, if the live revision is not known.
 const UNKNOWN_MARGIN: i64 = 1_000_000_000;
+
+/// The new database is not what it was made from.
+pub(super) fn differs(what: String) -> Error {
+    Fault::new(Code::NewDatabaseDiffers, what).hint("Keep the snapshot, and restore another one.").into()
+}
 
 /// Whether there is memory for a second K3s next to the live one.
 pub(super) fn fits_beside(host: &dyn Host, database: u64) -> bool {
@@ -64,16 +70,20 @@ impl Transaction<'_> {
         let scratch = machine.files.scratch();
         let from_snapshot = matches!(from, From::Snapshot(_));
         let outcome = machine.k3s.reset_aside(&scratch, from_snapshot, machine.progress)?;
+        let failed = |but: String| {
+            let log = machine.files.state.join(RESET_LOG);
+            Fault::new(
+                Code::K3sResetFailed,
+                format!("the reset of K3s ended with {}{but}: {}", outcome.how, outcome.reason),
+            )
+            .hint(format!("Read the output of K3s in '{}'.", log.display()))
+        };
         if !outcome.success {
-            return Err(anyhow!("the reset of K3s ended with {}: {}", outcome.how, outcome.reason));
+            return Err(failed(String::new()).into());
         }
         // K3s has been seen to exit with 0 although the reset had failed.
         if let Some(what) = scratch.missing_after_reset()? {
-            return Err(anyhow!(
-                "the reset of K3s ended with {}, but {what}: {}",
-                outcome.how,
-                outcome.reason
-            ));
+            return Err(failed(format!(", but {what}")).into());
         }
         if !outcome.confirmed {
             report.warn(
@@ -92,23 +102,28 @@ impl Transaction<'_> {
         match content.compare(&new) {
             Comparison::Equal => {}
             Comparison::Compacted => {
-                return Err(anyhow!("the new database was compacted past the revision of its origin"));
+                return Err(differs(
+                    "the new database was compacted past the revision of its origin".to_owned(),
+                ));
             }
             Comparison::Differs(what) => {
-                return Err(anyhow!("the new database differs from its origin: {what}"));
+                return Err(differs(format!("the new database differs from its origin: {what}")));
             }
         }
         let [member] = new.facts.members.as_slice() else {
-            return Err(anyhow!("the new database has {} members instead of one", new.facts.members.len()));
+            return Err(differs(format!(
+                "the new database has {} members instead of one",
+                new.facts.members.len()
+            )));
         };
         let own = self.cx.machine.host.addresses();
         // Without a host of its own it is a loopback address: a K3s that is set to serve only itself.
         let is_own = |url: &String| host_of(url).is_none_or(|host| own.iter().any(|a| a == host));
         if member.peer_urls.is_empty() || !member.peer_urls.iter().all(is_own) {
-            return Err(anyhow!(
+            return Err(differs(format!(
                 "the new member has the peer URL {}, which is not an address of this machine",
                 member.peer_urls.join(", ")
-            ));
+            )));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::prepare::differs;
 use super::prepared::Prepared;
 use super::transaction::Transaction;
 use crate::distribution;
@@ -67,16 +68,18 @@ impl Transaction<'_> {
             .context("reading the new database")?
             .map_err(|all| {
                 let all: Vec<String> = all.iter().map(ToString::to_string).collect();
-                anyhow!("the new database is corrupt: {}", all.join("; "))
+                differs(format!("the new database is corrupt: {}", all.join("; ")))
             })?;
         if origin.compare(&new) != Comparison::Equal {
-            return Err(anyhow!("the new database differs from the snapshot"));
+            return Err(differs("the new database differs from the snapshot".to_owned()));
         }
         let expected = self.report.restore.as_ref().and_then(|restore| restore.revision_after);
         let (revision, compacted) = (new.facts.revision, new.facts.compacted);
         match expected.is_none_or(|to| (revision, compacted) == (to, to)) {
             true => Ok(new),
-            false => Err(anyhow!("the new database is at revision {revision}, compacted to {compacted}")),
+            false => {
+                Err(differs(format!("the new database is at revision {revision}, compacted to {compacted}")))
+            }
         }
     }
 

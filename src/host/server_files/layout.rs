@@ -18,6 +18,9 @@ use crate::host::fs::FileAt;
 use crate::model::restore::{Database, Identity, RestoreState};
 use crate::model::secret::Secret;
 
+/// In the state directory: the output of the last reset of K3s.
+pub(crate) const RESET_LOG: &str = "k3s-reset.log";
+
 /// The hidden directory of a restore next to the databases; only root can read it.
 pub(super) const WORK_DIR: &str = ".k3s-snapshot-restore";
 

@@ -14,6 +14,7 @@ mod state_file;
 mod swap;
 
 pub use last_restore::{load_last_restore, save_last_restore};
+pub(crate) use layout::RESET_LOG;
 pub use layout::ServerFiles;
 pub use scratch::Scratch;
 pub use state_file::load_state;
