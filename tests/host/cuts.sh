@@ -59,7 +59,7 @@ cut_the_next() {
 	done
 }
 
-# figures WHAT: the line of figures
+# figures COMMAND KEPT LOST: the line of figures; the last two say what `one_more kept` and `one_more lost` have counted
 figures() {
 	echo "$1: cut $(($(cat "$WORK/cut") - $(cat "$WORK/missed"))) times at $(wc -l <"$WORK/calls") calls and at its end ($(cat "$WORK/missed") missed): $2 $(cat "$WORK/kept"), $3 $(cat "$WORK/lost")"
 }
