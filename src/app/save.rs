@@ -7,12 +7,14 @@ use anyhow::Result;
 
 use super::command::Command;
 use super::context::{Context, StoppedEtcd};
-use super::restore::STATE_DIR;
+use super::restore::{STATE_DIR, api_addresses};
 use crate::cli::{self, Common};
 use crate::commands;
 use crate::commands::kit::Sealer;
 use crate::commands::rejoined::warn_about_missing_servers;
+use crate::distribution;
 use crate::host::datastore::Found;
+use crate::host::k3s::version_of_server;
 use crate::host::server_files::load_last_restore;
 use crate::model::command;
 use crate::model::report::Report;
@@ -57,10 +59,13 @@ impl Command for cli::Save {
         }
         let sources: Vec<&dyn Source> = sources.iter().map(AsRef::as_ref).collect();
         let (token, keys) = (cx.token_hash()?, cx.keyring());
-        // It is about the etcd of this machine.
-        let is_local =
-            datastore == Datastore::Etcd && s.etcd_endpoints.is_empty() && s.root == Path::new("/");
-        let last_restore = if is_local { load_last_restore(Path::new(STATE_DIR)) } else { None };
+        let is_of_this_machine = s.etcd_endpoints.is_empty() && s.root == Path::new("/");
+        let is_local_etcd = datastore == Datastore::Etcd && is_of_this_machine;
+        let last_restore = if is_local_etcd { load_last_restore(Path::new(STATE_DIR)) } else { None };
+        let ask_version = || match is_of_this_machine {
+            true => version_of_server(&api_addresses(s), &s.data_dir.join(distribution::TLS)),
+            false => None,
+        };
         let (base, node) = s.new_name()?;
         let open = |objects: &dyn ClusterObjects| cx.bucket_from(objects);
         // A mistake in it is an error of the bucket, which is opened after the save.
@@ -78,6 +83,7 @@ impl Command for cli::Save {
             compress: s.compress,
             extra_metadata: &s.distribution.extra_metadata(),
             bases_of_k3s: &[&s.scheduled_base, ON_DEMAND],
+            version_of_server: &ask_version,
             last_restore: last_restore.as_ref(),
             token: token.as_deref(),
             kit: (!s.kit_recipients.is_empty()).then_some(&sealer),

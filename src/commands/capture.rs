@@ -126,8 +126,9 @@ struct Verified {
     sha256: Digest,
 }
 
-/// The structure is checked while the disk is still writing, and while a clone gets its trailer. The pass that hashes also
-/// fills the zip. If there is one, the draft itself is not kept and need not reach the disk.
+/// The structure is checked while the disk is still writing, and while what was not received as a stream gets its trailer,
+/// which is synced when the draft gets its name. The pass that hashes also fills the zip. If there is one, the draft itself is
+/// not kept and need not reach the disk.
 fn verify(
     draft: &Draft,
     captured: &Captured,
@@ -142,21 +143,18 @@ fn verify(
     let sync_draft = || if zipping.is_none() { draft.sync() } else { Ok(()) };
     let db_len = inspect::database_len(captured.bytes).map_err(|f| anyhow!("{f}"))?;
     let (hashed, synced, structure) = std::thread::scope(|scope| {
-        let sync = captured.sha256.map(|_| scope.spawn(sync_draft));
+        let sync = scope.spawn(sync_draft);
         let hash = scope.spawn(|| match captured.sha256 {
             // What was written is read back: the file is verified, not the stream.
             Some(sent) => compare_with_sent(in_order, db_len, sent),
-            None => {
-                let sha256 = append_trailer(draft, in_order, db_len, zipping)?;
-                sync_draft().map(|()| sha256)
-            }
+            None => append_trailer(draft, in_order, db_len, zipping),
         });
         let structure = inspect::verify_keeping(&reader, db_len, keep);
-        (hash.join(), sync.map(|s| s.join()), structure)
+        (hash.join(), sync.join(), structure)
     });
     let failed = |_| anyhow!("the hashing thread failed");
     let sha256 = hashed.map_err(failed)??;
-    synced.transpose().map_err(failed)?.transpose()?;
+    synced.map_err(failed)??;
     let (structure, objects) = structure.context("verifying the snapshot")?;
     if !structure.is_clean() {
         let (what, hint) = match captured.method {

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::capture::{CapturedSnapshot, capture};
-use super::kit::{Sealer, seal};
+use super::kit::{Sealer, ServerFacts, seal};
 use super::{extra_metadata, offline, upload};
 use crate::error::{Code, Fault};
 use crate::host::Progress;
@@ -42,6 +42,8 @@ pub struct Request<'a> {
     pub extra_metadata: &'a str,
     /// Bases of names that K3s prunes by itself.
     pub bases_of_k3s: &'a [&'a str],
+    /// Asks K3s for its version, which the snapshot of a server without an agent does not have.
+    pub version_of_server: &'a dyn Fn() -> Option<String>,
     /// The last restore of this server, if there was one.
     pub last_restore: Option<&'a LastRestore>,
     /// Hash of the token of this server, if it is known.
@@ -77,8 +79,14 @@ pub fn run(
         capture(sources, local, entry.as_ref(), &keep, progress, report)?;
     let (database, db_len) = (draft.reader()?, captured.bytes.saturating_sub(TRAILER));
     let this_node = this_node(req, &objects);
-    let of_snapshot = (&structure.facts, this_node.as_ref(), captured.version.as_deref());
-    let kit = req.kit.and_then(|sealer| seal(sealer, of_snapshot, req.now, report));
+    let of_node = this_node.as_ref().and_then(|node| node.version.clone());
+    let k3s_version = of_node.or_else(|| (req.version_of_server)());
+    let server = ServerFacts {
+        node: this_node.as_ref(),
+        k3s: k3s_version.as_deref(),
+        etcd: captured.version.as_deref(),
+    };
+    let kit = req.kit.and_then(|sealer| seal(sealer, &structure.facts, server, req.now, report));
     let objects = SnapshotObjects { kept: &objects, data: &database, db_len };
     if captured.version.is_none() {
         // No server was asked; alarms that were raised before are in the database.
@@ -91,7 +99,7 @@ pub fn run(
         req.wal.and_then(|wal| offline::missing_entries(wal, structure.facts.consistent_index, report));
     let size = stored.reader()?.size();
     let manifest = Manifest {
-        k3s_version: this_node.and_then(|node| node.version),
+        k3s_version,
         missing_entries,
         kit,
         method: Some(captured.method.as_str().to_owned()),

@@ -203,10 +203,23 @@ impl Program {
     }
 }
 
+/// The version that an API server at one of these addresses tells; `None` if there is no answer.
+pub(crate) fn version_of_server(api: &[SocketAddr], tls: &Path) -> Option<String> {
+    let [cert, key, ca] = admin_files(tls);
+    api.iter().find_map(|at| {
+        let answer = readyz::version(*at, &cert, &key, &ca, READYZ_LIMIT);
+        answer.inspect_err(|e| log::debug!("the version of K3s is not known: {e:#}")).ok()
+    })
+}
+
+/// The files with which the administrator of K3s asks its API server: certificate, key and CA.
+fn admin_files(tls: &Path) -> [PathBuf; 3] {
+    ["client-admin.crt", "client-admin.key", "server-ca.crt"].map(|name| tls.join(name))
+}
+
 /// Whether an API server at one of these addresses is ready; yes if there is none to ask.
 fn ask_all(api: &[SocketAddr], tls: &Path) -> Ready {
-    let file = |name: &str| tls.join(name);
-    let (cert, key, ca) = (file("client-admin.crt"), file("client-admin.key"), file("server-ca.crt"));
+    let [cert, key, ca] = admin_files(tls);
     let mut last = Ready::Yes;
     for at in api {
         last = readyz::readyz(*at, &cert, &key, &ca, READYZ_LIMIT)

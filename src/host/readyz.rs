@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether the API server of K3s is ready: `GET /readyz` with the administrator's certificate of K3s.
+//! Whether the API server of K3s is ready, and its version: `GET /readyz` and `/version` with the administrator's certificate
+//! of K3s.
 //!
 //! On this machine only, without a proxy, one request per call; a caller that waits calls again.
 
@@ -8,14 +9,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use crate::error::{Code, Fault};
 use crate::http::agent_config;
+use crate::model::version::Version;
 
 /// The most bytes of an answer that are read. An answer has one line for each check, about fifty.
 const BODY: u64 = 64 * 1024;
@@ -49,6 +52,46 @@ impl Ready {
 /// # Errors
 /// If a certificate file on this machine cannot be used.
 pub fn readyz(at: SocketAddr, cert: &Path, key: &Path, ca: &Path, timeout: Duration) -> Result<Ready> {
+    let agent = agent(cert, key, ca, timeout)?;
+    let address = at.to_string();
+    let mut answer = match agent.get(format!("https://{address}/readyz")).call() {
+        Ok(answer) => answer,
+        Err(e) => return Ok(Ready::NoAnswer(words(&e, &address, timeout))),
+    };
+    let status = answer.status().as_u16();
+    if status == 200 {
+        return Ok(Ready::Yes);
+    }
+    let body = answer.body_mut().with_config().limit(BODY).lossy_utf8(true).read_to_string();
+    Ok(Ready::No(status, missing(&body.unwrap_or_default())))
+}
+
+/// Asks the API server at this address of this machine for the version of K3s.
+///
+/// # Errors
+/// If a certificate file cannot be used; if there is no answer in time, or none with a version.
+pub fn version(at: SocketAddr, cert: &Path, key: &Path, ca: &Path, timeout: Duration) -> Result<String> {
+    let agent = agent(cert, key, ca, timeout)?;
+    let address = at.to_string();
+    let answer = agent.get(format!("https://{address}/version")).call();
+    let mut answer = answer.map_err(|e| anyhow!(words(&e, &address, timeout)))?;
+    let body = answer.body_mut().with_config().limit(BODY).read_to_string();
+    let body = body.with_context(|| format!("reading the answer of {address}"))?;
+    let found =
+        serde_json::from_str(&body).ok().and_then(|VersionInfo { git_version }| Version::parse(&git_version));
+    let found = found
+        .with_context(|| format!("the answer {} of {address} has no version", answer.status().as_u16()))?;
+    Ok(found.to_string())
+}
+
+/// What `/version` answers, as far as it is needed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VersionInfo {
+    git_version: String,
+}
+
+fn agent(cert: &Path, key: &Path, ca: &Path, timeout: Duration) -> Result<ureq::Agent> {
     let roots = certificates(ca)?;
     let chain = certificates(cert)?;
     let key_pem = read(key)?;
@@ -65,18 +108,7 @@ pub fn readyz(at: SocketAddr, cert: &Path, key: &Path, ca: &Path, timeout: Durat
         .root_certs(RootCerts::new_with_certs(&roots.iter().map(own).collect::<Vec<_>>()))
         .client_cert(Some(identity))
         .build();
-    let agent = agent_config().tls_config(tls).timeout_global(Some(timeout)).build().new_agent();
-    let address = at.to_string();
-    let mut answer = match agent.get(format!("https://{address}/readyz")).call() {
-        Ok(answer) => answer,
-        Err(e) => return Ok(Ready::NoAnswer(words(&e, &address, timeout))),
-    };
-    let status = answer.status().as_u16();
-    if status == 200 {
-        return Ok(Ready::Yes);
-    }
-    let body = answer.body_mut().with_config().limit(BODY).lossy_utf8(true).read_to_string();
-    Ok(Ready::No(status, missing(&body.unwrap_or_default())))
+    Ok(agent_config().tls_config(tls).timeout_global(Some(timeout)).build().new_agent())
 }
 
 /// The first check that failed, else the first line of the answer.

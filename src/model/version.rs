@@ -22,6 +22,17 @@ impl Version {
         text.split_whitespace().find_map(parse_word)
     }
 
+    /// The oldest K3s whose etcd reads a database with this storage version, `3.6.0`; `None` where any does or it is not known.
+    /// By the etcd in `go.mod` of the K3s releases: 3.5 until v1.33, 3.6 until v1.36. An older etcd refuses a newer database.
+    pub(crate) fn oldest_with_storage(storage: &str) -> Option<Version> {
+        let minor = match storage.split('.').take(2).collect::<Vec<_>>()[..] {
+            ["3", "6"] => 34,
+            ["3", "7"] => 37,
+            _ => return None,
+        };
+        Some(Version { major: 1, minor, text: format!("v1.{minor}") })
+    }
+
     /// Major and minor number: they decide whether a version is older than another.
     pub(crate) fn minor_version(&self) -> (u32, u32) {
         (self.major, self.minor)
@@ -62,6 +73,23 @@ fn parse_word(word: &str) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_storage_version_has_an_oldest_k3s() {
+        for (storage, oldest) in [
+            ("3.5.0", None),
+            ("3.6.0", Some("v1.34")),
+            ("3.7.0", Some("v1.37")),
+            ("3.60.0", None),
+            ("", None),
+        ] {
+            assert_eq!(Version::oldest_with_storage(storage).map(|v| v.to_string()).as_deref(), oldest);
+        }
+        let oldest = Version::oldest_with_storage("3.6.0").unwrap();
+        for (own, reads) in [("v1.33.9+k3s1", false), ("v1.34.0+rke2r1", true), ("v1.40.0+k3s1", true)] {
+            assert_eq!(Version::parse(own).unwrap().ensure_reads(&oldest).is_ok(), reads, "{own}");
+        }
+    }
 
     #[test]
     fn versions_are_parsed_in_all_forms_that_occur() {

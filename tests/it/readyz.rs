@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use k3s_snapshot::error::{Kind, kind_of};
-use k3s_snapshot::host::readyz::{Ready, readyz};
+use k3s_snapshot::host::readyz::{Ready, readyz, version};
 
 use crate::support::certs::Certs;
 use crate::support::eventually;
@@ -48,8 +48,12 @@ impl Server {
     }
 
     fn answers(&self, status: &str, body: &str) {
+        self.answers_at("readyz", status, body);
+    }
+
+    fn answers_at(&self, path: &str, status: &str, body: &str) {
         let text = format!("HTTP/1.0 {status}\r\nContent-Type: text/plain\r\n\r\n{body}");
-        std::fs::write(self.root.path().join("answers/readyz"), text).unwrap();
+        std::fs::write(self.root.path().join("answers").join(path), text).unwrap();
     }
 
     fn ask(&self) -> Ready {
@@ -91,6 +95,25 @@ fn server_is_ready_or_the_failed_check_is_reported() {
     // More than is read.
     server.answers("500 Internal Server Error", &"[+]ping ok\n".repeat(20_000));
     assert!(matches!(server.ask(), Ready::No(500, _)));
+}
+
+#[test]
+fn server_tells_its_version_or_there_is_none() {
+    require!(require::program("openssl"));
+    let server = Server::start();
+    let certs = server.root.certs();
+    let ask = || version(at(server.port), &pair(&certs).0, &pair(&certs).1, &certs.ca(), WAIT).ok();
+    let answer =
+        "{\n  \"major\": \"1\",\n  \"gitVersion\": \"v1.36.3+k3s1\",\n  \"platform\": \"linux/amd64\"\n}";
+    server.answers_at("version", "200 OK", answer);
+    assert_eq!(ask().as_deref(), Some("v1.36.3+k3s1"));
+    let long = format!("{{\"gitVersion\": \"v1.36.3+{}\"}}", "a".repeat(100_000));
+    for answer in
+        ["", "Unauthorized", "{}", "{\"gitVersion\": 1}", "{\"gitVersion\": \"\\u001b[31m\"}", &long]
+    {
+        server.answers_at("version", "200 OK", answer);
+        assert_eq!(ask(), None, "{answer:.80}");
+    }
 }
 
 #[test]

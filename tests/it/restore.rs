@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Restores in booted hosts, around the fake K3s that `fake_k3s.rs` tests. The scenarios are the files in
-//! `tests/host/restore/`; each is one test here. `LONG=1` kills at every call instead of at a sample.
+//! `tests/host/restore/`; each is one test here. `LONG=1` makes a fault at every call, or at one of FAULTS_SHARE, instead of
+//! at a sample, on three file systems.
 
 use crate::support::calls;
 use crate::support::host::Host;
@@ -44,14 +45,33 @@ fn every_scenario_is_run() {
     assert_eq!(found, SCENARIOS);
 }
 
-/// One of so many calls is killed at.
-pub(crate) fn share(sample: u32) -> String {
-    if std::env::var_os("LONG").is_some_and(|v| v == "1") { 1 } else { sample }.to_string()
+/// The file systems on which a server has its data. Where the kernel or a program for one is missing, its tests cannot run.
+pub(crate) const FILE_SYSTEMS: [&str; 3] = ["ext4", "xfs", "btrfs"];
+
+/// Whether it is a long run.
+fn is_long() -> bool {
+    std::env::var_os("LONG").is_some_and(|v| v == "1")
 }
 
+/// A fault is made at one of so many calls: of the sample, or in a long run of FAULTS_SHARE, or at all.
+pub(crate) fn share(sample: u32) -> String {
+    let long = || std::env::var("FAULTS_SHARE").map_or(1, |share| share.parse().unwrap());
+    if is_long() { long() } else { sample }.to_string()
+}
+
+/// In a long run, a third of the calls on each file system; otherwise a sample on that of the machine.
 fn faults(path: &str, fault: &str, sample: u32) {
-    let host = require!(Host::new()).seconds(7200);
-    tell(&host.run("restore-faults", &[path, fault, &share(sample)]).succeeded());
+    let restore_faults = |host: Host, share: u32, first: usize| {
+        let arguments = [path, fault, &share.to_string(), &first.to_string()];
+        tell(&host.seconds(7200).run("restore-faults", &arguments).succeeded());
+    };
+    if !is_long() {
+        return restore_faults(require!(Host::new()), sample, 1);
+    }
+    for (i, kind) in FILE_SYSTEMS.iter().enumerate() {
+        let share = 3 * share(sample).parse::<u32>().unwrap();
+        restore_faults(require!(Host::on_volume(kind)), share, i + 1);
+    }
 }
 
 /// The figures in the last line of a scenario; `None` if it has not come to its end.
@@ -106,22 +126,18 @@ fn a_disk_is_full_or_fails_during_a_restore_of_sqlite() {
     faults("sqlite-rolls-back", "eio", 61);
 }
 
-fn power_cuts(walk: &str, sample: u32) {
-    cut_power(require!(Host::on_volume()), "restore-power-cuts", &[walk, &share(sample)]);
-}
-
-fn power_cuts_of_a_save(datastore: &str, sample: u32) {
-    power_cuts_at_calls("save-power-cuts", &[datastore, &share(sample)]);
-}
-
-fn power_cuts_at_calls(scenario: &str, args: &[&str]) {
-    let library = require!(calls::library());
-    let host = require!(Host::on_volume()).bind("-B", library.parent().unwrap(), "/opt/calls");
-    cut_power(host, scenario, args);
+/// In a long run on each file system, otherwise on this one.
+pub(crate) fn power_cuts(kind: &str, scenario: &str, args: &[&str]) {
+    let kinds = if is_long() { &FILE_SYSTEMS[..] } else { &[kind] };
+    for kind in kinds {
+        let library = require!(calls::library());
+        let host = require!(Host::on_volume(kind)).bind("-B", library.parent().unwrap(), "/opt/calls");
+        cut_power(host.seconds(300), scenario, args);
+    }
 }
 
 /// Boots the host again and again, until the scenario has cut the power at all its calls.
-pub(crate) fn cut_power(mut host: Host, scenario: &str, args: &[&str]) {
+fn cut_power(mut host: Host, scenario: &str, args: &[&str]) {
     loop {
         let booted = host.run(scenario, args);
         // The end of a host that is powered off can look like a success; the last boot has its figures.
@@ -136,35 +152,35 @@ pub(crate) fn cut_power(mut host: Host, scenario: &str, args: &[&str]) {
 
 #[test]
 fn the_power_fails_during_a_restore_that_succeeds() {
-    power_cuts("succeeds", 36);
+    power_cuts("ext4", "restore-power-cuts", &["succeeds", &share(36)]);
 }
 
 #[test]
 fn the_power_fails_during_a_restore_that_is_rolled_back() {
-    power_cuts("rolls-back", 44);
+    power_cuts("xfs", "restore-power-cuts", &["rolls-back", &share(44)]);
 }
 
 #[test]
 fn the_power_fails_during_a_restore_of_sqlite() {
-    power_cuts("sqlite-succeeds", 26);
-    power_cuts("sqlite-rolls-back", 40);
+    power_cuts("btrfs", "restore-power-cuts", &["sqlite-succeeds", &share(26)]);
+    power_cuts("ext4", "restore-power-cuts", &["sqlite-rolls-back", &share(40)]);
 }
 
 #[test]
 fn the_power_fails_during_or_after_a_save() {
-    power_cuts_of_a_save("sqlite", 9);
-    power_cuts_of_a_save("etcd", 13);
+    power_cuts("xfs", "save-power-cuts", &["sqlite", &share(9)]);
+    power_cuts("btrfs", "save-power-cuts", &["etcd", &share(13)]);
 }
 
 #[test]
 fn the_power_fails_during_or_after_a_prune() {
-    power_cuts_at_calls("prune-power-cuts", &[&share(11)]);
+    power_cuts("btrfs", "prune-power-cuts", &[&share(11)]);
 }
 
 /// Minutes, most of them for filling etcd.
 #[test]
 fn a_large_snapshot_costs_two_seconds_of_downtime_at_most() {
-    if share(2) == "1" {
+    if is_long() {
         let host = require!(Host::new()).seconds(900);
         let output = host.run("restore-of-500-mb", &[]).succeeded();
         assert!(output.contains("own downtime at "), "{output}");

@@ -2,7 +2,7 @@
 //! Restores that are about more than one server's own files: from a bucket, without a quorum, with three servers. In booted
 //! hosts, around the fake K3s that `fake_k3s.rs` tests; the scenarios are the files in `tests/host/cluster/`.
 
-use crate::restore::{cut_power, share, tell};
+use crate::restore::{power_cuts, share, tell};
 use crate::support::host::Host;
 use crate::support::moto;
 use crate::support::require::require;
@@ -62,7 +62,7 @@ fn a_server_is_rebuilt_on_another_machine_from_the_bucket_and_one_key() {
 
 #[test]
 fn the_power_fails_during_a_rebuild_and_the_next_boot_finishes_it() {
-    cut_power(require!(Host::on_volume()).seconds(300), "rebuild-power-cuts", &[&share(67)]);
+    power_cuts("ext4", "rebuild-power-cuts", &[&share(67)]);
 }
 
 #[test]

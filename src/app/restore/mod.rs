@@ -10,6 +10,6 @@ mod token;
 
 pub(super) use arguments::confirm;
 pub(super) use recovery::{STATE_DIR, require_root, run as recover, timeouts};
-pub(super) use server::{program, require_restorable, service};
+pub(super) use server::{api_addresses, program, require_restorable, service};
 pub(super) use snapshots::SAFETY_BASE;
 pub(super) use token::read_token;

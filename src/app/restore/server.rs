@@ -73,7 +73,7 @@ pub(in crate::app) fn require_restorable(cx: &Context, changes_members: bool) ->
 }
 
 /// Addresses of the API server; empty on a server that runs none.
-pub(super) fn api_addresses(s: &Settings) -> Vec<SocketAddr> {
+pub(in crate::app) fn api_addresses(s: &Settings) -> Vec<SocketAddr> {
     let value = |flag: &str| s.flags.last(flag).map(|(value, _)| value);
     if value("disable-apiserver").is_some_and(|v| !matches!(v, "false" | "0" | "f" | "F")) {
         return vec![];

@@ -92,6 +92,7 @@ impl Snapshots<'_> {
             compress: false,
             extra_metadata: &self.cx.distribution.extra_metadata(),
             bases_of_k3s: &[],
+            version_of_server: &|| None,
             last_restore: None,
             token: None,
             // It is for this machine, which has what a kit holds.

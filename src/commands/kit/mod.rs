@@ -10,6 +10,6 @@ mod verify;
 pub(crate) use open::open_kit;
 pub(super) use prune::{prune_local, prune_remote};
 pub(crate) use seal::Sealer;
-pub(super) use seal::seal;
+pub(super) use seal::{ServerFacts, seal};
 pub(super) use upload::KitUploads;
 pub(crate) use verify::{Reading, VerifyRequest, ensure_opens, read_kit, verify};

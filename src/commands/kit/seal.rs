@@ -21,31 +21,41 @@ pub(crate) struct Sealer<'a> {
     pub(crate) store: &'a LocalKits,
 }
 
-/// What a verified snapshot tells about this server. `etcd` is the version of the server.
-fn kit_facts(facts: &Facts, node: Option<&Node>, etcd: Option<&str>) -> KitFacts {
+/// What is known of this server when a snapshot of it is verified.
+#[derive(Clone, Copy, Default)]
+pub(in crate::commands) struct ServerFacts<'a> {
+    /// This node, as the cluster knows it.
+    pub(in crate::commands) node: Option<&'a Node>,
+    /// The version of K3s.
+    pub(in crate::commands) k3s: Option<&'a str>,
+    /// The version of etcd.
+    pub(in crate::commands) etcd: Option<&'a str>,
+}
+
+fn kit_facts(facts: &Facts, server: ServerFacts<'_>) -> KitFacts {
     let is_address = |kind| matches!(kind, AddressKind::InternalIp | AddressKind::ExternalIp);
-    let addresses = node.into_iter().flat_map(|n| &n.addresses).filter(|a| is_address(a.kind));
+    let addresses = server.node.into_iter().flat_map(|n| &n.addresses).filter(|a| is_address(a.kind));
     KitFacts {
         cluster_id: facts.cluster_id.clone(),
         token_hashes: facts.token_hashes.clone(),
         versions: KitVersions {
-            k3s: node.and_then(|n| n.version.clone()),
-            etcd: etcd.map(str::to_owned),
+            k3s: server.k3s.map(str::to_owned),
+            etcd: server.etcd.map(str::to_owned),
             etcd_storage: facts.storage_version.clone(),
         },
         addresses: addresses.map(|a| a.address.clone()).collect(),
     }
 }
 
-/// The kit of the snapshot that is saved now. `None` if there is none, which is then in the report. `etcd` is the version of the
-/// server.
+/// The kit of the snapshot that is saved now. `None` if there is none, which is then in the report.
 pub(in crate::commands) fn seal(
     sealer: &Sealer,
-    (facts, node, etcd): (&Facts, Option<&Node>, Option<&str>),
+    facts: &Facts,
+    server: ServerFacts<'_>,
     now: u64,
     report: &mut Report,
 ) -> Option<String> {
-    match kit_in_force(sealer, kit_facts(facts, node, etcd), now) {
+    match kit_in_force(sealer, kit_facts(facts, server), now) {
         Ok(name) => Some(name),
         Err(e) => {
             let fault = Fault::new(Code::KitNotSealed, format!("the snapshot has no recovery kit: {e:#}"));
@@ -104,7 +114,7 @@ mod tests {
                 store: &LocalKits::new(self.dir.path()),
             };
             let mut report = Report::new(Command::Save, 0);
-            let name = seal(&sealer, (&Facts::default(), None, None), 1, &mut report);
+            let name = seal(&sealer, &Facts::default(), ServerFacts::default(), 1, &mut report);
             (name, report.error.map(|e| e.code))
         }
     }

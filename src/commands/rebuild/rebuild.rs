@@ -103,12 +103,13 @@ pub(crate) fn rebuild(req: &RebuildRequest, progress: &dyn Progress, report: &mu
 /// but then the files are written.
 fn ensure_reads(req: &RebuildRequest, selected: &Selected) -> Result<()> {
     let own = (req.k3s_version)()?;
-    let recorded = selected.opened.manifest.as_ref().and_then(|manifest| manifest.k3s_version.as_deref());
-    let of_kit = selected.kit.as_ref().and_then(|(kit, _)| kit.versions.k3s.as_deref());
-    let (Some(own), Some(writer)) = (Version::parse(&own), recorded.or(of_kit).and_then(Version::parse))
-    else {
-        return Ok(());
-    };
+    let (manifest, kit) = (selected.opened.manifest.as_ref(), selected.kit.as_ref().map(|(kit, _)| kit));
+    let recorded = manifest.and_then(|manifest| manifest.k3s_version.as_deref());
+    let writer = recorded.or_else(|| kit?.versions.k3s.as_deref()).and_then(Version::parse);
+    let storage = manifest.and_then(|manifest| manifest.etcd_storage_version.as_deref());
+    let storage = storage.or_else(|| kit?.versions.etcd_storage.as_deref());
+    let writer = writer.or_else(|| Version::oldest_with_storage(storage?));
+    let (Some(own), Some(writer)) = (Version::parse(&own), writer) else { return Ok(()) };
     match own.ensure_reads(&writer) {
         // The restore warns of it.
         Err(_) if req.force => Ok(()),

@@ -160,6 +160,8 @@ pub(super) fn check_version(cx: &Context, content: &Content, report: &mut Report
         .filter_map(|n| Version::parse(n.version.as_deref()?))
         .max_by_key(Version::minor_version);
     report.restore_mut().snapshot_version = newest.as_ref().map(ToString::to_string);
+    // A cluster without agents has no nodes.
+    let newest = newest.or_else(|| Version::oldest_with_storage(content.facts.storage_version.as_deref()?));
     let (Some(newest), Some(mine)) = (newest, Version::parse(&own)) else { return Ok(()) };
     match mine.ensure_reads(&newest) {
         Err(fault) if cx.options.force => report.warn(WarningCode::K3sTooOld, fault.to_string()),

@@ -201,6 +201,26 @@ mod tests {
         assert_eq!(crate::io::ReadAt::size(&reader) + TRAILER, captured.bytes);
     }
 
+    /// K3s was killed: its log is left, and nobody has the database open.
+    #[test]
+    fn a_backup_of_a_stopped_k3s_leaves_its_files_as_they_are() {
+        let (dir, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let connection = kine(dir.path());
+        for emptied in [false, true] {
+            if emptied {
+                // All of the log is in the database too.
+                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+            }
+            let files = ["state.db", "state.db-wal"];
+            let bytes = |dir: &Path| files.map(|file| std::fs::read(dir.join(file)).unwrap());
+            files.map(|file| std::fs::copy(dir.path().join(file), stopped.path().join(file)).unwrap());
+            let draft = Draft::new(dir.path()).unwrap();
+            let CaptureOutcome::Captured(captured) = fill(stopped.path(), &draft).unwrap() else { panic!() };
+            assert_eq!(captured.asked, Ok(2));
+            assert!(bytes(stopped.path()) == bytes(dir.path()), "emptied: {emptied}");
+        }
+    }
+
     #[test]
     fn a_file_that_is_no_database_and_one_that_is_missing_have_their_codes() {
         let dir = tempfile::tempdir().unwrap();

@@ -41,9 +41,9 @@ impl Host {
         Host::on(Disk::Directory(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()))
     }
 
-    /// The same, on a disk of its own, for more than one boot.
-    pub(crate) fn on_volume() -> Result<Host, String> {
-        Host::on(Disk::Volume(Volume::mount("ext4")?))
+    /// The same, on a disk of its own with a file system of this kind, for more than one boot.
+    pub(crate) fn on_volume(kind: &str) -> Result<Host, String> {
+        Host::on(Disk::Volume(Volume::mount(kind)?))
     }
 
     fn on(disk: Disk) -> Result<Host, String> {
