@@ -11,7 +11,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sha2::{Digest as _, Sha256};
 
 use super::database_file::{self, Codes};
 use super::etcd::{EtcdStream, Pin};
@@ -21,7 +20,6 @@ use crate::error::{Code, Fault};
 use crate::host::{Draft, FileAt, Progress};
 use crate::inspect::TRAILER;
 use crate::model::method::Method;
-use crate::model::snapshot::Digest;
 
 const CODES: Codes = Codes { unsupported: Code::CopyUnsupported, failed: Code::CopyFailed };
 /// Bytes of one read and one write.
@@ -68,16 +66,11 @@ impl Source for PinnedCopy {
         let pace = Pace::of_open_snapshot(self.etcd.rate_limit, db_len);
         let copied = pin.hold_during(|head| job.copy(head, pace))??;
         // The snapshot of etcd ends here, before the disk has written the copy.
-        let confirmed = copied.and_then(|sha256| {
-            pin.confirm().map(|handshake| (sha256, handshake)).map_err(|e| interrupted(db, &e.to_string()))
-        });
+        let confirmed = copied.and_then(|()| pin.confirm().map_err(|e| interrupted(db, &e.to_string())));
         Ok(match confirmed {
-            Ok((sha256, handshake)) => CaptureOutcome::Captured(Captured::online(
-                db_len + TRAILER,
-                Some(sha256),
-                handshake,
-                Method::Copy,
-            )),
+            Ok(handshake) => {
+                CaptureOutcome::Captured(Captured::online(db_len + TRAILER, None, handshake, Method::Copy))
+            }
             Err(fault) => CaptureOutcome::Unavailable(fault),
         })
     }
@@ -111,12 +104,12 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Writes the snapshot to the draft: `head` from etcd, the rest of the database from its file, and the trailer. Returns the
-    /// digest of all of it.
+    /// Writes the database to the draft: `head` from etcd, the rest from its file. The pass that verifies adds the trailer: a
+    /// checksum here would keep the snapshot of etcd open for longer.
     ///
     /// # Errors
     /// Outside: the draft cannot be written. Inside: the file cannot be read, or is not the one of the snapshot.
-    fn copy(&self, head: &[u8], mut pace: Pace) -> Result<Result<Digest, Fault>> {
+    fn copy(&self, head: &[u8], mut pace: Pace) -> Result<Result<(), Fault>> {
         // A defragmentation replaces the file, but not while a snapshot of it is open. So a file that has the name before and
         // after the copy is the file of the snapshot.
         if let Err(fault) = ensure_same(self.file, self.db) {
@@ -126,8 +119,7 @@ impl Job<'_> {
             Ok(reader) => reader.without_read_ahead(),
             Err(e) => return Ok(Err(failed(self.db, &format!("{e:#}")))),
         };
-        let mut sha = Sha256::new();
-        self.write(head, &mut sha)?;
+        self.write(head)?;
         let (mut at, mut buf) = (head.len() as u64, vec![0; CHUNK]);
         while at < self.db_len {
             let want = usize::try_from(self.db_len - at).unwrap_or(usize::MAX).min(CHUNK);
@@ -135,7 +127,7 @@ impl Job<'_> {
             if let Err(e) = reader.read_once(piece, at) {
                 return Ok(Err(failed(self.db, &format!("byte {at}: {e}"))));
             }
-            self.write(piece, &mut sha)?;
+            self.write(piece)?;
             at += want as u64;
             std::thread::sleep(pace.delay(want as u64));
             if pace.is_sync_due() {
@@ -145,14 +137,10 @@ impl Job<'_> {
         if let Err(fault) = ensure_same(self.file, self.db) {
             return Ok(Err(fault));
         }
-        let trailer = sha.clone().finalize();
-        self.draft.append(&trailer)?;
-        sha.update(trailer);
-        Ok(Ok(Digest(sha.finalize().into())))
+        Ok(Ok(()))
     }
 
-    fn write(&self, bytes: &[u8], sha: &mut Sha256) -> Result<()> {
-        sha.update(bytes);
+    fn write(&self, bytes: &[u8]) -> Result<()> {
         self.draft.append(bytes)?;
         self.progress.advance(bytes.len() as u64);
         Ok(())

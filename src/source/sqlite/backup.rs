@@ -213,7 +213,9 @@ mod tests {
             }
             let files = ["state.db", "state.db-wal"];
             let bytes = |dir: &Path| files.map(|file| std::fs::read(dir.join(file)).unwrap());
-            files.map(|file| std::fs::copy(dir.path().join(file), stopped.path().join(file)).unwrap());
+            for file in files {
+                std::fs::copy(dir.path().join(file), stopped.path().join(file)).unwrap();
+            }
             let draft = Draft::new(dir.path()).unwrap();
             let CaptureOutcome::Captured(captured) = fill(stopped.path(), &draft).unwrap() else { panic!() };
             assert_eq!(captured.asked, Ok(2));
