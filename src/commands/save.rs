@@ -79,13 +79,9 @@ pub fn run(
         capture(sources, local, entry.as_ref(), &keep, progress, report)?;
     let (database, db_len) = (draft.reader()?, captured.bytes.saturating_sub(TRAILER));
     let this_node = this_node(req, &objects);
-    let of_node = this_node.as_ref().and_then(|node| node.version.clone());
-    let k3s_version = of_node.or_else(|| (req.version_of_server)());
-    let server = ServerFacts {
-        node: this_node.as_ref(),
-        k3s: k3s_version.as_deref(),
-        etcd: captured.version.as_deref(),
-    };
+    let k3s_version = k3s_version(req, this_node.as_ref());
+    let (node, k3s, etcd) = (this_node.as_ref(), k3s_version.as_deref(), captured.version.as_deref());
+    let server = ServerFacts { node, k3s, etcd };
     let kit = req.kit.and_then(|sealer| seal(sealer, &structure.facts, server, req.now, report));
     let objects = SnapshotObjects { kept: &objects, data: &database, db_len };
     if captured.version.is_none() {
@@ -185,6 +181,11 @@ fn objects_to_keep(req: &Request) -> Vec<Vec<u8>> {
 fn this_node(req: &Request, objects: &KeptObjects) -> Option<Node> {
     let object = objects.get(&inspect::node_key(req.k8s_node)).flatten()?;
     Some(inspect::read_node(req.k8s_node.to_owned(), object))
+}
+
+/// The version of K3s on this server: of its node, else K3s is asked.
+fn k3s_version(req: &Request, node: Option<&Node>) -> Option<String> {
+    node.and_then(|node| node.version.clone()).or_else(|| (req.version_of_server)())
 }
 
 fn freshness(captured: &Captured, structure: &CheckResult) -> Freshness {

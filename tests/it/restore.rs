@@ -45,7 +45,7 @@ fn every_scenario_is_run() {
     assert_eq!(found, SCENARIOS);
 }
 
-/// The file systems on which a server has its data. Where the kernel or a program for one is missing, its tests cannot run.
+/// The file systems on which a server has its data. A test cannot run without the kernel module and the program of its own.
 pub(crate) const FILE_SYSTEMS: [&str; 3] = ["ext4", "xfs", "btrfs"];
 
 /// Whether it is a long run.

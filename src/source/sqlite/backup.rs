@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(crate::io::ReadAt::size(&reader) + TRAILER, captured.bytes);
     }
 
-    /// K3s was killed: its log is left, and nobody has the database open.
+    /// K3s was killed: its log is left, and no process has the database open.
     #[test]
     fn a_backup_of_a_stopped_k3s_leaves_its_files_as_they_are() {
         let (dir, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
