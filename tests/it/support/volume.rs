@@ -6,6 +6,10 @@ use super::require;
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// Where the statistics of a block device have what was read, and what was written.
+const READ: usize = 2;
+const WRITTEN: usize = 6;
+
 /// The mounted file system.
 #[derive(Debug)]
 pub(crate) struct Volume {
@@ -41,8 +45,18 @@ impl Volume {
     /// Simulates a power cut: data that had not reached the disk is lost. No process may use the volume.
     pub(crate) fn power_cut(&mut self) {
         let (image, copy) = (self.dir.path().join("image"), self.dir.path().join("copy"));
-        // The disk as it is, behind the back of the file system.
-        let copied = Command::new("cp").arg("--sparse=always").arg(&image).arg(&copy).status().unwrap();
+        // The disk as it is, behind the back of the file system: as long as that writes its metadata, a copy would have some of
+        // it from before a write and some from after it.
+        let mut copied = None;
+        for _ in 0..200 {
+            let before = self.device_stat(WRITTEN);
+            copied = Some(Command::new("cp").arg("--sparse=always").arg(&image).arg(&copy).status().unwrap());
+            if self.device_stat(WRITTEN) == before {
+                break;
+            }
+            copied = None;
+        }
+        let copied = copied.expect("the file system has stopped to write");
         let gone = Command::new("umount").arg(self.path()).status().unwrap();
         std::fs::rename(&copy, &image).unwrap();
         let mounted =
@@ -52,13 +66,18 @@ impl Volume {
 
     /// Bytes that were read from the loop device so far.
     pub(crate) fn bytes_read(&self) -> u64 {
+        self.device_stat(READ)
+    }
+
+    /// Bytes by a number in the statistics of the loop device.
+    fn device_stat(&self, number: usize) -> u64 {
         let found =
             Command::new("findmnt").args(["-no", "SOURCE", "--target"]).arg(self.path()).output().unwrap();
         let device = String::from_utf8(found.stdout).unwrap();
         let stat = device.trim().replace("/dev/", "/sys/class/block/") + "/stat";
         let stat = std::fs::read_to_string(&stat).unwrap_or_else(|e| panic!("{stat}: {e}"));
-        // The third number counts sectors of 512 bytes.
-        stat.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap() * 512
+        // It counts sectors of 512 bytes.
+        stat.split_whitespace().nth(number).unwrap().parse::<u64>().unwrap() * 512
     }
 
     /// Where it is mounted.
