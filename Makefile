@@ -50,7 +50,7 @@ test-long: lint ## the same, with the tests that take minutes
 	LONG=1 cargo test --locked
 
 test-faults: setup ## run the fault table: kills, signals, failing disks and servers, power cuts; FAULTS_SHARE=1: at every call
-	LONG=1 cargo test --locked --test it -- --nocapture --skip s3_faults:: $(FAULTS)
+	LONG=1 cargo test --locked --test it -- --nocapture --test-threads 1 --skip s3_faults:: $(FAULTS)
 
 test-etcd: setup ## save from etcd 3.4, 3.6 and 3.7, which are built from source with Go
 	@directories=$$(scripts/etcd-versions) || exit 1; \

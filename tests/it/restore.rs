@@ -162,19 +162,19 @@ fn the_power_fails_during_a_restore_that_is_rolled_back() {
 
 #[test]
 fn the_power_fails_during_a_restore_of_sqlite() {
-    power_cuts("btrfs", "restore-power-cuts", &["sqlite-succeeds", &share(26)]);
+    power_cuts("xfs", "restore-power-cuts", &["sqlite-succeeds", &share(26)]);
     power_cuts("ext4", "restore-power-cuts", &["sqlite-rolls-back", &share(40)]);
 }
 
 #[test]
 fn the_power_fails_during_or_after_a_save() {
     power_cuts("xfs", "save-power-cuts", &["sqlite", &share(9)]);
-    power_cuts("btrfs", "save-power-cuts", &["etcd", &share(13)]);
+    power_cuts("ext4", "save-power-cuts", &["etcd", &share(13)]);
 }
 
 #[test]
 fn the_power_fails_during_or_after_a_prune() {
-    power_cuts("btrfs", "prune-power-cuts", &[&share(11)]);
+    power_cuts("xfs", "prune-power-cuts", &[&share(11)]);
 }
 
 /// Minutes, most of them for filling etcd.

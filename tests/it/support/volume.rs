@@ -14,6 +14,7 @@ const WRITTEN: usize = 6;
 #[derive(Debug)]
 pub(crate) struct Volume {
     dir: tempfile::TempDir,
+    kind: String,
 }
 
 impl Volume {
@@ -27,7 +28,7 @@ impl Volume {
         if kind == "tmpfs" {
             let mounted = Command::new("mount").args(["-t", kind, kind]).arg(&path).output();
             done("mount of tmpfs", mounted)?;
-            return Ok(Volume { dir });
+            return Ok(Volume { dir, kind: kind.to_owned() });
         }
         let image = dir.path().join("image");
         std::fs::File::create(&image).and_then(|f| f.set_len(4 << 30)).unwrap();
@@ -39,7 +40,7 @@ impl Volume {
         done(&format!("mkfs.{kind}"), mkfs)?;
         let mounted = Command::new("mount").args(["-o", "loop", "-t", kind]).arg(&image).arg(&path).output();
         done(&format!("mount of {kind} on a loop device"), mounted)?;
-        Ok(Volume { dir })
+        Ok(Volume { dir, kind: kind.to_owned() })
     }
 
     /// Simulates a power cut: data that had not reached the disk is lost. No process may use the volume.
@@ -59,9 +60,32 @@ impl Volume {
         let copied = copied.expect("the file system has stopped to write");
         let gone = Command::new("umount").arg(self.path()).status().unwrap();
         std::fs::rename(&copy, &image).unwrap();
+        // Another test's host can keep the old mount in its namespace. XFS refuses a second one with the same UUID without
+        // `nouuid`; btrfs would show the old one again.
+        let options = if self.kind == "xfs" { "loop,nouuid" } else { "loop" };
+        assert!(
+            self.kind != "btrfs" || self.is_released(),
+            "btrfs is still mounted elsewhere: use --test-threads 1"
+        );
         let mounted =
-            Command::new("mount").args(["-o", "loop"]).arg(&image).arg(self.path()).status().unwrap();
+            Command::new("mount").args(["-o", options]).arg(&image).arg(self.path()).status().unwrap();
         assert!(copied.success() && gone.success() && mounted.success(), "{copied}, {gone}, {mounted}");
+    }
+
+    /// Whether the loop device of the image that was renamed over has gone, after a while.
+    fn is_released(&self) -> bool {
+        let image = self.dir.path().join("image").display().to_string();
+        (0..300).any(|_| {
+            let all = Command::new("losetup")
+                .args(["--list", "--noheadings", "--output", "BACK-FILE"])
+                .output()
+                .unwrap();
+            let gone = !String::from_utf8_lossy(&all.stdout).contains(&image);
+            if !gone {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            gone
+        })
     }
 
     /// Bytes that were read from the loop device so far.
