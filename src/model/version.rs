@@ -22,12 +22,13 @@ impl Version {
         text.split_whitespace().find_map(parse_word)
     }
 
-    /// The oldest K3s whose etcd reads a database with this storage version, `3.6.0`; `None` where any does or it is not known.
-    /// By the etcd in `go.mod` of the K3s releases: 3.5 until v1.33, 3.6 until v1.36. An older etcd refuses a newer database.
+    /// The oldest K3s that can have written a database with this storage version of etcd, `3.6.0`; `None` if that can be any, or
+    /// is not known. By `go.mod` of K3s: v1.33.10 has etcd 3.5, v1.33.12 has 3.6, v1.37.0 has 3.7. A release of v1.36 may change
+    /// its etcd as v1.33 did.
     pub(crate) fn oldest_with_storage(storage: &str) -> Option<Version> {
         let minor = match storage.split('.').take(2).collect::<Vec<_>>()[..] {
-            ["3", "6"] => 34,
-            ["3", "7"] => 37,
+            ["3", "6"] => 33,
+            ["3", "7"] => 36,
             _ => return None,
         };
         Some(Version { major: 1, minor, text: format!("v1.{minor}") })
@@ -78,15 +79,15 @@ mod tests {
     fn a_storage_version_has_an_oldest_k3s() {
         for (storage, oldest) in [
             ("3.5.0", None),
-            ("3.6.0", Some("v1.34")),
-            ("3.7.0", Some("v1.37")),
+            ("3.6.0", Some("v1.33")),
+            ("3.7.0", Some("v1.36")),
             ("3.60.0", None),
             ("", None),
         ] {
             assert_eq!(Version::oldest_with_storage(storage).map(|v| v.to_string()).as_deref(), oldest);
         }
         let oldest = Version::oldest_with_storage("3.6.0").unwrap();
-        for (own, reads) in [("v1.33.9+k3s1", false), ("v1.34.0+rke2r1", true), ("v1.40.0+k3s1", true)] {
+        for (own, reads) in [("v1.32.9+k3s1", false), ("v1.33.12+rke2r1", true), ("v1.40.0+k3s1", true)] {
             assert_eq!(Version::parse(own).unwrap().ensure_reads(&oldest).is_ok(), reads, "{own}");
         }
     }

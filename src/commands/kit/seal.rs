@@ -32,6 +32,7 @@ pub(in crate::commands) struct ServerFacts<'a> {
     pub(in crate::commands) etcd: Option<&'a str>,
 }
 
+/// What the kit says of the server and its snapshot.
 fn kit_facts(facts: &Facts, server: ServerFacts<'_>) -> KitFacts {
     let is_address = |kind| matches!(kind, AddressKind::InternalIp | AddressKind::ExternalIp);
     let addresses = server.node.into_iter().flat_map(|n| &n.addresses).filter(|a| is_address(a.kind));

@@ -16,8 +16,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn open(db: &Path) -> rusqlite::Result<Connection> {
     let connection = open_with(db, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.pragma_update(None, "query_only", 1)?;
-    // The last connection to close would empty and remove the write-ahead log. K3s does that, at its next start.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)
 }
 
