@@ -169,14 +169,16 @@ fn copy_is_equal_to_a_stream_and_etcd_sends_next_to_nothing() {
     etcd.compact(etcd.revision() - 2);
     // Until etcd has committed and finished the compaction, each save would be of another revision.
     std::thread::sleep(Duration::from_millis(500));
-    let before = bytes_sent(&etcd);
+    // On the wire: after the save has closed its connection, etcd can count messages that it no longer sends, 2.5 MB of them in
+    // one run.
+    let proxy = behind_a_proxy(&etcd);
     let copy = row_of(&save(&etcd, &[]).expect(0));
-    let sent = bytes_sent(&etcd) - before;
+    let sent = proxy.from_server();
     assert_eq!((&copy["method"], &copy["state"]), (&"copy".into(), &"verified".into()), "{copy}");
     // The reason why it is no clone.
     assert!(text(&copy["method_reason"]).contains("EOPNOTSUPP"), "{copy}");
-    // What the two ends of the connection buffer; on a busy machine that was 2,032,264 bytes of 65,761,312.
-    assert!(sent < copy["size"].as_f64().unwrap() / 20.0, "etcd sent {sent} bytes of {}", copy["size"]);
+    // The first bytes, the confirmation, and a window.
+    assert!((1 << 20..2 << 20).contains(&sent), "etcd sent {sent} bytes of {}", copy["size"]);
     let stream = row_of(&save(&etcd, &["--method", "stream"]).expect(0));
     assert_eq!(stream["method"], "stream");
     assert!(copy["sha256"] == stream["sha256"] || !require::snapshots_repeat(), "{copy}, {stream}");
