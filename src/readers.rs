@@ -41,7 +41,20 @@ pub const READERS: &[Reader] = &[
     Reader { name: "file-name", read: file_name },
 ];
 
+/// The database as it is, and with the checksums of both meta pages of bbolt as they must be: no mutation guesses them, and the
+/// walk starts only after them.
 fn snapshot(bytes: &[u8]) {
+    verify(bytes);
+    let mut valid = bytes.to_vec();
+    for at in [16, 4096 + 16] {
+        let record = valid.get_mut(at..at + 64).and_then(<[u8]>::split_last_chunk_mut::<8>);
+        let Some((fields, checksum)) = record else { return };
+        *checksum = inspect::fnv1a(fields.iter()).to_le_bytes();
+    }
+    verify(&valid);
+}
+
+fn verify(bytes: &[u8]) {
     let _ = inspect::datastore_of(&bytes);
     let length = inspect::database_len(bytes.len() as u64).unwrap_or(bytes.len() as u64);
     let _ = inspect::verify(&bytes, length);

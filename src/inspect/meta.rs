@@ -154,7 +154,8 @@ fn parse(data: &dyn ReadAt, page: u64, at: u64) -> Result<Meta, PageError> {
     })
 }
 
-fn fnv1a<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+/// FNV-1a of 64 bits, the checksum of a meta page.
+pub(crate) fn fnv1a<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 

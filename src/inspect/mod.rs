@@ -38,6 +38,7 @@ pub use digest::{Digests, TRAILER, check_trailer, database_len, hash, trailer};
 pub use facts::{Facts, Member};
 pub(crate) use facts::{KUBE_SYSTEM, uid};
 pub use finding::{Check, Finding};
+pub(crate) use meta::fnv1a;
 pub use nodes::{Address, AddressKind, Node};
 pub(crate) use nodes::{node_key, node_name, read_node};
 pub use objects::{KeptObjects, ObjectData, ObjectKind, Unreadable};
