@@ -36,6 +36,8 @@ pub struct Unit {
     pub assert_failed: bool,
     /// Whether a job of it waits or runs: a start, a stop.
     pub has_job: bool,
+    /// Units that are stopped with it, because they need it.
+    pub dependents: Vec<String>,
     /// What it runs.
     pub definition: Definition,
 }
@@ -117,16 +119,20 @@ pub trait UnitControl {
     /// If the request is refused.
     fn reset_failed(&self) -> Result<()>;
 
-    /// Requests a start if the unit is down, also if it failed or was started too often.
+    /// Requests a start if the unit is down, also if it failed or was started too often. A unit that is being stopped is
+    /// started after that.
     ///
     /// # Errors
     /// If the service manager does not answer, or the request is refused.
     fn start_if_down(&self) -> Result<()> {
-        if self.unit()?.active.is_down() {
-            self.reset_failed()?;
-            self.start()?;
+        match self.unit()?.active {
+            Active::Inactive | Active::Failed => {
+                self.reset_failed()?;
+                self.start()
+            }
+            Active::Deactivating => self.start(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The last fatal message that the unit has logged since this time, seconds since the epoch; `None` if there is none, or

@@ -520,6 +520,7 @@ impl UnitControl for World {
             outdated: false,
             assert_failed: false,
             has_job: false,
+            dependents: vec![],
             definition: Default::default(),
         })
     }

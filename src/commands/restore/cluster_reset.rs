@@ -98,7 +98,8 @@ impl Transaction<'_> {
         self.create_scratch()?;
         files.copy_server_files()?;
         files.scratch().copy_database(&files.etcd()).context("copying the database")?;
-        self.prepare(&From::Database(&content), Some(content.facts.revision))
+        // Another member may have written more than this one.
+        self.prepare(&From::Database(&content), None)
     }
 }
 

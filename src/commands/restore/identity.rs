@@ -9,6 +9,7 @@ use crate::error::{Code, Fault};
 use crate::host::FileAt;
 use crate::inspect::{self, Content};
 use crate::io::ReadAt;
+use crate::source::MemberStatus;
 
 /// The content of a database at rest, up to a revision.
 ///
@@ -43,6 +44,16 @@ pub(super) fn live_cluster_id(cx: &Context) -> Result<Option<String>> {
         None => Ok(None),
         Some(file) => Ok(read_offline(file, None)?.facts.cluster_id),
     }
+}
+
+/// The revision of the cluster that the snapshot is of, if the datastore that answers knows it: it is of the same cluster, and
+/// has a leader. A server that was cut off, or that K3s has started on an empty database since, knows less than the clients.
+pub(super) fn highest_revision(cx: &Context, live: Option<&MemberStatus>, content: &Content) -> Option<i64> {
+    let live = live?;
+    let of_snapshot = content.facts.cluster_id.as_deref()?;
+    let has_leader = live.has_leader() || cx.machine.files.datastore == Datastore::Sqlite;
+    let of_live = live_cluster_id(cx).ok().flatten()?;
+    (has_leader && of_live == of_snapshot).then_some(live.revision)
 }
 
 /// Fails if the snapshot is of another cluster than the live one, unless the live one is an empty cluster that K3s started

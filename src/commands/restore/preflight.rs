@@ -81,6 +81,17 @@ pub(super) fn gather(cx: &Context, operation: Operation, report: &mut Report) ->
     };
     plan.live_revision = live.as_ref().map(|l| l.revision);
     report.restore = Some(plan);
+    if !unit.dependents.is_empty() {
+        let names = unit.dependents.join(" ");
+        report.warn(
+            WarningCode::DependentUnits,
+            format!(
+                "units that need {} are stopped with it and are not started again: {names}. After the restore, run 'systemctl \
+                 start {names}'",
+                unit.name
+            ),
+        );
+    }
     // Without a quorum the API server is about to fail, and will not be ready after a start.
     let has_quorum = live.as_ref().is_none_or(|live| live.has_leader());
     let was_ready =
@@ -243,7 +254,10 @@ fn find_foreign_listener(cx: &Context, unit: &Unit) -> Result<Option<Listener>> 
 /// [`Code::NoSpace`].
 pub(super) fn check_space(cx: &Context, bytes: u64) -> Result<()> {
     cx.machine.files.ensure_free_space(bytes).map_err(|e| {
-        let hint = "Free some space, for example with 'k3s-snapshot restore --prune-old-databases 0', which deletes databases of earlier restores.";
+        let mut hint = "Free some space, for example with 'k3s-snapshot restore --prune-old-databases 0', which deletes databases of earlier restores.".to_owned();
+        if cx.options.safety_snapshot {
+            hint.push_str(" With --no-safety-snapshot less is needed.");
+        }
         let fault = Fault::about(&e, "not enough space for the new database").hint(hint);
         e.context(fault)
     })

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Error, Result};
 
 use super::context::Rehearsal;
 use super::identity::read_offline;
+use super::preflight::WAL_RESERVE;
 use super::prepared::{From, Prepared};
 use super::transaction::Transaction;
 use crate::datastore::Datastore;
@@ -25,7 +26,7 @@ const REHEARSAL_MEMORY: u64 = 700 << 20;
 /// Revisions are raised by this much above the live revision, if that is known: what the cluster can write until it is
 /// stopped is far less.
 const KNOWN_MARGIN: i64 = 1_000_000;
-/// Revisions are raised by this much above the snapshot, if the live revision is not known.
+/// Revisions are raised by this much above what is known, if another server can have written more.
 const UNKNOWN_MARGIN: i64 = 1_000_000_000;
 
 /// The new database is not what it was made from.
@@ -50,6 +51,7 @@ impl Transaction<'_> {
         }
         self.step(StepId::Prepare, "creating the new database aside", |tx| tx.reset_aside(from))?;
         self.step(StepId::VerifyNew, "comparing the new database", |tx| tx.compare_new(content))?;
+        self.cx.machine.files.scratch().free_space()?;
         self.raise(content, live_revision)?;
         self.step(StepId::Fence, "giving the new member a cluster id of its own", |tx| tx.fence())?;
         let scratch = self.cx.machine.files.scratch();
@@ -170,9 +172,13 @@ impl Transaction<'_> {
         let machine = self.cx.machine;
         let needed = REHEARSAL_MEMORY.saturating_add(size);
         let fits = machine.host.available_memory() >= needed;
+        // The copy, and the one that K3s makes of it at its start, with a log.
+        let room = || machine.files.ensure_free_space(size.saturating_mul(2).saturating_add(WAL_RESERVE));
         let wanted = match self.cx.options.rehearsal {
             // A cluster reset is done while K3s is down: each second counts.
-            Rehearsal::Auto => fits && self.state.operation == Operation::Restore,
+            Rehearsal::Auto if !fits || self.state.operation != Operation::Restore => false,
+            // The disk of a cluster that runs must not become full.
+            Rehearsal::Auto => room().map_err(|e| log::info!("there is no rehearsal: {e:#}")).is_ok(),
             Rehearsal::Always if !fits => {
                 return Err(Fault::new(
                     Code::NoMemory,
@@ -181,7 +187,13 @@ impl Transaction<'_> {
                 .hint("Free memory, or skip the rehearsal with --no-rehearse.")
                 .into());
             }
-            Rehearsal::Always => true,
+            Rehearsal::Always => {
+                room().map_err(|e| {
+                    let fault = Fault::about(&e, "not enough space for a rehearsal");
+                    e.context(fault.hint("Free some space, or skip the rehearsal with --no-rehearse."))
+                })?;
+                true
+            }
             Rehearsal::Never => false,
         };
         if !wanted {

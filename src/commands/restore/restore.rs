@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::context::{Context, Machine};
-use super::identity::ensure_same_cluster;
+use super::identity::{ensure_same_cluster, highest_revision};
 use super::peers::Peers;
 use super::preflight::{self, Facts, Refusals, WAL_RESERVE};
 use super::prepare::fits_beside;
@@ -75,10 +75,12 @@ impl Transaction<'_> {
         refusals.add(self.peers.ensure_stopped(&cx, self.report));
         refusals.add(preflight::check_exclusive(&cx, &facts.unit));
         refusals.add(cx.machine.files.ensure_renamable());
-        // What K3s downloads into is the new database; then there is its log. A file of SQLite is renamed; then there are the
-        // snapshot of the present state, and a log.
-        let size = snapshot.reference.size;
-        refusals.add(preflight::check_space(&cx, size.saturating_mul(2).saturating_add(WAL_RESERVE)));
+        // The database that K3s makes, and the copy that it makes of it at its start. A file of SQLite is the new database.
+        // Then there are a log, and the snapshot of the present state.
+        let size = snapshot.reference.size.saturating_mul(if is_etcd { 2 } else { 1 });
+        let live = self.state.live_database.as_ref().filter(|_| cx.options.safety_snapshot);
+        let live = live.and_then(|live| live.file).map_or(0, |file| file.size);
+        refusals.add(preflight::check_space(&cx, size.saturating_add(live).saturating_add(WAL_RESERVE)));
         refusals.check(&cx, self.report)?;
         self.state.snapshot = snapshot.reference.clone();
         self.state.runbook.clone_from(&self.report.restore_mut().runbook);
@@ -100,7 +102,7 @@ impl Transaction<'_> {
             self.save_present_state(false)?;
             self.bring_down()?;
         }
-        let live_revision = facts.live.as_ref().map(|l| l.revision);
+        let live_revision = highest_revision(&self.cx, facts.live.as_ref(), &snapshot.content);
         let mut prepared = self.prepare(&from, live_revision)?;
         if beside {
             if is_up {

@@ -21,9 +21,18 @@ impl Transaction<'_> {
         log::error!("{why}; rolling back");
         machine.progress.step("rolling back", None);
         self.state.rollback_reason = Some(why.clone());
+        let before = self.state.stage;
         if let Err(e) = self.reverse() {
             self.record_downtime(None);
             return rollback_failed(machine, &self.state, &why, &e);
+        }
+        let was_started = before == Stage::Starting;
+        if was_started && self.report.restore_mut().revision_after.is_some() {
+            self.report.warn(
+                WarningCode::RevisionsTakenBack,
+                "K3s ran on the new database, whose revisions were raised, until it was rolled back: if pods on other machines \
+                 do not follow the cluster, restart K3s there with 'systemctl restart k3s-agent' or 'systemctl restart k3s'",
+            );
         }
         self.report.restore_mut().mark_rolled_back();
         let k3s = restart_previous(machine, &self.state, self.report);
@@ -47,7 +56,10 @@ impl Transaction<'_> {
         if self.state.stage != Stage::Preparing {
             machine.wait_until_idle()?;
             if self.state.stage == Stage::Starting {
-                // K3s has written to it since.
+                // K3s has written to it since. etcd does not sync the time of a change, and a later process compares it.
+                if let Err(e) = files.sync() {
+                    log::warn!("{e:#}");
+                }
                 self.state.new_database = files.live_database()?;
             }
             self.set_stage(Stage::RollingBack)?;

@@ -116,7 +116,8 @@ impl Transaction<'_> {
     /// Fails if K3s will not come up by waiting, with its own reason.
     fn ensure_running(&self) -> Result<()> {
         let unit = self.cx.machine.unit.unit()?;
-        if unit.assert_failed && unit.active.is_down() {
+        // While the start waits, the assertion is that of an earlier start, which was refused while that was blocked.
+        if unit.assert_failed && unit.active.is_down() && !unit.has_job {
             return Err(anyhow!("systemd refuses to start {}: an assertion of the unit failed", unit.name));
         }
         if unit.active != Active::Failed && unit.restarts < MAX_RESTARTS {

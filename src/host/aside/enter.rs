@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
@@ -109,7 +109,8 @@ fn read_line() -> Result<String> {
 fn mount_all(spec: &AsideSpec) -> Result<()> {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("making mounts private")?;
-    let mut writable: Vec<&Path> = Vec::new();
+    // The mount table has paths without links.
+    let mut writable: Vec<PathBuf> = Vec::new();
     // A source may be below another target: all are opened before the first mount hides one of them.
     let context =
         |bind: &BindMount| format!("mounting '{}' over '{}'", bind.source.display(), bind.target.display());
@@ -120,14 +121,16 @@ fn mount_all(spec: &AsideSpec) -> Result<()> {
     }
     for (bind, source) in spec.binds.iter().zip(&sources) {
         let source = format!("/proc/self/fd/{}", source.as_raw_fd());
-        mount(Some(source.as_str()), &bind.target, none, MsFlags::MS_BIND, none)
-            .with_context(|| context(bind))?;
-        writable.push(&bind.target);
+        let target = bind.target.canonicalize().with_context(|| context(bind))?;
+        mount(Some(source.as_str()), &target, none, MsFlags::MS_BIND, none).with_context(|| context(bind))?;
+        writable.push(target);
     }
     for path in spec.tmpfs.iter().filter(|p| p.is_dir()) {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("mode=1777,size=64m"))
-            .with_context(|| format!("mounting a private '{}'", path.display()))?;
+        let context = || format!("mounting a private '{}'", path.display());
+        let path = path.canonicalize().with_context(context)?;
+        mount(Some("tmpfs"), &path, Some("tmpfs"), flags, Some("mode=1777,size=64m"))
+            .with_context(context)?;
         writable.push(path);
     }
     let table = std::fs::read_to_string("/proc/self/mountinfo").context("reading the mount table")?;
@@ -215,6 +218,8 @@ fn code_of(status: ExitStatus) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The network of a program that runs aside: the addresses of this machine on a pair of virtual interfaces, with a default
-//! route that leads nowhere.
+//! The network of a program that runs aside: virtual interfaces with the names and addresses of those of this machine, and a
+//! default route that leads nowhere.
 //!
-//! K3s writes the address of its node into the new member, and does not start without a default route. Its ports are free
-//! in a namespace of its own, and no packet leaves it.
+//! K3s writes the address of its node into the new member, and does not start without a default route, nor without the
+//! interface that `flannel-iface` names. Its ports are free in a namespace of its own, and no packet leaves it.
 
 use std::net::IpAddr;
 
@@ -26,28 +26,31 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 use serde::{Deserialize, Serialize};
 
-/// The name of the interface for addresses that are not of the default route.
-const SECOND: &str = "k3s-aside1";
+/// The interface that every network namespace has.
+const LOOPBACK: &str = "lo";
+/// The name of the other end, if the number of interfaces is odd.
+const OTHER_END: &str = "k3s-aside1";
 
-/// The addresses of this machine, as a program aside is to find them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct HostNetwork {
-    /// The interface of the default route, which K3s takes its address from.
-    pub interface: String,
-    /// Its addresses with their prefix lengths, in the order of the kernel.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// The addresses of all other interfaces.
-    pub others: Vec<(IpAddr, u8)>,
+/// An interface with its addresses and their prefix lengths, in the order of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Interface {
+    name: String,
+    /// Without loopback and link-local addresses.
+    addresses: Vec<(IpAddr, u8)>,
 }
 
+/// The interfaces of this machine that have addresses, as a program aside is to find them. The first one is that of the
+/// default route, which K3s takes its address from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HostNetwork(Vec<Interface>);
+
 impl HostNetwork {
-    /// Reads the addresses of this machine. Loopback and link-local addresses are left out.
+    /// Reads the addresses of this machine.
     ///
     /// # Errors
     /// If the kernel does not list them.
     pub fn read() -> Result<HostNetwork> {
-        let default = default_route_interface();
-        let mut found = HostNetwork { interface: default.clone().unwrap_or_default(), ..Default::default() };
+        let mut interfaces: Vec<Interface> = Vec::new();
         for item in getifaddrs().context("listing the addresses of this machine")? {
             let (Some(address), Some(mask)) = (item.address, item.netmask) else { continue };
             let ip = |s: &nix::sys::socket::SockaddrStorage| -> Option<IpAddr> {
@@ -59,22 +62,20 @@ impl HostNetwork {
             if address.is_loopback() || is_link_local(&address) {
                 continue;
             }
-            if found.interface.is_empty() {
-                found.interface.clone_from(&item.interface_name);
-            }
             let entry = (address, prefix(&mask));
-            let list = match item.interface_name == found.interface {
-                true => &mut found.addresses,
-                false => &mut found.others,
-            };
-            list.push(entry);
+            match interfaces.iter_mut().find(|known| known.name == item.interface_name) {
+                Some(known) => known.addresses.push(entry),
+                None => interfaces.push(Interface { name: item.interface_name, addresses: vec![entry] }),
+            }
         }
-        Ok(found)
+        let default = default_route_interface();
+        interfaces.sort_by_key(|interface| Some(&interface.name) != default.as_ref());
+        Ok(HostNetwork(interfaces))
     }
 
     /// Every address.
     pub fn all(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.addresses.iter().chain(&self.others).map(|(ip, _)| *ip)
+        self.0.iter().flat_map(|interface| &interface.addresses).map(|(ip, _)| *ip)
     }
 
     /// Sets up the network namespace of this process.
@@ -83,31 +84,55 @@ impl HostNetwork {
     /// If the kernel refuses, for instance because it has no virtual Ethernet interfaces.
     pub(super) fn set_up(&self) -> Result<()> {
         let mut netlink = Netlink::open()?;
-        let lo = if_nametoindex("lo").context("looking up the loopback interface")?;
+        let lo = if_nametoindex(LOOPBACK).context("looking up the loopback interface")?;
         netlink.up(lo)?;
-        let first = if self.interface.is_empty() { "k3s-aside0" } else { &self.interface };
-        let (first_index, second_index) = match netlink.veth(first, SECOND) {
-            Ok(()) => (if_nametoindex(first), if_nametoindex(SECOND)),
-            // A kernel without them: the addresses on the loopback interface do for most configurations.
-            Err(e) => {
-                log::debug!("{e:#}; the addresses are put on the loopback interface");
-                (Ok(lo), Ok(lo))
-            }
-        };
-        let first_index = first_index.context("looking up the new interface")?;
-        let second_index = second_index.context("looking up the new interface")?;
-        netlink.up(first_index)?;
-        netlink.up(second_index)?;
-        for (index, list) in [(first_index, &self.addresses), (second_index, &self.others)] {
-            for (ip, prefix) in list {
-                netlink.address(index, *ip, *prefix)?;
+        // A virtual address may be on it.
+        for (ip, prefix) in self.0.iter().filter(|i| i.name == LOOPBACK).flat_map(|i| &i.addresses) {
+            netlink.address(lo, *ip, *prefix)?;
+        }
+        let mut default = None;
+        for pair in self.pairs() {
+            let names = pair.each_ref().map(|interface| interface.name.as_str());
+            let indexes = match netlink.veth(names) {
+                Ok(()) => names.map(if_nametoindex),
+                // A kernel without them: the addresses on the loopback interface do for most configurations.
+                Err(e) => {
+                    log::debug!("{e:#}; the addresses are put on the loopback interface");
+                    [Ok(lo), Ok(lo)]
+                }
+            };
+            for (interface, index) in pair.iter().zip(indexes) {
+                let index = index.context("looking up the new interface")?;
+                netlink.up(index)?;
+                default = default.or(Some(index));
+                for (ip, prefix) in &interface.addresses {
+                    netlink.address(index, *ip, *prefix)?;
+                }
             }
         }
+        let first_index = default.context("there is no interface")?;
         netlink.default_route(first_index, AddressFamily::Inet)?;
         if self.all().any(|ip| ip.is_ipv6()) {
             netlink.default_route(first_index, AddressFamily::Inet6)?;
         }
         Ok(())
+    }
+}
+
+impl HostNetwork {
+    /// The interfaces as the ends of virtual Ethernet interfaces. There is at least one pair.
+    fn pairs(&self) -> Vec<[Interface; 2]> {
+        let empty = |name: &str| Interface { name: name.to_owned(), addresses: vec![] };
+        let mut all: Vec<Interface> = self.0.iter().filter(|i| i.name != LOOPBACK).cloned().collect();
+        if all.is_empty() {
+            all.push(empty("k3s-aside0"));
+        }
+        all.chunks(2)
+            .filter_map(|ends| {
+                let (first, rest) = ends.split_first()?;
+                Some([first.clone(), rest.first().cloned().unwrap_or_else(|| empty(OTHER_END))])
+            })
+            .collect()
     }
 }
 
@@ -213,7 +238,7 @@ impl Netlink {
         self.request(RouteNetlinkMessage::SetLink(link), 0).context("setting an interface up")
     }
 
-    fn veth(&mut self, first: &str, second: &str) -> Result<()> {
+    fn veth(&mut self, [first, second]: [&str; 2]) -> Result<()> {
         let mut peer = LinkMessage::default();
         peer.attributes.push(LinkAttribute::IfName(second.to_owned()));
         let mut link = LinkMessage::default();
@@ -276,6 +301,18 @@ mod tests {
         let v6 = line("00", "lo") + &line("40", "eth1") + &line("00", "eth0");
         assert_eq!(interface_of_v6(&v6), Some("eth0"));
         assert_eq!(interface_of_v6(""), None);
+    }
+
+    #[test]
+    fn every_interface_is_an_end_and_the_loopback_interface_is_none() {
+        let names = |names: &[&str]| -> Vec<[String; 2]> {
+            let interface = |name: &&str| Interface { name: (*name).into(), addresses: vec![] };
+            let network = HostNetwork(names.iter().map(interface).collect());
+            network.pairs().into_iter().map(|pair| pair.map(|end| end.name)).collect()
+        };
+        assert_eq!(names(&[]), [["k3s-aside0", "k3s-aside1"]]);
+        assert_eq!(names(&["eth0", "lo"]), [["eth0", "k3s-aside1"]]);
+        assert_eq!(names(&["eth0", "lo", "eth1", "wg0"]), [["eth0", "eth1"], ["wg0", "k3s-aside1"]]);
     }
 
     #[test]

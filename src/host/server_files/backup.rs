@@ -29,7 +29,10 @@ impl ServerFiles {
         let mut touched = BTreeSet::new();
         for (n, path) in files.into_iter().enumerate() {
             // A link to another file: K3s writes to what it leads to.
-            let real = path.canonicalize().unwrap_or(path);
+            let real = match self.is_link_to_token(&path) {
+                true => real_parent(&path),
+                false => path.canonicalize().unwrap_or(path),
+            };
             if fs::symlink_metadata(&real).is_err() {
                 backups.push(Backup { path: real, copy: None });
                 continue;
@@ -78,8 +81,11 @@ impl ServerFiles {
     /// # Errors
     /// If a file cannot be restored.
     pub fn restore_backups(&self, state: &RestoreState) -> Result<()> {
+        let created = distribution::REWRITTEN.map(|name| self.server().join(name));
         for backup in &state.backups {
-            restore_one(backup).with_context(|| format!("restoring '{}'", backup.path.display()))?;
+            let is_created = backup.copy.is_none() && created.contains(&backup.path);
+            restore_one(backup, is_created)
+                .with_context(|| format!("restoring '{}'", backup.path.display()))?;
         }
         let known: BTreeSet<&Path> = state.backups.iter().map(|b| b.path.as_path()).collect();
         let directories: BTreeSet<&Path> = state.backed_up_directories.iter().map(PathBuf::as_path).collect();
@@ -106,6 +112,12 @@ impl ServerFiles {
     }
 }
 
+/// The path with its directory, but not itself, resolved.
+fn real_parent(path: &Path) -> PathBuf {
+    let real = path.parent().and_then(|parent| parent.canonicalize().ok());
+    real.zip(path.file_name()).map_or(path.to_owned(), |(parent, name)| parent.join(name))
+}
+
 /// All files below a path, or the path itself if it is a file. Every directory is listed.
 fn collect(path: &Path, files: &mut BTreeSet<PathBuf>, directories: &mut Vec<PathBuf>) -> Result<()> {
     match fs::metadata(path) {
@@ -129,11 +141,11 @@ fn collect(path: &Path, files: &mut BTreeSet<PathBuf>, directories: &mut Vec<Pat
     Ok(())
 }
 
-fn restore_one(backup: &Backup) -> Result<()> {
+/// `is_created`: neither a file nor a directory of this name existed. A directory of certificates holds the keys of a cluster.
+fn restore_one(backup: &Backup, is_created: bool) -> Result<()> {
     let parent = backup.path.parent().unwrap_or(&backup.path);
     let Some(copy) = &backup.copy else {
-        // The file did not exist. A directory that does not exist holds no file either.
-        if fs::symlink_metadata(&backup.path).is_ok_and(|m| !m.is_dir()) {
+        if fs::symlink_metadata(&backup.path).is_ok_and(|m| !m.is_dir() || is_created) {
             file_tree::remove(&backup.path)?;
             sync_dir(parent)?;
         }

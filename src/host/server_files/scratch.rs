@@ -99,9 +99,20 @@ impl ServerFiles {
                 create_dir(&to.join(&name))?;
                 continue;
             }
+            if self.is_link_to_token(&entry.path()) {
+                install::link(&entry.path(), &to.join(&name))?;
+                continue;
+            }
             install::copy_following_links(&entry.path(), &to.join(&name), MAX_COPIED)?;
         }
         Ok(())
+    }
+
+    /// Whether a file of the server is a link to its token: `node-token`, and `agent-token` if none is configured.
+    pub(super) fn is_link_to_token(&self, path: &Path) -> bool {
+        let token = self.data_dir.join(distribution::TOKEN);
+        let real = |path: &Path| path.canonicalize().ok();
+        path.is_symlink() && *path != token && real(path).is_some_and(|to| Some(to) == real(&token))
     }
 
     /// Puts the snapshot into the scratch directory: a second name of the same file, else a copy. No other program can take

@@ -82,7 +82,12 @@ impl ServerFiles {
     pub(super) fn install_files(&self) -> Result<()> {
         let scratch = self.scratch();
         for name in distribution::REWRITTEN {
-            install(&scratch.server_path(name), &self.server().join(name))?;
+            let (from, to) = (scratch.server_path(name), self.server().join(name));
+            match self.is_link_to_token(&to) && !from.is_symlink() && from.exists() {
+                // Another token: it must not be written through the link into the server token.
+                true => install::file(&from, &to)?,
+                false => install(&from, &to)?,
+            }
         }
         let flag = scratch.server_path("db/reset-flag");
         if flag.exists() {
@@ -194,4 +199,72 @@ fn install(from: &Path, to: &Path) -> Result<()> {
         install(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::model::restore::Backup;
+
+    /// A server with a data directory here.
+    fn files_in(dir: &Path) -> ServerFiles {
+        let files = ServerFiles {
+            state: dir.join("state"),
+            data_dir: dir.join("data"),
+            units: dir.join("units"),
+            unit: "k3s.service".into(),
+            kubeconfig: dir.join("k3s.yaml"),
+            datastore: Datastore::Etcd,
+        };
+        fs::create_dir_all(files.db()).unwrap();
+        fs::create_dir_all(files.scratch().server_path("")).unwrap();
+        files
+    }
+
+    fn state_with((backups, backed_up_directories): (Vec<Backup>, Vec<PathBuf>)) -> RestoreState {
+        let state: RestoreState =
+            serde_json::from_slice(include_bytes!("../../../fuzz/seeds/state/restore")).unwrap();
+        RestoreState { backups, backed_up_directories, ..state }
+    }
+
+    /// `agent-token` is a link to `token`, and another token for agents was configured since: it is not written through the link.
+    #[test]
+    fn a_token_for_agents_replaces_the_link_to_the_server_token_and_a_rollback_has_the_link_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files_in(dir.path());
+        let server = files.server();
+        fs::write(server.join("token"), "server").unwrap();
+        for name in ["agent-token", "node-token"] {
+            symlink(server.join("token"), server.join(name)).unwrap();
+        }
+        files.copy_server_files().unwrap();
+        let aside = |name: &str| files.scratch().server_path(name);
+        assert!(aside("agent-token").is_symlink() && aside("node-token").is_symlink());
+        fs::remove_file(aside("agent-token")).unwrap();
+        fs::write(aside("agent-token"), "agents").unwrap();
+        let state = state_with(files.back_up().unwrap());
+        files.install_files().unwrap();
+        let read = |name: &str| fs::read_to_string(server.join(name)).unwrap();
+        assert_eq!([read("token"), read("agent-token"), read("node-token")], ["server", "agents", "server"]);
+        assert!(!server.join("agent-token").is_symlink() && server.join("node-token").is_symlink());
+        files.restore_backups(&state).unwrap();
+        assert_eq!([read("token"), read("agent-token")], ["server", "server"]);
+        assert_eq!(fs::read_link(server.join("agent-token")).unwrap(), server.join("token"));
+    }
+
+    /// On a new machine there were no certificates: after a rollback there are none, since they hold the keys of the cluster.
+    #[test]
+    fn certificates_that_did_not_exist_are_removed_by_a_rollback() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files_in(dir.path());
+        fs::create_dir_all(files.scratch().server_path("tls/etcd")).unwrap();
+        fs::write(files.scratch().server_path("tls/etcd/key"), "secret").unwrap();
+        let state = state_with(files.back_up().unwrap());
+        files.install_files().unwrap();
+        assert!(files.server().join("tls/etcd/key").exists());
+        files.restore_backups(&state).unwrap();
+        assert!(!files.server().join("tls").exists());
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! systemd on the system bus: methods and properties, by their names on the bus.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -188,6 +188,8 @@ impl Loaded {
         let name = general.text("Id");
         let definition = definition(&name, &mut |property| service.0.remove(property).map(Variant::from));
         let fragment = general.text("FragmentPath");
+        let needed_by = ["RequiredBy", "BoundBy", "ConsistsOf"].map(|by| general.take::<Vec<String>>(by));
+        let dependents: BTreeSet<String> = needed_by.into_iter().flatten().flatten().collect();
         Ok(Unit {
             loaded: general.text("LoadState") == "loaded",
             active: Active::parse(&general.text("ActiveState")),
@@ -201,6 +203,7 @@ impl Loaded {
             // An assertion that was never checked has not failed.
             assert_failed: general.number("AssertTimestamp") != 0 && !general.flag("AssertResult"),
             has_job: general.take("Job").is_some_and(|(id, _): (u32, OwnedObjectPath)| id != 0),
+            dependents: dependents.into_iter().collect(),
             name,
             definition,
         })
