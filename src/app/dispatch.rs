@@ -11,7 +11,7 @@ use super::command::Command;
 use super::{generator, run};
 use crate::cli;
 use crate::error::Kind;
-use crate::host::aside;
+use crate::host::{aside, signals};
 use crate::output::render;
 
 /// The name of the program, and the beginning of the names that link to it.
@@ -61,6 +61,7 @@ pub fn command_line() -> clap::Command {
 /// Runs the command that the arguments, or the name of the program, select.
 pub fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
+    signals::block_file_size_signal();
     // The helper processes of a run of K3s aside are this program.
     if let Some(code) = aside::exec_helper(&args) {
         return code;

@@ -133,11 +133,18 @@ fn reason(distribution: &Distribution, data_dir: &Path, said: Said, has_sqlite: 
             "Check that the disk is mounted.",
             false,
         )
+    } else if has(distribution::SERVER) && said.disable_etcd {
+        (
+            format!("there is no etcd in '{shown}/server': disable-etcd is set"),
+            "Run this command on a server without disable-etcd.",
+            true,
+        )
     } else if has(distribution::SERVER) {
         (
-            format!("etcd database not found in '{shown}/server'"),
-            "Start K3s with embedded etcd, or run this command on a server without --disable-etcd.",
-            said.disable_etcd,
+            format!("there is neither a database of etcd nor of SQLite in '{shown}/server'"),
+            "Check that the disk of 'server/db' is mounted. On a new server, start K3s first. If the database is lost, restore a \
+             snapshot.",
+            false,
         )
     } else if has(distribution::AGENT) {
         (

@@ -33,6 +33,13 @@ pub fn listen() -> Result<()> {
     Ok(())
 }
 
+/// A write past the limit of the size of files (RLIMIT_FSIZE) becomes an error, and does not end the process. To be called
+/// before there is a second thread.
+pub fn block_file_size_signal() {
+    let signals: SigSet = [Signal::SIGXFSZ].into_iter().collect();
+    let _ = signals.thread_block();
+}
+
 /// Whether this process is root.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()

@@ -65,7 +65,7 @@ checks! {
     SqlitePage "sqlite-page" "The cells or the free space of a SQLite page are malformed."
     SqliteCell "sqlite-cell" "The overflow pages of a SQLite cell do not match its length."
     SqliteRecord "sqlite-record" "A record of SQLite is malformed."
-    SqliteSchema "sqlite-schema" "The tables and indexes are not those of kine."
+    SqliteSchema "sqlite-schema" "The table of kine is not as kine makes it, or there is a view, a trigger or a table of an unusual form."
     SqliteIndex "sqlite-index" "An index does not match its table, or is not in order."
     KineRow "kine-row" "A row is not one that kine writes."
     KineHistory "kine-history" "The revisions of a key are not continuous, and no compaction explains it."

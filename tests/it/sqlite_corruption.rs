@@ -239,7 +239,7 @@ fn leaf_row(db: &[u8], key: &[u8]) -> usize {
 const SQL: &[(Check, &str)] = &[
     (Check::SqliteSchema, "CREATE TRIGGER t AFTER INSERT ON kine BEGIN DELETE FROM kine; END"),
     (Check::SqliteSchema, "CREATE VIEW v AS SELECT 1"),
-    (Check::SqliteSchema, "CREATE TABLE other (x)"),
+    (Check::SqliteSchema, "CREATE TABLE other (x PRIMARY KEY) WITHOUT ROWID"),
     (Check::SqliteSchema, "DROP INDEX kine_name_prev_revision_uindex"),
     (Check::SqliteSchema, "ALTER TABLE kine ADD COLUMN x"),
     (Check::SqliteSchema, "DROP TABLE kine"),
@@ -286,6 +286,27 @@ fn each_damage_of_kine_is_found_by_its_check() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let missing: Vec<_> = CHECKS.iter().filter(|c| !covered.contains(c)).collect();
     assert!(missing.is_empty(), "checks without a row: {missing:?}");
+}
+
+#[test]
+fn tables_of_other_programs_are_no_damage_but_their_pages_are_verified() {
+    let add = |kine: &Kine| {
+        kine.0
+            .execute_batch(
+                "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); CREATE TABLE _litestream_lock (id INTEGER); \
+                 CREATE TABLE key_value (name TEXT UNIQUE, value BLOB); CREATE INDEX of_value ON key_value (value); \
+                 INSERT INTO key_value VALUES ('name', 'QQQQQQQQQQQQ');",
+            )
+            .unwrap();
+    };
+    let db = database(add);
+    let (clean, without) = (check(&db), check(&database(|_| ())));
+    assert!(clean.is_clean(), "{:?}", clean.findings);
+    assert_eq!(clean.facts.key_revisions, without.facts.key_revisions);
+    let mut damaged = db.clone();
+    let at = find(&db, b"QQQQQQQQQQQQ") / PAGE * PAGE;
+    put(&mut damaged, at + 3, &[0xff, 0xff]);
+    assert!(!check(&damaged).is_clean());
 }
 
 #[test]

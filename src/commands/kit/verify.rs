@@ -134,12 +134,6 @@ pub(crate) fn ensure_opens(req: &Reading, kit: &Kit, opened: &Opened, progress: 
         Fault::new(Code::TokenMismatch, what)
             .hint("Save a new snapshot with 'k3s-snapshot save', then verify its kit.")
     };
-    if opened.snapshot.name.as_ref().is_some_and(|name| name.suffix.is_sqlite()) {
-        // Its bootstrap data is in a table; the hash of the token was read from there.
-        let needs = opened.manifest.as_ref().map(|m| m.token_hash.clone()).unwrap_or_default();
-        let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
-        return if needs.contains(&hash.as_str()) { Ok(()) } else { Err(mismatch(&needs).into()) };
-    }
     let content = content(req, opened, progress)?;
     let needs: Vec<&str> = content.bootstrap.iter().map(|b| b.hash.as_str()).collect();
     let sealed = content.bootstrap.iter().find(|b| b.hash == hash).ok_or_else(|| mismatch(&needs))?;

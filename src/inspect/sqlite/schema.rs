@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The tables and indexes of a database. They must be those that kine makes: SQL of another origin would run in K3s.
+//! The tables and indexes of a database. The table of kine must be as kine makes it, with no view and no trigger: SQL of another
+//! origin would run in K3s. Tables of other programs, such as those of Litestream, are not used by K3s; only their pages are
+//! verified.
 
 use super::btree::{Entry, Wrong};
 use super::index::{Column, IndexCheck};
@@ -125,11 +127,31 @@ impl Schema {
 }
 
 impl Object {
-    /// Whether its text is one of kine, or of SQLite for its own tables.
+    /// Whether it is an ordinary table of another program, or an index of one, with a text of words only.
+    fn is_of_another_program(&self) -> bool {
+        let automatic = format!("sqlite_autoindex_{}_", self.table);
+        if self.is_index && self.sql.is_empty() {
+            return self.name.starts_with(&automatic);
+        }
+        let Some(all) = tokens(&self.sql) else { return false };
+        if self.is_index {
+            return begins_like_an_index(&self.sql, &self.name, &self.table);
+        }
+        self.name == self.table
+            && !self.name.to_ascii_lowercase().starts_with("sqlite_")
+            && all.get(..4).is_some_and(|head| same(head, &["CREATE", "TABLE", &self.name, "("]))
+            // Nothing follows: a table without row numbers has another form.
+            && all.last() == Some(&")")
+    }
+
+    /// Whether its text is one of kine, of SQLite for its own tables, or harmless.
     fn is_of_kine(&self) -> bool {
+        if self.table != KINE && !self.name.starts_with("sqlite_stat") && self.name != "sqlite_sequence" {
+            return self.is_of_another_program();
+        }
         if self.is_index {
             let is_known = !INDEXES.contains(&&*self.name) || index_check(&self.sql).is_some();
-            return self.table == KINE && is_known && begins_like_an_index(&self.sql, &self.name);
+            return self.table == KINE && is_known && begins_like_an_index(&self.sql, &self.name, KINE);
         }
         let of_sqlite = OF_SQLITE.iter().any(|(name, sql)| self.name == *name && self.sql == *sql);
         self.name == self.table && (of_sqlite || self.name == KINE && is_table_of_kine(&self.sql))
@@ -176,14 +198,14 @@ fn is_table_of_kine(sql: &str) -> bool {
         && columns.first().is_some_and(|id| id.len() > 2)
 }
 
-/// Whether it is the text of an index of this name of the table of kine, up to its columns.
-fn begins_like_an_index(sql: &str, name: &str) -> bool {
+/// Whether it is the text of an index of this name of this table, up to its columns.
+fn begins_like_an_index(sql: &str, name: &str, table: &str) -> bool {
     let head = sql.split_once('(').and_then(|(head, _)| tokens(head));
     head.is_some_and(|head| match *head.as_slice() {
         [create, unique, ref rest @ ..] if same(&[create, unique], &["CREATE", "UNIQUE"]) => {
-            same(rest, &["INDEX", name, "ON", KINE])
+            same(rest, &["INDEX", name, "ON", table])
         }
-        [create, ref rest @ ..] => same(&[create], &["CREATE"]) && same(rest, &["INDEX", name, "ON", KINE]),
+        [create, ref rest @ ..] => same(&[create], &["CREATE"]) && same(rest, &["INDEX", name, "ON", table]),
         [] => false,
     })
 }
@@ -234,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_text_of_an_index_has_its_name_and_its_table() {
-        let begins = |sql| begins_like_an_index(sql, "i");
+        let begins = |sql| begins_like_an_index(sql, "i", KINE);
         assert!(
             begins("CREATE UNIQUE INDEX i ON kine (name)") && begins("CREATE INDEX i ON kine(lower(name))")
         );
@@ -243,6 +265,37 @@ mod tests {
         {
             assert!(!begins(other), "{other}");
         }
+    }
+
+    #[test]
+    fn an_ordinary_table_of_another_program_is_harmless() {
+        let table = |name: &str, sql: &str| Object {
+            is_index: false,
+            name: name.into(),
+            table: name.into(),
+            root: 9,
+            sql: sql.into(),
+        };
+        for sql in
+            ["CREATE TABLE _seq (id INTEGER PRIMARY KEY, seq INTEGER)", "CREATE TABLE _seq(x DEFAULT (1))"]
+        {
+            assert!(table("_seq", sql).is_of_kine(), "{sql}");
+        }
+        for sql in [
+            "CREATE TABLE _seq (x) WITHOUT ROWID",
+            "CREATE TABLE other (x)",
+            "CREATE TABLE _seq (x DEFAULT (load('y')))",
+            "CREATE VIRTUAL TABLE _seq USING x(y)",
+            "",
+        ] {
+            assert!(!table("_seq", sql).is_of_kine(), "{sql}");
+        }
+        assert!(!table("sqlite_stat9", "CREATE TABLE sqlite_stat9(a)").is_of_kine());
+        let index =
+            |name: &str, sql: &str| Object { is_index: true, name: name.into(), ..table("_seq", sql) };
+        assert!(index("sqlite_autoindex__seq_1", "").is_of_kine() && !index("i", "").is_of_kine());
+        assert!(index("i", "CREATE UNIQUE INDEX i ON _seq (x)").is_of_kine());
+        assert!(!index("i", "CREATE INDEX i ON kine (x)").is_of_kine());
     }
 
     #[test]

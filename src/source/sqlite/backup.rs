@@ -2,10 +2,14 @@
 //! The method `backup`: the pages of the SQLite database of a K3s that may be running.
 //!
 //! One read transaction sees one state of the database, with what is in its write-ahead log. Every page of that state is read
-//! once, so the time depends on the size of the database and not on its writers. They are not blocked, and cannot make the
-//! backup start again, as the backup interface of SQLite would. The log keeps what they write during that time. Nothing is
-//! written to the database.
+//! once, so the time depends on the size of the database and not on its writers. They cannot make the backup start again, as
+//! the backup interface of SQLite would. The log keeps what they write during that time. Nothing is written to the database.
+//!
+//! Writers are blocked for the rest of the transaction if kine begins to empty the log, which it does after each compaction, or
+//! if the database has no such log. So the files are read once before it: the transaction then copies from memory to memory.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -39,6 +43,7 @@ impl Source for SqliteSource {
         progress: &dyn Progress,
     ) -> Result<CaptureOutcome> {
         progress.step("opening the SQLite database", None);
+        self.read_ahead();
         let explain = |e| explain(e, &self.db, CORRUPT);
         let mut connection = open(&self.db).map_err(explain)?;
         if !has_kine(&connection).map_err(explain)? {
@@ -70,6 +75,22 @@ impl Source for SqliteSource {
 }
 
 impl SqliteSource {
+    /// Reads the database and its log into the memory of the kernel. No connection may be open: closing a file releases all
+    /// locks that this process has on it.
+    fn read_ahead(&self) {
+        let name = |suffix: &str| {
+            let mut path = self.db.clone().into_os_string();
+            path.push(suffix);
+            path
+        };
+        for file in [name(""), name("-wal")] {
+            // What cannot be read is reported by the connection.
+            let _ = File::open(file).and_then(|file| {
+                std::io::copy(&mut BufReader::with_capacity(CHUNK, file), &mut std::io::sink())
+            });
+        }
+    }
+
     /// The revision of kine and the size of the database in bytes.
     ///
     /// # Errors

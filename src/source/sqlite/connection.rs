@@ -59,7 +59,8 @@ pub(super) fn explain(e: rusqlite::Error, db: &Path, corrupt: &'static str) -> a
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             Fault::new(Code::DatabaseUnavailable, what).hint(
                 "Run this command as root; in a unit, ReadWritePaths= must cover the directory of the database: SQLite \
-                 coordinates with K3s by a file there.",
+                 coordinates with K3s by a file there. If there is a file 'state.db-journal', start K3s first: it ends what was \
+                 interrupted.",
             )
         }
         _ => return anyhow::Error::from(e).context(format!("reading the SQLite database '{}'", db.display())),
