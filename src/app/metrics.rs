@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::status::max_age;
+use crate::host::datastore::Found;
 use crate::host::{metrics_dir, space};
 use crate::model::command::Command;
 use crate::model::metrics::{Run, State, samples_of_run, samples_of_skip, samples_of_state};
@@ -56,6 +57,7 @@ fn write_run(dir: &Path, phases: Vec<(String, f64)>, ended_at: u64, report: &Rep
 fn write_state(cx: &Context, dir: &Path, now: u64) -> Result<()> {
     let s = cx.settings;
     let listing = cx.has_local_store().then(|| cx.local_store().list().ok()).flatten();
+    let is_sqlite = matches!(cx.datastore(), Ok(Found::Sqlite(_)));
     let state = State {
         now,
         version: VERSION,
@@ -63,7 +65,7 @@ fn write_state(cx: &Context, dir: &Path, now: u64) -> Result<()> {
         max_age: max_age(s).as_secs(),
         uploads: s.s3,
         db_bytes: cx.database_bytes(),
-        quota_bytes: s.etcd_quota(),
+        quota_bytes: (!is_sqlite).then(|| s.etcd_quota()),
         free_bytes: space::free_bytes(&s.dir).ok().flatten(),
     };
     metrics_dir::write(dir, STATE, &text(&samples_of_state(&state)))

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::command::Command;
 use super::context::Context;
-use super::live_datastore::LiveDatastore;
+use super::live_datastore::own_cluster;
 use super::{restore, save};
 use crate::cli::{self, Common};
 use crate::commands::prune;
@@ -18,12 +18,10 @@ use crate::error::{Code, Fault, hint_of};
 use crate::model::command;
 use crate::model::name::check_part;
 use crate::model::report::Report;
-use crate::model::retention::{ClusterScope, Location, Policies, Selection, last_saved_cluster};
+use crate::model::retention::{ClusterScope, Location, Policies, Selection};
 use crate::model::s3_config::S3Config;
-use crate::source::DatastoreProbe;
-use crate::store::local::Local;
+use crate::store::RemoteStore;
 use crate::store::s3::S3;
-use crate::store::{RemoteStore, Store};
 
 /// The default base name of a save by hand.
 const MANUAL_BASE: &str = "manual";
@@ -152,24 +150,6 @@ impl cli::Prune {
             owners: None,
         })
     }
-}
-
-/// The cluster of this server: the one in its datastore, else the one of the last save on this machine. `None` if it is not
-/// known. The answer of the datastore counts: the last save may be of a cluster that is lost.
-fn own_cluster(cx: &Context, store: Option<&Local>) -> Option<String> {
-    match LiveDatastore(cx).cluster_id() {
-        Ok(Some(id)) => return Some(id),
-        Ok(None) => {
-            log::info!("the datastore holds no cluster yet: it has no namespace kube-system");
-            return None;
-        }
-        Err(e) => log::debug!("asking the datastore for its cluster: {e:#}"),
-    }
-    let listing = store?.list().inspect_err(|e| log::debug!("looking for the last save: {e:#}")).ok()?;
-    let last = last_saved_cluster(&listing.snapshots).map(str::to_owned);
-    last.inspect(|id| {
-        log::info!("the datastore does not answer: the cluster of this server is that of the last save, {id}")
-    })
 }
 
 /// The base names that this tool makes, and those that have a policy of their own.

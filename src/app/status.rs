@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::command::Command;
 use super::context::Context;
+use super::live_datastore::own_cluster;
 use super::restore::STATE_DIR;
 use crate::cli::{self, Common};
 use crate::commands::status;
@@ -65,7 +66,9 @@ impl Command for cli::Status {
             cx.etcd()?.look()
         };
         let open = || -> Result<Box<dyn RemoteStore>> { Ok(Box::new(cx.bucket()?)) };
+        let cluster = own_cluster(cx, store.as_ref());
         let request = status::Request {
+            cluster: cluster.as_deref(),
             limits: Limits { now: cx.now, max_age: max_age(s).as_secs(), uploads: s.s3 },
             local: store.as_ref().map(|store| store as &dyn Store),
             remote: if s.s3 { Some(&open) } else { None },

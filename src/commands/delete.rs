@@ -126,6 +126,8 @@ fn add_rows(req: &Request, selected: &Selected, report: &mut Report) -> (Vec<Del
 fn ensure_not_last(req: &Request, selected: &Selected) -> Result<()> {
     let is_last = |s: &&Snapshot| is_named(req, s) && selected.last.contains(&s.location);
     let Some(first) = selected.all.iter().find(is_last).filter(|_| !req.force) else { return Ok(()) };
+    let base = first.manifest.as_ref().and_then(|m| m.base.as_deref());
+    let how = base.map(|base| format!(" with 'k3s-snapshot save --name {base}'")).unwrap_or_default();
     Err(Fault::new(
         Code::LastGoodSnapshot,
         format!(
@@ -134,7 +136,7 @@ fn ensure_not_last(req: &Request, selected: &Selected) -> Result<()> {
             first.state.as_str()
         ),
     )
-    .hint("Save another one first with 'k3s-snapshot save', or use --force.")
+    .hint(format!("Save another one first{how}, or use --force."))
     .into())
 }
 

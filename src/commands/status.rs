@@ -29,6 +29,8 @@ pub struct Request<'a> {
     pub remote: Option<Look<'a, Box<dyn RemoteStore>>>,
     /// The rules of the retention policies of both.
     pub keeps: [Vec<String>; 2],
+    /// The cluster of this server: snapshots of others do not count.
+    pub cluster: Option<&'a str>,
     /// The live datastore.
     pub datastore: Live<'a>,
     /// The size limit of its database.
@@ -126,16 +128,23 @@ fn list_local(req: &Request, status: &mut Status) -> Vec<Snapshot> {
     if !listing.manifests_readable {
         status.cannot_see("manifests", &anyhow!("the manifests of the snapshots cannot be read"));
     }
-    let found = LocationStatus::from_listing(&listing.snapshots, req.limits.now);
+    let found = LocationStatus::from_listing(&of_own(&listing.snapshots, req.cluster), req.limits.now);
     let [keeps, _] = &req.keeps;
     status.local = Some(LocationStatus { keeps: keeps.clone(), ..found });
     listing.snapshots
 }
 
+/// Other clusters can share a directory or a bucket, with the same names.
+fn of_own(all: &[Snapshot], own: Option<&str>) -> Vec<Snapshot> {
+    let is_own = |s: &&Snapshot| own.is_none_or(|own| s.is_of_cluster(own) != Some(false));
+    all.iter().filter(is_own).cloned().collect()
+}
+
 /// The bucket as it is; if it is not listed, what this server has recorded of its uploads.
 fn look_at_uploads(req: &Request, local: &[Snapshot], status: &mut Status) {
     let [_, keeps] = &req.keeps;
-    let (pending, recorded) = of_uploads(local, req.limits.now);
+    let (pending, _) = of_uploads(local, req.limits.now);
+    let (_, recorded) = of_uploads(&of_own(local, req.cluster), req.limits.now);
     let is_known = status.local.is_some() && !status.is_unknown("manifests");
     status.pending_uploads = is_known.then_some(pending);
     let listed = req.remote.map(|open| open().and_then(|remote| remote.list()));
@@ -145,7 +154,8 @@ fn look_at_uploads(req: &Request, local: &[Snapshot], status: &mut Status) {
             if !listing.complete || !listing.manifests_readable {
                 status.cannot_see("s3", &anyhow!("not everything in the bucket could be listed"));
             }
-            let found = LocationStatus::from_listing(&listing.snapshots, req.limits.now);
+            let found =
+                LocationStatus::from_listing(&of_own(&listing.snapshots, req.cluster), req.limits.now);
             Some(LocationStatus { keeps: keeps.clone(), newest: with_revision(found.newest, local), ..found })
         }
         None if recorded.is_some() || req.remote.is_some() => {

@@ -13,6 +13,7 @@ use crate::support::cli::{Run, Tool};
 use crate::support::etcd::Etcd;
 use crate::support::front::Fault;
 use crate::support::k3s_root::Layout;
+use crate::support::objects::object;
 use crate::support::require::{self, require};
 
 fn etcd() -> Etcd {
@@ -105,6 +106,26 @@ fn copies_are_those_of_the_bucket_and_without_it_those_recorded_here() {
     assert_eq!(
         (codes(&run), status(&run, "/pending_uploads/count")),
         (vec!["upload-pending".into()], 1.into())
+    );
+}
+
+/// Another cluster shares the directory and the bucket, or had this server before, with the same names.
+#[test]
+fn snapshots_of_another_cluster_are_no_copies_of_this_one() {
+    require!(require::etcd_programs());
+    let (bucket, etcd) = (Bucket::start(), etcd());
+    tool("save", &etcd.root, &bucket).arg("--s3").report().expect(0);
+    let namespace = object("Namespace", "", "kube-system", "7d1e4f2a-0b3c-4d5e-8f90-a1b2c3d4e5f6", "");
+    etcd.client(async |client| client.put("/registry/namespaces/kube-system", namespace, None).await);
+    let look = || tool("status", &etcd.root, &bucket).arg("--s3").report();
+    let run = look().fails(Code::StatusReasons);
+    assert_eq!(codes(&run), ["no-verified-snapshot", "no-verified-copy"]);
+    assert_eq!((status(&run, "/local/newest"), status(&run, "/s3/newest")), (Value::Null, Value::Null));
+    tool("save", &etcd.root, &bucket).args(&["--s3", "--name", "own"]).report().expect(0);
+    let run = look().expect(0);
+    assert_eq!(
+        (status(&run, "/local/counts/verified"), status(&run, "/s3/counts/verified")),
+        (1.into(), 1.into())
     );
 }
 

@@ -5,6 +5,7 @@ use super::family::{
     BUILD, DB_QUOTA, DB_SIZE, FREE, IS_CURRENT, MAX_AGE, NEWEST, NEWEST_REVISION, NEWEST_SIZE,
     OLDEST_PENDING, PENDING, SKIPPED, SNAPSHOTS, Sample, UPLOADS, WRITTEN_AT,
 };
+use crate::model::retention::last_saved_cluster;
 use crate::model::snapshot::{Freshness, Listing, Snapshot, State as SnapshotState};
 use crate::model::status::{Counts, Newest, of_uploads};
 
@@ -23,8 +24,8 @@ pub struct State<'a> {
     pub uploads: bool,
     /// The size of the database file of etcd.
     pub db_bytes: Option<u64>,
-    /// The size limit of the database.
-    pub quota_bytes: u64,
+    /// The size limit of the database of etcd; `None` with SQLite, which has none.
+    pub quota_bytes: Option<u64>,
     /// Free bytes for snapshots.
     pub free_bytes: Option<u64>,
 }
@@ -42,8 +43,8 @@ pub fn samples_of_state(state: &State) -> Vec<Sample> {
         WRITTEN_AT.value(state.now as f64),
         MAX_AGE.value(state.max_age as f64),
         UPLOADS.value(f64::from(u8::from(state.uploads))),
-        DB_QUOTA.value(state.quota_bytes as f64),
     ];
+    all.extend(state.quota_bytes.map(|bytes| DB_QUOTA.value(bytes as f64)));
     all.extend(state.db_bytes.map(|bytes| DB_SIZE.value(bytes as f64)));
     all.extend(state.free_bytes.map(|bytes| FREE.value(bytes as f64)));
     let listing = state.listing.filter(|listing| listing.complete && listing.manifests_readable);
@@ -53,10 +54,15 @@ pub fn samples_of_state(state: &State) -> Vec<Sample> {
         let labels = [("location", "local"), ("state", state.as_str())];
         all.push(SNAPSHOTS.labeled(&labels, count as f64));
     }
-    let (pending, uploaded) = of_uploads(snapshots, state.now);
+    let (pending, _) = of_uploads(snapshots, state.now);
+    // Other clusters can share the directory.
+    let own = last_saved_cluster(snapshots);
+    let is_own = |s: &&Snapshot| own.is_none_or(|own| s.is_of_cluster(own) != Some(false));
+    let of_own: Vec<Snapshot> = snapshots.iter().filter(is_own).cloned().collect();
+    let (_, uploaded) = of_uploads(&of_own, state.now);
     all.push(PENDING.value(pending.count as f64));
     all.extend(pending.oldest_at.map(|at| OLDEST_PENDING.value(at as f64)));
-    for (location, newest) in [("local", Newest::of(snapshots, state.now)), ("s3", uploaded)] {
+    for (location, newest) in [("local", Newest::of(&of_own, state.now)), ("s3", uploaded)] {
         let Some(newest) = newest else { continue };
         let label = [("location", location)];
         all.push(NEWEST.labeled(&label, newest.created_at as f64));

@@ -28,13 +28,14 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 /// The snapshots of `deleted` whose deletion would leave a group without a good snapshot: without a verified one if it has
-/// verified ones, else without an unverified one. A group is a stem and a cluster in a location. Snapshots of an unknown cluster
+/// verified ones, else without an unverified one. A group is a stem, a datastore and a cluster in a location. Snapshots of an unknown cluster
 /// are a group only if nothing good of a known cluster is left of the stem.
 pub fn last_verified_lost<'a>(all: &'a [Snapshot], deleted: &HashSet<&str>) -> Vec<&'a Snapshot> {
-    let mut stems: BTreeMap<(&str, &str), Vec<&Snapshot>> = BTreeMap::new();
+    let mut stems: BTreeMap<(&str, &str, bool), Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in all {
         if let Some(name) = &snapshot.name {
-            stems.entry((location_of(snapshot), &name.stem)).or_default().push(snapshot);
+            let key = (location_of(snapshot), name.stem.as_str(), name.suffix.is_sqlite());
+            stems.entry(key).or_default().push(snapshot);
         }
     }
     let mut lost = Vec::new();

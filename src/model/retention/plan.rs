@@ -9,6 +9,7 @@ use super::decision::{Decision, Keep, Unmatched};
 use super::group::{self, Item};
 use super::policy::{Policies, Policy};
 use super::selection::{Selected, Selection};
+use crate::model::name::SnapshotName;
 use crate::model::snapshot::{Leftover, Snapshot, State};
 use crate::model::warning::{Warning, WarningCode};
 
@@ -98,7 +99,7 @@ fn classify<'a>(
     let mut decisions: Vec<Decision> = Vec::with_capacity(all.len());
     for (index, snapshot) in all.iter().enumerate() {
         let group = match snapshot.name.as_ref().filter(|_| snapshot.state != State::Foreign) {
-            Some(name) => stems.group_of(snapshot, &name.stem, selected, input),
+            Some(name) => stems.group_of(snapshot, name, selected, input),
             None => Err(match leftovers.get(snapshot.file.as_str()) {
                 Some(left) if left.ours => group::decide_leftover(Some(left), 0, None, input.now),
                 _ => Decision::Unmatched(Unmatched::Foreign),
@@ -115,7 +116,7 @@ fn classify<'a>(
 /// The selected stems in all locations.
 #[derive(Default)]
 struct Stems<'a> {
-    by_name: HashMap<(&'a str, &'a str), Result<usize, Unmatched>>,
+    by_name: HashMap<(&'a str, &'a str, bool), Result<usize, Unmatched>>,
     stems: Vec<Stem<'a>>,
     /// The items of each group of a stem.
     groups: Vec<Vec<Item>>,
@@ -126,12 +127,15 @@ impl<'a> Stems<'a> {
     fn group_of(
         &mut self,
         snapshot: &'a Snapshot,
-        name: &'a str,
+        name: &'a SnapshotName,
         selected: &'a Selected<'_>,
         input: &'a PruneInput,
     ) -> Result<usize, Decision> {
         let location = location_of(snapshot);
-        let stem = self.by_name.entry((location, name)).or_insert_with(|| {
+        // A cluster that was moved from SQLite to etcd counts its revisions from 1 again, and returns with its snapshots of SQLite.
+        let key = (location, name.stem.as_str(), name.suffix.is_sqlite());
+        let name = name.stem.as_str();
+        let stem = self.by_name.entry(key).or_insert_with(|| {
             let base = selected.base_of(name)?;
             self.stems.push(Stem::new(location, name, input.policies.for_base(base)));
             Ok(self.stems.len() - 1)
@@ -142,7 +146,7 @@ impl<'a> Stems<'a> {
     }
 }
 
-/// The files of one stem in one location.
+/// The files of one stem and one datastore in one location.
 struct Stem<'a> {
     location: &'a str,
     name: &'a str,

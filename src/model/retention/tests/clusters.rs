@@ -40,6 +40,29 @@ fn snapshots_of_another_cluster_are_kept_and_do_not_displace_those_of_this_one()
     assert!(plan.warnings.is_empty());
 }
 
+/// A cluster that was moved from SQLite to etcd has the same id and the same names, and counts its revisions from 1 again.
+#[test]
+fn snapshots_of_sqlite_and_of_etcd_are_groups_of_their_own() {
+    let of_sqlite = |days: u64| {
+        let mut snapshot = file(&format!("timer-n-{}.sqlite", NOW - days * DAY), State::Verified);
+        let manifest = snapshot.manifest.as_mut().unwrap();
+        (manifest.cluster_id, manifest.revision) = (Some(OWN.to_owned()), 9_000_000);
+        snapshot
+    };
+    let all = [of(Some(OWN), 0), of(Some(OWN), 1), of_sqlite(2), of_sqlite(3)];
+    assert_eq!(planned_in(ClusterScope::Own(OWN), &all, &last(1)), "k-k-");
+    let (selection, policies) = (selection(), last(1).into());
+    let own = PruneInput { clusters: ClusterScope::Own(OWN), ..input(&selection, &policies) };
+    let plan = apply_policy(&all, &[], &own);
+    let words: Vec<_> = plan.actions.iter().rev().map(|a| a.decision.words()).collect();
+    assert_eq!(words[2], ["keep-last", "newest-verified"]);
+    assert!(plan.warnings.is_empty());
+    let name = |s: &Snapshot| s.file.clone();
+    let deleted: Vec<String> = all[2..].iter().map(name).collect();
+    let deleted = deleted.iter().map(String::as_str).collect();
+    assert_eq!(last_verified_lost(&all, &deleted).len(), 2, "they are the last ones of SQLite");
+}
+
 #[test]
 fn snapshots_of_an_unknown_cluster_are_kept_if_the_own_cluster_is_known() {
     let all = [unverified(0), of(None, 1), of(Some(OWN), 2), of(Some(OWN), 3), unverified(4)];
