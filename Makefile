@@ -4,22 +4,23 @@
 
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 CARGO_DENY_VERSION := 0.20.2
-# The tests that make a fault at the calls of a restore, a recovery or a rejoin, and of all other commands that write, by the
-# beginning of their names. readers:: gives mutated bytes to every reader of foreign bytes.
-FAULTS := restore::a_restore restore::a_recovery restore::a_disk restore::the_power restore_cluster::a_rejoin \
-	restore_cluster::the_power restore_steps:: faults:: readers:: foreign_file_systems::
-# In a booted host, a fault is made at one of so many calls. 1 is all of them, which takes hours. A power cut on btrfs needs that
-# no other host keeps the old mount: so long runs have one thread.
+# The tests that make a fault at the calls of all commands that write, but for a restore, by the beginning of their names.
+# readers:: gives mutated bytes to every reader of foreign bytes.
+FAULTS := faults:: readers:: foreign_file_systems:: restore::the_power_fails_during_or_after
+# The same for a restore, a recovery, a rejoin and a rebuild.
+RESTORE_FAULTS := restore::a_restore restore::a_recovery restore::a_disk restore::the_power_fails_during_a restore_cluster::a_rejoin \
+	restore_cluster::the_power restore_steps::
+# In a booted host, a fault of a restore is made at one of so many calls. 1 is all of them, which takes many hours.
 export FAULTS_SHARE ?= 6
 
 # The tests of saves that another version of etcd must pass too, by the beginning of their names.
 ETCD_TESTS := clone:: fence:: offline:: pinned:: save::
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release install deb rpm demo test test-long test-faults test-etcd test-k3s lint audit bench
+.PHONY: help setup build release install deb rpm demo test test-long test-faults test-restore-faults test-etcd test-k3s lint audit bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what build and tests need (packages on Debian as root, and an etcd into target/)
 	@scripts/setup
@@ -50,8 +51,11 @@ test: lint ## run the checks and all tests; what cannot run here says so
 test-long: lint ## the same, with the tests that take minutes
 	LONG=1 cargo test --locked -- --test-threads 1
 
-test-faults: setup ## run the fault table: kills, signals, failing disks and servers, power cuts; FAULTS_SHARE=1: at every call
-	LONG=1 cargo test --locked --test it -- --nocapture --test-threads 1 --skip s3_faults:: $(FAULTS)
+test-faults: setup ## run the fault table: kills, signals, failing disks and servers, power cuts, but not of restores
+	LONG=1 cargo test --locked --test it -- --nocapture --skip s3_faults:: $(FAULTS)
+
+test-restore-faults: setup ## run the fault table of restores on three file systems; FAULTS_SHARE=1: at every call
+	LONG=1 cargo test --locked --test it -- --nocapture --test-threads 1 $(RESTORE_FAULTS)
 
 test-etcd: setup ## save from etcd 3.4, 3.6 and 3.7, which are built from source with Go
 	@directories=$$(scripts/etcd-versions) || exit 1; \
