@@ -63,9 +63,10 @@ impl HostNetwork {
                 continue;
             }
             let entry = (address, prefix(&mask));
-            match interfaces.iter_mut().find(|known| known.name == item.interface_name) {
+            let name = device_of(&item.interface_name);
+            match interfaces.iter_mut().find(|known| known.name == name) {
                 Some(known) => known.addresses.push(entry),
-                None => interfaces.push(Interface { name: item.interface_name, addresses: vec![entry] }),
+                None => interfaces.push(Interface { name: name.to_owned(), addresses: vec![entry] }),
             }
         }
         let default = default_route_interface();
@@ -134,6 +135,11 @@ impl HostNetwork {
             })
             .collect()
     }
+}
+
+/// The interface of an address that may have a label, like `eth0:1`.
+fn device_of(label: &str) -> &str {
+    label.split_once(':').map_or(label, |(device, _)| device)
 }
 
 fn is_link_local(ip: &IpAddr) -> bool {
@@ -310,6 +316,7 @@ mod tests {
             let network = HostNetwork(names.iter().map(interface).collect());
             network.pairs().into_iter().map(|pair| pair.map(|end| end.name)).collect()
         };
+        assert_eq!([device_of("eth0:1"), device_of("eth0")], ["eth0", "eth0"]);
         assert_eq!(names(&[]), [["k3s-aside0", "k3s-aside1"]]);
         assert_eq!(names(&["eth0", "lo"]), [["eth0", "k3s-aside1"]]);
         assert_eq!(names(&["eth0", "lo", "eth1", "wg0"]), [["eth0", "eth1"], ["wg0", "k3s-aside1"]]);
