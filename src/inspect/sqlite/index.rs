@@ -10,6 +10,10 @@ use super::btree::{Entry, Wrong};
 use super::record::{self, Value};
 use crate::inspect::finding::Check;
 
+/// The places of two columns of kine's table in a row.
+const NAME: usize = 1;
+const PREV_REVISION: usize = 5;
+
 /// A column of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Column {
@@ -17,6 +21,27 @@ pub(super) struct Column {
     pub(super) at: usize,
     /// Whether the order is descending.
     pub(super) descending: bool,
+}
+
+/// The rows that an index has an entry for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Every row.
+    All,
+    /// The rows of keys that replace a revision: what a compaction by kine reads, since v0.14.
+    Replacing,
+}
+
+impl Scope {
+    fn includes(self, values: &[Value<'_>]) -> bool {
+        let at = |column: usize| values.get(column).copied().unwrap_or(Value::Null);
+        match self {
+            Scope::All => true,
+            Scope::Replacing => {
+                at(NAME) != Value::Text(super::kine::COMPACTED) && at(PREV_REVISION) != Value::Int(0)
+            }
+        }
+    }
 }
 
 /// The number of entries, and a sum over them that does not depend on their order.
@@ -40,6 +65,8 @@ pub(super) struct IndexCheck {
     pub(super) columns: Vec<Column>,
     /// Whether no two entries have the same columns.
     pub(super) unique: bool,
+    /// The rows that it has an entry for.
+    pub(super) scope: Scope,
     rows: Sum,
     entries: Sum,
     /// The record of the entry before.
@@ -48,12 +75,22 @@ pub(super) struct IndexCheck {
 
 impl IndexCheck {
     /// The check of an index with these columns.
-    pub(super) fn new(columns: Vec<Column>, unique: bool) -> IndexCheck {
-        IndexCheck { columns, unique, rows: Sum::default(), entries: Sum::default(), before: Vec::new() }
+    pub(super) fn new(columns: Vec<Column>, unique: bool, scope: Scope) -> IndexCheck {
+        IndexCheck {
+            columns,
+            unique,
+            scope,
+            rows: Sum::default(),
+            entries: Sum::default(),
+            before: Vec::new(),
+        }
     }
 
-    /// Counts a row of the table.
+    /// Counts a row of the table, if the index has an entry for it.
     pub(super) fn row(&mut self, rowid: i64, values: &[Value<'_>]) {
+        if !self.scope.includes(values) {
+            return;
+        }
         let mut hasher = DefaultHasher::new();
         for column in &self.columns {
             let value = match column.at {

@@ -14,7 +14,7 @@ use crate::inspect::finding::Check;
 use crate::inspect::objects::KeptObjects;
 
 /// The name of the row with the revision up to which kine has compacted.
-const COMPACTED: &[u8] = b"compact_rev_key";
+pub(super) const COMPACTED: &[u8] = b"compact_rev_key";
 /// The prefix of the rows with which kine fills revisions that were never written.
 const GAP: &[u8] = b"gap-";
 
@@ -61,7 +61,7 @@ pub(super) fn read_row<'r>(entry: &Entry<'r>) -> Result<(KineRow<'r>, Vec<Value<
         Value::Text(name),
         Value::Int(created @ 0..=1),
         Value::Int(deleted @ 0..=1),
-        Value::Int(0..),
+        Value::Int(create_revision @ 0..),
         Value::Int(previous @ 0..),
         Value::Int(_) | Value::Null,
         value,
@@ -89,7 +89,22 @@ pub(super) fn read_row<'r>(entry: &Entry<'r>) -> Result<(KineRow<'r>, Vec<Value<
     if row.is_key() && row.previous >= row.id {
         return Err((Check::KineHistory, "a row replaces a revision that is not before it".to_owned()));
     }
+    if row.is_key() && !creation_is_possible(&row, create_revision) {
+        let text = "a row whose marks and revision of creation contradict each other";
+        return Err((Check::KineHistory, text.to_owned()));
+    }
     Ok((row, values))
+}
+
+/// Whether kine can write this revision of creation with the marks of the row. Each version up to v0.16.4 writes 0 in a row that
+/// creates its key, and the revision in a row that changes it; a row that deletes it has 0 since v0.16.0.
+fn creation_is_possible(row: &KineRow<'_>, create_revision: i64) -> bool {
+    let marks = match (row.created, row.deleted) {
+        (true, deleted) => !deleted && create_revision == 0,
+        (false, false) => create_revision > 0,
+        (false, true) => true,
+    };
+    marks && create_revision < row.id
 }
 
 impl KineRow<'_> {

@@ -4,7 +4,7 @@
 //! verified.
 
 use super::btree::{Entry, Wrong};
-use super::index::{Column, IndexCheck};
+use super::index::{Column, IndexCheck, Scope};
 use super::record::{self, Value};
 use crate::inspect::finding::Check;
 
@@ -18,14 +18,17 @@ const TYPES: [&str; 3] = ["INTEGER", "TEXT", "BLOB"];
 /// The index by which kine makes sure that a revision has one successor.
 const UNIQUE: &str = "kine_name_prev_revision_uindex";
 /// The indexes of which the form is known. A later kine may add others.
-const INDEXES: [&str; 6] = [
+const INDEXES: [&str; 7] = [
     "kine_name_index",
     "kine_name_id_index",
     "kine_id_deleted_index",
     "kine_prev_revision_index",
     "kine_list_query_index",
+    "kine_id_compact_rev_key_with_prev_revision_index",
     UNIQUE,
 ];
+/// The end of the text of the one index that kine makes for a part of the rows.
+const REPLACING: &str = "WHERE name != 'compact_rev_key' AND prev_revision != 0";
 /// The tables that SQLite makes for itself, with their texts.
 const OF_SQLITE: [(&str, &str); 3] = [
     ("sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)"),
@@ -210,14 +213,19 @@ fn begins_like_an_index(sql: &str, name: &str, table: &str) -> bool {
     })
 }
 
-/// What the entries of an index of kine's table must be. `None` if it is not an index of plain columns.
+/// What the entries of an index of kine's table must be. `None` if it is not an index of plain columns, of all rows or of those
+/// that replace a revision.
 fn index_check(sql: &str) -> Option<IndexCheck> {
+    let (sql, scope) = match sql.strip_suffix(REPLACING) {
+        Some(sql) => (sql, Scope::Replacing),
+        None => (sql, Scope::All),
+    };
     let all = tokens(sql)?;
     let (head, columns) = all.split_at(all.iter().position(|token| *token == "(")?);
     let columns = columns.split_first()?.1.split_last().filter(|(end, _)| **end == ")")?.1;
     let columns: Option<Vec<Column>> = columns.split(|token| *token == ",").map(index_column).collect();
     let unique = head.get(1)?.eq_ignore_ascii_case("unique");
-    Some(IndexCheck::new(columns?, unique))
+    Some(IndexCheck::new(columns?, unique, scope))
 }
 
 fn index_column(words: &[&str]) -> Option<Column> {
@@ -299,11 +307,15 @@ mod tests {
     }
 
     #[test]
-    fn only_indexes_of_plain_columns_are_understood() {
+    fn only_indexes_of_plain_columns_and_known_rows_are_understood() {
         let known = index_check("CREATE UNIQUE INDEX i ON kine (name, id DESC)").unwrap();
         assert!(known.unique);
         assert_eq!(known.columns, [Column { at: 1, descending: false }, Column { at: 0, descending: true }]);
-        assert!(index_check("CREATE INDEX i ON kine (name)").is_some_and(|i| !i.unique));
+        assert!(
+            index_check("CREATE INDEX i ON kine (name)").is_some_and(|i| !i.unique && i.scope == Scope::All)
+        );
+        let partial = index_check(&format!("CREATE INDEX i ON kine(id, name) {REPLACING}")).unwrap();
+        assert_eq!((partial.columns.len(), partial.scope), (2, Scope::Replacing));
         for other in [
             "CREATE INDEX i ON kine (lower(name))",
             "CREATE INDEX i ON kine (name COLLATE nocase)",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A database as kine writes it: the schema, the rows and the compaction of K3s v1.31, in WAL mode.
+//! A database as kine writes it: the schema, the rows and the compaction of K3s v1.36, in WAL mode.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ pub(crate) const UID: &str = "5f0c3a1e-0000-4000-8000-00000000c1d5";
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS kine
 			(
 				id INTEGER PRIMARY KEY AUTOINCREMENT,
-				name INTEGER,
+				name TEXT,
 				created INTEGER,
 				deleted INTEGER,
 				create_revision INTEGER,
@@ -26,6 +26,8 @@ CREATE INDEX IF NOT EXISTS kine_name_id_index ON kine (name,id);
 CREATE INDEX IF NOT EXISTS kine_id_deleted_index ON kine (id,deleted);
 CREATE INDEX IF NOT EXISTS kine_prev_revision_index ON kine (prev_revision);
 CREATE UNIQUE INDEX IF NOT EXISTS kine_name_prev_revision_uindex ON kine (name, prev_revision);
+CREATE INDEX IF NOT EXISTS kine_id_compact_rev_key_with_prev_revision_index ON kine(id, name, prev_revision) \
+WHERE name != 'compact_rev_key' AND prev_revision != 0;
 INSERT INTO kine(name, created, deleted, create_revision, prev_revision, lease, value, old_value)
 VALUES('compact_rev_key', 1, 0, 0, 0, 0, x'', NULL);";
 
