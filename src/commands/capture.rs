@@ -18,7 +18,7 @@ use crate::model::name::SnapshotName;
 use crate::model::report::Report;
 use crate::model::snapshot::Digest;
 use crate::model::warning::WarningCode;
-use crate::source::{CaptureOutcome, Captured, Source};
+use crate::source::{CaptureOutcome, Captured, Resting, Source};
 use crate::store::LocalStore;
 
 const CORRUPT_ETCD: &str = "Nothing was kept. The etcd database on this server is corrupt: keep the older snapshots, and \
@@ -127,8 +127,8 @@ struct Verified {
 }
 
 /// The structure is checked while the disk is still writing, and while what was not received as a stream gets its trailer,
-/// which is synced when the draft gets its name. The pass that hashes also fills the zip. If there is one, the draft itself is
-/// not kept and need not reach the disk.
+/// which is synced when the draft gets its name. While etcd runs, both rest again and again. The pass that hashes also fills
+/// the zip. If there is one, the draft itself is not kept and need not reach the disk.
 fn verify(
     draft: &Draft,
     captured: &Captured,
@@ -139,7 +139,12 @@ fn verify(
     progress.step("verifying the snapshot", zipping.map(|_| captured.bytes));
     let reader = draft.reader()?;
     let tee: Option<Tee> = zipping.map(|zipping| zipping.tee(&reader));
-    let in_order: &dyn ReadAt = tee.as_ref().map_or(&reader as &dyn ReadAt, |tee| tee);
+    let plain: &dyn ReadAt = tee.as_ref().map_or(&reader, |tee| tee);
+    let (resting_in_order, resting) = (Resting::new(plain), Resting::new(&reader));
+    let (in_order, pages): (&dyn ReadAt, &dyn ReadAt) = match captured.version {
+        Some(_) => (&resting_in_order, &resting),
+        None => (plain, &reader),
+    };
     let sync_draft = || if zipping.is_none() { draft.sync() } else { Ok(()) };
     let db_len = inspect::database_len(captured.bytes).map_err(|f| anyhow!("{f}"))?;
     let (hashed, synced, structure) = std::thread::scope(|scope| {
@@ -149,7 +154,7 @@ fn verify(
             Some(sent) => compare_with_sent(in_order, db_len, sent),
             None => append_trailer(draft, in_order, db_len, zipping),
         });
-        let structure = inspect::verify_keeping(&reader, db_len, keep);
+        let structure = inspect::verify_keeping(&pages, db_len, keep);
         (hash.join(), sync.join(), structure)
     });
     let failed = |_| anyhow!("the hashing thread failed");

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use crate::error::{Code, Fault};
 use crate::model::report::Report;
 use crate::model::restore::Stage;
+use crate::model::retention::of_own_cluster;
 use crate::model::snapshot::Snapshot;
 use crate::model::status::{
     EtcdStatus, Job, KitStatus, Limits, LocationStatus, MemberFact, Newest, SqliteStatus, Status, Unknown,
@@ -128,23 +129,18 @@ fn list_local(req: &Request, status: &mut Status) -> Vec<Snapshot> {
     if !listing.manifests_readable {
         status.cannot_see("manifests", &anyhow!("the manifests of the snapshots cannot be read"));
     }
-    let found = LocationStatus::from_listing(&of_own(&listing.snapshots, req.cluster), req.limits.now);
+    let found =
+        LocationStatus::from_listing(&of_own_cluster(&listing.snapshots, req.cluster), req.limits.now);
     let [keeps, _] = &req.keeps;
     status.local = Some(LocationStatus { keeps: keeps.clone(), ..found });
     listing.snapshots
-}
-
-/// Other clusters can share a directory or a bucket, with the same names.
-fn of_own(all: &[Snapshot], own: Option<&str>) -> Vec<Snapshot> {
-    let is_own = |s: &&Snapshot| own.is_none_or(|own| s.is_of_cluster(own) != Some(false));
-    all.iter().filter(is_own).cloned().collect()
 }
 
 /// The bucket as it is; if it is not listed, what this server has recorded of its uploads.
 fn look_at_uploads(req: &Request, local: &[Snapshot], status: &mut Status) {
     let [_, keeps] = &req.keeps;
     let (pending, _) = of_uploads(local, req.limits.now);
-    let (_, recorded) = of_uploads(&of_own(local, req.cluster), req.limits.now);
+    let (_, recorded) = of_uploads(&of_own_cluster(local, req.cluster), req.limits.now);
     let is_known = status.local.is_some() && !status.is_unknown("manifests");
     status.pending_uploads = is_known.then_some(pending);
     let listed = req.remote.map(|open| open().and_then(|remote| remote.list()));
@@ -154,8 +150,10 @@ fn look_at_uploads(req: &Request, local: &[Snapshot], status: &mut Status) {
             if !listing.complete || !listing.manifests_readable {
                 status.cannot_see("s3", &anyhow!("not everything in the bucket could be listed"));
             }
-            let found =
-                LocationStatus::from_listing(&of_own(&listing.snapshots, req.cluster), req.limits.now);
+            let found = LocationStatus::from_listing(
+                &of_own_cluster(&listing.snapshots, req.cluster),
+                req.limits.now,
+            );
             Some(LocationStatus { keeps: keeps.clone(), newest: with_revision(found.newest, local), ..found })
         }
         None if recorded.is_some() || req.remote.is_some() => {

@@ -11,11 +11,13 @@ mod pace;
 pub mod pinned;
 mod probe;
 pub mod reflink;
+mod rest;
 pub mod sqlite;
 pub mod trailer_hasher;
 
 pub use capture::{CaptureOutcome, Captured, Source};
 pub use objects::{ClusterObjects, SnapshotObjects};
 pub use probe::{DatastoreProbe, LiveMember, MemberStatus};
+pub use rest::Resting;
 
 pub use crate::inspect::{Comparison, Datastore, ObjectKind, Sample, Unreadable};

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How fast the database is read, if that is limited.
+//! How fast the database is read: with rests if etcd runs, and no faster than the limit, if there is one.
 
 use std::time::{Duration, Instant};
+
+use super::rest::Rests;
 
 /// How long a limit may keep a snapshot of etcd open, in seconds. As long as it is open, etcd reuses no page, and a defragmentation
 /// waits and makes etcd wait.
 const MAX_OPEN: u64 = 30;
+
+/// How long a capture rests again and again. Then the disk is slow, and the end of the open snapshot is more urgent.
+const MAX_RESTING: Duration = Duration::from_secs(10);
 
 /// The limit of one capture, and how much was read so far.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Bytes per second; `None` if there is no limit.
     limit: Option<u64>,
+    /// If etcd runs.
+    rests: Option<Rests>,
     started: Instant,
     bytes: u64,
     synced: u64,
@@ -20,7 +27,13 @@ pub(super) struct Pace {
 impl Pace {
     /// The pace of reading a file that no process uses.
     pub(super) fn new(limit: Option<u64>) -> Pace {
-        Pace { limit: limit.map(|limit| limit.max(1)), started: Instant::now(), bytes: 0, synced: 0 }
+        Pace {
+            limit: limit.map(|limit| limit.max(1)),
+            rests: None,
+            started: Instant::now(),
+            bytes: 0,
+            synced: 0,
+        }
     }
 
     /// The pace of reading `total` bytes while etcd has a snapshot open. A limit that would take longer than [`MAX_OPEN`] is
@@ -33,15 +46,17 @@ impl Pace {
                  {MAX_OPEN} s"
             );
         }
-        Pace::new(limit.map(|limit| limit.max(least)))
+        Pace { rests: Some(Rests::new()), ..Pace::new(limit.map(|limit| limit.max(least))) }
     }
 
     /// Counts bytes that were read. Returns how long to wait before the next ones.
     pub(super) fn delay(&mut self, bytes: u64) -> Duration {
         self.bytes = self.bytes.saturating_add(bytes);
-        let Some(limit) = self.limit else { return Duration::ZERO };
+        let elapsed = self.started.elapsed();
+        let rest = self.rests.as_mut().filter(|_| elapsed < MAX_RESTING).map_or(Duration::ZERO, Rests::due);
+        let Some(limit) = self.limit else { return rest };
         let due = Duration::from_secs_f64(self.bytes as f64 / limit as f64);
-        due.saturating_sub(self.started.elapsed())
+        due.saturating_sub(elapsed).max(rest)
     }
 
     /// Whether what was written so far is to be synced. With a limit, this is once in the bytes of a second: otherwise the kernel
@@ -70,6 +85,16 @@ mod tests {
         {
             assert_eq!(Pace::of_open_snapshot(limit, total).limit, wanted, "{limit:?} {total}");
         }
+    }
+
+    #[test]
+    fn the_work_rests_for_a_bounded_time_while_etcd_has_a_snapshot_open() {
+        let mut pace = Pace::of_open_snapshot(None, 900);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(pace.delay(1) > Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(9));
+        pace.started = Instant::now().checked_sub(MAX_RESTING).unwrap();
+        assert_eq!(pace.delay(1), Duration::ZERO);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::family::{
     BUILD, DB_QUOTA, DB_SIZE, FREE, IS_CURRENT, MAX_AGE, NEWEST, NEWEST_REVISION, NEWEST_SIZE,
     OLDEST_PENDING, PENDING, SKIPPED, SNAPSHOTS, Sample, UPLOADS, WRITTEN_AT,
 };
-use crate::model::retention::last_saved_cluster;
+use crate::model::retention::{last_saved_cluster, of_own_cluster};
 use crate::model::snapshot::{Freshness, Listing, Snapshot, State as SnapshotState};
 use crate::model::status::{Counts, Newest, of_uploads};
 
@@ -56,9 +56,7 @@ pub fn samples_of_state(state: &State) -> Vec<Sample> {
     }
     let (pending, _) = of_uploads(snapshots, state.now);
     // Other clusters can share the directory.
-    let own = last_saved_cluster(snapshots);
-    let is_own = |s: &&Snapshot| own.is_none_or(|own| s.is_of_cluster(own) != Some(false));
-    let of_own: Vec<Snapshot> = snapshots.iter().filter(is_own).cloned().collect();
+    let of_own = of_own_cluster(snapshots, last_saved_cluster(snapshots));
     let (_, uploaded) = of_uploads(&of_own, state.now);
     all.push(PENDING.value(pending.count as f64));
     all.extend(pending.oldest_at.map(|at| OLDEST_PENDING.value(at as f64)));

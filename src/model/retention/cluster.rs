@@ -41,6 +41,13 @@ pub fn last_saved_cluster<'a>(all: impl IntoIterator<Item = &'a Snapshot>) -> Op
     newest.cluster_id.as_deref().filter(|id| !id.is_empty())
 }
 
+/// The snapshots that can be of the cluster `own`, if that is known: other clusters can share a directory or a bucket, with the
+/// same names.
+pub fn of_own_cluster(all: &[Snapshot], own: Option<&str>) -> Vec<Snapshot> {
+    let is_own = |s: &&Snapshot| own.is_none_or(|own| s.is_of_cluster(own) != Some(false));
+    all.iter().filter(is_own).cloned().collect()
+}
+
 /// The cluster of a snapshot, as far as its id distinguishes clusters; `None` if it is not known.
 pub(super) fn cluster_of(snapshot: &Snapshot) -> Option<&str> {
     let id = snapshot.cluster_id()?;

@@ -14,7 +14,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::{ClusterScope, last_saved_cluster};
+pub use cluster::{ClusterScope, last_saved_cluster, of_own_cluster};
 pub use decision::{Decision, Keep, Remove, Unmatched};
 pub use deletion::{check_name, last_verified_lost};
 pub use plan::{Plan, PlannedAction, PruneInput, apply_policy};
