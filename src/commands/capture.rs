@@ -280,6 +280,7 @@ mod tests {
                 alarms: vec![],
                 member: None,
                 has_leader: true,
+                log_damage: None,
             }))
         }
 

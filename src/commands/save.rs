@@ -290,6 +290,9 @@ fn warn_if_cluster_changed(
 
 /// What an operator must know of a snapshot that was kept. Not every snapshot that is kept is a success.
 fn add_warnings(report: &mut Report, captured: &Captured, freshness: &Freshness, row: &Row) {
+    if let Some(damage) = &captured.log_damage {
+        report.warn(WarningCode::WalCorrupt, damage);
+    }
     for alarm in &captured.alarms {
         let message = match alarm.as_str() {
             ALARM_NOSPACE => "etcd raises the NOSPACE alarm: the cluster takes no writes until it is compacted, defragmented and disarmed".to_owned(),

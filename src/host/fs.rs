@@ -12,7 +12,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use rustix::fs::{Advice, AtFlags, StatxFlags};
 use rustix::io::ReadWriteFlags;
 
@@ -48,6 +49,23 @@ impl FileAt {
     /// If another process has the lock, or the file system has no locks.
     pub fn try_lock(&self) -> Result<(), std::fs::TryLockError> {
         self.file.try_lock()
+    }
+
+    /// Whether another process has a record lock on the byte `at`.
+    ///
+    /// # Errors
+    ///
+    /// If the file system has no locks.
+    pub(crate) fn is_locked_elsewhere(&self, at: i64) -> io::Result<bool> {
+        let mut lock = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: at,
+            l_len: 1,
+            l_pid: 0,
+        };
+        fcntl(&self.file, FcntlArg::F_GETLK(&mut lock))?;
+        Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
     }
 
     /// Prepares the file for [`FileAt::read_once`]: the kernel reads nothing ahead.

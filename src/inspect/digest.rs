@@ -15,8 +15,9 @@ pub const TRAILER: u64 = 32;
 /// The size of a database is a multiple of this. So the size shows whether there is a trailer; etcd uses the same rule.
 const SECTOR: u64 = 512;
 
-/// Bytes of one read: large enough that system calls do not matter, small enough for a second-level cache.
-const CHUNK: usize = 256 * 1024;
+/// Bytes of one read: large enough that system calls do not matter, and small, as many kernels do not take the processor away
+/// inside of a system call: etcd would wait for its end.
+const CHUNK: usize = 32 * 1024;
 
 /// Bytes that the disk is asked to read ahead of the hash. The structure check, which jumps about in the same file, disturbs
 /// the kernel's own read-ahead.

@@ -79,6 +79,7 @@ warnings! {
     UnknownVariable "unknown-variable" "An environment variable of k3s-snapshot is no option."
     UnknownCluster "unknown-cluster" "Snapshots of an unknown cluster are kept and not counted by the retention policy."
     UploadSkipped "upload-skipped" "A pending upload was skipped."
+    WalCorrupt "wal-corrupt" "The write-ahead log of SQLite is corrupt."
     WalEntriesMissing "wal-entries-missing" "The write-ahead log of etcd has entries that are not in the snapshot."
     WalUnreadable "wal-unreadable" "The write-ahead log of etcd cannot be read: it is not known what is missing in the snapshot."
     UploadUnverified "upload-unverified" "The store reports no checksum for an uploaded snapshot."

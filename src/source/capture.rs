@@ -65,6 +65,8 @@ pub struct Captured {
     pub member: Option<u64>,
     /// Whether the member had a leader.
     pub has_leader: bool,
+    /// Damage of the write-ahead log of SQLite, as a sentence.
+    pub log_damage: Option<String>,
 }
 
 impl Captured {
@@ -86,11 +88,12 @@ impl Captured {
             alarms: handshake.alarms,
             member: handshake.member,
             has_leader: handshake.has_leader,
+            log_damage: None,
         }
     }
 
     /// The database of `db_len` bytes of SQLite, whose revision was `acknowledged` before the capture.
-    pub(super) fn of_sqlite(db_len: u64, acknowledged: i64) -> Captured {
+    pub(super) fn of_sqlite(db_len: u64, acknowledged: i64, log_damage: Option<String>) -> Captured {
         Captured {
             method: Method::Backup,
             method_reason: None,
@@ -102,6 +105,7 @@ impl Captured {
             alarms: vec![],
             member: None,
             has_leader: true,
+            log_damage,
         }
     }
 
@@ -121,6 +125,7 @@ impl Captured {
             alarms: vec![],
             member: None,
             has_leader: true,
+            log_damage: None,
         }
     }
 }

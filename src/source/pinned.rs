@@ -22,8 +22,8 @@ use crate::inspect::TRAILER;
 use crate::model::method::Method;
 
 const CODES: Codes = Codes { unsupported: Code::CopyUnsupported, failed: Code::CopyFailed };
-/// Bytes of one read and one write.
-const CHUNK: usize = 256 * 1024;
+/// Bytes of one read and one write. Many kernels do not take the processor away inside of a system call: etcd would wait for its end.
+const CHUNK: usize = 32 * 1024;
 
 /// The database file of the etcd on this machine.
 #[derive(Debug, Clone)]

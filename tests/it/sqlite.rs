@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use k3s_snapshot::error::{Code, Kind};
+use k3s_snapshot::model::warning::WarningCode;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
@@ -64,6 +65,52 @@ fn number(connection: &Connection, sql: &str) -> i64 {
 fn is_intact(connection: &Connection) -> bool {
     let text: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     text == "ok"
+}
+
+/// SQLite ends the log where a checksum does not match, and says nothing.
+#[test]
+fn damage_of_the_log_is_a_warning_and_an_end_that_a_crash_cut_is_none() {
+    const FRAME: usize = 24 + 4096;
+    let server = Server::start();
+    server.kine.put("/registry/a", &[1; 9000]);
+    // All is in the database, so the log begins again, in front of older frames.
+    server.kine.0.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(())).unwrap();
+    let before = server.kine.revision();
+    for i in 0..20 {
+        server.kine.put(&format!("/registry/configmaps/default/{i}"), &[i; 100]);
+    }
+    let log = server.db().with_file_name("state.db-wal");
+    let (database, written) = (fs::read(server.db()).unwrap(), fs::read(&log).unwrap());
+    let end = written.len() / FRAME * FRAME;
+    let mut damaged = written.clone();
+    damaged[32 + 2 * FRAME + 24 + 2000] ^= 1;
+    let save = |server: &Server| {
+        let report = server.tool("save").report().expect(0);
+        (report.warns(WarningCode::WalCorrupt), report.row()["revision"].as_i64().unwrap())
+    };
+    assert_eq!(save(&server), (false, server.kine.revision()));
+    fs::write(&log, &damaged).unwrap();
+    assert_eq!(save(&server), (true, server.kine.revision()), "K3s runs, and has all of it");
+
+    let mut stopped = Server::start();
+    stopped.kine = Kine::open(Path::new(":memory:"));
+    for (bytes, is_damaged, what) in [
+        (&written[..], false, "as it was"),
+        (&written[..end - 100], false, "the last frame is cut"),
+        (&damaged[..], true, "a frame in the middle"),
+    ] {
+        for name in ["state.db-wal", "state.db-shm"] {
+            let _ = fs::remove_file(stopped.db().with_file_name(name));
+        }
+        fs::write(stopped.db(), &database).unwrap();
+        fs::write(stopped.db().with_file_name("state.db-wal"), bytes).unwrap();
+        let (warned, revision) = save(&stopped);
+        assert_eq!(warned, is_damaged, "{what}");
+        assert!(
+            revision >= before && (!is_damaged || revision < server.kine.revision()),
+            "{what}: {revision}"
+        );
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result};
 use rusqlite::{Connection, Transaction};
 
 use super::connection::{explain, newest_revision, open};
+use super::wal::Damage;
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
 use crate::inspect::TRAILER;
@@ -44,6 +45,7 @@ impl Source for SqliteSource {
     ) -> Result<CaptureOutcome> {
         progress.step("opening the SQLite database", None);
         self.read_ahead();
+        let damage = Damage::find(&self.db);
         let explain = |e| explain(e, &self.db, CORRUPT);
         let mut connection = open(&self.db).map_err(explain)?;
         if !has_kine(&connection).map_err(explain)? {
@@ -62,7 +64,9 @@ impl Source for SqliteSource {
                 Err(e) => e,
             }
         })?;
-        Ok(CaptureOutcome::Captured(Captured::of_sqlite(size.bytes(), acknowledged)))
+        let captured =
+            Captured::of_sqlite(size.bytes(), acknowledged, damage.map(|damage| damage.sentence()));
+        Ok(CaptureOutcome::Captured(captured))
     }
 
     fn method(&self) -> Method {

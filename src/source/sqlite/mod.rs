@@ -5,6 +5,7 @@ mod backup;
 mod connection;
 mod probe;
 mod raise;
+mod wal;
 
 pub(crate) use backup::SqliteSource;
 pub(crate) use probe::SqliteProbe;
