@@ -61,7 +61,10 @@ impl EtcdStream {
             draft.append(blob)?;
             progress.advance(blob.len() as u64);
             let delay = pace.delay(blob.len() as u64);
-            if !delay.is_zero() {
+            if delay <= SHORT {
+                // Nothing else runs in this thread, and a timer would wake it by system calls.
+                std::thread::sleep(delay);
+            } else {
                 tokio::time::sleep(delay).await;
             }
             if pace.is_sync_due() {
@@ -72,6 +75,9 @@ impl EtcdStream {
         Ok(Captured::online(bytes, Some(sha256), handshake, Method::Stream))
     }
 }
+
+/// A rest that does not delay the connection.
+const SHORT: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Length and digest of a stream that has ended.
 ///
