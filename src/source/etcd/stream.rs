@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The method `stream`: etcd sends the snapshot.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use tokio::time::timeout;
 use tonic::transport::ClientTlsConfig;
@@ -14,6 +16,9 @@ use crate::model::snapshot::Digest;
 use crate::source::pace::Pace;
 use crate::source::trailer_hasher::{StreamError, TrailerHasher};
 use crate::source::{CaptureOutcome, Captured, Source};
+
+/// A rest that does not delay the connection.
+const SHORT: Duration = Duration::from_millis(10);
 
 impl Source for EtcdStream {
     fn fill(
@@ -75,9 +80,6 @@ impl EtcdStream {
         Ok(Captured::online(bytes, Some(sha256), handshake, Method::Stream))
     }
 }
-
-/// A rest that does not delay the connection.
-const SHORT: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Length and digest of a stream that has ended.
 ///

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use rusqlite::{Connection, Transaction};
 
-use super::connection::{explain, newest_revision, open};
+use super::connection::{explain, newest_revision, open, with_suffix};
 use super::wal::Damage;
 use crate::error::{Code, Fault};
 use crate::host::{Draft, Progress};
@@ -82,12 +82,7 @@ impl SqliteSource {
     /// Reads the database and its log into the memory of the kernel. No connection may be open: closing a file releases all
     /// locks that this process has on it.
     fn read_ahead(&self) {
-        let name = |suffix: &str| {
-            let mut path = self.db.clone().into_os_string();
-            path.push(suffix);
-            path
-        };
-        for file in [name(""), name("-wal")] {
+        for file in [self.db.clone(), with_suffix(&self.db, "-wal")] {
             // What cannot be read is reported by the connection.
             let _ = File::open(file).and_then(|file| {
                 std::io::copy(&mut BufReader::with_capacity(CHUNK, file), &mut std::io::sink())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A connection that reads the database of a K3s that may be running, and the errors of SQLite with their codes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -34,6 +34,13 @@ fn open_with(db: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
         connection.pragma_update(None, name, value)?;
     }
     Ok(connection)
+}
+
+/// The path of a file that SQLite keeps with the database `db`.
+pub(super) fn with_suffix(db: &Path, suffix: &str) -> PathBuf {
+    let mut path = db.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 /// The revision of kine: its newest row.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::connection::with_suffix;
 use crate::host::FileAt;
 use crate::io::ReadAt;
 
@@ -45,12 +46,7 @@ impl Damage {
     /// Looks at the log of the database `db`. No connection of this process may be open: closing a file releases all locks that
     /// this process has on it. What cannot be read is reported by the connection that is opened later.
     pub(super) fn find(db: &Path) -> Option<Damage> {
-        let name = |suffix: &str| {
-            let mut path = db.as_os_str().to_owned();
-            path.push(suffix);
-            PathBuf::from(path)
-        };
-        let (log, shared) = (name("-wal"), name("-shm"));
+        let (log, shared) = (with_suffix(db, "-wal"), with_suffix(db, "-shm"));
         let mut found = None;
         for look in 0..LOOKS {
             if look > 0 {
@@ -77,8 +73,8 @@ impl Damage {
         let (log, offset) = (self.log.display(), self.offset);
         match self.lost {
             None => format!(
-                "the write-ahead log '{log}' is corrupt at byte {offset}: K3s still has the transactions after it, and so has the \
-                 snapshot, but K3s loses them when it starts the next time"
+                "the write-ahead log '{log}' is corrupt at byte {offset}: K3s and the snapshot have the transactions after it, \
+                 but K3s loses them when it starts the next time, and a value can be wrong"
             ),
             Some(lost) => format!(
                 "the write-ahead log '{log}' is corrupt at byte {offset}: {lost} transactions after it are lost, for K3s too, and the \
