@@ -17,7 +17,7 @@ use super::etcd::{EtcdStream, Pin};
 use super::pace::Pace;
 use super::{CaptureOutcome, Captured, Source};
 use crate::error::{Code, Fault};
-use crate::host::{Draft, FileAt, Progress};
+use crate::host::{Draft, FileAt, Progress, sleep_exactly};
 use crate::inspect::TRAILER;
 use crate::model::method::Method;
 
@@ -129,7 +129,7 @@ impl Job<'_> {
             }
             self.write(piece)?;
             at += want as u64;
-            std::thread::sleep(pace.delay(want as u64));
+            sleep_exactly(pace.delay(want as u64));
             if pace.is_sync_due() {
                 self.draft.sync()?;
             }

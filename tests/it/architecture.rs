@@ -24,7 +24,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["archive::age", "distribution", "error", "model", "util"]),
     ("host", &["datastore", "distribution", "error", "http", "inspect", "io", "model", "util"]),
     ("archive", &["error", "host::NoProgress", "host::Progress", "inspect", "io", "model::secret"]),
-    ("source", &["error", "host::Draft", "host::FileAt", "host::Progress", "inspect", "io", "model", "util"]),
+    (
+        "source",
+        &[
+            "error",
+            "host::Draft",
+            "host::FileAt",
+            "host::Progress",
+            "host::sleep_exactly",
+            "inspect",
+            "io",
+            "model",
+            "util",
+        ],
+    ),
     ("store", &["distribution", "error", "host", "http", "inspect", "io", "model", "util"]),
     // Commands use traits and values, never a concrete source or store.
     (

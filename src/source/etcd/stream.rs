@@ -10,7 +10,7 @@ use tonic::transport::ClientTlsConfig;
 use super::connection::{EtcdStream, HTTP2_WINDOW, STATUS_TIMEOUT, runtime};
 use super::error::{self, describe};
 use crate::error::{Code, Fault};
-use crate::host::{Draft, Progress};
+use crate::host::{Draft, Progress, sleep_exactly};
 use crate::model::method::Method;
 use crate::model::snapshot::Digest;
 use crate::source::pace::Pace;
@@ -68,7 +68,7 @@ impl EtcdStream {
             let delay = pace.delay(blob.len() as u64);
             if delay <= SHORT {
                 // Nothing else runs in this thread, and a timer would wake it by system calls.
-                std::thread::sleep(delay);
+                sleep_exactly(delay);
             } else {
                 tokio::time::sleep(delay).await;
             }
