@@ -14,3 +14,22 @@ pub fn sleep_exactly(time: Duration) {
     let _ = set_timerslack(1);
     std::thread::sleep(time);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::prctl::get_timerslack;
+    use std::time::Instant;
+
+    #[test]
+    fn a_sleep_is_not_made_longer_by_the_kernel_and_never_shorter() {
+        let before = get_timerslack().unwrap();
+        sleep_exactly(Duration::ZERO);
+        assert_eq!(get_timerslack().unwrap(), before, "no sleep, no system call");
+        assert!(before > 1);
+        let (start, time) = (Instant::now(), Duration::from_micros(200));
+        sleep_exactly(time);
+        assert!(start.elapsed() >= time);
+        assert_eq!(get_timerslack().unwrap(), 1);
+    }
+}
